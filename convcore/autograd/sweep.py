@@ -1,0 +1,191 @@
+"""The backward sweep: from the outputs to the leaves, every node once, after everything that depends on it.
+
+Why an order is needed at all: a tensor used twice receives two gradients, and its own node may only run when both
+have been added up. Running a node as soon as its first gradient arrives would walk the paths of the graph one by one, and a
+graph of n nodes can have 2**n paths. So nodes run in decreasing order of their number, which is a topological
+order: a node is always made after the nodes of its inputs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd.function import Node
+from convcore.autograd.grad_mode import state
+from convcore.autograd.variable import Variable, wrap
+from convcore.errors import DTypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+def backward(
+    tensors: Sequence[Variable],
+    gradients: Sequence[Any],
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradients of `tensors`, weighted by `gradients`, to the `.grad` of every leaf that requires one."""
+    _sweep(tensors, gradients, retain_graph or create_graph, create_graph, wanted=None)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of `outputs` with respect to `inputs`, returned and not stored in `.grad`.
+
+    Args:
+        grad_outputs: a gradient for each output; None stands for 1 and needs an output of a single element.
+        retain_graph: keep the graph for another sweep; by default only if `create_graph`.
+        create_graph: record this sweep, so that its results can be differentiated again.
+        allow_unused: return None for inputs that the outputs do not depend on, instead of raising GraphError.
+    """
+    outputs = [outputs] if isinstance(outputs, Variable) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Variable) else list(inputs)
+    if grad_outputs is None:
+        grad_outputs = [None] * len(outputs)
+    elif isinstance(grad_outputs, Variable):
+        grad_outputs = [grad_outputs]
+    for position, tensor in enumerate(inputs):
+        if not tensor.requires_grad:
+            raise GraphError(f"grad: inputs[{position}] does not require a gradient")
+    wanted: dict[Any, Any] = {_key(tensor): None for tensor in inputs}
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    _sweep(outputs, list(grad_outputs), retain_graph, create_graph, wanted)
+    results = tuple(wanted[_key(tensor)] for tensor in inputs)
+    if not allow_unused:
+        for position, result in enumerate(results):
+            if result is None:
+                raise GraphError(
+                    f"grad: the outputs do not depend on inputs[{position}]; allow_unused=True returns None for it"
+                )
+    return results
+
+
+def _key(tensor: Variable) -> Any:
+    """What a gradient belongs to: one output of a node, or a leaf."""
+    return tensor if tensor.node is None else (tensor.node, tensor.output_index)
+
+
+def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: dict | None) -> None:
+    """Send gradients down the graph: into the leaves' `.grad`, or into `wanted` by key where that is given."""
+    pending: dict[Node, list[Any]] = {}
+    heap: list[tuple[int, Node]] = []
+    owners: set[int] = set()  # memory that something else holds: a `.grad` must not share it
+
+    def send(key: Any, gradient: Any) -> None:
+        if wanted is not None and key in wanted:
+            wanted[key] = gradient if wanted[key] is None else wanted[key] + gradient
+        if isinstance(key, Variable):
+            if wanted is None:
+                _accumulate(key, gradient, owners, create_graph)
+            return
+        node, index = key
+        if node not in pending:
+            pending[node] = [None] * len(node.outputs)
+            heapq.heappush(heap, (-node.number, node))
+        previous = pending[node][index]
+        pending[node][index] = gradient if previous is None else previous + gradient
+
+    previous_mode, state.enabled = state.enabled, create_graph
+    try:
+        for tensor, gradient in zip(tensors, gradients, strict=True):
+            if not tensor.requires_grad:
+                raise GraphError("backward: this tensor does not require a gradient and has no graph behind it")
+            seed = _seed(tensor, gradient)
+            owners.add(_owner(seed.array))
+            send(_key(tensor), seed)
+        while heap:
+            node = heapq.heappop(heap)[1]
+            grad_outs = pending.pop(node)
+            if wanted is None:
+                for index, tensor in node.retained.items():
+                    if grad_outs[index] is not None:
+                        _accumulate(tensor, grad_outs[index], owners, create_graph)
+            for key, gradient in _run(node, grad_outs):
+                send(key, gradient)
+            if not retain_graph:
+                node.release()
+            else:
+                owners.update(_owner(array) for array in node.saved_arrays)
+    finally:
+        state.enabled = previous_mode
+
+
+def _run(node: Node, grad_outs: list[Any]) -> list[tuple[Any, Any]]:
+    """Run one node's backward; returns (where it goes, gradient) for every input that wants one."""
+    node.check_not_freed()
+    if node.materialize_grads:
+        for index, (shape, dtype) in enumerate(node.outputs):
+            if grad_outs[index] is None:
+                grad_outs[index] = wrap(np.zeros(shape, dtype))
+    results = node.function.backward(node, *grad_outs)
+    results = results if isinstance(results, tuple) else (results,)
+    if len(results) != len(node.edges):
+        raise GraphError(
+            f"{node.name}.backward: must return one gradient (or None) for each of forward's {len(node.edges)} arguments, "
+            f"returned {len(results)}"
+        )
+    sent = []
+    for position, (edge, gradient) in enumerate(zip(node.edges, results, strict=True)):
+        if edge is None or gradient is None:
+            continue
+        shape, dtype = (edge.array.shape, edge.array.dtype) if isinstance(edge, Variable) else edge[0].outputs[edge[1]]
+        if gradient.array.shape != shape or gradient.array.dtype != dtype:
+            raise ShapeError(
+                f"{node.name}.backward: the gradient of argument {position} must have its shape and dtype, "
+                f"{shape} {dtype}, got {gradient.array.shape} {gradient.array.dtype}"
+            )
+        sent.append((edge, gradient))
+    return sent
+
+
+def _seed(tensor: Variable, gradient: Any) -> Any:
+    """The gradient that the sweep starts with, checked."""
+    if gradient is None:
+        if tensor.array.size != 1:
+            raise GraphError(
+                f"backward: a tensor of shape {tensor.array.shape} needs the argument `gradient`, of the same shape; only for a "
+                "single element it may be left out. Did you mean loss.mean().backward()?"
+            )
+        return wrap(np.ones_like(tensor.array))
+    if not isinstance(gradient, Variable):
+        raise DTypeError(f"backward: gradient must be a tensor, got {type(gradient).__name__}")
+    if gradient.array.shape != tensor.array.shape:
+        raise ShapeError(
+            f"backward: gradient must have the tensor's shape {tensor.array.shape}, got {gradient.array.shape}"
+        )
+    if gradient.array.dtype != tensor.array.dtype:
+        raise DTypeError(
+            f"backward: gradient must have the tensor's dtype {tensor.array.dtype}, got {gradient.array.dtype}"
+        )
+    return gradient
+
+
+def _owner(array: np.ndarray) -> int:
+    """The identity of the memory behind an array, the same for all of its views."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return id(array)
+
+
+def _accumulate(tensor: Variable, gradient: Any, owners: set[int], create_graph: bool) -> None:
+    """Add to `.grad`. A first gradient is kept without a copy unless something else holds the same memory."""
+    if tensor.grad is not None:
+        tensor.grad = tensor.grad + gradient
+    elif create_graph:
+        tensor.grad = gradient
+    else:
+        owner = _owner(gradient.array)
+        shared = owner in owners or not gradient.array.flags.writeable
+        tensor.grad = wrap(gradient.array.copy(order="K") if shared else gradient.array)
+        owners.add(owner)

@@ -1,0 +1,144 @@
+"""An array with a place in the graph: what autograd needs to know of a tensor.
+
+`convcore.tensor.Tensor` adds the operators and methods. The split lets the operations (`convcore.ops`) stand between
+the two: they need the graph, and the tensor's methods need them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd.grad_mode import state
+from convcore.errors import DTypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from convcore.autograd.function import Node
+    from convcore.tensor import Tensor
+
+
+class Version:
+    """Counts the in-place changes of one piece of memory. A tensor and its views share one."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Variable:
+    """A NumPy array, whether it wants a gradient, and the node of the graph that made it.
+
+    Attributes:
+        array: the numbers, a NumPy array of any strides.
+        requires_grad: whether `backward` is to compute a gradient for it.
+        node: the graph node whose output this is; None for a leaf (made by the user).
+        version: counts in-place changes of the memory; shared with views of it.
+    """
+
+    __slots__ = (
+        "__dict__", "__weakref__", "_grad", "array", "node", "output_index", "requires_grad", "version",
+    )  # fmt: skip
+
+    def __init__(self, array: np.ndarray, requires_grad: bool = False):
+        self.array = array
+        self.requires_grad = requires_grad
+        self.node: Node | None = None
+        self.output_index = 0
+        self.version = Version()
+        self._grad: Any = None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self.node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The graph node that made this tensor; None for a leaf."""
+        return self.node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` has summed up so far, of this tensor's shape and dtype; None before that."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Variable):
+                raise DTypeError(f"grad: must be a tensor or None, got {type(value).__name__}")
+            if value.array.shape != self.array.shape or value.array.dtype != self.array.dtype:
+                raise ShapeError(
+                    "grad: must have the shape and dtype of its tensor, "
+                    f"{self.array.shape} {self.array.dtype}, got {value.array.shape} {value.array.dtype}"
+                )
+        self._grad = value
+
+    def requires_grad_(self, requires_grad: bool = True):
+        """Set `requires_grad` in place and return the tensor; only leaves can stop requiring gradients."""
+        if requires_grad and self.array.dtype.kind != "f":
+            raise DTypeError(
+                f"requires_grad: only float32 and float64 tensors have gradients, this is {self.array.dtype}"
+            )
+        if not requires_grad and self.node is not None:
+            raise GraphError("requires_grad: cannot be switched off on a computed tensor; use detach() instead")
+        self.requires_grad = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this computed tensor in `.grad` (leaves always keep theirs)."""
+        if not self.requires_grad:
+            raise GraphError("retain_grad: this tensor does not require a gradient, so backward computes none for it")
+        if self.node is not None:
+            self.node.retained[self.output_index] = self
+
+    def detach(self) -> Tensor:
+        """The same memory, outside the graph."""
+        result = wrap(self.array)
+        result.version = self.version
+        return result
+
+    def begin_in_place(self, operation: str) -> None:
+        """Refuse an in-place change that would make recorded gradients wrong; see `finish_in_place`."""
+        if state.enabled and self.requires_grad and self.node is None:
+            raise GraphError(
+                f"{operation}: a leaf tensor that requires a gradient cannot be changed in place while operations are "
+                "recorded; do it inside `with convcore.no_grad():`"
+            )
+        if not self.array.flags.writeable:
+            raise GraphError(
+                f"{operation}: this tensor's memory is read-only (an expanded or foreign array); clone() it first"
+            )
+
+    def mark_changed(self) -> None:
+        """Note that the memory was changed in place, so that backward can refuse to use what it saved before."""
+        self.version.count += 1
+
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the gradient of this tensor with respect to every leaf to the leaf's `.grad`.
+
+        Args:
+            gradient: the gradient of some scalar with respect to this tensor, of its shape; may be left out when the
+                tensor has a single element, and is then 1.
+            retain_graph: keep what was saved, so that backward can run through the same graph again.
+            create_graph: record the backward pass itself, for gradients of gradients.
+        """
+        from convcore.autograd.sweep import backward
+
+        backward([self], [gradient], retain_graph, create_graph)
+
+
+_tensor_class: type = Variable
+
+
+def set_tensor_class(cls: type) -> None:
+    """Called once by `convcore.tensor`: the class of all tensors that operations create."""
+    global _tensor_class
+    _tensor_class = cls
+
+
+def wrap(array: np.ndarray) -> Tensor:
+    """A tensor around an array, outside the graph."""
+    return _tensor_class(array)

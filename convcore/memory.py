@@ -1,0 +1,105 @@
+"""Memory for results: a pool of blocks that are used again and again.
+
+A large array fresh from the system costs a page fault for every 4 KiB that is written, more than many kernels take
+to compute it. So the pool keeps the blocks of arrays that nobody holds any more and hands them out again. An array from
+the pool is an ordinary ndarray; when it and all views of it are gone, its block returns by itself.
+"""
+
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+ALIGNMENT = 64  # bytes: a cache line, and an AVX-512 register
+SMALLEST_POOLED = 16 * 1024  # bytes: below this NumPy's own small-block cache is faster
+MAX_IDLE = 2 * 1024**3  # bytes of blocks kept for later; what comes back beyond that goes to the system
+
+_lock = threading.Lock()
+_idle: dict[int, list[np.ndarray]] = defaultdict(list)
+_idle_bytes = 0
+_used_bytes = 0
+_peak_bytes = 0
+
+
+class _Lease:
+    """The base object of an array from the pool: its end of life returns the block."""
+
+    __slots__ = ("__array_interface__", "block", "size")
+
+    def __init__(self, block: np.ndarray, size: int, nbytes: int):
+        address = block.ctypes.data
+        self.block = block
+        self.size = size
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": (nbytes,),
+            "typestr": "|u1",
+            "data": (address + -address % ALIGNMENT, False),
+        }
+
+    def __del__(self) -> None:
+        _give_back(self.block, self.size)
+
+
+def _size_class(nbytes: int) -> int:
+    """Round up to one of four sizes per power of two, so that at most a fifth of a block lies unused."""
+    step = 1 << max(nbytes.bit_length() - 3, 0)
+    return -(-nbytes // step) * step
+
+
+def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
+    """An uninitialised C-contiguous array, aligned to 64 bytes."""
+    global _idle_bytes, _used_bytes, _peak_bytes
+    dtype = np.dtype(dtype)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes < SMALLEST_POOLED:
+        return np.empty(shape, dtype)
+    size = _size_class(nbytes)
+    with _lock:
+        blocks = _idle.get(size)
+        block = blocks.pop() if blocks else None
+        if block is not None:
+            _idle_bytes -= size
+        _used_bytes += size
+        _peak_bytes = max(_peak_bytes, _used_bytes)
+    if block is None:
+        block = np.empty(size + ALIGNMENT, np.uint8)
+    return np.asarray(_Lease(block, size, nbytes)).view(dtype).reshape(shape)
+
+
+def empty_channels_last(n: int, c: int, h: int, w: int, dtype) -> np.ndarray:
+    """An uninitialised array of logical shape (N, C, H, W) that lies in memory as (N, H, W, C)."""
+    return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+
+def _give_back(block: np.ndarray, size: int) -> None:
+    global _idle_bytes, _used_bytes
+    with _lock:
+        _used_bytes -= size
+        if _idle_bytes + size <= MAX_IDLE:
+            _idle[size].append(block)
+            _idle_bytes += size
+
+
+def clear() -> None:
+    """Return every idle block to the system."""
+    global _idle_bytes
+    with _lock:
+        _idle.clear()
+        _idle_bytes = 0
+
+
+def stats() -> dict[str, int]:
+    """Bytes in use, their peak since the start (or `reset_peak`), and bytes kept idle; small arrays are not counted."""
+    with _lock:
+        return {"used": _used_bytes, "peak": _peak_bytes, "idle": _idle_bytes}
+
+
+def reset_peak() -> None:
+    """Start measuring the peak anew from what is in use now."""
+    global _peak_bytes
+    with _lock:
+        _peak_bytes = _used_bytes

@@ -1,0 +1,52 @@
+"""Memory layout: every image op computes on channels-last blocks, whatever strides its inputs have.
+
+A batch has the logical shape (N, C, H, W). In memory its channels lie side by side, so the array is the transposed view of
+a C-contiguous block (N, H, W, C). Strides carry this, no tag is needed, and a chain of convolutions never converts.
+"""
+
+import numpy as np
+
+from convcore import memory
+
+
+def nhwc(array: np.ndarray) -> np.ndarray:
+    """The block (N, H, W, C) of a logical (N, C, H, W) array: a view where it is channels-last already, else a copy."""
+    block = array.transpose(0, 2, 3, 1)
+    if block.flags.c_contiguous:
+        return block
+    copy = memory.empty(block.shape, block.dtype)
+    np.copyto(copy, block)
+    return copy
+
+
+def nchw(block: np.ndarray) -> np.ndarray:
+    """The logical (N, C, H, W) view of a block (N, H, W, C)."""
+    return block.transpose(0, 3, 1, 2)
+
+
+def flat(array: np.ndarray) -> np.ndarray:
+    """All elements in the order in which they lie in memory, as a 1-D view; a copy where the memory has holes."""
+    order = memory_order(array)
+    block = array.transpose(order)
+    return (block if block.flags.c_contiguous else np.ascontiguousarray(block)).reshape(-1)
+
+
+def memory_order(array: np.ndarray) -> list[int]:
+    """The axes from the largest stride to the smallest; axes of length 1 keep their place among equals."""
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+
+
+def like(array: np.ndarray, model: np.ndarray) -> np.ndarray:
+    """`array` with its elements in memory in the same order as those of `model`: as it is, or a copy."""
+    order = memory_order(model)
+    if array.transpose(order).flags.c_contiguous:
+        return array
+    block = np.ascontiguousarray(array.transpose(order))
+    return block.transpose(np.argsort(order))
+
+
+def empty_like(model: np.ndarray) -> np.ndarray:
+    """An uninitialised dense array with the model's shape, dtype and order of axes in memory."""
+    order = memory_order(model)
+    block = memory.empty([model.shape[axis] for axis in order], model.dtype)
+    return block.transpose(np.argsort(order))

@@ -1,0 +1,198 @@
+"""The micro-kernel: a batch-reduce matrix product whose result stays in registers until it is complete.
+
+    C[m, j] (+)= start[j] + sum over t, l of A[taps[t] + m*a_row + l*a_col] * B[t*b_tap + l*b_row + j]
+
+for rows m and columns j of one tile. Every convolution, matrix product and weight gradient of this library is a walk
+of addresses around this one function. Sources: E. Georganas et al., "High-Performance Deep Learning via a Single
+Building Block" (2020), section II, for the batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS" (2015),
+section 5, for the register tile.
+
+Why it is fast. A tile has MR rows and NV vectors of columns, so MR * NV accumulators, all of them in registers. One
+step of l loads NV vectors of B and MR single values of A and does MR * NV fused multiply-adds: 2 + 12 loads for
+24 of them on AVX-512, so the two FMA units set the pace and not the loads; and 24 independent chains of additions
+hide the FMA's latency of 4 cycles three times over.
+
+LLVM's own vectoriser does not find this form (it stays at 256-bit registers), so `_emit_tile` writes it as LLVM IR.
+Its Python loops over m and v run while the kernel compiles: they unroll the tile.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
+from kernels.jit import intrinsic
+
+_INT = ir.IntType(64)
+
+
+@dataclass
+class _Tile:
+    """One call's operands as LLVM values (pointers, strides in elements, sizes), and the few ways to touch them."""
+
+    builder: Any
+    element: Any  # LLVM's float or double
+    vectors: int  # NV
+    mask_b: bool
+    a: Any
+    a_row: Any
+    a_col: Any
+    taps: Any
+    n_taps: Any
+    length: Any
+    b: Any
+    b_tap: Any
+    b_row: Any
+    c: Any
+    c_row: Any
+    columns: Any
+    start: Any
+    accumulate: Any
+
+    def __post_init__(self):
+        self.element_bytes = 4 if isinstance(self.element, ir.FloatType) else 8
+        self.lanes = REGISTER_BYTES // self.element_bytes
+        self.vector = ir.VectorType(self.element, self.lanes)
+        self.mask = ir.VectorType(ir.IntType(1), self.lanes)
+        # The lanes of the last vector that are columns of C: lane < columns - (NV - 1) * VL.
+        lane_type = ir.VectorType(_INT, self.lanes)
+        used = self.builder.sub(self.columns, ir.Constant(_INT, (self.vectors - 1) * self.lanes))
+        lane = ir.Constant(lane_type, list(range(self.lanes)))
+        self.last_mask = self.builder.icmp_signed("<", lane, self.splat(used, lane_type))
+
+    def splat(self, value, vector_type):
+        undefined = ir.Constant(vector_type, ir.Undefined)
+        first = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def at(self, pointer, index, stride=None):
+        """The address `index * stride` elements behind a pointer."""
+        index = ir.Constant(_INT, index) if isinstance(index, int) else index
+        offset = index if stride is None else self.builder.mul(index, stride)
+        return self.builder.gep(pointer, [offset], source_etype=self.element)
+
+    def load(self, row, v: int, masked: bool):
+        """Vector v of a row; of the last vector, if `masked`, only the lanes that are columns: memory may end there."""
+        pointer = self.builder.bitcast(self.at(row, v * self.lanes), self.vector.as_pointer())
+        if not masked or v < self.vectors - 1:
+            return self.builder.load(pointer, align=self.element_bytes, typ=self.vector)
+        zero = ir.Constant(self.vector, None)
+        return self.call("llvm.masked.load.{}.p0", self.vector, [pointer, self.last_mask, zero])
+
+    def store(self, value, row, v: int) -> None:
+        pointer = self.builder.bitcast(self.at(row, v * self.lanes), self.vector.as_pointer())
+        if v < self.vectors - 1:
+            self.builder.store(value, pointer, align=self.element_bytes)
+        else:
+            self.call("llvm.masked.store.{}.p0", ir.VoidType(), [value, pointer, self.last_mask])
+
+    def call(self, name, result, arguments):
+        """Call an LLVM intrinsic on vectors (llvmlite's own way to declare one refuses vector types)."""
+        name = name.format(f"v{self.lanes}f{8 * self.element_bytes}")
+        signature = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
+
+
+def _emit_tile(tile: _Tile, rows: int) -> None:
+    """Emit the tile with `rows` rows. Its accumulators are stack slots, which LLVM turns into registers."""
+    builder = tile.builder
+    grid = [(m, v) for m in range(rows) for v in range(tile.vectors)]
+    accumulator = {mv: cgutils.alloca_once(builder, tile.vector) for mv in grid}
+    c_rows = [tile.at(tile.c, m, tile.c_row) for m in range(rows)]
+
+    with builder.if_else(tile.accumulate) as (resume, begin):
+        with resume:
+            for m, v in grid:
+                builder.store(tile.load(c_rows[m], v, masked=True), accumulator[m, v])
+        with begin:
+            first = [tile.load(tile.start, v, masked=True) for v in range(tile.vectors)]
+            for m, v in grid:
+                builder.store(first[v], accumulator[m, v])
+
+    with cgutils.for_range(builder, tile.n_taps) as t:
+        offset = builder.load(builder.gep(tile.taps, [t.index], source_etype=_INT), typ=_INT)
+        a_tap = tile.at(tile.a, offset)
+        a_rows = [tile.at(a_tap, m, tile.a_row) for m in range(rows)]
+        b_tap = tile.at(tile.b, t.index, tile.b_tap)
+        with cgutils.for_range(builder, tile.length) as l:
+            b_row = tile.at(b_tap, l.index, tile.b_row)
+            b = [tile.load(b_row, v, tile.mask_b) for v in range(tile.vectors)]
+            for m in range(rows):
+                value = builder.load(tile.at(a_rows[m], l.index, tile.a_col), typ=tile.element)
+                a = tile.splat(value, tile.vector)
+                for v in range(tile.vectors):
+                    slot = accumulator[m, v]
+                    total = builder.load(slot, typ=tile.vector)
+                    builder.store(tile.call("llvm.fma.{}", tile.vector, [a, b[v], total]), slot)
+
+    for m, v in grid:
+        tile.store(builder.load(accumulator[m, v], typ=tile.vector), c_rows[m], v)
+
+
+@intrinsic
+def brgemm(
+    typing_context,
+    rows, vectors, mask_b,
+    a, a_offset, a_row, a_col,
+    taps, n_taps, length,
+    b, b_offset, b_tap, b_row,
+    c, c_offset, c_row, columns,
+    start, start_offset, accumulate,
+):  # fmt: skip
+    """Compute one tile of C.
+
+    Computes   the formula at the top of this file, for m < rows and j < columns.
+    Requires   `vectors` (NV, 1 to 2) and `mask_b` are literals; 1 <= rows <= TILE_ROWS; (NV - 1) * VL < columns <=
+               NV * VL. Arrays are flat and contiguous; offsets and strides count elements. B's rows reach to a full
+               NV * VL columns unless `mask_b`. `start` is read only when `accumulate` is false, C only when true.
+    Writes     rows * columns elements of C, and nothing beside them.
+    Parallel   not at all: callers give threads different tiles.
+    """
+    if not (isinstance(vectors, types.IntegerLiteral) and isinstance(mask_b, types.BooleanLiteral)):
+        raise types.errors.TypingError("brgemm: vectors and mask_b must be literals")
+    index = types.int64
+    signature = types.void(
+        index, vectors, mask_b,
+        a, index, index, index,
+        taps, index, index,
+        b, index, index, index,
+        c, index, index, index,
+        start, index, types.boolean,
+    )  # fmt: skip
+
+    def codegen(context, builder, signature, arguments):
+        names = (
+            "rows vectors mask_b a a_offset a_row a_col taps n_taps length "
+            "b b_offset b_tap b_row c c_offset c_row columns start start_offset accumulate"
+        )
+        value = dict(zip(names.split(), arguments, strict=True))
+        element = context.get_value_type(a.dtype)
+
+        def data(name, array_type):
+            pointer = context.make_array(array_type)(context, builder, value[name]).data
+            offset = value.get(f"{name}_offset")
+            return pointer if offset is None else builder.gep(pointer, [offset], source_etype=element)
+
+        tile = _Tile(
+            builder, element, vectors.literal_value, mask_b.literal_value,
+            data("a", a), value["a_row"], value["a_col"],
+            data("taps", taps), value["n_taps"], value["length"],
+            data("b", b), value["b_tap"], value["b_row"],
+            data("c", c), value["c_row"], value["columns"],
+            data("start", start), value["accumulate"],
+        )  # fmt: skip
+        done = builder.append_basic_block("tile_done")
+        switch = builder.switch(value["rows"], done)
+        for rows in range(1, TILE_ROWS + 1):
+            block = builder.append_basic_block(f"tile_{rows}_rows")
+            switch.add_case(ir.Constant(_INT, rows), block)
+            builder.position_at_end(block)
+            _emit_tile(tile, rows)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return signature, codegen

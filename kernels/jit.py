@@ -1,0 +1,87 @@
+"""The only place that calls Numba's compiler: its flags, its cache and its threads, the same for every kernel.
+
+`@kernel` marks an entry point, called from Python; its outer loop is a `prange`. `@inline` marks a function
+that kernels call. Nothing is compiled at import: a kernel compiles, or loads from disk, at its first call.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import prange
+from numba.extending import intrinsic
+
+from kernels import threads
+from kernels.cache import KernelCache
+
+__all__ = ["FAST_MATH", "Kernel", "inline", "intrinsic", "kernel", "kernels", "prange"]
+
+# What textbook algebra allows (reordering sums, fusing a*b + c), and never `nnan` or `ninf`: with those LLVM may
+# assume that NaN and infinity do not occur, and they would no longer travel through a network as in PyTorch.
+FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+# Only explicit `prange` loops run in parallel. Numba's other transformations would rewrite array expressions,
+# which kernels do not use, and cost compile time.
+PARALLEL = {
+    "prange": True,
+    "comprehension": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "numpy": False,
+    "stencil": False,
+    "fusion": False,
+}
+
+kernels: "list[Kernel]" = []
+
+
+def _compile_options(parallel: bool) -> dict[str, Any]:
+    return {
+        "nogil": True,
+        "fastmath": FAST_MATH,
+        "error_model": "numpy",
+        "parallel": PARALLEL if parallel else False,
+    }
+
+
+class Kernel:
+    """A compiled entry point in two forms made from one body: `parallel`, and its `serial` twin for forked children."""
+
+    def __init__(self, body: Callable[..., None]):
+        self.body = body
+        self.__name__ = body.__name__
+        self.__doc__ = body.__doc__
+        self.__module__ = body.__module__
+        self.__wrapped__ = body
+        name = f"{body.__module__}.{body.__qualname__}"
+        self.parallel = numba.njit(body, **_compile_options(parallel=True))
+        self.serial = numba.njit(body, **_compile_options(parallel=False))
+        # A dispatcher without `cache=True` carries a null cache; this puts ours in its place.
+        self.parallel._cache = KernelCache(name, "parallel")
+        self.serial._cache = KernelCache(name, "serial")
+        kernels.append(self)
+
+    def __call__(self, *args) -> None:
+        if threads.run_serially():
+            self.serial(*args)
+            return
+        lock = threads.entry_lock()
+        if lock is None:
+            self.parallel(*args)
+        else:
+            with lock:
+                self.parallel(*args)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.__module__}.{self.__name__}>"
+
+
+def kernel(body: Callable[..., None]) -> Kernel:
+    """Mark a function as a kernel's entry point: arrays and integers in, results written into given arrays."""
+    return Kernel(body)
+
+
+def inline(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function that kernels call: compiled into each of them, never cached on its own."""
+    return numba.njit(function, **_compile_options(parallel=False))
