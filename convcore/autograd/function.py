@@ -82,8 +82,8 @@ class Node:
         for tensor, count in zip(self._saved, self._versions, strict=True):
             if tensor is not None and tensor.version.count != count:
                 raise GraphError(
-                    f"backward: a tensor that {self.name} saved for its gradient, of shape {tensor.array.shape}, was changed "
-                    f"in place afterwards ({tensor.version.count - count} times); change a clone() of it instead"
+                    f"backward: a tensor that {self.name} saved for its gradient, of shape {tensor.array.shape}, was "
+                    f"changed in place afterwards ({tensor.version.count - count} times); change a clone() of it instead"
                 )
         return tuple(t.restore(self) if isinstance(t, _Output) else t for t in self._saved)
 
@@ -126,7 +126,7 @@ class Function:
     """Base of every differentiable operation; the conventions are torch's.
 
     A subclass has two static methods: `forward(ctx, *args)`, which gets tensors and other arguments and returns one
-    tensor or a tuple, and `backward(ctx, *grad_outs)`, which returns one gradient (or None) for each argument of forward.
+    tensor or a tuple, and `backward(ctx, *grad_outs)`, which returns one gradient (or None) for each of its arguments.
     Call it with `apply`. Nothing is recorded inside forward; inside backward only for `create_graph=True`.
     """
 

@@ -1,8 +1,8 @@
 """The backward sweep: from the outputs to the leaves, every node once, after everything that depends on it.
 
 Why an order is needed at all: a tensor used twice receives two gradients, and its own node may only run when both
-have been added up. Running a node as soon as its first gradient arrives would walk the paths of the graph one by one, and a
-graph of n nodes can have 2**n paths. So nodes run in decreasing order of their number, which is a topological
+have been added up. Running a node as soon as its first gradient arrives would walk the paths of the graph one by one,
+and a graph of n nodes can have 2**n paths. So nodes run in decreasing order of their number, which is a topological
 order: a node is always made after the nodes of its inputs.
 """
 
@@ -132,8 +132,8 @@ def _run(node: Node, grad_outs: list[Any]) -> list[tuple[Any, Any]]:
     results = results if isinstance(results, tuple) else (results,)
     if len(results) != len(node.edges):
         raise GraphError(
-            f"{node.name}.backward: must return one gradient (or None) for each of forward's {len(node.edges)} arguments, "
-            f"returned {len(results)}"
+            f"{node.name}.backward: must return one gradient (or None) for each of forward's {len(node.edges)} "
+            f"arguments, returned {len(results)}"
         )
     sent = []
     for position, (edge, gradient) in enumerate(zip(node.edges, results, strict=True)):
@@ -154,8 +154,8 @@ def _seed(tensor: Variable, gradient: Any) -> Any:
     if gradient is None:
         if tensor.array.size != 1:
             raise GraphError(
-                f"backward: a tensor of shape {tensor.array.shape} needs the argument `gradient`, of the same shape; only for a "
-                "single element it may be left out. Did you mean loss.mean().backward()?"
+                f"backward: a tensor of shape {tensor.array.shape} needs the argument `gradient`, of the same "
+                "shape; only for a single element it may be left out. Did you mean loss.mean().backward()?"
             )
         return wrap(np.ones_like(tensor.array))
     if not isinstance(gradient, Variable):

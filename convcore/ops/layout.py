@@ -1,7 +1,7 @@
 """Memory layout: every image op computes on channels-last blocks, whatever strides its inputs have.
 
-A batch has the logical shape (N, C, H, W). In memory its channels lie side by side, so the array is the transposed view of
-a C-contiguous block (N, H, W, C). Strides carry this, no tag is needed, and a chain of convolutions never converts.
+A batch has the logical shape (N, C, H, W). In memory its channels lie side by side, so the array is the transposed view
+of a C-contiguous block (N, H, W, C). Strides carry this, no tag is needed, and a chain of convolutions never converts.
 """
 
 import numpy as np
