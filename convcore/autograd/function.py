@@ -83,7 +83,7 @@ class Node:
             if tensor is not None and tensor.version.count != count:
                 raise GraphError(
                     f"backward: a tensor that {self.name} saved for its gradient, of shape {tensor.array.shape}, was "
-                    f"changed in place afterwards ({tensor.version.count - count} times); change a clone() of it instead"
+                    f"changed in place afterwards, {tensor.version.count - count} times; change a clone() instead"
                 )
         return tuple(t.restore(self) if isinstance(t, _Output) else t for t in self._saved)
 
@@ -126,7 +126,7 @@ class Function:
     """Base of every differentiable operation; the conventions are torch's.
 
     A subclass has two static methods: `forward(ctx, *args)`, which gets tensors and other arguments and returns one
-    tensor or a tuple, and `backward(ctx, *grad_outs)`, which returns one gradient (or None) for each of its arguments.
+    tensor or a tuple, and `backward(ctx, *grad_outs)`, which returns one gradient (or None) for each.
     Call it with `apply`. Nothing is recorded inside forward; inside backward only for `create_graph=True`.
     """
 

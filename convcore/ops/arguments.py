@@ -6,6 +6,9 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from convcore.autograd import Variable
 from convcore.errors import DTypeError, ShapeError
 
 
@@ -32,3 +35,22 @@ def pair(op: str, name: str, value: int | Sequence[int], minimum: int) -> tuple[
         return integer(op, f"{name}[0]", value[0], minimum), integer(op, f"{name}[1]", value[1], minimum)
     number = integer(op, name, value, minimum)
     return number, number
+
+
+def check_float_tensors(op: str, **tensors: Any) -> None:
+    """Refuse arguments that are not tensors, not float32 or float64, or not all of one dtype; None is left out."""
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    dtypes = set()
+    for name, tensor in given.items():
+        if not isinstance(tensor, Variable):
+            raise DTypeError(
+                f"{op}: {name} must be a tensor, got {type(tensor).__name__}; convcore.tensor(...) makes one"
+            )
+        dtypes.add(tensor.array.dtype)
+    if len(dtypes) > 1:
+        listed = ", ".join(f"{name} {tensor.array.dtype}" for name, tensor in given.items())
+        raise DTypeError(f"{op}: all tensors must have one dtype, got {listed}; .to(dtype) converts")
+    for dtype in dtypes:
+        if dtype != np.float32 and dtype != np.float64:
+            listed = ", ".join(given)
+            raise DTypeError(f"{op}: {listed} must be float32 or float64, got {dtype}; .float() converts")

@@ -1,0 +1,251 @@
+"""The algorithms of 2-D convolution: for each pass, the ways to compute it, in the order in which "auto" tries them.
+
+Each function here takes and returns logical (N, C, H, W) arrays, gets its memory from the pool and calls a kernel. How
+work is split into tasks depends on the geometry alone, never on the number of threads, so results are bitwise the same
+for every thread count.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convcore import memory
+from convcore.ops.algorithms import Algorithm
+from convcore.ops.geometry import AxisWalk, ConvGeometry
+from convcore.ops.layout import nhwc
+from kernels.cpu import conv_direct, conv_im2col
+from kernels.cpu.pack import pack_filters
+from kernels.cpu.partial_sums import sum_filter_partials
+from kernels.cpu.target import tile_columns
+from kernels.reference import conv as reference
+
+# A task's window and its packed filters should both stay in L2: 1 to 2 MiB on today's servers, less on laptops.
+WINDOW_BYTES = 128 * 1024
+PANEL_BYTES = 512 * 1024
+# Enough tasks that two to sixteen threads are evenly loaded, few enough that each one is worth its start.
+MIN_TASKS = 32
+# Partial sums of a filter gradient may take this much memory in all.
+PARTIALS_BYTES = 64 * 1024**2
+PATCHES_BYTES = 256 * 1024
+MAX_PATCHES_ROW_BYTES = 256 * 1024**2
+
+
+def _padded_bias(bias: np.ndarray | None, groups: int, filters: int, panel_columns: int, dtype) -> np.ndarray:
+    """(groups, n_panels * PC): where the accumulators start, zero where there is no bias or no filter."""
+    panels = -(-filters // panel_columns)
+    start = np.zeros((groups, panels * panel_columns), dtype)
+    if bias is not None:
+        start[:, :filters] = bias.reshape(groups, filters)
+    return start
+
+
+def _packed(filters: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Pack filters (groups, c_dst, c_src, k_h, k_w), of any strides, with taps (rows[t], columns[t])."""
+    groups, c_dst, c_src = filters.shape[:3]
+    panel_columns = tile_columns(filters.itemsize)
+    panels = memory.empty((groups, -(-c_dst // panel_columns), rows.size, c_src, panel_columns), filters.dtype)
+    pack_filters(filters, rows, columns, panels, panel_columns)
+    return panels
+
+
+def _grouped_filters(weight: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+    """(groups, K, C, k_h, k_w): the filters of each group."""
+    return weight.reshape(geometry.groups, geometry.c_out // geometry.groups, *weight.shape[1:])
+
+
+def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) -> int:
+    """How many rows a task takes: as many as fit the budget, but few enough for MIN_TASKS tasks in all."""
+    blocks = max(-(-MIN_TASKS // max(tasks_per_row_block, 1)), 1)
+    return max(1, min(budget // max(row_bytes, 1), -(-rows // blocks)))
+
+
+# ---------------------------------------------------------------------------------------------------------- direct
+
+
+def _phase_order(walk_h: AxisWalk, walk_w: AxisWalk) -> tuple[np.ndarray, np.ndarray]:
+    """The taps (row, column) in the order of phases that the direct kernel expects."""
+    rows, columns = [], []
+    for _, _, first_h, taps_h in walk_h.phases.tolist():
+        for _, _, first_w, taps_w in walk_w.phases.tolist():
+            for r in walk_h.taps[first_h : first_h + taps_h]:
+                for s in walk_w.taps[first_w : first_w + taps_w]:
+                    rows.append(r)
+                    columns.append(s)
+    return np.array(rows, np.int64), np.array(columns, np.int64)
+
+
+def _direct(src, filters, bias, dst, walks: tuple[AxisWalk, AxisWalk], geometry: ConvGeometry) -> None:
+    """Run the direct kernel from src to dst, both (N, H, W, C); filters (groups, c_dst, c_src, k_h, k_w)."""
+    walk_h, walk_w = walks
+    groups, c_dst, c_src = filters.shape[:3]
+    panels = _packed(filters, *_phase_order(walk_h, walk_w))
+    panel_columns = panels.shape[4]
+    panel_bytes = panels.nbytes // (groups * panels.shape[1])
+    panels_per_task = max(1, min(PANEL_BYTES // panel_bytes, panels.shape[1]))
+    rows = int(walk_h.phases[:, conv_direct.COUNT].max())
+    row_bytes = walk_h.src_step * src.shape[2] * c_src * src.itemsize
+    tasks_per_row_block = src.shape[0] * len(walk_h.phases) * -(-panels.shape[1] // panels_per_task)
+    conv_direct.conv2d_direct(
+        src, panels, _padded_bias(bias, groups, c_dst, panel_columns, src.dtype), dst,
+        walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets,
+        groups, walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step, walk_w.consecutive,
+        _rows_for(row_bytes, WINDOW_BYTES, rows, tasks_per_row_block), panels_per_task,
+    )  # fmt: skip
+
+
+def forward_direct(x, weight, bias, geometry: ConvGeometry):
+    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    filters = _grouped_filters(weight, geometry)
+    _direct(nhwc(x), filters, bias, nhwc(out), geometry.forward_walks, geometry)
+    return out
+
+
+def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
+    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    walks = geometry.grad_input_walks
+    if walks[0].taps.size * walks[1].taps.size == 0:  # the stride steps over every pixel: only padding was read
+        grad_x[...] = 0
+        return grad_x
+    filters = _grouped_filters(weight, geometry).transpose(0, 2, 1, 3, 4)
+    _direct(nhwc(grad_out), filters, None, nhwc(grad_x), walks, geometry)
+    return grad_x
+
+
+def _parts(tasks_per_part: int, blocks: int, part_bytes: int) -> int:
+    """How many partial sums a filter gradient is split into."""
+    wanted = -(-MIN_TASKS // tasks_per_part)
+    return max(1, min(wanted, blocks, PARTIALS_BYTES // max(part_bytes, 1)))
+
+
+def _partials(geometry: ConvGeometry, parts: int, dtype) -> np.ndarray:
+    channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
+    return memory.empty((parts, geometry.groups, geometry.k_h, geometry.k_w * channels, filters), dtype)
+
+
+def _summed(partials: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+    grad_weight = memory.empty(geometry.weight_shape, partials.dtype)
+    sum_filter_partials(partials, grad_weight)
+    return grad_weight
+
+
+def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
+    height, width = geometry.height, geometry.width
+    channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
+    panel_columns = tile_columns(x.itemsize)
+    panels = -(-filters // panel_columns)
+    panels_per_task = max(1, min(PANEL_BYTES // (geometry.reduction * panel_columns * x.itemsize), panels))
+    rows = max(1, min(WINDOW_BYTES // (height.stride * geometry.w_in * channels * x.itemsize), geometry.h_out))
+    blocks = geometry.n * -(-geometry.h_out // rows)
+    weight_bytes = geometry.c_out * geometry.reduction * x.itemsize
+    parts = _parts(geometry.groups * -(-panels // panels_per_task), blocks, weight_bytes)
+    partials = _partials(geometry, parts, x.dtype)
+    conv_direct.conv2d_grad_weight_direct(
+        nhwc(x), nhwc(grad_out), partials, geometry.k_h, geometry.k_w, height.stride, width.stride,
+        height.pad_before, width.pad_before, height.dilation, width.dilation, geometry.groups, rows, panels_per_task,
+    )  # fmt: skip
+    return _summed(partials, geometry)
+
+
+# ---------------------------------------------------------------------------------------------------------- im2col
+
+
+def _refuse_im2col(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    row_bytes = geometry.w_out * geometry.reduction * dtype.itemsize
+    if row_bytes > MAX_PATCHES_ROW_BYTES:
+        return (
+            f"the patches of one output row take {row_bytes / 1024**2:.0f} MiB "
+            f"(w_out * reduction * itemsize = {geometry.w_out} * {geometry.reduction} * {dtype.itemsize}), "
+            f"more than {MAX_PATCHES_ROW_BYTES // 1024**2} MiB"
+        )
+    return None
+
+
+def _taps_in_order(geometry: ConvGeometry) -> tuple[np.ndarray, np.ndarray]:
+    """The taps (r, s) row by row."""
+    rows, columns = np.indices((geometry.k_h, geometry.k_w))
+    return rows.reshape(-1), columns.reshape(-1)
+
+
+def _im2col_settings(geometry: ConvGeometry) -> tuple[int, ...]:
+    height, width = geometry.height, geometry.width
+    return (
+        geometry.k_h, geometry.k_w, height.stride, width.stride, height.pad_before, width.pad_before,
+        height.dilation, width.dilation, geometry.groups,
+    )  # fmt: skip
+
+
+def _rows_of_patches(geometry: ConvGeometry, itemsize: int) -> int:
+    return _rows_for(geometry.w_out * geometry.reduction * itemsize, PATCHES_BYTES, geometry.h_out, geometry.n)
+
+
+def forward_im2col(x, weight, bias, geometry: ConvGeometry):
+    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    panels = _packed(_grouped_filters(weight, geometry), *_taps_in_order(geometry))
+    start = _padded_bias(bias, geometry.groups, geometry.c_out // geometry.groups, panels.shape[4], x.dtype)
+    conv_im2col.conv2d_forward_im2col(
+        nhwc(x), panels, start, nhwc(out), *_im2col_settings(geometry), _rows_of_patches(geometry, x.itemsize)
+    )
+    return out
+
+
+def grad_input_im2col(grad_out, weight, geometry: ConvGeometry):
+    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    filters = _grouped_filters(weight, geometry).transpose(0, 2, 1, 3, 4)
+    panels = _packed(filters, *_taps_in_order(geometry))
+    rows = _rows_of_patches(geometry, grad_out.itemsize)
+    conv_im2col.conv2d_grad_input_im2col(nhwc(grad_out), panels, nhwc(grad_x), *_im2col_settings(geometry), rows)
+    return grad_x
+
+
+def grad_weight_im2col(x, grad_out, geometry: ConvGeometry):
+    rows = _rows_of_patches(geometry, x.itemsize)
+    blocks = geometry.n * -(-geometry.h_out // rows)
+    weight_bytes = geometry.c_out * geometry.reduction * x.itemsize
+    partials = _partials(geometry, _parts(geometry.groups, blocks, weight_bytes), x.dtype)
+    conv_im2col.conv2d_grad_weight_im2col(nhwc(x), nhwc(grad_out), partials, *_im2col_settings(geometry), rows)
+    return _summed(partials, geometry)
+
+
+# ------------------------------------------------------------------------------------------------------- reference
+
+
+def _reference_settings(geometry: ConvGeometry) -> tuple:
+    height, width = geometry.height, geometry.width
+    padding = (height.pad_before, height.pad_after, width.pad_before, width.pad_after)
+    return (height.stride, width.stride), padding, (height.dilation, width.dilation), geometry.groups
+
+
+def forward_reference(x, weight, bias, geometry: ConvGeometry):
+    return reference.conv2d_forward(x, weight, bias, *_reference_settings(geometry)).astype(x.dtype)
+
+
+def grad_input_reference(grad_out, weight, geometry: ConvGeometry):
+    grad_x = reference.conv2d_grad_input(grad_out, weight, geometry.x_shape, *_reference_settings(geometry))
+    return grad_x.astype(grad_out.dtype)
+
+
+def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
+    grad_weight = reference.conv2d_grad_weight(x, grad_out, geometry.weight_shape, *_reference_settings(geometry))
+    return grad_weight.astype(x.dtype)
+
+
+_DIRECT = "the micro-kernel on the input itself"
+_IM2COL = "patches copied into a matrix, then a matrix product"
+_REFERENCE = "shifted views in float64, one filter tap at a time"
+
+FORWARD = (
+    Algorithm("direct", _DIRECT, forward_direct),
+    Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
+    Algorithm("reference", _REFERENCE, forward_reference),
+)
+GRAD_INPUT = (
+    Algorithm("direct", _DIRECT, grad_input_direct),
+    Algorithm("im2col", _IM2COL, grad_input_im2col, _refuse_im2col),
+    Algorithm("reference", _REFERENCE, grad_input_reference),
+)
+GRAD_WEIGHT = (
+    Algorithm("direct", _DIRECT, grad_weight_direct),
+    Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),
+    Algorithm("reference", _REFERENCE, grad_weight_reference),
+)
+PASSES = {"forward": FORWARD, "grad_input": GRAD_INPUT, "grad_weight": GRAD_WEIGHT}

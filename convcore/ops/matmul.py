@@ -1,0 +1,181 @@
+"""Matrix products and the linear layer.
+
+    matmul  out[..., m, n] = sum over k of a[..., m, k] * b[..., k, n]
+    linear  out[..., f]    = bias[f] + sum over c of x[..., c] * weight[f, c]
+
+The gradients, for a gradient G with respect to out (T transposes the last two axes):
+
+    dL/da = G b^T        dL/db = a^T G         (summed over the batch axes that were broadcast)
+    dL/dx = G weight     dL/dweight = G^T x    dL/dbias = the sum of G's rows
+
+They are matrix products again, so they are written with the same operations and can be differentiated further.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcore import memory
+from convcore.autograd import Function, Node, Variable, wrap
+from convcore.errors import DTypeError, ShapeError, array_table
+from convcore.ops.arguments import check_float_tensors
+from kernels.cpu.gemm import gemm, gemm_packed
+from kernels.cpu.pack import pack_matrices
+from kernels.cpu.target import tile_columns
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+MIN_TASKS = 32
+# Below this many rows a packed right-hand side would be read too rarely to repay its packing.
+MIN_ROWS_TO_PACK = 64
+
+
+def _flat_operand(array: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """A stack of matrices (..., M, K) as (flat memory, row stride, column stride) in elements; a copy if need be."""
+    if array.flags.c_contiguous:
+        return array.reshape(-1), array.shape[-1], 1
+    turned = np.swapaxes(array, -1, -2)
+    if turned.flags.c_contiguous:
+        return turned.reshape(-1), 1, array.shape[-2]
+    return np.ascontiguousarray(array).reshape(-1), array.shape[-1], 1
+
+
+def _offsets(array: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+    """Where each matrix of the broadcast batch begins in the flat memory of `array`."""
+    size = array.shape[-2] * array.shape[-1]
+    starts = np.arange(math.prod(array.shape[:-2])).reshape(array.shape[:-2]) * size
+    return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
+
+
+def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    """a (..., M, K) times b (..., K, N), batches broadcast, plus bias (N,): on arrays of one float dtype."""
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    out = memory.empty((*batch, m, n), a.dtype)
+    if out.size == 0:
+        return out
+    if k == 0:
+        out[...] = 0 if bias is None else bias
+        return out
+    panel_columns = tile_columns(a.itemsize)
+    panels = -(-n // panel_columns)
+    count = math.prod(batch)
+    blocks = max(1, -(-MIN_TASKS // (count * panels)))
+    rows_per_task = max(1, -(-m // blocks))
+    flat_a, a_row, a_col = _flat_operand(a)
+    stack = out.reshape(count, m, n)
+    if bias is None and m < MIN_ROWS_TO_PACK and b.flags.c_contiguous:
+        gemm(flat_a, _offsets(a, batch), a_row, a_col, b.reshape(-1), _offsets(b, batch), n, k, stack, rows_per_task)
+        return out
+    start = np.zeros(panels * panel_columns, a.dtype)
+    if bias is not None:
+        start[:n] = bias
+    matrices = np.broadcast_to(b, (*batch, k, n)).reshape(count, k, n) if batch else b.reshape(1, k, n)
+    packed = memory.empty((count, panels, k, panel_columns), a.dtype)
+    pack_matrices(matrices, packed, panel_columns)
+    gemm_packed(flat_a, _offsets(a, batch), a_row, a_col, packed, start, stack, rows_per_task)
+    return out
+
+
+class MatMul(Function):
+    """out = a b for matrices or stacks of matrices."""
+
+    @staticmethod
+    def forward(ctx: Node, a: Tensor, b: Tensor):
+        wants_a, wants_b = ctx.needs_input_grad
+        ctx.save_for_backward(a if wants_b else None, b if wants_a else None)
+        ctx.shapes = a.array.shape, b.array.shape
+        if a.array.dtype.kind != "f":
+            return wrap(np.matmul(a.array, b.array))
+        return wrap(product(a.array, b.array))
+
+    @staticmethod
+    def backward(ctx: Node, grad_out: Tensor):
+        a, b = ctx.saved_tensors
+        wants_a, wants_b = ctx.needs_input_grad
+        grad_a = _sum_to(matmul(grad_out, b.transpose(-1, -2)), ctx.shapes[0]) if wants_a else None
+        grad_b = _sum_to(matmul(a.transpose(-1, -2), grad_out), ctx.shapes[1]) if wants_b else None
+        return grad_a, grad_b
+
+
+def _sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Sum over the batch axes that broadcasting added or stretched."""
+    added = len(grad.shape) - len(shape)
+    stretched = [i + added for i, size in enumerate(shape[:-2]) if size == 1 and grad.shape[i + added] != 1]
+    axes = [*range(added), *stretched]
+    return grad.sum(axes).reshape(shape) if axes else grad
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product with torch.matmul's rules: 1-D operands are a row or a column, leading axes broadcast."""
+    if not isinstance(a, Variable) or not isinstance(b, Variable):
+        raise DTypeError(f"matmul: both operands must be tensors, got {type(a).__name__} and {type(b).__name__}")
+    if a.array.ndim == 0 or b.array.ndim == 0:
+        raise ShapeError("matmul: both operands need at least 1 axis; use * to multiply by a scalar")
+    if a.array.dtype != b.array.dtype:
+        raise DTypeError(f"matmul: a and b must have one dtype, got {a.array.dtype} and {b.array.dtype}")
+    if a.array.ndim == 1:
+        return matmul(a.reshape(1, -1), b).squeeze(-2 if b.array.ndim > 1 else 0)
+    if b.array.ndim == 1:
+        return matmul(a, b.reshape(-1, 1)).squeeze(-1)
+    table = array_table([("a", a, "..., M, K"), ("b", b, "..., K, N")])
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"matmul: a has {a.shape[-1]} columns but b has {b.shape[-2]} rows\n{table}")
+    try:
+        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ShapeError(f"matmul: the leading axes do not broadcast\n{table}") from None
+    return MatMul.apply(a, b)
+
+
+class Linear(Function):
+    """out = x weight^T + bias for x (M, C); the bias is where the accumulators start."""
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor, weight: Tensor, bias: Tensor | None):
+        wants_x, wants_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
+        return wrap(product(x.array, weight.array.T, None if bias is None else bias.array))
+
+    @staticmethod
+    def backward(ctx: Node, grad_out: Tensor):
+        x, weight = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
+        grad_x = matmul(grad_out, weight) if wants_x else None
+        grad_weight = matmul(grad_out.transpose(0, 1), x) if wants_weight else None
+        grad_bias = grad_out.sum(0) if wants_bias else None
+        return grad_x, grad_weight, grad_bias
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply an affine map to the last axis.
+
+    Args:
+        x: (..., C_in), float32 or float64.
+        weight: (C_out, C_in), of x's dtype.
+        bias: (C_out,), or None for none.
+
+    Returns:
+        (..., C_out).
+
+    Raises:
+        ShapeError: the sizes do not fit.
+        DTypeError: dtypes differ or are not float32 or float64.
+    """
+    check_float_tensors("linear", x=x, weight=weight, bias=bias)
+    table = array_table([("x", x, "..., C_in"), ("weight", weight, "C_out, C_in"), ("bias", bias, "C_out")])
+    if weight.array.ndim != 2:
+        raise ShapeError(f"linear: weight must have 2 axes (C_out, C_in)\n{table}")
+    if x.array.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        got = "is a scalar" if x.array.ndim == 0 else f"has {x.shape[-1]} features"
+        raise ShapeError(f"linear: x {got} but weight expects {weight.shape[1]}\n{table}")
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        raise ShapeError(f"linear: bias must hold one value for each of the {weight.shape[0]} outputs\n{table}")
+    if x.array.ndim == 2:
+        return Linear.apply(x, weight, bias)
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return Linear.apply(rows, weight, bias).reshape(*x.shape[:-1], weight.shape[0])

@@ -1,0 +1,197 @@
+"""Direct convolution: no transformed copy of the input, only address arithmetic around the micro-kernel.
+
+Forward and the gradient of the input are the same walk. In each dimension a *destination* index d and a filter tap t
+meet at one *source* index, and both passes can be written as
+
+    destination  d = start[p] + j * dst_step          phase p, j = 0, 1, ...
+    source       s = j * src_step + offset[t]         for the taps t of phase p
+
+- forward: destination = output, one phase, dst_step = 1, src_step = stride, offset[t] = t * dilation - padding;
+- gradient of the input: destination = input, source = grad_out, src_step = 1, dst_step = stride. A filter tap reaches
+  only the input positions of one remainder modulo the stride, so there are `stride` phases with a part of the taps
+  each, and nothing is multiplied by the zeros that a dilated grad_out would have.
+
+Taps that lie side by side in the source are merged: with dilation 1 the k_w taps of a filter row are one run of
+k_w * C contiguous values, so the micro-kernel's inner loop is long even for an image of 1 or 3 channels.
+Source: the loop nest is E. Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD
+Architectures" (2018), section II, with channels-last layout.
+"""
+
+import numpy as np
+
+from kernels.cpu.brgemm import multiply_tile, multiply_tile_masked, split_evenly
+from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.window import copy_window, reaches_outside
+from kernels.jit import kernel, prange
+
+# Columns of a phase table.
+START, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3
+
+
+@kernel
+def conv2d_direct(
+    src, panels, bias, dst, phases_h, offsets_h, phases_w, offsets_w, groups, src_step_h, src_step_w, dst_step_h,
+    dst_step_w, merged, rows_per_task, panels_per_task,
+):  # fmt: skip
+    """Convolve: the forward pass, or the gradient of the input.
+
+    Computes   dst[n, dh, dw, k] = bias[k] + sum over taps (t, u) and channels l of
+               src[n, jh * src_step_h + offsets_h[t], jw * src_step_w + offsets_w[u], l] * filter[k, (t, u), l].
+    Requires   src (N, H, W, C), dst (N, H', W', K) C-contiguous; panels as `pack_filters` writes them, taps in the
+               order of phases (ph, pw), then t, then u; bias padded to full panels per group. If `merged`, the
+               offsets_w of a phase are consecutive.
+    Writes     all of dst.
+    Parallel   over images, phases of rows, blocks of rows and blocks of panels.
+    Why        the accumulators of a tile stay in registers over all taps and channels, and a task's source rows and
+               panel stay in L2: every value loaded is used 12 or 32 times.
+    """
+    n, h_src, w_src, c_src = src.shape
+    _, h_dst, w_dst, c_dst = dst.shape
+    source, destination, packed, start = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), bias.reshape(-1)
+    lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // src.itemsize)
+    channels, filters = c_src // groups, c_dst // groups
+    n_panels = panels.shape[1]
+    panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
+    most_rows, most_columns = phases_h[:, COUNT].max(), phases_w[:, COUNT].max()
+    row_blocks = (most_rows + rows_per_task - 1) // rows_per_task
+    tasks = n * phases_h.shape[0] * row_blocks * panel_blocks
+
+    # The window of a task in the source, for any phase of columns.
+    w_first, w_last = offsets_w.min(), offsets_w.max() + (most_columns - 1) * src_step_w
+    h_first, h_last = offsets_h.min(), offsets_h.max() + (most_rows - 1) * src_step_h
+    copied = groups > 1 or reaches_outside(h_first, h_last, h_src) or reaches_outside(w_first, w_last, w_src)
+    window_columns = w_last - w_first + 1
+    window_rows = offsets_h.max() - offsets_h.min() + (rows_per_task - 1) * src_step_h + 1
+
+    for task in prange(tasks):
+        mode = flush_denormals()
+        panel_block = task % panel_blocks
+        rest = task // panel_blocks
+        row_block = rest % row_blocks
+        rest = rest // row_blocks
+        ph = rest % phases_h.shape[0]
+        image = rest // phases_h.shape[0]
+
+        j_first = row_block * rows_per_task
+        j_count = min(rows_per_task, phases_h[ph, COUNT] - j_first)
+        first_h, taps_h = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
+        window = np.empty(window_rows * window_columns * channels if copied else 0, src.dtype)
+        taps = np.empty(max(1, taps_h * offsets_w.size), np.int64)
+        if j_count > 0:
+            for g in range(groups):
+                if copied:
+                    copy_window(
+                        source, image * h_src * w_src * c_src, h_src, w_src, c_src, g * channels, channels,
+                        j_first * src_step_h + h_first, w_first, window, window_rows, window_columns,
+                    )  # fmt: skip
+                    a, a_origin, row_stride = window, 0, window_columns * channels
+                else:
+                    a, row_stride = source, w_src * c_src
+                    a_origin = (image * h_src + j_first * src_step_h + h_first) * row_stride + w_first * c_src
+                for pw in range(phases_w.shape[0]):
+                    first_w, taps_w = phases_w[pw, FIRST_TAP], phases_w[pw, TAPS]
+                    # The runs that the micro-kernel sums over: one per filter row if merged, else one per tap.
+                    runs_w = min(taps_w, 1) if merged else taps_w
+                    n_runs = taps_h * runs_w
+                    length = channels * (taps_w if merged else 1)
+                    for t in range(taps_h):
+                        row_offset = (offsets_h[first_h + t] - h_first) * row_stride
+                        for u in range(runs_w):
+                            taps[t * runs_w + u] = row_offset + (offsets_w[first_w + u] - w_first) * channels
+                    tap_number = first_h * offsets_w.size + taps_h * first_w
+                    count_w = phases_w[pw, COUNT]
+                    tiles = (count_w + TILE_ROWS - 1) // TILE_ROWS
+                    for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
+                        columns = min(lanes_per_panel, filters - p * lanes_per_panel)
+                        panel = (g * n_panels + p) * offsets_h.size * offsets_w.size + tap_number
+                        for j in range(j_first, j_first + j_count):
+                            dh = phases_h[ph, START] + j * dst_step_h
+                            a_row_offset = a_origin + (j - j_first) * src_step_h * row_stride
+                            dst_row = (image * h_dst + dh) * w_dst
+                            for tile in range(tiles):
+                                begin, end = split_evenly(count_w, tiles, tile)
+                                dw = phases_w[pw, START] + begin * dst_step_w
+                                multiply_tile(
+                                    end - begin, a, a_row_offset + begin * src_step_w * channels,
+                                    src_step_w * channels, 1, taps, n_runs, length,
+                                    packed, panel * channels * lanes_per_panel,
+                                    length * lanes_per_panel, lanes_per_panel,
+                                    destination, (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel,
+                                    dst_step_w * c_dst, columns,
+                                    start, (g * n_panels + p) * lanes_per_panel, False,
+                                )  # fmt: skip
+        restore_denormals(mode)
+
+
+@kernel
+def conv2d_grad_weight_direct(
+    x, grad_out, partials, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_block,
+    panels_per_task,
+):  # fmt: skip
+    """The gradient of the filters, as partial sums over parts of the batch.
+
+    Computes   partials[i, g, r, s * C + c, k] = sum over the pixels (n, oh, ow) of part i of
+               x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left, c] * G[n, oh, ow, k]
+               with G = grad_out.
+    Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. Block b of rows (counted over the batch) belongs to
+               part b * parts // blocks.
+    Writes     all of partials (parts, groups, k_h, k_w * C/groups, K/groups).
+    Parallel   over parts, groups and blocks of panels; `sum_partials` adds the parts in a fixed order.
+    Why        pixels take the role of the summation index: with dilation 1 the rows of the tile are the k_w * C
+               contiguous values under a filter row, its columns the channels of grad_out, which need no packing.
+    """
+    n, h_in, w_in, c_in = x.shape
+    _, h_out, w_out, c_out = grad_out.shape
+    source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
+    parts = partials.shape[0]
+    channels, filters = c_in // groups, c_out // groups
+    lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // x.itemsize)
+    n_panels = (filters + lanes_per_panel - 1) // lanes_per_panel
+    panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
+    row_blocks = (h_out + rows_per_block - 1) // rows_per_block
+    blocks = n * row_blocks
+    window_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
+    window_columns = (w_out - 1) * stride_w + (k_w - 1) * dil_w + 1
+    row_stride = window_columns * channels
+    # With dilation 1 the s and c of a filter row form one contiguous run of rows for the tile.
+    runs, run_length = (1, k_w * channels) if dil_w == 1 else (k_w, channels)
+    tiles = (run_length + TILE_ROWS - 1) // TILE_ROWS
+
+    for task in prange(parts * groups * panel_blocks):
+        mode = flush_denormals()
+        panel_block = task % panel_blocks
+        g = task // panel_blocks % groups
+        part = task // panel_blocks // groups
+        window = np.empty(window_rows * row_stride, x.dtype)
+        taps = np.empty(rows_per_block, np.int64)
+        for row in range(rows_per_block):
+            taps[row] = row * stride_h * row_stride
+        zeros = np.zeros(lanes_per_panel, x.dtype)
+        first_block = (part * blocks + parts - 1) // parts
+        end_block = ((part + 1) * blocks + parts - 1) // parts
+        for block in range(first_block, end_block):
+            image, oh = block // row_blocks, block % row_blocks * rows_per_block
+            rows = min(rows_per_block, h_out - oh)
+            copy_window(
+                source, image * h_in * w_in * c_in, h_in, w_in, c_in, g * channels, channels,
+                oh * stride_h - pad_top, -pad_left, window,
+                (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns,
+            )  # fmt: skip
+            for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
+                first_filter = p * lanes_per_panel
+                columns = min(lanes_per_panel, filters - first_filter)
+                b_offset = (image * h_out + oh) * w_out * c_out + g * filters + first_filter
+                for r in range(k_h):
+                    for run in range(runs):
+                        a_offset = r * dil_h * row_stride + run * dil_w * channels
+                        c_offset = (((part * groups + g) * k_h + r) * k_w + run) * channels * filters + first_filter
+                        for tile in range(tiles):
+                            begin, end = split_evenly(run_length, tiles, tile)
+                            multiply_tile_masked(
+                                end - begin, window, a_offset + begin, 1, stride_w * channels, taps, rows, w_out,
+                                gradient, b_offset, w_out * c_out, c_out,
+                                sums, c_offset + begin * filters, filters, columns,
+                                zeros, 0, block > first_block,
+                            )  # fmt: skip
+        restore_denormals(mode)

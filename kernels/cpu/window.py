@@ -1,0 +1,45 @@
+"""Windows: the part of an image that a block of output pixels reads, with its zero padding made real.
+
+The micro-kernel knows no edges. Before it runs, the rows that it will read are copied into a buffer that stays in the
+L2 cache, with zeros where the window reaches beyond the image, and only the channels of one group. The copy reads each
+pixel about once, while the convolution reads it k_h * k_w times per panel of filters, so it costs little, and it saves
+a padded copy of the whole batch in main memory.
+"""
+
+from kernels.jit import inline
+
+
+@inline
+def copy_window(x, image_offset, h_in, w_in, c_in, first_channel, channels, h_first, w_first, window, rows, columns):
+    """window[i, j, c] = x[h_first + i, w_first + j, first_channel + c], 0 outside the image.
+
+    x is a flat (N, H, W, C) block, `image_offset` the place of its image; `window` is flat, (rows, columns, channels).
+    """
+    inside_first = min(max(-w_first, 0), columns)
+    inside_end = max(min(columns, w_in - w_first), inside_first)
+    for i in range(rows):
+        target = i * columns * channels
+        h = h_first + i
+        if h < 0 or h >= h_in:
+            for e in range(target, target + columns * channels):
+                window[e] = 0
+            continue
+        for e in range(target, target + inside_first * channels):
+            window[e] = 0
+        for e in range(target + inside_end * channels, target + columns * channels):
+            window[e] = 0
+        source = image_offset + (h * w_in + w_first + inside_first) * c_in + first_channel
+        target += inside_first * channels
+        if channels == c_in:
+            for e in range((inside_end - inside_first) * channels):
+                window[target + e] = x[source + e]
+        else:
+            for j in range(inside_end - inside_first):
+                for c in range(channels):
+                    window[target + j * channels + c] = x[source + j * c_in + c]
+
+
+@inline
+def reaches_outside(first, last, size):
+    """Whether the indices first to last leave the range 0 to size - 1."""
+    return first < 0 or last >= size
