@@ -83,7 +83,7 @@ class Node:
             if tensor is not None and tensor.version.count != count:
                 raise GraphError(
                     f"backward: a tensor that {self.name} saved for its gradient, of shape {tensor.array.shape}, was "
-                    f"changed in place afterwards, {tensor.version.count - count} times; change a clone() instead"
+                    f"changed in place afterwards ({tensor.version.count - count} times); change a clone() instead"
                 )
         return tuple(t.restore(self) if isinstance(t, _Output) else t for t in self._saved)
 

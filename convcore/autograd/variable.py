@@ -19,12 +19,31 @@ if TYPE_CHECKING:
 
 
 class Version:
-    """Counts the in-place changes of one piece of memory. A tensor and its views share one."""
+    """Counts the in-place changes of one piece of memory. A tensor, its views and its detach()ed twins share one.
 
-    __slots__ = ("count",)
+    Attributes:
+        count: in-place changes so far.
+        viewers: tensors alive that show the memory through view operations (slice, reshape, ..), the first included.
+    """
+
+    __slots__ = ("count", "viewers")
 
     def __init__(self) -> None:
         self.count = 0
+        self.viewers = 0
+
+
+class _Viewer:
+    """Held by one tensor for its lifetime: counts it as a viewer of its memory."""
+
+    __slots__ = ("version",)
+
+    def __init__(self, version: Version):
+        self.version = version
+        version.viewers += 1
+
+    def __del__(self) -> None:
+        self.version.viewers -= 1
 
 
 class Variable:
@@ -38,7 +57,7 @@ class Variable:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "_grad", "array", "node", "output_index", "requires_grad", "version",
+        "__dict__", "__weakref__", "_grad", "_viewer", "array", "node", "output_index", "requires_grad", "version",
     )  # fmt: skip
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
@@ -48,6 +67,7 @@ class Variable:
         self.output_index = 0
         self.version = Version()
         self._grad: Any = None
+        self._viewer: _Viewer | None = None
 
     @property
     def is_leaf(self) -> bool:
@@ -96,12 +116,46 @@ class Variable:
 
     def detach(self) -> Tensor:
         """The same memory, outside the graph."""
-        result = wrap(self.array)
+        return self.detach_as(self.array)
+
+    def view_of_memory(self, array: np.ndarray) -> Tensor:
+        """A tensor for `array`, which lies in this tensor's memory: the result of a view operation."""
+        if self._viewer is None:
+            self._viewer = _Viewer(self.version)
+        result = self.detach_as(array)
+        result._viewer = _Viewer(self.version)
+        return result
+
+    def detach_as(self, array: np.ndarray) -> Tensor:
+        """A tensor outside the graph for an array in this tensor's memory."""
+        result = wrap(array)
         result.version = self.version
         return result
 
+    def has_other_views(self) -> bool:
+        """Whether a view operation made another tensor on this memory that is still alive."""
+        return self._viewer is not None and self.version.viewers > 1
+
+    def before_change(self) -> Tensor:
+        """A stand-in with this tensor's present place in the graph, from which its value after a change is computed."""
+        result = self.detach_as(self.array)
+        result.node, result.output_index, result.requires_grad = self.node, self.output_index, self.requires_grad
+        return result
+
+    def replace_array(self, value: Variable) -> None:
+        """Let this tensor show the memory of another. What was saved of it before counts as changed."""
+        if not isinstance(value, Variable):
+            raise DTypeError(f"data: must be a tensor, got {type(value).__name__}")
+        if self.requires_grad and value.array.dtype.kind != "f":
+            raise DTypeError(f"data: a tensor that requires a gradient holds floats, got {value.array.dtype}")
+        count = self.version.count
+        self.array = value.array
+        self.version = Version()
+        self.version.count = count + 1
+        self._viewer = None
+
     def begin_in_place(self, operation: str) -> None:
-        """Refuse an in-place change that would make recorded gradients wrong; see `finish_in_place`."""
+        """Refuse an in-place change that would make recorded gradients wrong."""
         if state.enabled and self.requires_grad and self.node is None:
             raise GraphError(
                 f"{operation}: a leaf tensor that requires a gradient cannot be changed in place while operations are "

@@ -1,0 +1,169 @@
+"""Element types: which there are, which one the result of an operation has, and conversion between them.
+
+The rules are torch's. Types form three categories, bool < integer < floating. Operands count in three classes, tensors
+with axes before tensors without before Python numbers, and a lower class changes the result only when its category
+is higher: float32 tensor * 2.5 stays float32, int64 tensor * 2.5 becomes float32.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore import memory
+from convcore.autograd import Function, Variable, wrap
+from convcore.errors import DTypeError
+from convcore.ops.layout import empty_like
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+uint8 = np.dtype(np.uint8)
+bool_ = np.dtype(np.bool_)
+
+SUPPORTED = (float32, float64, int8, int16, int32, int64, uint8, bool_)
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+def element_type(op: str, dtype: Any) -> np.dtype:
+    """`dtype` as one of the supported NumPy dtypes; Python's bool, int and float stand for bool, int64 and float64."""
+    try:
+        if dtype is not None and np.dtype(dtype) in SUPPORTED:
+            return np.dtype(dtype)
+    except TypeError:
+        pass
+    raise DTypeError(f"{op}: dtype must be one of {', '.join(map(str, SUPPORTED))}, got {dtype!r}")
+
+
+def number_type(op: str, value: Any) -> np.dtype:
+    """The dtype that a Python or NumPy number stands for: bool, int64 or float32."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool_
+    if isinstance(value, (int, np.integer)):
+        return int64
+    if isinstance(value, (float, np.floating)):
+        return float32
+    hint = "; convert it with convcore.from_numpy" if isinstance(value, np.ndarray) else ""
+    raise DTypeError(f"{op}: operands must be tensors or numbers, got {type(value).__name__}{hint}")
+
+
+def result_type(op: str, *operands: Tensor | float) -> np.dtype:
+    """The dtype in which an operation on these operands computes."""
+    classes: list[list[np.dtype]] = [[], [], []]
+    for operand in operands:
+        if isinstance(operand, Variable):
+            classes[0 if operand.array.ndim else 1].append(operand.array.dtype)
+        else:
+            classes[2].append(number_type(op, operand))
+    result = bool_
+    for index, dtypes in enumerate(d for d in classes if d):
+        highest = functools.reduce(_promote, dtypes)
+        if index == 0 or _CATEGORY[highest.kind] > _CATEGORY[result.kind]:
+            result = highest
+    return result
+
+
+def _promote(a: np.dtype, b: np.dtype) -> np.dtype:
+    difference = _CATEGORY[a.kind] - _CATEGORY[b.kind]
+    if difference == 0:
+        return np.promote_types(a, b)
+    return a if difference > 0 else b
+
+
+def as_tensors(op: str, *operands: Tensor | float, dtype: np.dtype | None = None) -> tuple[Any, ...]:
+    """The operands as tensors of `dtype`, or of their common result type."""
+    if dtype is None:
+        dtypes = {operand.array.dtype if isinstance(operand, Variable) else None for operand in operands}
+        if len(dtypes) == 1 and None not in dtypes:
+            return operands
+        dtype = result_type(op, *operands)
+    return tuple([_as_tensor(operand, dtype) for operand in operands])
+
+
+def _as_tensor(operand: Any, dtype: np.dtype) -> Any:
+    if isinstance(operand, Variable):
+        return convert(operand, dtype)
+    with np.errstate(all="ignore"):
+        return wrap(np.array(operand, dtype))
+
+
+def require_floating(op: str, x: Tensor) -> None:
+    """Refuse a tensor that is not float32 or float64."""
+    if not isinstance(x, Variable):
+        raise DTypeError(f"{op}: x must be a tensor, got {type(x).__name__}")
+    if x.array.dtype.kind != "f":
+        raise DTypeError(f"{op}: x must be float32 or float64, got {x.array.dtype}; convert it with x.float()")
+
+
+def floating(op: str, x: Tensor) -> Tensor:
+    """`x`, converted to float32 if it holds integers or bools."""
+    if not isinstance(x, Variable):
+        raise DTypeError(f"{op}: x must be a tensor, got {type(x).__name__}")
+    return x if x.array.dtype.kind == "f" else convert(x, float32)
+
+
+class Convert(Function):
+    """The same numbers in another dtype, rounded or cut where they do not fit."""
+
+    @staticmethod
+    def forward(ctx, x, dtype):
+        ctx.dtype = x.array.dtype
+        out = converted(x.array, dtype)
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return convert(grad_out, ctx.dtype), None
+
+
+def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy in another dtype with the same order of axes in memory."""
+    with np.errstate(all="ignore"):
+        return array.astype(dtype, order="K")
+
+
+def convert(x: Any, dtype: np.dtype) -> Any:
+    """`x` itself where it has this dtype, else a converted copy."""
+    return x if x.array.dtype == dtype else Convert.apply(x, dtype)
+
+
+class Clone(Function):
+    """A copy in memory of its own, with the same order of axes in memory."""
+
+    @staticmethod
+    def forward(ctx, x):
+        out = empty_like(x.array)
+        np.copyto(out, x.array)
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return grad_out
+
+
+def clone(x: Tensor) -> Tensor:
+    """A copy in memory of its own, inside the graph."""
+    return Clone.apply(x)
+
+
+def compute(ufunc: np.ufunc, *arrays: np.ndarray) -> np.ndarray:
+    """Apply a NumPy ufunc whose result has its operands' dtype, into pooled memory where the result is large.
+
+    Silent on overflow, 0/0 and the like: infinity and NaN travel on as in torch.
+    """
+    model = arrays[0]
+    for array in arrays[1:]:
+        if array.size > model.size:
+            model = array
+    with np.errstate(all="ignore"):
+        if model.nbytes < memory.SMALLEST_POOLED or np.broadcast_shapes(*[a.shape for a in arrays]) != model.shape:
+            return np.asarray(ufunc(*arrays))
+        return ufunc(*arrays, out=empty_like(model))

@@ -1,0 +1,302 @@
+"""Functions of one element at a time: exp, log, roots, tanh, sigmoid, ReLU, limits and choices.
+
+With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. All but ReLU are
+NumPy's own loops; ReLU, which every layer of a network runs through, has kernels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Function, Variable, wrap
+from convcore.errors import DTypeError
+from convcore.ops.arithmetic import check_broadcast, unbroadcast
+from convcore.ops.dtypes import as_tensors, compute, floating, require_floating
+from convcore.ops.layout import empty_like, flat, like
+from kernels.cpu.elementwise import relu_forward, relu_grad_input
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+class _FromInput(Function):
+    """y = f(x) with a derivative written in x."""
+
+    ufunc: Any
+
+    @classmethod
+    def forward(cls, ctx, x):
+        ctx.save_for_backward(x)
+        return wrap(compute(cls.ufunc, x.array))
+
+
+class _FromOutput(Function):
+    """y = f(x) with a derivative written in y."""
+
+    ufunc: Any
+
+    @classmethod
+    def forward(cls, ctx, x):
+        out = wrap(compute(cls.ufunc, x.array))
+        ctx.save_for_backward(out)
+        return out
+
+
+class Log(_FromInput):
+    """y = ln x, y' = 1 / x"""
+
+    ufunc = np.log
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (x,) = ctx.saved_tensors
+        return grad_out / x
+
+
+class Abs(_FromInput):
+    """y = |x|, y' = sign x, and 0 at 0"""
+
+    ufunc = np.abs
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (x,) = ctx.saved_tensors
+        return grad_out * sign(x)
+
+
+class Exp(_FromOutput):
+    """y = e^x, y' = y"""
+
+    ufunc = np.exp
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return grad_out * out
+
+
+class Sqrt(_FromOutput):
+    """y = x^(1/2), y' = 1 / (2 y)"""
+
+    ufunc = np.sqrt
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return grad_out / (2 * out)
+
+
+class Tanh(_FromOutput):
+    """y = tanh x, y' = 1 - y^2"""
+
+    ufunc = np.tanh
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return grad_out * (1 - out * out)
+
+
+class Rsqrt(Function):
+    """y = x^(-1/2), y' = -y^3 / 2"""
+
+    @staticmethod
+    def forward(ctx, x):
+        root = compute(np.sqrt, x.array)
+        with np.errstate(all="ignore"):
+            out = wrap(np.asarray(np.reciprocal(root, out=root if root.ndim else None)))
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return grad_out * (out * out * out * -0.5)
+
+
+class Sigmoid(Function):
+    """y = 1 / (1 + e^-x), y' = y (1 - y). Where e^-x overflows, y is 0 as it should be."""
+
+    @staticmethod
+    def forward(ctx, x):
+        out = compute(np.exp, compute(np.negative, x.array))
+        with np.errstate(all="ignore"):
+            out = wrap(np.asarray(1 / (1 + out), x.array.dtype))
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return grad_out * (out * (1 - out))
+
+
+class Relu(Function):
+    """y = max(x, 0), y' = 1 where y > 0 and 0 elsewhere (also at 0). NaN stays NaN and lets the gradient pass."""
+
+    @staticmethod
+    def forward(ctx, x):
+        out = empty_like(x.array)
+        relu_forward(flat(x.array), flat(out))
+        result = wrap(out)
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return ReluGrad.apply(grad_out, out.detach())
+
+
+class ReluGrad(Function):
+    """grad_x = grad_out where ReLU let x pass, else 0: linear in grad_out, so its gradient is the same masking."""
+
+    @staticmethod
+    def forward(ctx, grad_out, out):
+        ctx.save_for_backward(out)
+        grad_x = empty_like(out.array)
+        relu_grad_input(flat(like(grad_out.array, out.array)), flat(out.array), flat(grad_x))
+        return wrap(grad_x)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return ReluGrad.apply(grad_out, out), None
+
+
+class Where(Function):
+    """a where the condition holds, b elsewhere; each gets the gradient of the elements that come from it."""
+
+    @staticmethod
+    def forward(ctx, condition, a, b):
+        check_broadcast("where", condition, a, b)
+        ctx.save_for_backward(condition)
+        ctx.shapes = a.array.shape, b.array.shape
+        return wrap(np.where(condition.array, a.array, b.array))
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (condition,) = ctx.saved_tensors
+        _, need_a, need_b = ctx.needs_input_grad
+        return (
+            None,
+            unbroadcast(where(condition, grad_out, 0.0), ctx.shapes[0]) if need_a else None,
+            unbroadcast(where(condition, 0.0, grad_out), ctx.shapes[1]) if need_b else None,
+        )
+
+
+class Extremes(Function):
+    """The larger (or smaller) of two elements; where they are equal, each gets half the gradient."""
+
+    @staticmethod
+    def forward(ctx, a, b, ufunc):
+        check_broadcast(ufunc.__name__, a, b)
+        ctx.save_for_backward(a, b)
+        ctx.largest = ufunc is np.maximum
+        return wrap(compute(ufunc, a.array, b.array))
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        a, b = (t.detach() for t in ctx.saved_tensors)
+        lower, upper = (a, b) if ctx.largest else (b, a)
+        shared = where(a == b, grad_out * 0.5, grad_out)
+        return (
+            unbroadcast(where(lower < upper, 0.0, shared), a.array.shape) if ctx.needs_input_grad[0] else None,
+            unbroadcast(where(upper < lower, 0.0, shared), b.array.shape) if ctx.needs_input_grad[1] else None,
+            None,
+        )
+
+
+def exp(input: Tensor) -> Tensor:
+    """e to the power of each element"""
+    return Exp.apply(floating("exp", input))
+
+
+def log(input: Tensor) -> Tensor:
+    """The natural logarithm of each element: -inf at 0, NaN below"""
+    return Log.apply(floating("log", input))
+
+
+def sqrt(input: Tensor) -> Tensor:
+    """The square root of each element: NaN below 0"""
+    return Sqrt.apply(floating("sqrt", input))
+
+
+def rsqrt(input: Tensor) -> Tensor:
+    """1 / sqrt(x) of each element"""
+    return Rsqrt.apply(floating("rsqrt", input))
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent of each element"""
+    return Tanh.apply(floating("tanh", input))
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)) of each element"""
+    return Sigmoid.apply(floating("sigmoid", input))
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(x, 0) of each element of a float32 or float64 tensor of any shape"""
+    require_floating("relu", input)
+    return Relu.apply(input)
+
+
+def abs(input: Tensor) -> Tensor:
+    """The absolute value of each element"""
+    return Abs.apply(input)
+
+
+def sign(input: Tensor) -> Tensor:
+    """-1, 0 or 1 by the sign of each element; no gradient flows through it"""
+    return wrap(compute(np.sign, input.array))
+
+
+def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
+    """`input` where the bool tensor `condition` holds, `other` elsewhere; all three broadcast."""
+    if not isinstance(condition, Variable) or condition.array.dtype.kind != "b":
+        kind = condition.array.dtype if isinstance(condition, Variable) else type(condition).__name__
+        raise DTypeError(f"where: condition must be a bool tensor, got {kind}; compare it first, e.g. x != 0")
+    return Where.apply(condition, *as_tensors("where", input, other))
+
+
+def maximum(input: Tensor, other: Tensor | float) -> Tensor:
+    """The larger of two elements; NaN where either is NaN"""
+    return Extremes.apply(*as_tensors("maximum", input, other), np.maximum)
+
+
+def minimum(input: Tensor, other: Tensor | float) -> Tensor:
+    """The smaller of two elements; NaN where either is NaN"""
+    return Extremes.apply(*as_tensors("minimum", input, other), np.minimum)
+
+
+class Clamp(Function):
+    """x limited to [low, high]; the gradient passes where x lies inside, limits included."""
+
+    @staticmethod
+    def forward(ctx, x, low, high):
+        ctx.save_for_backward(x)
+        ctx.limits = low, high
+        out = x.array if low is None else compute(np.maximum, x.array, np.asarray(low, x.array.dtype))
+        return wrap(out if high is None else compute(np.minimum, out, np.asarray(high, x.array.dtype)))
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (x,) = ctx.saved_tensors
+        low, high = ctx.limits
+        inside = np.ones(x.array.shape, np.bool_)
+        if low is not None:
+            inside &= x.array >= low
+        if high is not None:
+            inside &= x.array <= high
+        return where(wrap(inside), grad_out, 0.0), None, None
+
+
+def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """Each element limited to [min, max]; a limit may be left out, but not both"""
+    if min is None and max is None:
+        raise DTypeError("clamp: needs min or max, or both; got neither")
+    return Clamp.apply(as_tensors("clamp", input, *[v for v in (min, max) if v is not None])[0], min, max)

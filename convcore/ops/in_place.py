@@ -1,0 +1,94 @@
+"""Changes in place: x.add_(y), x += y, x[index] = value.
+
+The memory keeps its place, so every tensor that shows it sees the change. The graph, however, must know both the value
+before and the value after. So a recorded change is made in three steps: the ordinary operation computes the new value
+out of place from a stand-in for the old one; the numbers are copied into the memory; and the tensor takes over the
+result's place in the graph. What had been saved of the old value is now wrong: the version counter shows that to
+backward, which refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Function, Variable, is_grad_enabled, wrap
+from convcore.errors import DTypeError, ShapeError, UnsupportedError
+from convcore.ops.arithmetic import unbroadcast
+from convcore.ops.dtypes import as_tensors
+from convcore.ops.indexing import Index, array_index
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **settings: Any) -> Tensor:
+    """Replace the elements of x by `operation(x, *args, **settings)`, which must have its shape and a fitting dtype."""
+    x.begin_in_place(op)
+    recorded = is_grad_enabled() and (x.requires_grad or any(isinstance(a, Variable) and a.requires_grad for a in args))
+    if recorded and x.has_other_views():
+        raise UnsupportedError(
+            f"{op}: a recorded in-place change of memory that is shared with a view (slice, reshape, transpose ..) is "
+            "not supported, for the view's gradient would be wrong; change a clone(), or use the ordinary operation"
+        )
+    result = operation(x.before_change(), *args, **settings)
+    if result.array.shape != x.array.shape:
+        raise ShapeError(f"{op}: the result of shape {result.array.shape} does not fit into {x.array.shape} in place")
+    if not np.can_cast(result.array.dtype, x.array.dtype, "same_kind"):
+        raise DTypeError(f"{op}: a result of {result.array.dtype} cannot be stored in place in {x.array.dtype}")
+    if result.requires_grad and result.array.dtype != x.array.dtype:
+        result = result.to(x.array.dtype)
+    np.copyto(x.array, result.array, casting="same_kind")
+    x.mark_changed()
+    if result.requires_grad:
+        x.node, x.output_index, x.requires_grad = result.node, result.output_index, True
+    return x
+
+
+class Overwrite(Function):
+    """New values at an index of x; the old values there have no influence any more, so their gradient is 0."""
+
+    @staticmethod
+    def forward(ctx, x, value, index, basic):
+        ctx.index, ctx.basic = index, basic
+        ctx.value_shape = value.array.shape
+        out = x.array.copy(order="K")
+        try:
+            out[index] = value.array
+        except ValueError:
+            raise ShapeError(
+                f"setitem: a value of shape {value.array.shape} does not broadcast to the selected part, "
+                f"which has shape {x.array[index].shape}"
+            ) from None
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        grad_x = grad_value = None
+        if ctx.needs_input_grad[0]:
+            grad_x = Overwrite.apply(grad_out, wrap(np.zeros((), grad_out.array.dtype)), ctx.index, ctx.basic)
+        if ctx.needs_input_grad[1]:
+            grad_value = unbroadcast(Index.apply(grad_out, ctx.index, ctx.basic), ctx.value_shape)
+        return grad_x, grad_value, None, None
+
+
+def overwrite(x: Tensor, value: Tensor | float, index: Any) -> Tensor:
+    """A copy of x with `value`, converted to its dtype, at `index`."""
+    return Overwrite.apply(x, *as_tensors("setitem", value, dtype=x.array.dtype), *array_index(index))
+
+
+def copy_(x: Tensor, source: Tensor) -> Tensor:
+    """Replace the elements of x by those of `source`, which broadcasts."""
+    return change("copy_", x, overwrite, source, ())
+
+
+def fill_(x: Tensor, value: Tensor | float) -> Tensor:
+    """Set every element of x to one number, or to the element of a tensor without axes."""
+    return change("fill_", x, overwrite, value, ())
+
+
+def setitem(x: Tensor, index: Any, value: Tensor | float) -> None:
+    """x[index] = value"""
+    change("setitem", x, overwrite, value, index)

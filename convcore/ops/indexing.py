@@ -1,0 +1,99 @@
+"""Reading and writing parts of a tensor: x[index], gather.
+
+An index follows NumPy's rules (integers, slices, None, Ellipsis, bool masks, integer tensors). Slices and integers
+give views; masks and index tensors copy. The gradient of reading is writing: grad_x is zero except at the index,
+where every reading of an element adds its gradient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Function, Variable, wrap
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.axes import axis
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+def array_index(index: Any) -> tuple[tuple[Any, ...], bool]:
+    """An index as NumPy takes it, and whether it is basic: slices and integers only, which give a view.
+
+    The Ellipsis at the end makes NumPy return an array, never a bare number.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    result = [p.array if isinstance(p, Variable) else p for p in parts]
+    # 0-dimensional integer tensors count as integers, as in torch.
+    result = [int(p) if isinstance(p, np.ndarray) and p.ndim == 0 and p.dtype.kind in "iu" else p for p in result]
+    basic = all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in result)
+    basic = basic and not any(isinstance(p, bool) for p in result)
+    if not any(p is Ellipsis for p in result):
+        result.append(Ellipsis)
+    return tuple(result), basic
+
+
+def _frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The index with its lists and arrays copied, so that the user may change them before backward."""
+    return tuple([np.array(p) if isinstance(p, (np.ndarray, list)) else p for p in index])
+
+
+class Index(Function):
+    """x[index]"""
+
+    @staticmethod
+    def forward(ctx, x, index, basic):
+        ctx.shape, ctx.basic = x.array.shape, basic
+        ctx.index = _frozen(index) if ctx.needs_input_grad[0] else index
+        out = x.array[index]
+        return x.view_of_memory(out) if basic else wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Scatter.apply(grad_out, ctx.shape, ctx.index, ctx.basic), None, None
+
+
+class Scatter(Function):
+    """Zeros of a shape, and at the index the sum of the values that are placed there."""
+
+    @staticmethod
+    def forward(ctx, values, shape, index, basic):
+        ctx.index, ctx.basic = index, basic
+        out = np.zeros(shape, values.array.dtype)
+        if basic:
+            out[index] = values.array
+        else:
+            np.add.at(out, index, values.array)
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Index.apply(grad_out, ctx.index, ctx.basic), None, None, None
+
+
+def getitem(input: Tensor, index: Any) -> Tensor:
+    """input[index]"""
+    return Index.apply(input, *array_index(index))
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """out[i][j].. = input with the coordinate of axis `dim` replaced by index[i][j]..
+
+    Shapes: index has the input's number of axes and is nowhere larger outside `dim`; the result has its shape.
+    """
+    place = axis("gather", dim, input.array.ndim)
+    where, shape = index.array, input.array.shape
+    if where.dtype.kind not in "iu":
+        raise DTypeError(f"gather: index must hold integers, got {where.dtype}")
+    if where.ndim != len(shape) or any(w > s for i, (w, s) in enumerate(zip(where.shape, shape)) if i != place):  # noqa: B905
+        raise ShapeError(
+            f"gather: index must have the input's number of axes and be no larger outside dim={dim}, "
+            f"got index {where.shape} for input {shape}"
+        )
+    if len(shape) == 0:
+        return getitem(input, ())
+    coordinates = list(np.ogrid[tuple(slice(0, s) for s in where.shape)])
+    coordinates[place] = where
+    return Index.apply(input, tuple(coordinates), False)

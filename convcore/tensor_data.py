@@ -1,0 +1,212 @@
+"""What a tensor is apart from computations: sizes, types, its numbers for Python and NumPy, printing, copying."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Variable
+from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
+from convcore.ops import dtypes
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+# Inside the class the names int, float and bool mean its methods.
+Integer = int
+Number = float
+Truth = bool
+
+
+class Size(tuple):
+    """The sizes of a tensor's axes."""
+
+    def numel(self) -> int:
+        """The number of elements: the product of the sizes."""
+        return int(np.prod(self, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"convcore.Size({list(self)})"
+
+
+class TensorData(Variable):
+    """The half of `convcore.Tensor` that knows no operation but conversion."""
+
+    __slots__ = ()
+    __array_priority__ = 1000  # NumPy arrays leave operators with a tensor to the tensor
+
+    # What it is
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of its axes."""
+        return Size(self.array.shape)
+
+    def size(self, dim: Integer | None = None) -> Any:
+        """The shape, or the size of one axis."""
+        return self.shape if dim is None else self.array.shape[dim]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of its elements, as a NumPy dtype."""
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> Integer:
+        """The number of axes."""
+        return self.array.ndim
+
+    def dim(self) -> Integer:
+        """The number of axes."""
+        return self.array.ndim
+
+    def numel(self) -> Integer:
+        """The number of elements."""
+        return self.array.size
+
+    def element_size(self) -> Integer:
+        """Bytes of one element."""
+        return self.array.itemsize
+
+    def is_floating_point(self) -> Truth:
+        """Whether it is float32 or float64."""
+        return self.array.dtype.kind == "f"
+
+    def is_contiguous(self) -> Truth:
+        """Whether the elements lie in memory in row-major order without holes."""
+        return self.array.flags.c_contiguous
+
+    def __len__(self) -> Integer:
+        if self.array.ndim == 0:
+            raise DTypeError("len: a tensor without axes has no length")
+        return len(self.array)
+
+    def __repr__(self) -> str:
+        numbers = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=1000, precision=4)
+        notes = [numbers]
+        if self.array.size == 0 and self.array.ndim > 1:
+            notes.append(f"size={tuple(self.array.shape)}")
+        if self.array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):
+            notes.append(f"dtype={self.array.dtype}")
+        if self.node is not None:
+            notes.append(f"grad_fn={self.node}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({', '.join(notes)})"
+
+    # Its numbers outside the graph
+
+    def numpy(self) -> np.ndarray:
+        """The NumPy array itself: it shares the memory."""
+        if self.requires_grad:
+            raise GraphError("numpy: changes of the array would be unknown to the graph; use x.detach().numpy()")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: Truth | None = None) -> np.ndarray:
+        array = self.numpy()
+        if copy is False and dtype is not None and np.dtype(dtype) != array.dtype:
+            raise ValueError(f"array: a tensor of {array.dtype} becomes {np.dtype(dtype)} only in a copy")
+        return array.astype(dtype or array.dtype, copy=bool(copy))
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self.array.size != 1:
+            raise ShapeError(f"item: only a tensor of one element is a number, this has shape {self.array.shape}")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number if there are no axes."""
+        return self.array.tolist()
+
+    def __bool__(self) -> Truth:
+        if self.array.size != 1:
+            raise ShapeError(
+                f"bool: only a tensor of one element is true or false, this has shape {self.array.shape}; "
+                "use x.any() or x.all()"
+            )
+        return bool(self.array.item())
+
+    def __int__(self) -> Integer:
+        return int(self.item())
+
+    def __float__(self) -> Number:
+        return float(self.item())
+
+    def __index__(self) -> Integer:
+        if self.array.dtype.kind not in "iu":
+            raise DTypeError(f"index: only an integer tensor can be an index, this is {self.array.dtype}")
+        return self.item()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory outside the graph; set it to replace the numbers of a tensor that others hold."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.replace_array(value)
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        if self.node is not None:
+            raise GraphError("deepcopy: only tensors made by the user can be copied with copy.deepcopy; detach() first")
+        result = _restore(type(self), self.array.copy(order="K"), self.requires_grad)
+        memo[id(self)] = result
+        if self.grad is not None:
+            result.grad = self.grad.detach().clone()
+        return result
+
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), self.array, self.requires_grad)
+
+    # Conversions
+
+    def to(self, *targets: Any, dtype: Any = None) -> Any:
+        """The tensor in another dtype, or of another tensor's dtype. The only device is "cpu"."""
+        for target in targets:
+            if isinstance(target, Variable):
+                dtype = target.array.dtype
+            elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
+                if target != "cpu":
+                    raise UnsupportedError(f'to: the only device is "cpu", got "{target}"')
+            else:
+                dtype = target
+        return self if dtype is None else dtypes.convert(self, dtypes.element_type("to", dtype))
+
+    def cpu(self) -> Any:
+        """The tensor itself."""
+        return self
+
+    def float(self) -> Tensor:
+        """The tensor as float32."""
+        return dtypes.convert(self, dtypes.float32)
+
+    def double(self) -> Tensor:
+        """The tensor as float64."""
+        return dtypes.convert(self, dtypes.float64)
+
+    def long(self) -> Tensor:
+        """The tensor as int64, cut towards zero."""
+        return dtypes.convert(self, dtypes.int64)
+
+    def int(self) -> Tensor:
+        """The tensor as int32, cut towards zero."""
+        return dtypes.convert(self, dtypes.int32)
+
+    def bool(self) -> Tensor:
+        """Whether each element is not 0."""
+        return dtypes.convert(self, dtypes.bool_)
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor in the dtype of another."""
+        return dtypes.convert(self, other.array.dtype)
+
+
+def _restore(cls: type, array: np.ndarray, requires_grad: bool) -> Any:
+    """A leaf of a tensor class around an array, whatever the arguments of the class's own constructor are."""
+    result: Any = object.__new__(cls)
+    Variable.__init__(result, array, requires_grad)
+    return result

@@ -1,0 +1,15 @@
+"""Activations by their definition, in float64."""
+
+import numpy as np
+
+
+def relu_forward(x: np.ndarray) -> np.ndarray:
+    """out = x where x > 0, else 0; NaN stays NaN."""
+    x = np.asarray(x, np.float64)
+    return np.where(np.isnan(x) | (x > 0), x, 0.0)
+
+
+def relu_grad_input(grad_out: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """grad_x = grad_out where out > 0 or out is NaN, else 0."""
+    grad_out, out = np.asarray(grad_out, np.float64), np.asarray(out, np.float64)
+    return np.where(np.isnan(out) | (out > 0), grad_out, 0.0)
