@@ -1,0 +1,274 @@
+"""Losses: cross-entropy, negative log-likelihood, mean squared error.
+
+Cross-entropy of logits x with a label t, with class weights w and label smoothing e (Szegedy et al. 2016, section 7):
+
+    loss = -(1 - e) * w[t] * l[t] - e/K * sum_k w[k] * l[k],   l = log_softmax(x), K classes
+
+The mean divides the sum of the losses by the sum of w[t], not by the number of rows: a weight says how many ordinary
+rows a row counts for. The gradient: loss = -sum_k q[k] * l[k] with q[k] = (1 - e) * w[t] * [k == t] + e/K * w[k], and
+d l[k] / d x[j] = [k == j] - p[j] with p = softmax(x), so
+
+    grad_x[j] = grad_loss * (p[j] * sum_k q[k] - q[j])
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore import memory
+from convcore.autograd import Function, once_differentiable, wrap
+from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
+from convcore.ops.arguments import integer
+from convcore.ops.softmax import log_softmax
+from kernels.cpu.loss import cross_entropy_forward, cross_entropy_grad_input
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, little enough to share
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy between logits and labels, or probabilities.
+
+    Args:
+        input: logits, (N, K), (K,) or (N, K, d1, d2, ...) with K classes; float32 or float64.
+        target: labels, int64, of input's shape without the class axis; or probabilities of input's shape and dtype.
+        weight: (K,) weight of each class.
+        ignore_index: rows with this label count neither in the loss nor in the mean.
+        reduction: 'mean', 'sum', or 'none' for a loss of the labels' shape. With labels the mean is weighted.
+        label_smoothing: share, 0 to 1, of the target that is spread evenly over all classes.
+
+    Raises:
+        ShapeError: shapes do not fit, or a label is out of range.
+        DTypeError: the labels are not int64.
+        UnsupportedError: `ignore_index` with probabilities, or a weight that requires a gradient.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ShapeError(f"cross_entropy: label_smoothing must lie from 0 to 1, got {label_smoothing}")
+    if target.array.dtype.kind == "f" and target.array.shape == input.array.shape:
+        return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    ignore_index = _check_labels("cross_entropy", input, target, weight, ignore_index, reduction)
+    return CrossEntropy.apply(input, target, weight, ignore_index, reduction, float(label_smoothing))
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """Minus the log-probability of the labels: cross-entropy for an input that went through log_softmax already.
+
+    Arguments and errors are those of `cross_entropy`.
+    """
+    ignore_index = _check_labels("nll_loss", input, target, weight, ignore_index, reduction)
+    return NllLoss.apply(input, target, weight, ignore_index, reduction)
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """(input - target)^2: its mean, its sum, or with 'none' every element.
+
+    Different shapes are broadcast with a warning: a column against a row is nearly always a mistake.
+    """
+    _check_reduction("mse_loss", reduction)
+    if input.array.shape != target.array.shape:
+        table = array_table([("input", input.array, ""), ("target", target.array, "")])
+        warnings.warn(f"mse_loss: target's shape differs from input's and is broadcast\n{table}", stacklevel=2)
+    difference = input - target
+    return _reduce(difference * difference, reduction)
+
+
+class CrossEntropy(Function):
+    """Keeps the logits and, per row, their maximum and sum of exponentials."""
+
+    @staticmethod
+    def forward(ctx, x, target, weight, ignore_index, reduction, label_smoothing):
+        rows, labels, weights = _class_rows(x.array), target.array.reshape(-1), _weights(weight, x)
+        per_chunk = _rows_per_chunk(rows)
+        loss, maxima, sums = (memory.empty(rows.shape[0], rows.dtype) for _ in range(3))
+        totals = np.zeros(2)
+        workspace = np.empty((2, -(-rows.shape[0] // per_chunk)))
+        cross_entropy_forward(
+            rows, labels, weights, loss, maxima, sums, totals, workspace, label_smoothing, ignore_index, per_chunk
+        )
+        ctx.save_for_backward(x, target, weight)
+        ctx.maxima, ctx.sums, ctx.settings = maxima, sums, (ignore_index, reduction, label_smoothing)
+        ctx.total_weight = totals[1]
+        return _reduced(loss, totals, reduction, target.array.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        x, target, weight = ctx.saved_tensors
+        ignore_index, reduction, label_smoothing = ctx.settings
+        rows = _class_rows(x.array)
+        grad_loss = _grad_of_rows(grad_out.array, reduction, ctx.total_weight, rows.shape[0])
+        grad_x = memory.empty(rows.shape, rows.dtype)
+        cross_entropy_grad_input(
+            rows, target.array.reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums, grad_loss, grad_x,
+            label_smoothing, ignore_index, _rows_per_chunk(rows),
+        )  # fmt: skip
+        return _from_class_rows(grad_x, x.array.shape), None, None, None, None, None
+
+
+class NllLoss(Function):
+    """Picks one element per row. Linear in the input, so its gradient needs only labels and weights."""
+
+    @staticmethod
+    def forward(ctx, x, target, weight, ignore_index, reduction):
+        rows, labels = _class_rows(x.array), target.array.reshape(-1)
+        counted = labels != ignore_index
+        columns = np.where(counted, labels, 0)
+        row_weight = np.where(counted, _weights(weight, x)[columns], 0)
+        loss = np.where(counted, -row_weight * rows[np.arange(len(labels)), columns], 0).astype(rows.dtype, copy=False)
+        totals = loss.sum(dtype=np.float64), row_weight.sum(dtype=np.float64)
+        ctx.columns, ctx.row_weight, ctx.reduction = columns, row_weight, reduction
+        ctx.total_weight, ctx.shape = totals[1], x.array.shape
+        return _reduced(loss, totals, reduction, target.array.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        labels = len(ctx.columns)
+        grad_loss = _grad_of_rows(grad_out.array, ctx.reduction, ctx.total_weight, labels)
+        grad_x = np.zeros((labels, ctx.shape[_class_axis(ctx.shape)]), grad_loss.dtype)
+        # An ignored row has weight 0 and keeps 0 even where the mean of nothing makes grad_loss infinite.
+        chosen = np.where(ctx.row_weight != 0, -ctx.row_weight * grad_loss, 0)
+        grad_x[np.arange(labels), ctx.columns] = chosen
+        return _from_class_rows(grad_x, ctx.shape), None, None, None, None
+
+
+def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing) -> Tensor:
+    """-sum_k w[k] * target[k] * log_softmax(input)[k], with gradients for both."""
+    _check_reduction("cross_entropy", reduction)
+    if ignore_index >= 0:
+        raise UnsupportedError(
+            f"cross_entropy: ignore_index = {ignore_index} needs labels, but target holds probabilities (a float "
+            "target of input's shape); leave ignore_index out"
+        )
+    axis = _class_axis(input.array.shape)
+    _check_weight("cross_entropy", input, weight, axis)
+    if label_smoothing > 0:
+        target = target * (1 - label_smoothing) + label_smoothing / input.array.shape[axis]
+    terms = log_softmax(input, axis) * target
+    if weight is not None:
+        terms = terms * weight.reshape(*[-1 if a == axis else 1 for a in range(input.array.ndim)])
+    return _reduce(-terms.sum(axis), reduction)
+
+
+def _reduce(losses: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _reduced(loss: np.ndarray, totals: Any, reduction: str, shape: tuple[int, ...]) -> Tensor:
+    """The result: losses in the labels' shape, their sum, or the sum divided by the weights (NaN for none at all)."""
+    if reduction == "none":
+        return wrap(loss.reshape(shape))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = totals[0] if reduction == "sum" else np.divide(totals[0], totals[1])
+    return wrap(np.asarray(total, loss.dtype))
+
+
+def _grad_of_rows(grad_out: np.ndarray, reduction: str, total_weight: float, rows: int) -> np.ndarray:
+    """The gradient of every row's loss."""
+    if reduction == "none":
+        return np.ascontiguousarray(grad_out.reshape(-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.float64(grad_out) / (total_weight if reduction == "mean" else 1.0)
+    return np.full(rows, scale, grad_out.dtype)
+
+
+def _class_axis(shape: tuple[int, ...]) -> int:
+    return 0 if len(shape) == 1 else 1
+
+
+def _class_rows(array: np.ndarray) -> np.ndarray:
+    """The matrix (positions, K) of logits (N, K, d1, ...) or (K,): a view where they are channels-last already."""
+    block = np.ascontiguousarray(np.moveaxis(array, _class_axis(array.shape), -1))
+    return block.reshape(block.size // block.shape[-1], block.shape[-1])
+
+
+def _from_class_rows(rows: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+    """The tensor of `shape` whose `_class_rows` are `rows`."""
+    axis = _class_axis(shape)
+    return wrap(np.moveaxis(rows.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis]), -1, axis))
+
+
+def _rows_per_chunk(rows: np.ndarray) -> int:
+    return max(ELEMENTS_PER_CHUNK // rows.shape[1], 1)
+
+
+def _weights(weight: Tensor | None, x: Tensor) -> np.ndarray:
+    if weight is None:
+        return np.ones(x.array.shape[_class_axis(x.array.shape)], x.array.dtype)
+    return np.ascontiguousarray(weight.array)
+
+
+def _check_reduction(op: str, reduction: str) -> None:
+    if reduction not in ("none", "mean", "sum"):
+        raise ShapeError(f"{op}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+
+
+def _check_weight(op: str, x: Tensor, weight: Tensor | None, axis: int) -> None:
+    if weight is None:
+        return
+    table = array_table([("input", x.array, "N, K, ..." if axis else "K"), ("weight", weight.array, "K")])
+    if weight.array.shape != (x.array.shape[axis],):
+        raise ShapeError(f"{op}: weight must have one element for each of the {x.array.shape[axis]} classes\n{table}")
+    if weight.array.dtype != x.array.dtype:
+        raise DTypeError(f"{op}: weight must have input's dtype {x.array.dtype}; convert one of them\n{table}")
+    if weight.requires_grad:
+        raise UnsupportedError(f"{op}: weight requires a gradient, which this loss does not compute; detach() it")
+
+
+def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> int:
+    """Check everything that a loss of labels needs; returns `ignore_index` as an int."""
+    _check_reduction(op, reduction)
+    shape = x.array.shape
+    if x.array.dtype.kind != "f":
+        raise DTypeError(f"{op}: input must be float32 or float64, got {x.array.dtype}; convert it with input.float()")
+    axis = _class_axis(shape)
+    table = array_table([("input", x.array, "N, K, ..." if axis else "K"), ("target", target.array, "N, ...")])
+    if not shape or shape[axis] == 0:
+        raise ShapeError(
+            f"{op}: input must have the shape (N, K), (K,) or (N, K, d1, ...) with K >= 1 classes\n{table}"
+        )
+    if target.array.dtype != np.int64:
+        also = " (a float target holds probabilities, and then has input's shape)" if op == "cross_entropy" else ""
+        raise DTypeError(
+            f"{op}: labels must be int64, got {target.array.dtype}; convert them with target.long(){also}\n{table}"
+        )
+    expected = shape[:axis] + shape[axis + 1 :]
+    if target.array.shape != expected:
+        raise ShapeError(f"{op}: labels must have input's shape without the class axis, {expected}\n{table}")
+    _check_weight(op, x, weight, axis)
+    ignore_index = integer(op, "ignore_index", ignore_index, -(1 << 63))
+    _check_range(op, target.array, shape[axis], ignore_index)
+    return ignore_index
+
+
+def _check_range(op: str, labels: np.ndarray, classes: int, ignore_index: int) -> None:
+    if labels.size == 0 or (labels.min() >= 0 and labels.max() < classes):
+        return
+    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
+    if wrong.any():
+        position = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = f"target[{', '.join(map(str, position))}]" if position else "target"
+        raise ShapeError(
+            f"{op}: {where} is {labels[position]}, but labels must lie from 0 to {classes - 1} (input has {classes} "
+            f"classes) or be ignore_index = {ignore_index}; {int(wrong.sum())} of {labels.size} are out of range"
+        )

@@ -1,0 +1,101 @@
+"""Softmax and log-softmax along one axis.
+
+    softmax(x)[k] = exp(x[k]) / sum_l exp(x[l]),    log_softmax(x)[k] = x[k] - log sum_l exp(x[l])
+
+With p = softmax(x), dp[k]/dx[l] = p[k] * ([k == l] - p[l]). Summed up against grad_out:
+
+    softmax:      grad_x = p * (grad_out - sum_k grad_out[k] * p[k])
+    log_softmax:  grad_x = grad_out - p * sum_k grad_out[k]
+
+The gradients are written with tensor operations and can be differentiated again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore import memory
+from convcore.autograd import Function, wrap
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.arguments import integer
+from kernels.cpu.softmax import log_softmax_forward, softmax_forward
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, little enough to share
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """exp(x) divided by its sum along axis `dim`: positive numbers that add up to 1.
+
+    A row of -inf alone, or with +inf or NaN in it, gives NaN.
+
+    Raises:
+        ShapeError: x has no axis `dim`.
+        DTypeError: x is not float32 or float64.
+    """
+    return _apply_along(Softmax, "softmax", x, dim)
+
+
+def log_softmax(x: Tensor, dim: int) -> Tensor:
+    """Logarithm of `softmax`, computed without the intermediate result, which may be too small for a float.
+
+    Raises:
+        ShapeError: x has no axis `dim`.
+        DTypeError: x is not float32 or float64.
+    """
+    return _apply_along(LogSoftmax, "log_softmax", x, dim)
+
+
+class Softmax(Function):
+    @staticmethod
+    def forward(ctx, x, dim):
+        out = wrap(_along_axis(softmax_forward, x.array, dim))
+        ctx.save_for_backward(out)
+        ctx.dim = dim
+        return out
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return out * (grad_out - (grad_out * out).sum(ctx.dim, keepdim=True)), None
+
+
+class LogSoftmax(Function):
+    @staticmethod
+    def forward(ctx, x, dim):
+        out = wrap(_along_axis(log_softmax_forward, x.array, dim))
+        ctx.save_for_backward(out)
+        ctx.dim = dim
+        return out
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        (out,) = ctx.saved_tensors
+        return grad_out - out.exp() * grad_out.sum(ctx.dim, keepdim=True), None
+
+
+def _along_axis(kernel: Any, array: np.ndarray, dim: int) -> np.ndarray:
+    """Run a kernel over the rows that lie along axis `dim`."""
+    block = np.ascontiguousarray(np.moveaxis(array, dim, -1))
+    out = memory.empty(block.shape, block.dtype)
+    length = block.shape[-1]
+    if block.size:
+        kernel(block.reshape(-1, length), out.reshape(-1, length), max(ELEMENTS_PER_CHUNK // length, 1))
+    return np.moveaxis(out, -1, dim)
+
+
+def _apply_along(function: type[Function], op: str, x: Tensor, dim: int) -> Tensor:
+    """Check the arguments and apply; a tensor without axes counts as one with a single element, as in PyTorch."""
+    if x.array.dtype.kind != "f":
+        raise DTypeError(f"{op}: x must be float32 or float64, got {x.array.dtype}; convert it with x.float()")
+    ndim = max(x.array.ndim, 1)
+    dim = integer(op, "dim", dim, -(1 << 62))
+    if not -ndim <= dim < ndim:
+        raise ShapeError(f"{op}: dim must lie from {-ndim} to {ndim - 1} for x of shape {x.array.shape}, got {dim}")
+    if x.array.ndim == 0:
+        return function.apply(x.reshape(1), 0).reshape(())
+    return function.apply(x, dim % ndim)
