@@ -1,0 +1,141 @@
+"""Collections of labelled images as datasets: the bundled digits, and readers for files the user has.
+
+Every function returns a `TensorDataset` of images, float32 in [0, 1], (N, C, H, W), and labels, int64, (N,).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from convcore.data.dataset import TensorDataset
+from convcore.data.files import read_cifar10_batch, read_idx
+from convcore.errors import CheckpointError, ShapeError
+
+DIGITS_FILE = Path(__file__).with_name("mnist-digits-10k.npz")
+DIGITS_TEST = 2000
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FASHION_MNIST_CLASSES = (
+    "t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+
+
+def digits(split: str = "train") -> TensorDataset:
+    """10,000 real handwritten digits that come with the package; see `DIGITS.md` beside the file for their origin.
+
+    Args:
+        split: "train" (8,000), "test" (2,000) or "all" (both, in this order). The file's digits are shuffled once, with
+            a seed that never changes, so the parts are disjoint and the same for everyone; the ten classes appear in
+            both about as often as in the whole.
+
+    Returns:
+        Images, float32 in [0, 1], (N, 1, 28, 28), and labels, int64, (N,).
+    """
+    if split not in ("train", "test", "all"):
+        raise ShapeError(f"digits: split must be 'train', 'test' or 'all', got {split!r}")
+    with np.load(DIGITS_FILE) as file:
+        images, labels = file["images"], file["labels"]
+    # RandomState, not default_rng: NumPy guarantees its stream for good, so the test part stays the same (NEP 19).
+    order = np.random.RandomState(0).permutation(len(labels))
+    held_out = len(labels) - DIGITS_TEST
+    part = {"train": order[:held_out], "test": order[held_out:], "all": order}[split]
+    return _dataset(images[part][:, np.newaxis], labels[part])
+
+
+def mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
+    """MNIST's own files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with `t10k`.
+
+    Each file may be packed (.gz), and may be written with a dot as in `train-images.idx3-ubyte`.
+
+    Args:
+        folder: where the files are; nothing is downloaded.
+        split: "train" (60,000) or "test" (10,000).
+
+    Returns:
+        Images, float32 in [0, 1], (N, 1, 28, 28), and labels, int64, (N,).
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        CheckpointError: a file is damaged, or the two do not belong together.
+    """
+    return _idx_pair("mnist", folder, split)
+
+
+def fashion_mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
+    """Fashion-MNIST's files in `folder`: same names, format and sizes as MNIST's, see `mnist`.
+
+    The classes are `FASHION_MNIST_CLASSES` (Xiao, Rasul, Vollgraf 2017).
+    """
+    return _idx_pair("fashion_mnist", folder, split)
+
+
+def cifar10(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
+    """CIFAR-10's binary version in `folder`: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or .gz.
+
+    Args:
+        folder: where the files are, or the folder above `cifar-10-batches-bin`; nothing is downloaded.
+        split: "train" (50,000) or "test" (10,000).
+
+    Returns:
+        Images, float32 in [0, 1], (N, 3, 32, 32), and labels, int64, (N,), numbers of `CIFAR10_CLASSES`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        CheckpointError: a file is damaged.
+    """
+    _check_split("cifar10", split)
+    root = Path(folder)
+    if (root / "cifar-10-batches-bin").is_dir():
+        root = root / "cifar-10-batches-bin"
+    names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
+    batches = [read_cifar10_batch(_find("cifar10", root, [name])) for name in names]
+    return _dataset(np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches]))
+
+
+def _idx_pair(collection: str, folder: str | os.PathLike[str], split: str) -> TensorDataset:
+    _check_split(collection, split)
+    prefix = "train" if split == "train" else "t10k"
+    images_path = _find(collection, Path(folder), [f"{prefix}-images-idx3-ubyte", f"{prefix}-images.idx3-ubyte"])
+    labels_path = _find(collection, Path(folder), [f"{prefix}-labels-idx1-ubyte", f"{prefix}-labels.idx1-ubyte"])
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    for path, array, ndim in ((images_path, images, 3), (labels_path, labels, 1)):
+        if array.ndim != ndim or array.dtype != np.uint8:
+            raise CheckpointError(
+                f"{path}: expected {ndim} axes of uint8 (magic number 0x0000080{ndim}), "
+                f"got {array.ndim} of {array.dtype}"
+            )
+    if len(images) != len(labels):
+        raise CheckpointError(
+            f"{images_path} has {len(images):,} images but {labels_path} has {len(labels):,} labels: "
+            "they do not belong together"
+        )
+    if labels.size and labels.max() > 9:
+        wrong = int(np.argmax(labels > 9))
+        raise CheckpointError(f"{labels_path}: the labels are 0 to 9, but label {wrong} is {labels[wrong]}")
+    return _dataset(images[:, np.newaxis], labels)
+
+
+def _check_split(collection: str, split: str) -> None:
+    if split not in ("train", "test"):
+        raise ShapeError(f"{collection}: split must be 'train' or 'test', got {split!r}")
+
+
+def _find(collection: str, folder: Path, names: list[str]) -> Path:
+    """The first of the files, or its packed form, that exists."""
+    candidates = [folder / (name + ending) for name in names for ending in ("", ".gz")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{collection}: {folder} is not a folder")
+    raise FileNotFoundError(
+        f"{collection}: no {names[0]} or {names[0]}.gz in {folder}; the files must be there, nothing is downloaded"
+    )
+
+
+def _dataset(images: np.ndarray, labels: np.ndarray) -> TensorDataset:
+    """uint8 images and labels as float32 in [0, 1] and int64."""
+    return TensorDataset(images.astype(np.float32) / np.float32(255), labels.astype(np.int64))

@@ -1,0 +1,160 @@
+"""Readers of IDX and CIFAR-10 files, good ones and damaged ones."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from convcore.data import cifar10, fashion_mnist, mnist, read_cifar10_batch, read_idx
+from convcore.errors import CheckpointError, ShapeError
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (7, 28, 28), dtype=np.uint8)
+LABELS = np.array([3, 1, 4, 1, 5, 9, 2], dtype=np.uint8)
+
+
+def idx(array, code=0x08):
+    """The bytes of an IDX file."""
+    header = struct.pack(">HBB", 0, code, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def cifar(n, seed=0):
+    records = np.random.default_rng(seed).integers(0, 256, (n, 3073), dtype=np.uint8)
+    records[:, 0] %= 10
+    return records
+
+
+@pytest.mark.parametrize(
+    ("code", "dtype"), [(8, "u1"), (9, "i1"), (0x0B, "i2"), (0x0C, "i4"), (0x0D, "f4"), (0x0E, "f8")]
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx_round_trip(tmp_path, code, dtype, zipped):
+    array = RNG.integers(-100 if dtype != "u1" else 0, 100, (3, 4, 5)).astype(dtype)
+    path = tmp_path / "file"
+    path.write_bytes(gzip.compress(idx(array, code)) if zipped else idx(array, code))
+    result = read_idx(path)
+    np.testing.assert_array_equal(result, array)
+    assert result.dtype == np.dtype(dtype)
+    assert result.flags.writeable
+
+
+def test_idx_of_no_elements(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(idx(np.zeros((0, 28, 28), np.uint8)))
+    assert read_idx(path).shape == (0, 28, 28)
+
+
+GOOD = idx(IMAGES)
+HUGE = struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "begins with 4 magic bytes, this one has 0 bytes"),
+        (GOOD[:3], "this one has 3 bytes"),
+        (b"\x89PNG\r\n\x1a\n", "not an IDX file: its magic number is 0x89504e47, expected"),
+        (struct.pack(">HBB", 0, 7, 3) + GOOD[4:], "its magic number is 0x00000703"),
+        (struct.pack(">HBB", 0, 8, 0) + GOOD[4:], "its magic number is 0x00000800"),
+        (GOOD[:10], "the header of an IDX file with 3 axes has 16 bytes, this file has 10"),
+        (GOOD[:-1], r"promises shape \(7, 28, 28\) of uint8: 5,504 bytes; the file has 5,503"),
+        (GOOD + b"x", "5,504 bytes; the file has more than 5,504"),
+        (HUGE, "the file has 16: it is cut short"),
+        (gzip.compress(GOOD[:-1]), "5,504 bytes; the file has 5,503"),
+        (gzip.compress(GOOD)[:-30], "gzip file is damaged or cut short after"),
+        (gzip.compress(GOOD)[:30] + b"\xff" * 30, "gzip file is damaged or cut short"),
+        (gzip.compress(HUGE), "can unpack to at most"),
+    ],
+    ids=range(13),
+)
+def test_damaged_idx(tmp_path, content, message):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_idx(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_idx(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("reader", [mnist, fashion_mnist])
+def test_mnist_folder(tmp_path, reader):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(LABELS)))
+    (tmp_path / "t10k-images.idx3-ubyte").write_bytes(idx(IMAGES[:2]))
+    (tmp_path / "t10k-labels.idx1-ubyte").write_bytes(idx(LABELS[:2]))
+    images, labels = (t.array for t in reader(tmp_path).tensors)
+    assert images.shape == (7, 1, 28, 28)
+    np.testing.assert_array_equal(images[:, 0], IMAGES.astype(np.float32) / 255)
+    np.testing.assert_array_equal(labels, LABELS)
+    assert labels.dtype == np.int64
+    assert len(reader(tmp_path, "test")) == 2
+    with pytest.raises(ShapeError, match="split must be 'train' or 'test', got 'all'"):
+        reader(tmp_path, "all")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES, LABELS[:6], "has 7 images but .* has 6 labels"),
+        (LABELS, LABELS, r"train-images-idx3-ubyte: expected 3 axes of uint8 \(magic number 0x00000803\), got 1"),
+        (IMAGES, IMAGES, "train-labels-idx1-ubyte: expected 1 axes"),
+        (IMAGES, LABELS + np.uint8(5), "the labels are 0 to 9, but label 4 is 10"),
+    ],
+)
+def test_mnist_files_that_do_not_fit(tmp_path, images, labels, message):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(images))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(labels))
+    with pytest.raises(CheckpointError, match=message):
+        mnist(tmp_path)
+
+
+def test_mnist_files_that_are_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"mnist: .*nowhere is not a folder"):
+        mnist(tmp_path / "nowhere")
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    with pytest.raises(FileNotFoundError, match=r"no t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte\.gz in"):
+        mnist(tmp_path, "test")
+
+
+@pytest.mark.parametrize("subfolder", ["", "cifar-10-batches-bin"])
+def test_cifar_folder(tmp_path, subfolder):
+    folder = tmp_path / subfolder
+    folder.mkdir(exist_ok=True)
+    for i in range(1, 6):
+        (folder / f"data_batch_{i}.bin").write_bytes(cifar(3, seed=i).tobytes())
+    (folder / "test_batch.bin.gz").write_bytes(gzip.compress(cifar(2).tobytes()))
+    images, labels = (t.array for t in cifar10(tmp_path).tensors)
+    assert images.shape == (15, 3, 32, 32)
+    records = cifar(3, seed=2)
+    np.testing.assert_array_equal(labels[3:6], records[:, 0])
+    # Byte 1 + 1024 c + 32 h + w of a record is the pixel (c, h, w).
+    assert images[4, 2, 5, 7] == np.float32(records[1, 1 + 2 * 1024 + 5 * 32 + 7]) / np.float32(255)
+    assert len(cifar10(tmp_path, "test")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "this one has 0 bytes"),
+        (
+            cifar(3).tobytes()[:-1],
+            "records of 3,073 bytes, this one has 9,218 bytes, which are 2 records and 3,072 bytes",
+        ),
+        (cifar(3).tobytes().replace(cifar(3)[1].tobytes(), b"\x0a" + bytes(3072)), r"record 1 \(byte 3,073\) has 10"),
+    ],
+)
+def test_damaged_cifar(tmp_path, content, message):
+    path = tmp_path / "test_batch.bin"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_cifar10_batch(path)
+    assert str(path) in str(caught.value)
+    (tmp_path / "test_batch.bin").unlink()
+    with pytest.raises(FileNotFoundError, match=r"cifar10: no test_batch\.bin"):
+        cifar10(tmp_path, "test")
