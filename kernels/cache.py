@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import pickle
+import re
 import shutil
 import stat
 import sys
@@ -22,85 +23,111 @@ from pathlib import Path
 
 import llvmlite
 import numba
+import numpy as np
 from numba.core import compiler, config, serialize
 from numba.core.caching import _Cache
 from numba.misc.appdirs import AppDirs
 
 STALE_AFTER_DAYS = 30
 
-# Called once per process, just before the first kernel is compiled rather than loaded.
-on_first_compile: Callable[[Path], None] | None = None
+# Called once per process, just before the first kernel is compiled rather than loaded, with the folder that will
+# keep it; None where no folder can.
+on_first_compile: Callable[[Path | None], None] | None = None
 _announced = False
 
+_ROOT = Path(__file__).resolve().parent
 
-@functools.cache
-def source_digest() -> str:
+# Numba's settings (NUMBA_OPT, NUMBA_BOUNDSCHECK, ...) that change the code it makes. CPU_NAME, CPU_FEATURES and
+# ENABLE_AVX do too; those reach the key through the code generator's own description of its target.
+CODE_SETTINGS = (
+    "OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "EXTEND_VARIABLE_LIFETIMES", "LOOP_VECTORIZE", "SLP_VECTORIZE",
+    "LLVM_REFPRUNE_PASS", "LLVM_REFPRUNE_FLAGS", "PARFOR_MAX_TUPLE_SIZE", "USING_SVML", "DEBUG_ARRAY_OPT_RUNTIME",
+    "DEBUG_NRT",
+)  # fmt: skip
+
+
+def _source_digest() -> str:
     """Digest of every source file below `kernels/` and of the compilers' versions."""
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode())
+    versions = f"{numba.__version__} {llvmlite.__version__} {np.__version__} {sys.version}"
+    digest = hashlib.sha256(versions.encode())
+    for path in sorted(_ROOT.rglob("*.py")):
+        digest.update(path.relative_to(_ROOT).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
+# Read at import, as the kernels are: a file edited later must not lend its digest to code from before the edit.
+SOURCE_DIGEST = _source_digest()
+
+
 @functools.cache
-def cache_directory() -> Path:
-    """The folder of compiled kernels, made on first use.
+def cache_directory() -> Path | None:
+    """The folder of compiled kernels, made on first use; None where no place can be written.
 
     `NUMBA_CACHE_DIR` wins; then the user's cache folder; then, where neither can be written (no home, a
     read-only system), a private folder below the temporary one.
     """
-    name = f"kernels-{source_digest()}"
-    bases = [config.CACHE_DIR] if config.CACHE_DIR else []
-    bases.append(AppDirs(appname="convcore", appauthor=False).user_cache_dir)
+    name = f"convcore-kernels-{SOURCE_DIGEST}"
+    bases = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
+    user_cache = Path(AppDirs(appname="convcore", appauthor=False).user_cache_dir)
+    if user_cache.is_absolute():  # "~" stays as it is for a user without a home
+        bases.append(user_cache)
     for base in bases:
-        directory = Path(base) / name
+        directory = base / name
         if _make_writable(directory):
             _remove_stale_siblings(directory)
             return directory
-    return _private_temporary_directory(name)
+    base = _private_temporary_directory()
+    return base / name if base is not None and _make_writable(base / name) else None
 
 
 def _make_writable(directory: Path) -> bool:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
+        os.utime(directory)  # the time of its last use, for _remove_stale_siblings
     except OSError:
         return False
     return True
 
 
-def _private_temporary_directory(name: str) -> Path:
+def _private_temporary_directory() -> Path | None:
     """A folder that no other user could have prepared: its files are unpickled, so that matters."""
     user = getattr(os, "getuid", lambda: "user")()
-    base = Path(tempfile.gettempdir()) / f"convcore-{user}"
     with contextlib.suppress(OSError):
+        base = Path(tempfile.gettempdir()) / f"convcore-{user}"
         base.mkdir(mode=0o700, exist_ok=True)
         status = base.lstat()
-        owned = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-        if stat.S_ISDIR(status.st_mode) and owned and not status.st_mode & 0o077:
-            directory = base / name
-            if _make_writable(directory):
-                return directory
-    return Path(tempfile.mkdtemp(prefix="convcore-"))
+        owned = not hasattr(os, "getuid") or (status.st_uid == user and not status.st_mode & 0o077)
+        if stat.S_ISDIR(status.st_mode) and owned:
+            return base
+    return None
 
 
 def _remove_stale_siblings(directory: Path) -> None:
-    """Delete the kernels of versions that nobody has compiled for `STALE_AFTER_DAYS` days."""
+    """Delete the kernels of versions that no process has used for `STALE_AFTER_DAYS` days."""
     oldest = time.time() - STALE_AFTER_DAYS * 86400
-    for sibling in directory.parent.glob("kernels-*"):
+    for sibling in directory.parent.glob("convcore-kernels-*"):
         with contextlib.suppress(OSError):
-            if sibling != directory and sibling.stat().st_mtime < oldest:
+            ours = re.fullmatch(r"convcore-kernels-[0-9a-f]{16}", sibling.name)
+            if ours and sibling != directory and sibling.stat().st_mtime < oldest:
                 shutil.rmtree(sibling, ignore_errors=True)
 
 
 class KernelCache(_Cache):
-    """The cache of one function, in the form that a Numba dispatcher expects."""
+    """The cache of one function, in the form that a Numba dispatcher expects.
 
-    def __init__(self, name: str, variant: str):
-        self._name = f"{name}-{variant}"
-        self._enabled = True
+    Only what the digest covers is kept: functions at the top level of a module below `kernels/`. A second function
+    of the same name comes from a reloaded, perhaps edited module; like all others it is compiled anew.
+    """
+
+    _known_names: "set[str]" = set()
+
+    def __init__(self, body: Callable, variant: str):
+        self._name = f"{body.__module__}.{body.__qualname__}-{variant}"
+        covered = _ROOT in Path(body.__code__.co_filename).resolve().parents and "<locals>" not in self._name
+        self._enabled = covered and self._name not in self._known_names
+        self._known_names.add(self._name)
 
     @property
     def cache_path(self) -> str:
@@ -113,15 +140,17 @@ class KernelCache(_Cache):
         self._enabled = False
 
     def flush(self) -> None:
-        for path in cache_directory().glob(f"{self._name}-*.bin"):
-            path.unlink(missing_ok=True)
+        directory = cache_directory()
+        if directory is not None:
+            for path in directory.glob(f"{self._name}-*.bin"):
+                path.unlink(missing_ok=True)
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
         path = self._path(sig, target_context.codegen())
-        # Whatever a damaged file makes pickle or LLVM raise, the answer is the same: compile again.
-        with contextlib.suppress(Exception):
-            if self._enabled:
+        if path is not None:
+            # Whatever a damaged file makes pickle or LLVM raise, the answer is the same: compile again.
+            with contextlib.suppress(Exception):
                 content = path.read_bytes()
                 digest, payload = content[:32], content[32:]
                 if hashlib.sha256(payload).digest() == digest:
@@ -130,10 +159,10 @@ class KernelCache(_Cache):
         return None
 
     def save_overload(self, sig, data) -> None:
-        if not self._enabled or data.library.has_dynamic_globals or data.lifted:
+        path = self._path(sig, data.codegen)
+        if path is None or data.library.has_dynamic_globals or data.lifted:
             return
         payload = serialize.dumps(data._reduce())
-        path = self._path(sig, data.codegen)
         temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
         # A full disk or a folder deleted under us must not stop the computation: the kernel is in memory.
         try:
@@ -143,10 +172,19 @@ class KernelCache(_Cache):
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
-    def _path(self, sig, codegen) -> Path:
-        """One file per signature and target: two processes can never give one name to two kernels."""
-        key = hashlib.sha256(repr((str(sig), codegen.magic_tuple())).encode()).hexdigest()[:20]
-        return cache_directory() / f"{self._name}-{key}.bin"
+    def _path(self, sig, codegen) -> Path | None:
+        """One file per signature, target and settings: two processes can never give one name to two kernels."""
+        directory = cache_directory() if self._enabled else None
+        if directory is None:
+            return None
+        key = repr((str(sig), codegen.magic_tuple(), code_settings()))
+        return directory / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.bin"
+
+
+def code_settings() -> str:
+    """The values of `CODE_SETTINGS` in this process, as one line."""
+    values = [f"{name}={getattr(config, name)!r}" for name in CODE_SETTINGS]
+    return " ".join([*values, f"OPT_MAX={config.OPT.is_opt_max}"])
 
 
 def _announce_compile() -> None:

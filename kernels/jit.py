@@ -7,14 +7,16 @@ that kernels call. Nothing is compiled at import: a kernel compiles, or loads fr
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba import prange
+from numba.core import config, registry
 from numba.extending import intrinsic
 
 from kernels import threads
 from kernels.cache import KernelCache
 
-__all__ = ["FAST_MATH", "Kernel", "inline", "intrinsic", "kernel", "kernels", "prange"]
+__all__ = ["FAST_MATH", "Kernel", "compiler_target", "inline", "intrinsic", "kernel", "kernels", "prange"]
 
 # What textbook algebra allows (reordering sums, fusing a*b + c), and never `nnan` or `ninf`: with those LLVM may
 # assume that NaN and infinity do not occur, and they would no longer travel through a network as in PyTorch.
@@ -33,7 +35,23 @@ PARALLEL = {
     "fusion": False,
 }
 
+if config.DISABLE_JIT:
+    raise ImportError(
+        "convcore cannot run with NUMBA_DISABLE_JIT=1: its kernels use instructions of the CPU that plain Python does "
+        "not have. Unset the variable; kernels/reference/ holds every operation in plain Python."
+    )
+
+# To a CPU name without features Numba adds all features of the host: with NUMBA_CPU_NAME=haswell it would still emit
+# AVX-512 on a machine that has it. Naming only what every x86-64 CPU has leaves the rest to the name.
+if config.CPU_NAME is not None and config.CPU_FEATURES is None:
+    config.CPU_FEATURES = "+64bit,+cmov,+cx8,+fxsr,+sse2" if llvm.get_process_triple().startswith("x86_64") else ""
+
 kernels: "list[Kernel]" = []
+
+
+def compiler_target() -> tuple[str, str, str]:
+    """What Numba compiles for: LLVM's triple, the CPU's name, and features to add or take away, as "+avx2,-avx"."""
+    return registry.cpu_target.target_context.codegen().magic_tuple()
 
 
 def _compile_options(parallel: bool) -> dict[str, Any]:
@@ -54,23 +72,21 @@ class Kernel:
         self.__doc__ = body.__doc__
         self.__module__ = body.__module__
         self.__wrapped__ = body
-        name = f"{body.__module__}.{body.__qualname__}"
         self.parallel = numba.njit(body, **_compile_options(parallel=True))
         self.serial = numba.njit(body, **_compile_options(parallel=False))
         # A dispatcher without `cache=True` carries a null cache; this puts ours in its place.
-        self.parallel._cache = KernelCache(name, "parallel")
-        self.serial._cache = KernelCache(name, "serial")
+        self.parallel._cache = KernelCache(body, "parallel")
+        self.serial._cache = KernelCache(body, "serial")
         kernels.append(self)
 
     def __call__(self, *args) -> None:
-        if threads.run_serially():
-            self.serial(*args)
-            return
-        lock = threads.entry_lock()
-        if lock is None:
+        # Small networks are all overhead, so the usual case costs two look-ups.
+        if threads.free_entry:
             self.parallel(*args)
+        elif threads.run_serially():
+            self.serial(*args)
         else:
-            with lock:
+            with threads.entry():
                 self.parallel(*args)
 
     def __repr__(self) -> str:

@@ -4,47 +4,77 @@ Numba's OpenMP layer enters and leaves a parallel region in about 1 us, its fall
 90 us, so OpenMP is asked for first. Each layer has a hazard, and each hazard its answer here:
 
 - GNU OpenMP ends a forked child at its first parallel region. After a fork the child therefore runs the
-  serial twin of every kernel: the same body compiled without threads, with bitwise the same results.
+  serial twin of every kernel: the same body compiled without threads.
 - workqueue aborts the process when two Python threads enter it together. There a lock lets one in at a time.
+- A child forked while another thread compiles would wait for ever for the compiler's lock. So a fork waits
+  until no thread compiles.
 """
 
+import contextlib
+import operator
 import os
 import threading
 
 import numba
 from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 
 if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
+# Whether kernels may start with no more ado: the layer allows concurrent callers, `set_num_threads` was never
+# called, and this process is not a forked child. Kernel.__call__ reads it on every call.
+free_entry = False
+
 _forked = False
-_workqueue_lock: "threading.RLock | None" = None
-_layer_known = False
+_limit: int | None = None  # what set_num_threads asked for
+_thread = threading.local()  # .limit: what this Python thread has told Numba, which keeps one number per thread
+_state_lock = threading.Lock()
+_workqueue_lock = threading.RLock()
+_no_lock = contextlib.nullcontext()
 
 
 def _after_fork_in_child() -> None:
-    global _forked
-    _forked = True
+    global _forked, free_entry, _state_lock
+    _forked, free_entry = True, False
+    _state_lock = threading.Lock()
+    global_compiler_lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_after_fork_in_child,
+    )
 
 
 def set_num_threads(n: int) -> None:
-    """Let the kernels use `n` threads, 1 to `max_num_threads()`. The results do not depend on `n`."""
-    limit = max_num_threads()
-    if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= limit:
+    """Let the kernels use `n` threads, 1 to `max_num_threads()`. The results do not depend on `n`.
+
+    It holds for kernels called from any Python thread.
+    """
+    global _limit, free_entry
+    highest = max_num_threads()
+    try:
+        number = 0 if isinstance(n, bool) else operator.index(n)
+    except TypeError:
+        number = 0
+    if not 1 <= number <= highest:
         raise ValueError(
-            f"set_num_threads: n must be an integer from 1 to {limit} (this process started with {limit} threads; "
+            f"set_num_threads: n must be an integer from 1 to {highest} (this process started with {highest} threads; "
             f"the environment variable NUMBA_NUM_THREADS, set before the first import, changes that), got {n!r}"
         )
-    numba.set_num_threads(n)
+    with _state_lock:
+        _limit = number
+        free_entry = False
 
 
 def get_num_threads() -> int:
-    """The number of threads that kernels called from this Python thread use."""
-    return 1 if _forked else numba.get_num_threads()
+    """The number of threads that kernels use: what was set last, by default all of them; 1 in a forked child."""
+    if _forked:
+        return 1
+    return numba.get_num_threads() if _limit is None else _limit
 
 
 def max_num_threads() -> int:
@@ -67,19 +97,18 @@ def run_serially() -> bool:
     return _forked
 
 
-def entry_lock() -> "threading.RLock | None":
-    """The lock to hold while a parallel kernel runs; None where the layer is safe for concurrent callers.
+def entry() -> contextlib.AbstractContextManager:
+    """Prepare this Python thread for a parallel kernel; returns what to hold while it runs.
 
-    Until the first kernel has run the layer is unknown, so the first calls take the lock as well.
+    That is a lock where the layer is not safe for concurrent callers. Until the first kernel has run the layer is
+    unknown, so the first calls take the lock as well.
     """
-    global _layer_known, _workqueue_lock
-    if not _layer_known:
-        if _workqueue_lock is None:
-            _workqueue_lock = threading.RLock()
-        layer = threading_layer()
-        if layer == "not started":
-            return _workqueue_lock
-        _layer_known = True
-        if layer != "workqueue":
-            _workqueue_lock = None
-    return _workqueue_lock
+    global free_entry
+    if _limit is not None and getattr(_thread, "limit", None) != _limit:
+        _thread.limit = _limit
+        numba.set_num_threads(_thread.limit)
+    if threading_layer() in ("not started", "workqueue"):
+        return _workqueue_lock
+    with _state_lock:
+        free_entry = _limit is None and not _forked
+    return _no_lock

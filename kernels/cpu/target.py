@@ -8,10 +8,11 @@ import functools
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
-from numba.core import config
 
-# Names given in NUMBA_CPU_NAME say nothing of features, so those that people set are listed. An unlisted name
-# gets 16-byte vectors, which every x86-64 and Arm CPU has.
+from kernels.jit import compiler_target
+
+# The names that people set in NUMBA_CPU_NAME; a name says nothing of features by itself. An unlisted one gets 16-byte
+# vectors, which every x86-64 and Arm CPU has.
 _AVX512_NAMES = {
     "skylake-avx512", "cascadelake", "cooperlake", "cannonlake", "icelake-client", "icelake-server",
     "tigerlake", "rocketlake", "sapphirerapids", "emeraldrapids", "graniterapids", "znver4", "znver5", "x86-64-v4",
@@ -20,6 +21,8 @@ _AVX2_NAMES = {
     "haswell", "broadwell", "skylake", "alderlake", "raptorlake", "meteorlake", "znver1", "znver2", "znver3",
     "x86-64-v3",
 }  # fmt: skip
+_AVX2_FEATURES = {"avx2", "fma"}
+_AVX512_FEATURES = _AVX2_FEATURES | {"avx512f", "avx512vl", "avx512dq"}
 
 
 @dataclass(frozen=True)
@@ -47,23 +50,30 @@ NEON = VectorUnit("neon", register_bytes=16, registers=32)
 
 
 @functools.cache
-def vector_unit() -> VectorUnit:
-    """The vector unit of the CPU that Numba compiles for."""
-    if "aarch64" in llvm.get_process_triple() or "arm64" in llvm.get_process_triple():
+def vector_unit(triple: str, name: str, features: str) -> VectorUnit:
+    """The vector unit of a target as `compiler_target` describes it; features that are given overrule the name."""
+    if triple.startswith(("aarch64", "arm64")):
         return NEON
-    name = config.CPU_NAME
-    if name is None or name == "host":
-        features = llvm.get_host_cpu_features()
-        if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):
-            return AVX512
-        return AVX2 if features.get("avx2") and features.get("fma") else SSE
+    has = set()
     if name in _AVX512_NAMES:
+        has = set(_AVX512_FEATURES)
+    elif name in _AVX2_NAMES:
+        has = set(_AVX2_FEATURES)
+    elif name == llvm.get_host_cpu_name():  # a CPU newer than this list
+        has = {feature for feature, present in llvm.get_host_cpu_features().items() if present}
+    for feature in features.split(","):
+        if feature.startswith("+"):
+            has.add(feature[1:])
+        else:
+            has.discard(feature[1:])
+    if has >= _AVX512_FEATURES:
         return AVX512
-    return AVX2 if name in _AVX2_NAMES else SSE
+    return AVX2 if has >= _AVX2_FEATURES else SSE
 
 
-REGISTER_BYTES = vector_unit().register_bytes
-TILE_ROWS = vector_unit().tile_rows
+_UNIT = vector_unit(*compiler_target())
+REGISTER_BYTES = _UNIT.register_bytes
+TILE_ROWS = _UNIT.tile_rows
 TILE_VECTORS = 2
 
 

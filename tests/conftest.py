@@ -1,0 +1,154 @@
+"""Fixtures for the whole suite: new interpreters, and copies of the kernel package that a test may edit."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _start(code: str, path: Path, cwd: Path | None, env: dict[str, str | None]) -> subprocess.Popen:
+    variables = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1", **env}
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={name: value for name, value in variables.items() if value is not None},
+        cwd=cwd or path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _finish(process: subprocess.Popen, fails: bool) -> subprocess.CompletedProcess:
+    try:
+        out, err = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"the interpreter hung\n{out}\n{err}") from None
+    assert (process.returncode != 0) == fails, f"exit code {process.returncode}\n{out}\n{err}"
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., subprocess.CompletedProcess]:
+    """Run code in a new interpreter that imports from `path`, in the folder `cwd` (default: the same).
+
+    Keywords in capitals add to the environment; None takes a variable away. The interpreter must end well, or badly if
+    `fails=True`.
+    """
+
+    def run(code: str, *, path: Path = ROOT, cwd: Path | None = None, fails: bool = False, **env: str | None):
+        return _finish(_start(code, path, cwd, env), fails)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_pythons() -> Callable[..., list[subprocess.CompletedProcess]]:
+    """Run the same code in `count` interpreters at once."""
+
+    def run(code: str, *, count: int, path: Path = ROOT, **env: str | None):
+        return [_finish(process, False) for process in [_start(code, path, None, env) for _ in range(count)]]
+
+    return run
+
+
+TINY = '''
+"""The smallest kernels that show threads, reductions and denormals at work."""
+
+import numba
+
+from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.tiny_helper import FACTOR, scaled
+from kernels.jit import kernel, prange
+
+
+@kernel
+def scale(x, out):
+    for chunk in prange(8):
+        mode = flush_denormals()
+        for i in range(chunk, x.size, 8):
+            out[i] = scaled(x[i])
+        restore_denormals(mode)
+
+
+@kernel
+def row_sums(x, out):
+    for chunk in prange(x.shape[0]):
+        mode = flush_denormals()
+        total = x[chunk, 0]
+        for i in range(1, x.shape[1]):
+            total += x[chunk, i] * x[chunk, i]
+        out[chunk] = total
+        restore_denormals(mode)
+
+
+@kernel
+def thread_ids(out):
+    for chunk in prange(out.size):
+        mode = flush_denormals()
+        out[chunk] = numba.get_thread_id()
+        restore_denormals(mode)
+
+
+@kernel
+def scale_keeping_denormals(x, factor, out):
+    for i in prange(x.size):
+        out[i] = x[i] * factor[0]
+
+
+@kernel
+def scale_flushing_denormals(x, factor, out):
+    for i in prange(x.size):
+        mode = flush_denormals()
+        out[i] = x[i] * factor[0]
+        restore_denormals(mode)
+'''
+
+TINY_HELPER = """
+from kernels.jit import inline
+
+FACTOR = 2
+
+
+@inline
+def scaled(value):
+    return value * FACTOR
+"""
+
+
+def copy_kernels(folder: Path) -> Path:
+    """Put the infrastructure of `kernels/` and two files of tiny kernels below `folder`."""
+    (folder / "kernels" / "cpu").mkdir(parents=True)
+    for name in (
+        "__init__.py", "jit.py", "cache.py", "threads.py", "cpu/__init__.py", "cpu/denormals.py", "cpu/target.py",
+    ):  # fmt: skip
+        shutil.copy(ROOT / "kernels" / name, folder / "kernels" / name)
+    (folder / "kernels" / "cpu" / "tiny.py").write_text(TINY)
+    (folder / "kernels" / "cpu" / "tiny_helper.py").write_text(TINY_HELPER)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to import tiny kernels from (`kernels.cpu.tiny`); not to be edited."""
+    return copy_kernels(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def own_kernels(tmp_path: Path) -> Path:
+    """The same for one test alone, which may edit it."""
+    return copy_kernels(tmp_path / "own")
+
+
+@pytest.fixture(scope="session")
+def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache folder for the tiny kernels that tests share: a value for NUMBA_CACHE_DIR."""
+    return str(tmp_path_factory.mktemp("cache"))
