@@ -30,27 +30,37 @@ PATCHES_BYTES = 256 * 1024
 MAX_PATCHES_ROW_BYTES = 256 * 1024**2
 
 
-def _padded_bias(bias: np.ndarray | None, groups: int, filters: int, panel_columns: int, dtype) -> np.ndarray:
-    """(groups, n_panels * PC): where the accumulators start, zero where there is no bias or no filter."""
-    panels = -(-filters // panel_columns)
-    start = np.zeros((groups, panels * panel_columns), dtype)
-    if bias is not None:
-        start[:, :filters] = bias.reshape(groups, filters)
-    return start
+def _packed(weight: np.ndarray, geometry: ConvGeometry, transposed: bool, rows, columns) -> np.ndarray:
+    """The panels of all filters with taps (rows[t], columns[t]).
 
-
-def _packed(filters: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Pack filters (groups, c_dst, c_src, k_h, k_w), of any strides, with taps (rows[t], columns[t])."""
-    groups, c_dst, c_src = filters.shape[:3]
-    panel_columns = tile_columns(filters.itemsize)
-    panels = memory.empty((groups, -(-c_dst // panel_columns), rows.size, c_src, panel_columns), filters.dtype)
-    pack_filters(filters, rows, columns, panels, panel_columns)
+    The panels' columns are the filters and their rows the channels; if `transposed`, the other way round, as the
+    gradient of the input needs it.
+    """
+    groups, k_h, k_w = geometry.groups, geometry.k_h, geometry.k_w
+    filters, channels = geometry.c_out // groups, geometry.c_in // groups
+    strides = channels * k_h * k_w, k_h * k_w  # of a filter and of a channel in the contiguous weight
+    c_dst, c_src = filters, channels
+    if transposed:
+        strides, c_dst, c_src = strides[::-1], channels, filters
+    panel_columns = tile_columns(weight.itemsize)
+    panels = memory.empty((groups, -(-c_dst // panel_columns), rows.size, c_src, panel_columns), weight.dtype)
+    flat = np.ascontiguousarray(weight).reshape(-1)
+    pack_filters(flat, filters * channels * k_h * k_w, *strides, k_w, rows, columns, c_dst, panels)
     return panels
 
 
-def _grouped_filters(weight: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """(groups, K, C, k_h, k_w): the filters of each group."""
-    return weight.reshape(geometry.groups, geometry.c_out // geometry.groups, *weight.shape[1:])
+def _zeros(panels: np.ndarray) -> np.ndarray:
+    """(groups, n_panels * PC): where the accumulators start."""
+    return np.zeros((panels.shape[0], panels.shape[1] * panels.shape[4]), panels.dtype)
+
+
+def _start(bias: np.ndarray | None, geometry: ConvGeometry, panels: np.ndarray) -> np.ndarray:
+    """Where the accumulators of the forward pass start: at the bias."""
+    start = _zeros(panels)
+    if bias is not None:
+        filters = geometry.c_out // geometry.groups
+        start[:, :filters] = bias.reshape(geometry.groups, filters)
+    return start
 
 
 def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) -> int:
@@ -74,20 +84,17 @@ def _phase_order(walk_h: AxisWalk, walk_w: AxisWalk) -> tuple[np.ndarray, np.nda
     return np.array(rows, np.int64), np.array(columns, np.int64)
 
 
-def _direct(src, filters, bias, dst, walks: tuple[AxisWalk, AxisWalk], geometry: ConvGeometry) -> None:
-    """Run the direct kernel from src to dst, both (N, H, W, C); filters (groups, c_dst, c_src, k_h, k_w)."""
+def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: int) -> None:
+    """Run the direct kernel from src to dst, both logical (N, C, H, W)."""
     walk_h, walk_w = walks
-    groups, c_dst, c_src = filters.shape[:3]
-    panels = _packed(filters, *_phase_order(walk_h, walk_w))
-    panel_columns = panels.shape[4]
+    source = nhwc(src)
     panel_bytes = panels.nbytes // (groups * panels.shape[1])
     panels_per_task = max(1, min(PANEL_BYTES // panel_bytes, panels.shape[1]))
     rows = int(walk_h.phases[:, conv_direct.COUNT].max())
-    row_bytes = walk_h.src_step * src.shape[2] * c_src * src.itemsize
-    tasks_per_row_block = src.shape[0] * len(walk_h.phases) * -(-panels.shape[1] // panels_per_task)
+    row_bytes = walk_h.src_step * source.shape[2] * (source.shape[3] // groups) * source.itemsize
+    tasks_per_row_block = source.shape[0] * len(walk_h.phases) * -(-panels.shape[1] // panels_per_task)
     conv_direct.conv2d_direct(
-        src, panels, _padded_bias(bias, groups, c_dst, panel_columns, src.dtype), dst,
-        walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets,
+        source, panels, start, nhwc(dst), walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets,
         groups, walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step, walk_w.consecutive,
         _rows_for(row_bytes, WINDOW_BYTES, rows, tasks_per_row_block), panels_per_task,
     )  # fmt: skip
@@ -95,8 +102,8 @@ def _direct(src, filters, bias, dst, walks: tuple[AxisWalk, AxisWalk], geometry:
 
 def forward_direct(x, weight, bias, geometry: ConvGeometry):
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
-    filters = _grouped_filters(weight, geometry)
-    _direct(nhwc(x), filters, bias, nhwc(out), geometry.forward_walks, geometry)
+    panels = _packed(weight, geometry, False, *_phase_order(*geometry.forward_walks))
+    _direct(x, panels, _start(bias, geometry, panels), out, geometry.forward_walks, geometry.groups)
     return out
 
 
@@ -106,8 +113,8 @@ def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
     if walks[0].taps.size * walks[1].taps.size == 0:  # the stride steps over every pixel: only padding was read
         grad_x[...] = 0
         return grad_x
-    filters = _grouped_filters(weight, geometry).transpose(0, 2, 1, 3, 4)
-    _direct(nhwc(grad_out), filters, None, nhwc(grad_x), walks, geometry)
+    panels = _packed(weight, geometry, True, *_phase_order(*walks))
+    _direct(grad_out, panels, _zeros(panels), grad_x, walks, geometry.groups)
     return grad_x
 
 
@@ -180,8 +187,8 @@ def _rows_of_patches(geometry: ConvGeometry, itemsize: int) -> int:
 
 def forward_im2col(x, weight, bias, geometry: ConvGeometry):
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
-    panels = _packed(_grouped_filters(weight, geometry), *_taps_in_order(geometry))
-    start = _padded_bias(bias, geometry.groups, geometry.c_out // geometry.groups, panels.shape[4], x.dtype)
+    panels = _packed(weight, geometry, False, *_taps_in_order(geometry))
+    start = _start(bias, geometry, panels)
     conv_im2col.conv2d_forward_im2col(
         nhwc(x), panels, start, nhwc(out), *_im2col_settings(geometry), _rows_of_patches(geometry, x.itemsize)
     )
@@ -190,8 +197,7 @@ def forward_im2col(x, weight, bias, geometry: ConvGeometry):
 
 def grad_input_im2col(grad_out, weight, geometry: ConvGeometry):
     grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
-    filters = _grouped_filters(weight, geometry).transpose(0, 2, 1, 3, 4)
-    panels = _packed(filters, *_taps_in_order(geometry))
+    panels = _packed(weight, geometry, True, *_taps_in_order(geometry))
     rows = _rows_of_patches(geometry, grad_out.itemsize)
     conv_im2col.conv2d_grad_input_im2col(nhwc(grad_out), panels, nhwc(grad_x), *_im2col_settings(geometry), rows)
     return grad_x

@@ -74,9 +74,9 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.
     start = np.zeros(panels * panel_columns, a.dtype)
     if bias is not None:
         start[:n] = bias
-    matrices = np.broadcast_to(b, (*batch, k, n)).reshape(count, k, n) if batch else b.reshape(1, k, n)
+    flat_b, b_row, b_col = _flat_operand(b)
     packed = memory.empty((count, panels, k, panel_columns), a.dtype)
-    pack_matrices(matrices, packed, panel_columns)
+    pack_matrices(flat_b, _offsets(b, batch), b_row, b_col, n, packed)
     gemm_packed(flat_a, _offsets(a, batch), a_row, a_col, packed, start, stack, rows_per_task)
     return out
 

@@ -15,17 +15,18 @@ from kernels.jit import kernel, prange
 
 
 @kernel
-def pack_filters(filters, rows, columns, panels, panel_columns):
+def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, columns, c_dst, panels):
     """Pack a convolution's filters tap by tap.
 
-    Computes   panels[g, p, t, l, j] = filters[g, p * PC + j, l, rows[t], columns[t]], 0 beyond the last filter.
-    Requires   filters (groups, c_dst, c_src, k_h, k_w) of any strides; taps t = (rows[t], columns[t]).
+    Computes   panels[g, p, t, l, j] = weight[g * stride_group + k * stride_dst + l * stride_src + r * k_w + s] with
+               k = p * PC + j and (r, s) = (rows[t], columns[t]); 0 for k >= c_dst.
+    Requires   weight flat, of shape (groups, K, C, k_h, k_w) or read with K and C exchanged: the strides say which.
     Writes     all of panels (groups, n_panels, n_taps, c_src, PC).
     Parallel   over groups and panels.
-    Why        one pass over the filters; a panel is written in order.
+    Why        one pass over the filters; a panel is written in order. One flat array instead of a strided one is one
+               compiled variant instead of three.
     """
-    groups, n_panels = panels.shape[0], panels.shape[1]
-    c_dst, c_src = filters.shape[1], filters.shape[2]
+    groups, n_panels, _, c_src, panel_columns = panels.shape
     for task in prange(groups * n_panels):
         mode = flush_denormals()
         g, p = task // n_panels, task % n_panels
@@ -33,32 +34,34 @@ def pack_filters(filters, rows, columns, panels, panel_columns):
         used = min(panel_columns, c_dst - first)
         for t in range(rows.size):
             for l in range(c_src):
+                offset = g * stride_group + first * stride_dst + l * stride_src + rows[t] * k_w + columns[t]
                 for j in range(used):
-                    panels[g, p, t, l, j] = filters[g, first + j, l, rows[t], columns[t]]
+                    panels[g, p, t, l, j] = weight[offset + j * stride_dst]
                 for j in range(used, panel_columns):
                     panels[g, p, t, l, j] = 0
         restore_denormals(mode)
 
 
 @kernel
-def pack_matrices(matrices, panels, panel_columns):
+def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     """Pack a stack of matrices, the right-hand operands of a matrix product.
 
-    Computes   panels[i, p, l, j] = matrices[i, l, p * PC + j], 0 beyond the last column.
-    Requires   matrices (count, K, N) of any strides.
+    Computes   panels[i, p, l, j] = b[b_offsets[i] + l * b_row + (p * PC + j) * b_col], 0 for p * PC + j >= columns.
+    Requires   b flat.
     Writes     all of panels (count, n_panels, K, PC).
     Parallel   over matrices and panels.
     Why        one pass over the matrix; a panel is written in order.
     """
-    count, n_panels, depth = panels.shape[0], panels.shape[1], panels.shape[2]
+    count, n_panels, depth, panel_columns = panels.shape
     for task in prange(count * n_panels):
         mode = flush_denormals()
         i, p = task // n_panels, task % n_panels
         first = p * panel_columns
-        used = min(panel_columns, matrices.shape[2] - first)
+        used = min(panel_columns, columns - first)
         for l in range(depth):
+            offset = b_offsets[i] + l * b_row + first * b_col
             for j in range(used):
-                panels[i, p, l, j] = matrices[i, l, first + j]
+                panels[i, p, l, j] = b[offset + j * b_col]
             for j in range(used, panel_columns):
                 panels[i, p, l, j] = 0
         restore_denormals(mode)

@@ -71,7 +71,9 @@ def test_kernels_agree_with_the_reference(dtype, rows, channels, rows_per_chunk)
     np.testing.assert_allclose(second, variance, rtol=1e-12, atol=1e-12)
 
     kernels.batch_norm_forward(x, center, scale, shift, out, rows_per_chunk)
-    np.testing.assert_allclose(out, reference.batch_norm_forward(x, center, np.ones(channels), scale, shift, 0), **close)
+    np.testing.assert_allclose(
+        out, reference.batch_norm_forward(x, center, np.ones(channels), scale, shift, 0), **close
+    )
 
     kernels.batch_norm_grad_sums(x, grad_out, center, first, second, workspace, rows_per_chunk)
     _, sum_grad_x, sum_grad = reference.batch_norm_backward(

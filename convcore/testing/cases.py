@@ -1,0 +1,107 @@
+"""The named convolutions that tests and benchmarks share: every kind of layer in every kind of shape.
+
+Names are "<kind>-<shape>". Kinds: the first layer of a network, 1x1, 3x3, more padding than the image needs, grouped,
+depthwise, dilated, non-square. Shapes: plain (sizes that fill whole tiles), ragged (sizes that leave a remainder in
+every tile), stride (a stride and a remainder together).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One convolution; sizes as in `conv2d`."""
+
+    name: str
+    n: int
+    c_in: int
+    h: int
+    w: int
+    c_out: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] | str = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.c_in, self.h, self.w
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        return self.c_out, self.c_in // self.groups, *self.kernel
+
+    @property
+    def settings(self) -> dict:
+        """The keyword arguments of conv2d."""
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SMALL_CASES = (
+    ConvCase("first_rgb-plain", 2, 3, 12, 12, 32, (3, 3), padding=(1, 1)),
+    ConvCase("first_rgb-ragged", 1, 3, 11, 13, 17, (3, 3), padding=(1, 1)),
+    ConvCase("first_rgb-stride", 2, 3, 19, 17, 37, (7, 7), stride=(2, 2), padding=(3, 3)),
+    ConvCase("first_gray-plain", 2, 1, 14, 14, 32, (3, 3), padding=(1, 1)),
+    ConvCase("first_gray-ragged", 3, 1, 9, 7, 6, (5, 5), padding=(2, 2)),
+    ConvCase("pointwise-plain", 2, 32, 8, 12, 64, (1, 1)),
+    ConvCase("pointwise-ragged", 1, 24, 7, 7, 40, (1, 1)),
+    ConvCase("pointwise-stride", 2, 20, 9, 7, 33, (1, 1), stride=(2, 2)),
+    ConvCase("pointwise-skipped_pixels", 1, 5, 11, 8, 7, (1, 1), stride=(3, 4), padding=(1, 0)),
+    ConvCase("square3-plain", 1, 32, 12, 12, 64, (3, 3), padding=(1, 1)),
+    ConvCase("square3-ragged", 2, 13, 7, 37, 19, (3, 3), padding=(1, 1)),
+    ConvCase("square3-stride", 2, 16, 15, 13, 24, (3, 3), stride=(2, 2), padding=(1, 1)),
+    ConvCase("square3-valid", 1, 6, 9, 8, 100, (3, 3), padding="valid"),
+    ConvCase("square3-same", 1, 6, 9, 8, 10, (3, 3), padding="same"),
+    ConvCase("over_padded-plain", 1, 4, 5, 5, 8, (3, 3), padding=(4, 4)),
+    ConvCase("over_padded-ragged", 2, 3, 1, 2, 5, (2, 3), padding=(3, 5)),
+    ConvCase("over_padded-stride", 1, 2, 3, 4, 5, (2, 2), stride=(3, 2), padding=(4, 3)),
+    ConvCase("grouped-plain", 2, 32, 8, 8, 64, (3, 3), padding=(1, 1), groups=2),
+    ConvCase("grouped-ragged", 1, 15, 7, 9, 21, (3, 3), padding=(1, 1), groups=3),
+    ConvCase("grouped-stride", 2, 12, 9, 10, 8, (3, 3), stride=(2, 1), padding=(1, 0), groups=4),
+    ConvCase("depthwise-plain", 1, 32, 8, 8, 32, (3, 3), padding=(1, 1), groups=32),
+    ConvCase("depthwise-ragged", 2, 7, 9, 5, 7, (5, 5), padding=(2, 2), groups=7),
+    ConvCase("depthwise-multiplier", 1, 5, 6, 7, 15, (3, 3), stride=(2, 2), padding=(1, 1), groups=5),
+    ConvCase("dilated-plain", 1, 16, 12, 12, 32, (3, 3), padding=(2, 2), dilation=(2, 2)),
+    ConvCase("dilated-ragged", 1, 5, 11, 14, 9, (3, 2), padding=(3, 1), dilation=(3, 4)),
+    ConvCase("dilated-stride", 2, 4, 13, 12, 6, (3, 3), stride=(3, 2), padding=(2, 1), dilation=(2, 3)),
+    ConvCase("dilated-same", 1, 3, 10, 9, 4, (3, 3), padding="same", dilation=(2, 1)),
+    ConvCase("non_square-plain", 1, 8, 10, 16, 16, (1, 5), padding=(0, 2)),
+    ConvCase("non_square-ragged", 1, 3, 13, 6, 5, (5, 2), padding=(2, 1)),
+    ConvCase("non_square-stride", 2, 5, 14, 9, 11, (4, 3), stride=(1, 3), padding=(2, 0)),
+    ConvCase("even_kernel-same", 1, 3, 7, 8, 4, (4, 2), padding="same"),
+    ConvCase("whole_image-plain", 2, 8, 6, 5, 20, (6, 5)),
+    ConvCase("stride_beyond_kernel", 1, 3, 17, 16, 5, (2, 2), stride=(5, 4)),
+    ConvCase("stride_beyond_image", 1, 2, 1, 1, 3, (1, 1), stride=(5, 5), padding=(2, 2)),
+    ConvCase("one_pixel", 1, 1, 1, 1, 1, (1, 1)),
+    ConvCase("empty_batch", 0, 3, 8, 8, 4, (3, 3), padding=(1, 1)),
+)
+"""Small enough for the float64 reference; every branch of every kernel is reached."""
+
+LAYER_CASES = (
+    ConvCase("digit_cnn-conv1", 64, 1, 28, 28, 32, (3, 3), padding=(1, 1)),
+    ConvCase("digit_cnn-conv2", 64, 32, 14, 14, 64, (3, 3), padding=(1, 1)),
+    ConvCase("simple_cnn-conv1", 8, 3, 224, 224, 32, (3, 3), padding=(1, 1)),
+    ConvCase("simple_cnn-conv2", 8, 32, 112, 112, 64, (3, 3), padding=(1, 1)),
+    ConvCase("simple_cnn-conv3", 8, 64, 56, 56, 128, (3, 3), padding=(1, 1)),
+    ConvCase("resnet-stem", 8, 3, 224, 224, 64, (7, 7), stride=(2, 2), padding=(3, 3)),
+    ConvCase("resnet-block1", 8, 64, 56, 56, 64, (3, 3), padding=(1, 1)),
+    ConvCase("resnet-downsample", 8, 64, 56, 56, 128, (1, 1), stride=(2, 2)),
+    ConvCase("resnet-bottleneck", 8, 256, 14, 14, 1024, (1, 1)),
+    ConvCase("resnet-block4", 8, 512, 7, 7, 512, (3, 3), padding=(1, 1)),
+    ConvCase("vgg-conv8", 2, 256, 28, 28, 512, (3, 3), padding=(1, 1)),
+    ConvCase("mobilenet-depthwise", 8, 96, 56, 56, 96, (3, 3), padding=(1, 1), groups=96),
+    ConvCase("mobilenet-expand", 8, 24, 56, 56, 144, (1, 1)),
+    ConvCase("resnext-grouped", 8, 128, 28, 28, 128, (3, 3), padding=(1, 1), groups=32),
+)
+"""Layers of real networks, at the sizes that they have there."""
