@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pool_cases import ADAPTIVE, CASES, UNDILATED, image, name
+from pool_cases import ADAPTIVE, CASES, UNDILATED, Case, image, name
 
 from convcore.ops.pool_geometry import adaptive_pool2d_geometry, avg_pool2d_geometry, max_pool2d_geometry
 from kernels.cpu.pool import (
@@ -72,7 +72,7 @@ def places(positions, geometry):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_max_pool2d_kernels_against_reference(case, dtype):
+def test_max_pool2d_kernels_against_reference(case: Case, dtype):
     x = image((N, *case.size, C), dtype)
     geometry = max_pool2d_geometry(x.transpose(LOGICAL), **case.settings(), dilation=case.dilation)
     grad_out = image(geometry.out_block_shape, dtype, seed=1)
@@ -106,7 +106,7 @@ def test_max_pool2d_kernels_with_special_values(special):
     "divide", [{}, {"count_include_pad": False}, {"divisor_override": -3}], ids=["padded", "inside", "override"]
 )
 @pytest.mark.parametrize("case", UNDILATED, ids=name)
-def test_avg_pool2d_kernels_against_reference(case, divide, dtype):
+def test_avg_pool2d_kernels_against_reference(case: Case, divide, dtype):
     x = image((N, *case.size, C), dtype)
     options = {"count_include_pad": True, "divisor_override": None, **divide}
     geometry = avg_pool2d_geometry(x.transpose(LOGICAL), **case.settings(), **options)
@@ -138,7 +138,7 @@ def test_adaptive_kernels_against_reference(size, size_out):
 
 
 def test_avg_pool2d_over_a_large_image_is_exact():
-    """Added up in float32, 300 * 301 values lose far more than the last bit. Three blocks of channels, the last ragged."""
+    """Added up in float32, 300 * 301 values lose far more than the last bit. The third block of channels is ragged."""
     x = np.random.default_rng(0).random((1, 300, 301, 2 * CHANNEL_BLOCK + 3), np.float32)
     geometry = adaptive_pool2d_geometry("adaptive_avg_pool2d", x.transpose(LOGICAL), 1)
     out = poisoned(geometry.out_block_shape, np.float32)

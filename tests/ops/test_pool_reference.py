@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from pool_cases import ADAPTIVE, CASES, DILATED, UNDILATED, image, name
+from pool_cases import ADAPTIVE, CASES, DILATED, UNDILATED, Case, image, name
 
 from kernels.reference import pool as reference
 
 N, C = 2, 3
 
 
-def to_block(tensor: torch.Tensor) -> np.ndarray:
+def to_block(tensor: torch.Tensor | None) -> np.ndarray:
+    assert tensor is not None
     return tensor.detach().permute(0, 2, 3, 1).numpy()
 
 
@@ -20,7 +21,7 @@ def to_torch(block: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_max_pool2d_reference_against_torch(case):
+def test_max_pool2d_reference_against_torch(case: Case):
     x = to_torch(image((N, *case.size, C)))
     expected, places = F.max_pool2d(x, **case.settings(), dilation=case.dilation, return_indices=True)
     out, indices = reference.max_pool2d_forward(to_block(x), *case.taps())
@@ -37,7 +38,7 @@ def test_max_pool2d_reference_against_torch(case):
     "divide", [{}, {"count_include_pad": False}, {"divisor_override": 3}, {"divisor_override": -2}], ids=str
 )
 @pytest.mark.parametrize("case", UNDILATED, ids=name)
-def test_avg_pool2d_reference_against_torch(case, divide):
+def test_avg_pool2d_reference_against_torch(case: Case, divide):
     x = to_torch(image((N, *case.size, C)))
     expected = F.avg_pool2d(x, **case.settings(), **divide)
     divisors = case.divisors(**divide)
@@ -53,14 +54,14 @@ def test_avg_pool2d_reference_against_torch(case, divide):
 @pytest.mark.parametrize(("size", "size_out"), ADAPTIVE, ids=name)
 def test_adaptive_pooling_reference_against_torch(size, size_out):
     x = image((N, *size, C))
-    taps = [reference.adaptive_taps(size[i], size_out[i]) for i in range(2)]
-    divisors = np.outer([len(t) for t in taps[0]], [len(t) for t in taps[1]])
+    taps_h, taps_w = (reference.adaptive_taps(size[i], size_out[i]) for i in range(2))
+    divisors = np.outer([len(t) for t in taps_h], [len(t) for t in taps_w])
     average = F.adaptive_avg_pool2d(to_torch(x), size_out)
     largest, places = F.adaptive_max_pool2d(to_torch(x), size_out, return_indices=True)
     np.testing.assert_allclose(
-        reference.avg_pool2d_forward(x, *taps, divisors), to_block(average), rtol=1e-13, atol=1e-14
+        reference.avg_pool2d_forward(x, taps_h, taps_w, divisors), to_block(average), rtol=1e-13, atol=1e-14
     )
-    out, indices = reference.max_pool2d_forward(x, *taps)
+    out, indices = reference.max_pool2d_forward(x, taps_h, taps_w)
     np.testing.assert_array_equal(out, to_block(largest))
     np.testing.assert_array_equal(indices, to_block(places))
 
