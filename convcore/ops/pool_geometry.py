@@ -1,0 +1,221 @@
+"""The geometry of pooling: which positions of the image each window looks at.
+
+Like a convolution's it is parsed and checked once per distinct call and then cached; forward, gradients and tests all
+read the same object. The two axes are independent, so a geometry is two lists of windows. Window o of ordinary pooling
+begins at o * stride - padding and has k taps, `dilation` apart; there are
+
+    size_out = floor((size + 2 * padding - dilation * (k - 1) - 1) / stride) + 1
+
+of them. With ceil_mode the division rounds up, which adds a window that reaches beyond the padding, unless it would
+begin there: the last window must begin inside the image or the padding before it. Window o of adaptive pooling covers
+floor(o * size / size_out) to ceil((o + 1) * size / size_out) - 1, whatever the sizes.
+
+Sources: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), section 3, for the
+ordinary windows; K. He et al., "Spatial Pyramid Pooling in Deep Convolutional Networks" (2014), section 3.1, for the
+adaptive ones.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convcore.errors import DTypeError, ShapeError, array_table
+from convcore.ops.arguments import integer, pair
+
+IntPair = int | Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """The windows along one axis. Window o looks at start[o], start[o] + dilation, ... below stop[o].
+
+    Attributes:
+        size: positions of the image along this axis.
+        taps: the most taps that a window has.
+        dilation: distance between taps.
+        start, stop: clipped to the image.
+        count: for each window, its factor of the number that an average divides by.
+        over_start, over_stop: the windows over_start[i] to over_stop[i] - 1 reach over position i of the image.
+    """
+
+    size: int
+    taps: int
+    dilation: int
+    start: np.ndarray
+    stop: np.ndarray
+    count: np.ndarray
+    over_start: np.ndarray
+    over_stop: np.ndarray
+
+    @property
+    def size_out(self) -> int:
+        return self.start.size
+
+
+@dataclass(frozen=True, eq=False)
+class PoolGeometry:
+    """All sizes of one pooling call; `height` and `width` hold the windows along the axes."""
+
+    n: int
+    c: int
+    height: Windows
+    width: Windows
+
+    @property
+    def x_block_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.height.size, self.width.size, self.c
+
+    @property
+    def out_block_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.height.size_out, self.width.size_out, self.c
+
+    @property
+    def position_dtype(self) -> type[np.integer]:
+        """The smallest integer type that numbers the taps of a window, of those that kernels are compiled for."""
+        return np.uint8 if self.height.taps * self.width.taps <= 256 else np.int32
+
+
+def max_pool2d_geometry(
+    x: Any, kernel_size: IntPair, stride: IntPair | None, padding: IntPair, dilation: IntPair, ceil_mode: bool
+) -> PoolGeometry:
+    """The geometry of max_pool2d(x, ...); x is an array or anything with its shape and dtype.
+
+    Raises:
+        ShapeError: a rule is broken; the message ends with the shape of x.
+        DTypeError: a setting is not an integer.
+    """
+    return _cached(_parse_ordinary, "max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode, True, None)
+
+
+def avg_pool2d_geometry(
+    x: Any,
+    kernel_size: IntPair,
+    stride: IntPair | None,
+    padding: IntPair,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> PoolGeometry:
+    """The geometry of avg_pool2d(x, ...); errors as in `max_pool2d_geometry`."""
+    return _cached(
+        _parse_ordinary,
+        "avg_pool2d",
+        x,
+        kernel_size,
+        stride,
+        padding,
+        1,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
+
+
+def adaptive_pool2d_geometry(op: str, x: Any, output_size: int | Sequence[int | None]) -> PoolGeometry:
+    """The geometry of adaptive_avg_pool2d and adaptive_max_pool2d (`op` is one of these names); errors as above."""
+    return _cached(_parse_adaptive, op, x, output_size)
+
+
+def _cached(parse: Callable[..., PoolGeometry], op: str, x: Any, *settings: Any) -> PoolGeometry:
+    hashable = [tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in settings]
+    try:
+        return parse(op, tuple(x.shape), *hashable)
+    except ShapeError as error:
+        axes = {3: "C, H, W", 4: "N, C, H, W"}.get(len(x.shape), "")
+        raise ShapeError(f"{error}\n{array_table([('x', x, axes)])}") from None
+    except TypeError as error:  # an argument that cannot be hashed, hence no integer or pair of integers
+        if isinstance(error, DTypeError):
+            raise
+        raise DTypeError(f"{op}: sizes must be integers or pairs of integers, got {settings}") from None
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _parse_ordinary(
+    op, x_shape, kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override
+) -> PoolGeometry:
+    n, c, *sizes = _image_shape(op, x_shape)
+    if c == 0:
+        raise ShapeError(f"{op}: x must not be empty, only its batch axis may be")
+    kernel = pair(op, "kernel_size", kernel_size, minimum=1)
+    strides = kernel if stride is None else pair(op, "stride", stride, minimum=1)
+    paddings = pair(op, "padding", padding, minimum=0)
+    dilations = pair(op, "dilation", dilation, minimum=1)
+    if divisor_override is not None and integer(op, "divisor_override", divisor_override, np.iinfo(np.int64).min) == 0:
+        raise ShapeError(f"{op}: divisor_override must not be zero; None divides by the size of each window")
+    if any(2 * p > k for p, k in zip(paddings, kernel, strict=True)):
+        raise ShapeError(
+            f"{op}: padding must be at most half of kernel_size, got padding {paddings} for kernel_size {kernel}"
+        )
+    axes = []
+    for i, name in enumerate(("height", "width")):
+        size, k, pad, dil = sizes[i], kernel[i], paddings[i], dilations[i]
+        reach = dil * (k - 1) + 1
+        spare = size + 2 * pad - reach
+        size_out = (-(-spare // strides[i]) if ceil_mode else spare // strides[i]) + 1
+        if ceil_mode and (size_out - 1) * strides[i] >= size + pad:
+            size_out -= 1
+        if size_out < 1:
+            raise ShapeError(
+                f"{op}: the padded input's {name} {size + 2 * pad} ({size} + {pad} + {pad}) is smaller than "
+                f"the window's {reach}" + (f" ({k} with dilation {dil})" if dil > 1 else "")
+            )
+        begin = np.arange(size_out) * strides[i] - pad
+        end = begin + reach
+        first_tap = np.where(begin < 0, begin % dil, begin)
+        if divisor_override is not None:
+            count = np.full(size_out, divisor_override if name == "height" else 1)
+        elif count_include_pad:
+            count = np.minimum(end, size + pad) - begin
+        else:
+            count = np.minimum(end, size) - first_tap
+        axes.append(_windows(size, k, dil, begin, end, first_tap, count))
+    return PoolGeometry(n, c, *axes)
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _parse_adaptive(op, x_shape, output_size) -> PoolGeometry:
+    n, c, *sizes = _image_shape(op, x_shape)
+    if c == 0 and op == "adaptive_max_pool2d":
+        raise ShapeError(f"{op}: x must not be empty, only its batch axis may be")
+    if not isinstance(output_size, tuple):
+        output_size = (output_size, output_size)
+    if len(output_size) != 2:
+        raise ShapeError(f"{op}: output_size must be one size or two (height, width), got {output_size}")
+    axes = []
+    for i, size in enumerate(sizes):
+        size_out = size if output_size[i] is None else integer(op, f"output_size[{i}]", output_size[i], minimum=0)
+        begin = np.arange(size_out) * size // max(size_out, 1)
+        end = -(np.arange(1, size_out + 1) * -size // max(size_out, 1))
+        taps = int((end - begin).max(initial=1))
+        axes.append(_windows(size, taps, 1, begin, end, begin, end - begin))
+    return PoolGeometry(n, c, *axes)
+
+
+def _image_shape(op: str, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(n, c, h_in, w_in), with n = 1 for a single image."""
+    if len(x_shape) not in (3, 4):
+        raise ShapeError(f"{op}: x must have 4 axes (N, C, H, W) or 3 (C, H, W), it has {len(x_shape)}")
+    if 0 in x_shape[-2:]:
+        raise ShapeError(f"{op}: x must not be empty, only its batch axis may be")
+    return x_shape if len(x_shape) == 4 else (1, *x_shape)
+
+
+def _windows(size: int, taps: int, dilation: int, begin, end, first_tap, count) -> Windows:
+    """Clip windows that reach from begin to end - 1, and find those that reach over each position."""
+    positions = np.arange(size)
+    tables = [
+        first_tap,
+        np.minimum(end, size),
+        count,
+        np.searchsorted(end, positions, side="right"),
+        np.searchsorted(begin, positions, side="right"),
+    ]
+    tables = [table.astype(np.int64) for table in tables]
+    for table in tables:
+        table.flags.writeable = False  # shared by all calls through the cache
+    return Windows(size, taps, dilation, *tables)
