@@ -1,0 +1,164 @@
+"""The operations of a network as functions, with torch's names and arguments: `import convcore.nn.functional as F`.
+
+Each hands over to its op in `convcore.ops`, where the equation, the checks and the gradients stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from convcore.ops import conv, elementwise, loss, matmul, norm, pool
+from convcore.ops import dropout as dropout_op
+from convcore.ops import softmax as softmax_op
+from convcore.ops.conv import explain_conv2d
+from convcore.tensor import Tensor
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "explain_conv2d",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+IntPair = int | Sequence[int]
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntPair = 1,
+    padding: IntPair | str = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+) -> Tensor:
+    """Convolve images (N, C_in, H, W) with filters (C_out, C_in / groups, K_h, K_w); see `ops.conv.conv2d`."""
+    return conv.conv2d(input, weight, bias, stride, padding, dilation, groups, algorithm)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input @ weight.T + bias: (..., C_in) with weight (C_out, C_in) gives (..., C_out)."""
+    return matmul.linear(input, weight, bias)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(0, input) of every element; `inplace` writes it into `input`."""
+    return input.relu_() if inplace else elementwise.relu(input)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-input)) of every element."""
+    return elementwise.sigmoid(input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent of every element."""
+    return elementwise.tanh(input)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The maximum of each window; the stride is the window's size where it is None; see `ops.pool.max_pool2d`."""
+    return pool.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window; see `ops.pool.avg_pool2d`."""
+    return pool.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
+    """The means of windows chosen so that the output has the size `output_size`."""
+    return pool.adaptive_avg_pool2d(input, output_size)
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False) -> Any:
+    """The maxima of windows chosen so that the output has the size `output_size`."""
+    return pool.adaptive_max_pool2d(input, output_size, return_indices)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise every channel of (N, C, ...); training updates the running statistics; see `ops.norm.batch_norm`."""
+    return norm.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """In training, zero elements with probability p and scale the others by 1 / (1 - p)."""
+    return dropout_op.dropout(input, p, training, inplace)
+
+
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """exp(input) divided by its sum along `dim`."""
+    return softmax_op.softmax(input, dim)
+
+
+def log_softmax(input: Tensor, dim: int) -> Tensor:
+    """The logarithm of `softmax`, without overflow."""
+    return softmax_op.log_softmax(input, dim)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The loss of a classifier: minus the log of the probability that logits (N, K, ...) give to the labels (N, ...)."""
+    return loss.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """As `cross_entropy`, of log-probabilities (N, K, ...) instead of logits."""
+    return loss.nll_loss(input, target, weight, ignore_index, reduction)
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """(input - target)^2: its mean, its sum, or every element."""
+    return loss.mse_loss(input, target, reduction)

@@ -1,0 +1,370 @@
+"""Module: the base of every layer and model. It knows its parameters, its buffers and the modules inside it.
+
+Assigning is registering: `self.weight = Parameter(...)` puts the parameter into `_parameters`, a module goes into
+`_modules`, and everything that walks over a model (`parameters()`, `state_dict()`, `train()`, `repr`) reads these
+tables. The names, the order and the semantics are `torch.nn.Module`'s.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from convcore.errors import ConvcoreError, DTypeError
+from convcore.nn.parameter import Parameter, clear_gradients
+from convcore.nn.state import LoadResult, load_into
+from convcore.ops.dtypes import element_type, float32, float64
+from convcore.tensor import Tensor
+
+
+class Module:
+    """A layer or a model. Subclass it, call `super().__init__()` first, assign the parts, and define `forward`.
+
+    Attributes:
+        training: True after `train()` (the default), False after `eval()`; dropout and batch norm behave accordingly.
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _non_persistent: set[str]
+    _modules: dict[str, Module | None]
+
+    def __init__(self) -> None:
+        tables = {"training": True, "_parameters": {}, "_buffers": {}, "_non_persistent": set(), "_modules": {}}
+        self.__dict__.update(tables)
+
+    # Calling
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.forward(*args, **kwargs)
+        except ConvcoreError as error:
+            self._locate(error)
+            raise
+
+    def _locate(self, error: ConvcoreError) -> None:
+        """Write into an error where in this module its layer stands. The outermost module is the last to do so."""
+        layer = vars(error).setdefault("layer", self)  # the innermost module that the error passed
+        for path, module in self.named_modules():
+            if module is layer:
+                error.module_path = f"{path} ({type(layer).__name__})" if path else type(layer).__name__
+                return
+
+    # Registration
+
+    def _table(self, name: str, what: str) -> dict[str, Any]:
+        """One of the tables; they do not exist before `Module.__init__`."""
+        if name not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__}: cannot assign {what} before Module.__init__() call; "
+                "make super().__init__() the first line of its __init__"
+            )
+        return self.__dict__[name]
+
+    def _check_name(self, what: str, name: str, own: dict[str, Any]) -> None:
+        owner = type(self).__name__
+        if not isinstance(name, str):
+            raise TypeError(f"{owner}: the name of a {what} must be a string, got {type(name).__name__}")
+        if name == "" or "." in name:
+            raise KeyError(f'{owner}: the name of a {what} must not be empty or contain ".", got {name!r}')
+        if name not in own and hasattr(self, name):
+            raise KeyError(f"{owner}: attribute {name!r} already exists")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter. None reserves the name: a layer without bias has `bias` None, and no such key."""
+        parameters = self._table("_parameters", f"parameter {name!r}")
+        self._check_name("parameter", name, parameters)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"{type(self).__name__}: parameter {name!r} must be a Parameter or None, got {type(param).__name__}"
+            )
+        if param is not None and not param.is_leaf:
+            raise ValueError(
+                f"{type(self).__name__}: parameter {name!r} was computed by recorded operations, which would be "
+                "replayed at every backward; create a new Parameter from its detach()"
+            )
+        parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is part of the state but not trained, such as a running mean.
+
+        Args:
+            persistent: whether it belongs into `state_dict()`.
+        """
+        buffers = self._table("_buffers", f"buffer {name!r}")
+        self._check_name("buffer", name, buffers)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: buffer {name!r} must be a Tensor or None, got {type(tensor).__name__}"
+            )
+        buffers[name] = tensor
+        if persistent:
+            self._non_persistent.discard(name)
+        else:
+            self._non_persistent.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a module as a child, as `self.name = module` does; here the name may be any string without a dot."""
+        modules = self._table("_modules", f"module {name!r}")
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(self).__name__}: {type(module).__name__} is not a Module subclass")
+        self._check_name("module", name, modules)
+        modules[name] = module
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self._table("_parameters", f"parameter {name!r}")
+            self._forget(name, keep="_parameters")
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            modules = self._table("_modules", f"module {name!r}")
+            self._forget(name, keep="_modules")
+            self._check_name("module", name, modules)
+            modules[name] = value
+        elif name in self.__dict__.get("_parameters", ()):
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__}: cannot assign {type(value).__name__} as parameter {name!r} "
+                    "(a Parameter or None expected)"
+                )
+            self._parameters[name] = None
+        elif name in self.__dict__.get("_modules", ()):
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__}: cannot assign {type(value).__name__} as child module {name!r} "
+                    "(a Module or None expected)"
+                )
+            self._modules[name] = None
+        elif name in self.__dict__.get("_buffers", ()):
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}: cannot assign {type(value).__name__} as buffer {name!r} "
+                    "(a Tensor or None expected)"
+                )
+            self._buffers[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def _forget(self, name: str, keep: str = "") -> None:
+        """Drop an attribute of this name from wherever it is, except from the table `keep`."""
+        self.__dict__.pop(name, None)
+        for table in ("_parameters", "_buffers", "_modules"):
+            if table != keep:
+                self.__dict__[table].pop(name, None)
+        if keep != "_buffers":
+            self._non_persistent.discard(name)
+
+    def __getattr__(self, name: str) -> Any:
+        # Python calls this only when the usual look-up has failed. During unpickling the tables may not exist yet.
+        for table in ("_parameters", "_buffers", "_modules"):
+            entries = self.__dict__.get(table)
+            if entries is not None and name in entries:
+                return entries[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        if any(name in self.__dict__[table] for table in ("_parameters", "_buffers", "_modules")):
+            self._forget(name)
+        else:
+            super().__delattr__(name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    # Walking
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module under the name `prefix`, then all modules below it, depth first, with dotted names."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside, each once, with their names."""
+        seen: set[Module] = set()
+        for name, child in self._modules.items():
+            if child is not None and child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly inside, each once."""
+        return (child for _, child in self.named_children())
+
+    def _named_entries(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        """The entries of one table of this module and, if `recurse`, of all below; what is shared comes once."""
+        seen: set[int] = set()
+        if recurse:
+            modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        else:
+            modules = iter([(prefix, self)])
+        for path, module in modules:
+            for name, entry in module.__dict__[table].items():
+                if entry is None or id(entry) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(entry))
+                yield (f"{path}.{name}" if path else name), entry
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names. One that several modules share comes once, under its first name."""
+        return self._named_entries("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once: what an optimizer is given."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with dotted names, each once."""
+        return self._named_entries("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of a dotted name, such as "features.3"; "" is this module itself."""
+        module = self
+        for name in target.split(".") if target else ():
+            child = module._modules.get(name)
+            if child is None:
+                raise AttributeError(f"{type(module).__name__} has no submodule {name!r} (looking for {target!r})")
+            module = child
+        return module
+
+    # Changing all of it
+
+    def apply(self, fn: Callable[[Module], Any]) -> Module:
+        """Call `fn` on every module, children before their parent; often to initialise weights. Returns self."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Module:
+        """Set training mode here and in all modules below. Returns self."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: mode must be True or False, got {mode!r}")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
+        return self
+
+    def eval(self) -> Module:
+        """Set evaluation mode: dropout passes everything, batch norm uses its running statistics. Returns self."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Let all parameters be trained, or freeze them. Returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or set them to zero in place."""
+        clear_gradients(self.parameters(), set_to_none)
+
+    def to(self, dtype: Any) -> Module:
+        """Convert all floating-point parameters and buffers in place to float32 or float64. Returns self.
+
+        The Parameter objects stay the same, so an optimizer that holds them goes on working.
+        """
+        dtype = element_type("to", dtype)
+        if dtype.kind != "f":
+            raise DTypeError(f"to: a module can be converted to float32 or float64, got {dtype}")
+        tensors: list[Tensor] = [*self.parameters(), *self.buffers()]
+        for tensor in tensors:
+            if tensor.array.dtype.kind == "f":
+                gradient, tensor.grad = tensor.grad, None
+                tensor.data = tensor.detach().to(dtype)
+                tensor.grad = None if gradient is None else gradient.detach().to(dtype)
+        return self
+
+    def float(self) -> Module:
+        """Convert to float32."""
+        return self.to(float32)
+
+    def double(self) -> Module:
+        """Convert to float64."""
+        return self.to(float64)
+
+    # Saving and loading
+
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """Everything to save: parameters and persistent buffers by dotted name.
+
+        The tensors are detached but share the model's memory: `clone()` what has to outlive further training.
+
+        Args:
+            destination: a dict to add to, and return, instead of a new OrderedDict.
+            prefix: put before every name.
+            keep_vars: return the Parameters themselves, not detached.
+        """
+        state = OrderedDict() if destination is None else destination
+        for path, module in self.named_modules(remove_duplicate=False):
+            start = prefix + (f"{path}." if path else "")
+            for name, entry in (*module._parameters.items(), *module._buffers.items()):
+                if entry is not None and name not in module._non_persistent:
+                    state[start + name] = entry if keep_vars else entry.detach()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> LoadResult:
+        """Copy values into this module's parameters and buffers.
+
+        Args:
+            strict: False skips keys that are missing or unexpected; wrong shapes are always an error.
+
+        Returns:
+            A named tuple (missing_keys, unexpected_keys).
+
+        Raises:
+            CheckpointError: with one table of all that does not fit; then nothing has been changed.
+        """
+        return load_into(type(self).__name__, self.state_dict(keep_vars=True), state_dict, strict)
+
+    # Showing
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the repr: a layer's settings."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        settings = self.extra_repr()
+        lines = settings.split("\n") if settings else []
+        children = [f"({name}): " + indent(repr(child)) for name, child in self._modules.items()]
+        if not children and len(lines) <= 1:
+            return f"{self._get_name()}({settings})"
+        return "\n  ".join([f"{self._get_name()}(", *lines, *children]) + "\n)"
+
+
+def indent(text: str) -> str:
+    """Move every line but the first two places to the right."""
+    return text.replace("\n", "\n  ")

@@ -1,0 +1,122 @@
+"""Batch normalisation as a layer: it keeps the running statistics that evaluation uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convcore.autograd import wrap
+from convcore.errors import ShapeError, array_table
+from convcore.nn import functional as F
+from convcore.nn import init
+from convcore.nn.module import Module
+from convcore.nn.parameter import empty_parameter
+from convcore.ops.arguments import integer
+from convcore.ops.dtypes import element_type, float32
+from convcore.tensor import Tensor
+
+
+class _BatchNorm(Module):
+    """Bring every channel to mean 0 and variance 1 over the batch, then scale and shift it by learned numbers.
+
+    In training the statistics are those of the batch, and the running ones move towards them; in evaluation the running
+    ones are used, so that an image's result does not depend on the images beside it.
+
+    Args:
+        num_features: C, the number of channels.
+        eps: added to the variance.
+        momentum: how far the running statistics move; None makes them the plain mean of all batches so far.
+        affine: whether to learn weight and bias.
+        track_running_stats: False keeps no running statistics, and uses the batch's in evaluation too.
+        dtype: float32 (the default) or float64.
+        bias: with `affine`, whether there is a bias.
+
+    Attributes:
+        weight, bias: (C,), at first 1 and 0; None without `affine`.
+        running_mean, running_var: (C,) buffers, at first 0 and 1.
+        num_batches_tracked: how many batches moved them, an int64 buffer.
+    """
+
+    axes: dict[int, str]  # the numbers of axes that x may have, with their letters
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: Any = None,
+        bias: bool = True,
+    ):
+        super().__init__()
+        name = type(self).__name__
+        self.num_features = integer(name, "num_features", num_features, 1)
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        size = (self.num_features,)
+        self.register_parameter("weight", empty_parameter(name, size, dtype) if affine else None)
+        self.register_parameter("bias", empty_parameter(name, size, dtype) if affine and bias else None)
+        kind = element_type(name, float32 if dtype is None else dtype)
+        tracked = track_running_stats
+        self.register_buffer("running_mean", wrap(np.zeros(size, kind)) if tracked else None)
+        self.register_buffer("running_var", wrap(np.ones(size, kind)) if tracked else None)
+        self.register_buffer("num_batches_tracked", wrap(np.zeros((), np.int64)) if tracked else None)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Forget all batches."""
+        if self.track_running_stats:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def reset_parameters(self) -> None:
+        """Begin anew: weight 1, bias 0, no batches seen."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.array.ndim not in self.axes:
+            letters = " or ".join(f"{ndim} axes ({names})" for ndim, names in self.axes.items())
+            raise ShapeError(f"{type(self).__name__}: x must have {letters}\n{array_table([('x', x.array, '')])}")
+        update = self.training and self.track_running_stats
+        batches = self.num_batches_tracked
+        if update and self.momentum is None and batches is not None:
+            momentum = 1 / (float(batches.array) + 1)
+        else:
+            momentum = self.momentum or 0.0
+        mean, var = self.running_mean, self.running_var
+        use_batch = self.training or (mean is None and var is None)
+        if self.training and not update:
+            mean = var = None
+        out = F.batch_norm(x, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+        if update and batches is not None:
+            batches.array += 1
+            batches.mark_changed()
+        return out
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    __doc__ = _BatchNorm.__doc__
+
+    axes = {2: "N, C", 3: "N, C, L"}  # noqa: RUF012 - read only
+
+
+class BatchNorm2d(_BatchNorm):
+    __doc__ = _BatchNorm.__doc__
+
+    axes = {4: "N, C, H, W"}  # noqa: RUF012 - read only

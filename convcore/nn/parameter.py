@@ -1,0 +1,50 @@
+"""Parameter: a tensor that a module registers and an optimizer trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from convcore import memory
+from convcore.autograd import wrap
+from convcore.errors import DTypeError
+from convcore.ops.dtypes import element_type, float32
+from convcore.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A leaf tensor that requires a gradient. Assigned to an attribute of a Module, it becomes part of the model.
+
+    Args:
+        data: the initial values; the memory is shared, not copied.
+        requires_grad: False freezes the parameter.
+    """
+
+    def __init__(self, data: Tensor, requires_grad: bool = True):
+        if not isinstance(data, Tensor):
+            raise DTypeError(f"Parameter: data must be a tensor, got {type(data).__name__}")
+        super().__init__(data.array)
+        self.version = data.version
+        self.requires_grad_(requires_grad)
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+
+def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any) -> Parameter:
+    """A parameter whose numbers are still to be set; None stands for float32."""
+    return Parameter(wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype))))
+
+
+def clear_gradients(tensors: Iterable[Tensor], set_to_none: bool) -> None:
+    """Set every `.grad` to None, or to zero in the memory it has."""
+    for tensor in tensors:
+        if tensor.grad is None:
+            continue
+        if set_to_none:
+            tensor.grad = None
+        else:
+            gradient = tensor.grad.detach()  # it may stand in a graph, after create_graph=True
+            gradient.array.fill(0)
+            gradient.mark_changed()
+            tensor.grad = gradient

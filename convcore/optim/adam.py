@@ -1,0 +1,121 @@
+"""Adam and AdamW: step sizes that fit each single weight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from convcore.autograd import wrap
+from convcore.optim.optimizer import Optimizer, flat_state, zeros_like
+from convcore.tensor import Tensor
+from kernels.cpu.optim import adam_amsgrad_step, adam_step
+
+
+class Adam(Optimizer):
+    """Steps along the running mean of the gradient, divided by the running root mean square.
+
+    m = beta1 * m + (1 - beta1) * g and v = beta2 * v + (1 - beta2) * g^2 start at 0 and are therefore too small in the
+    first steps; dividing by 1 - beta^t puts that right. The step, lr * m / (sqrt(v) + eps), has about the size lr for
+    every weight, however large its gradients are. Weight decay is added to the gradient; see AdamW for the other way.
+
+    Args:
+        params: parameters or groups of parameters.
+        lr: learning rate.
+        betas: how much of m and of v is kept from step to step.
+        eps: keeps the division away from 0.
+        weight_decay: pulls the parameters towards 0.
+        amsgrad: divide by the largest v so far.
+        maximize: step along the gradient.
+
+    Source: D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1; for amsgrad
+    S. Reddi et al., "On the Convergence of Adam and Beyond" (2018), algorithm 2.
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        name = type(self).__name__
+        if not lr >= 0:
+            raise ValueError(f"{name}: Invalid learning rate: {lr}; it must be 0 or more")
+        if not eps >= 0:
+            raise ValueError(f"{name}: Invalid epsilon value: {eps}; it must be 0 or more")
+        for index, beta in enumerate(betas):
+            if not 0 <= beta < 1:
+                raise ValueError(f"{name}: Invalid beta parameter at index {index}: {beta}; it must be in [0, 1)")
+        if not weight_decay >= 0:
+            raise ValueError(f"{name}: Invalid weight_decay value: {weight_decay}; it must be 0 or more")
+        settings = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+        }
+        super().__init__(params, settings)
+
+    def update(
+        self, param: Tensor, flat: np.ndarray, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        if not state:
+            state["step"] = wrap(np.zeros((), np.float32))
+            state["exp_avg"] = zeros_like(param)
+            state["exp_avg_sq"] = zeros_like(param)
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = zeros_like(param)
+        state["step"].array += 1
+        step = float(state["step"].array)
+        lr, weight_decay = group["lr"], group["weight_decay"]
+        beta1, beta2 = group["betas"]
+        keep, added_decay = (1 - lr * weight_decay, 0) if self.decoupled else (1, weight_decay)
+        number = flat.dtype.type
+        settings = [
+            number(value)
+            for value in (
+                keep, added_decay, -1 if group["maximize"] else 1, beta1, 1 - beta1, beta2, 1 - beta2,
+                lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), group["eps"],
+            )
+        ]  # fmt: skip
+        moments = flat_state(state["exp_avg"], param), flat_state(state["exp_avg_sq"], param)
+        if group["amsgrad"]:
+            adam_amsgrad_step(flat, grad, *moments, flat_state(state["max_exp_avg_sq"], param), *settings)
+        else:
+            adam_step(flat, grad, *moments, *settings)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: parameters shrink by lr * weight_decay, whatever their gradient's history.
+
+    Added to the gradient, as Adam does it, the decay is divided by the root mean square too, so weights with large
+    gradients would be decayed less. The arguments are Adam's, with a `weight_decay` of 0.01.
+
+    Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

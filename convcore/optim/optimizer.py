@@ -1,0 +1,196 @@
+"""Optimizer: the base of all. It holds groups of parameters, their settings, and a state for each parameter."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from convcore.autograd import enable_grad, no_grad
+from convcore.autograd.variable import Variable, wrap
+from convcore.errors import CheckpointError
+from convcore.nn.parameter import clear_gradients
+from convcore.ops import layout
+from convcore.tensor import Tensor
+
+
+class Optimizer:
+    """Base of the optimizers. A subclass names its settings in `defaults` and defines `update`.
+
+    Args:
+        params: parameters, or dicts {"params": parameters, setting: value, ...}, one for each group.
+        defaults: the settings of groups that do not give their own.
+
+    Attributes:
+        param_groups: a list of dicts: "params" and the settings.
+        state: for each parameter that was updated a dict of tensors.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        name = type(self).__name__
+        if isinstance(params, (Variable, Mapping)):
+            raise TypeError(f"{name}: params must be an iterable of tensors or of dicts, got a {type(params).__name__}")
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self.has_stepped = False  # learning-rate schedules warn when they are stepped first
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"{name}: optimizer got an empty parameter list; was a generator used up before?")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, for example layers that are unfrozen later in training."""
+        name = type(self).__name__
+        if not isinstance(param_group, dict):
+            raise TypeError(f"{name}: param_group must be a dict, got {type(param_group).__name__}")
+        params = param_group["params"]
+        if isinstance(params, set):
+            raise TypeError(f"{name}: parameters need an order, which a set does not keep; use a list")
+        params = [params] if isinstance(params, Variable) else list(params)
+        known = {id(param) for group in self.param_groups for param in group["params"]}
+        for position, param in enumerate(params):
+            if not isinstance(param, Variable):
+                raise TypeError(f"{name}: can optimize only tensors, but parameter {position} is {_kind(param)}")
+            if not param.is_leaf:
+                raise ValueError(
+                    f"{name}: can't optimize a non-leaf tensor: parameter {position}, of shape {param.array.shape}, "
+                    "was computed; give the tensor that it was computed from"
+                )
+            if param.array.dtype not in (np.float32, np.float64):
+                raise TypeError(f"{name}: parameter {position} must be float32 or float64, got {param.array.dtype}")
+            if id(param) in known:
+                raise ValueError(
+                    f"{name}: parameter {position}, of shape {param.array.shape}, appears twice, in this parameter "
+                    "group or in another; each parameter may be updated once per step"
+                )
+            known.add(id(param))
+        self.param_groups.append({"params": params, **self.defaults, **_without_params(param_group)})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or set them to zero in place."""
+        clear_gradients((param for group in self.param_groups for param in group["params"]), set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: computes the loss and its gradients anew, for methods that ask more than once; its result is
+                returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        self.has_stepped = True
+        with no_grad():
+            for group in self.param_groups:
+                for param in group["params"]:
+                    if param.grad is not None:
+                        self._update_one(param, group)
+        return loss
+
+    def _update_one(self, param: Tensor, group: dict[str, Any]) -> None:
+        array = param.array
+        flat = layout.flat(array)
+        self.update(param, flat, layout.flat(layout.like(param.grad.array, array)), self.state[param], group)
+        if not np.may_share_memory(flat, array):  # its memory has holes: `flat` is a copy
+            order = layout.memory_order(array)
+            array.transpose(order)[...] = flat.reshape([array.shape[axis] for axis in order])
+        param.mark_changed()
+
+    def update(
+        self, param: Tensor, flat: np.ndarray, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        """Change one parameter: `flat` in place, of the same length and order as `grad`, and `state`."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the settings, with the parameters replaced by their positions, as torch has it."""
+        index = {
+            id(param): position
+            for position, param in enumerate(param for group in self.param_groups for param in group["params"])
+        }
+        groups = [
+            {**_without_params(group), "params": [index[id(param)] for param in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {index[id(param)]: state for param, state in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a `state_dict()`. The parameters must be the same, in the same order and groups.
+
+        Raises:
+            CheckpointError: groups, their lengths or a state's shape differ; then nothing has been changed.
+        """
+        name = type(self).__name__
+        saved = state_dict["param_groups"]
+        ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
+        if ours != theirs:
+            raise CheckpointError(
+                f"{name}.load_state_dict: the saved parameter groups do not fit; this optimizer has groups of "
+                f"{ours} parameters, the saved one of {theirs}"
+            )
+        params = dict(
+            zip(
+                (position for group in saved for position in group["params"]),
+                (param for group in self.param_groups for param in group["params"]),
+                strict=True,
+            )
+        )
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for position, entries in state_dict["state"].items():
+            if position not in params:
+                raise CheckpointError(f"{name}.load_state_dict: there is a state for a parameter {position}, but no such")
+            param = params[position]
+            state[param] = {key: _own_copy(name, position, key, value, param) for key, value in entries.items()}
+        self.state = state
+        self.param_groups = [
+            {**copy.deepcopy(_without_params(loaded)), "params": group["params"]}
+            for group, loaded in zip(self.param_groups, saved, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for position, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {position}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def zeros_like(param: Tensor) -> Tensor:
+    """Zeros with the parameter's shape, dtype and order in memory: a fresh state."""
+    return wrap(np.zeros_like(param.array))
+
+
+def flat_state(tensor: Tensor, param: Tensor) -> np.ndarray:
+    """A state's elements in the memory order of its parameter, as a 1-D view; the state moves if it lay otherwise."""
+    array = tensor.array.astype(param.array.dtype, copy=False)
+    tensor.array = layout.like(array, param.array)
+    return layout.flat(tensor.array)
+
+
+def _own_copy(name: str, position: int, key: str, value: Any, param: Tensor) -> Any:
+    if not isinstance(value, Variable):
+        return copy.deepcopy(value)
+    if value.array.ndim > 0 and value.array.shape != param.array.shape:
+        raise CheckpointError(
+            f"{name}.load_state_dict: {key} of parameter {position} has shape {value.array.shape}, the parameter "
+            f"{param.array.shape}"
+        )
+    return wrap(value.array.copy(order="K"))
+
+
+def _without_params(group: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key != "params"}
+
+
+def _kind(value: Any) -> str:
+    return "a (name, tensor) pair; pass parameters()" if isinstance(value, tuple) else type(value).__name__

@@ -1,0 +1,80 @@
+"""Stochastic gradient descent, with momentum and Nesterov's form of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from convcore.optim.optimizer import Optimizer, flat_state, zeros_like
+from convcore.tensor import Tensor
+from kernels.cpu.optim import sgd_momentum_step, sgd_step
+
+
+class SGD(Optimizer):
+    """Steps against the gradient: param -= lr * g, where g is the gradient plus `weight_decay * param`.
+
+    With momentum a running sum of gradients, b = momentum * b + (1 - dampening) * g, takes the place of g: directions
+    in which gradients agree from step to step add up, those that alternate cancel. Nesterov's form steps along
+    g + momentum * b, the gradient as it looks from where momentum leads.
+
+    Args:
+        params: parameters or groups of parameters.
+        lr: learning rate.
+        momentum: how much of the running sum is kept, 0 to below 1.
+        dampening: how much of each new gradient is left out of the sum.
+        weight_decay: pulls the parameters towards 0.
+        nesterov: Nesterov's form; needs momentum and no dampening.
+        maximize: step along the gradient.
+
+    Source: I. Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        if not lr >= 0:
+            raise ValueError(f"SGD: Invalid learning rate: {lr}; it must be 0 or more")
+        if not momentum >= 0:
+            raise ValueError(f"SGD: Invalid momentum value: {momentum}; it must be 0 or more")
+        if not weight_decay >= 0:
+            raise ValueError(f"SGD: Invalid weight_decay value: {weight_decay}; it must be 0 or more")
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("SGD: Nesterov momentum requires a momentum and zero dampening")
+        settings = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, settings)
+
+    def update(
+        self, param: Tensor, flat: np.ndarray, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        number = flat.dtype.type
+        lr, weight_decay = number(group["lr"]), number(group["weight_decay"])
+        sign = number(-1 if group["maximize"] else 1)
+        if group["momentum"] == 0:
+            sgd_step(flat, grad, lr, weight_decay, sign)
+            return
+        share = 1 - group["dampening"]
+        if state.get("momentum_buffer") is None:
+            state["momentum_buffer"] = zeros_like(param)
+            share = 1  # the sum starts with the first gradient in full
+        buffer = flat_state(state["momentum_buffer"], param)
+        momentum = number(group["momentum"])
+        sgd_momentum_step(
+            flat, grad, buffer, lr, momentum, number(share), weight_decay, sign, bool(group["nesterov"])
+        )
