@@ -1,0 +1,8 @@
+"""Training: the loop, its checkpoints, and the recipe behind `convcore train`."""
+
+from convcore.training.checkpoint import load_checkpoint, save_checkpoint
+from convcore.training.recipe import Settings, prepare
+from convcore.training.trainer import Trainer, evaluate
+from convcore.training.warmup import warm_up
+
+__all__ = ["Settings", "Trainer", "evaluate", "load_checkpoint", "prepare", "save_checkpoint", "warm_up"]
