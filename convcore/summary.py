@@ -85,7 +85,9 @@ class Summary:
         rule = "-" * (sum(widths) + 2 * len(widths) - 2)
 
         def line(row: tuple[str, ...]) -> str:
-            cells = [c.rjust(w) if i in (3, 4) else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+            cells = [
+                c.rjust(w) if i in (3, 4) else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            ]
             return "  ".join(cells).rstrip()
 
         lines = [f"{self.model}, input {by_x(self.input_shape)}", line(head), rule, *map(line, rows), rule, line(total)]

@@ -15,7 +15,7 @@ def announce_compile() -> Iterator[None]:
     """Print one line if kernels have to be compiled in the block, and how long the block took."""
     start, announced = time.perf_counter(), []
 
-    def announce(directory: Path) -> None:
+    def announce(directory: Path | None) -> None:
         announced.append(directory)
         print("compiling kernels, once per machine ... ", end="", flush=True)
 
@@ -23,7 +23,10 @@ def announce_compile() -> Iterator[None]:
     try:
         yield
         if announced:
-            print(f"{time.perf_counter() - start:.1f} s (kept for later runs in {announced[0]})", flush=True)
+            where = (
+                f"kept for later runs in {announced[0]}" if announced[0] else "no folder could be written to keep them"
+            )
+            print(f"{time.perf_counter() - start:.1f} s ({where})", flush=True)
     except BaseException:
         if announced:
             print(flush=True)

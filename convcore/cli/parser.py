@@ -6,8 +6,6 @@ import argparse
 import sys
 from typing import NoReturn
 
-from convcore.models import MODELS
-
 
 class Parser(argparse.ArgumentParser):
     """argparse's parser, without the usage lines in front of an error."""
@@ -15,12 +13,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: error: {message}; see {self.prog} --help", file=sys.stderr)
         sys.exit(2)
-
-
-def model_name(text: str) -> str:
-    if text not in MODELS:
-        raise argparse.ArgumentTypeError(f"unknown model {text!r}, known are {', '.join(MODELS)}")
-    return text
 
 
 def shape(text: str) -> tuple[int, ...]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from convcore.cli.compiling import announce_compile
-from convcore.cli.parser import model_name, positive
+from convcore.cli.parser import positive
 from convcore.data import DataLoader, TensorDataset
 from convcore.errors import CheckpointError, ConvcoreError, ShapeError
+from convcore.models import list_models
 from convcore.training import Settings, Trainer, evaluate, load_progress, prepare, read_data, warm_up
 from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT
 from convcore.training.trainer import CHECKPOINT, HISTORY, WEIGHTS
@@ -41,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     # Without a value given, a setting is None: `--resume` takes it from the checkpoint, a new run from `Settings`.
-    parser.add_argument("--model", type=model_name, help=f"which network (default {defaults.model})")
+    parser.add_argument("--model", help=f"{' or '.join(list_models())} (default {defaults.model})")
     parser.add_argument(
         "--data", metavar="DATA", help="digits, mnist:FOLDER, fashion-mnist:FOLDER or cifar10:FOLDER (default digits)"
     )
@@ -50,7 +51,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--lr", type=float, help=f"the highest learning rate (default {defaults.lr})")
     parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
     parser.add_argument("--limit", type=positive, metavar="N", help="use only the first N training images")
-    parser.add_argument("--out", type=Path, default=Path("runs/digits"), help="folder of the results (default %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/digits"), help="folder of the results (default %(default)s)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of the kernels (default: all cores)")
     parser.add_argument("--quiet", action="store_true", help="show only the result")
@@ -64,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     settings = resumed_settings(args) if args.resume else Settings(**given_settings(args))
     train, test = read_data(settings.data)
     prepare_folder(out)
-    trainer = prepare(settings, train, out, progress=not args.quiet)
     compile_kernels(settings, train)
+    trainer = prepare(settings, train, out, progress=not args.quiet)
     if args.resume:
         trainer.resume()
     describe(trainer, settings, test)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from convcore.cli.compiling import announce_compile
+from convcore.models import list_models
 from convcore.training import warm_up
 from kernels.cache import cache_directory
 
@@ -23,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     with announce_compile():
-        for name in MODELS:
-            warm_up(name, (3, 32, 32))
+        for name in list_models():
+            warm_up(name)
     print(f"kernels are ready after {time.perf_counter() - start:.1f} s, kept in {cache_directory()}")
     return 0

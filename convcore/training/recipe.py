@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from convcore import random
-from convcore.data import DataLoader, Subset, TensorDataset, Transformed, cifar10, digits, fashion_mnist, mnist, random_split
+from convcore.data import (
+    DataLoader,
+    Subset,
+    TensorDataset,
+    Transformed,
+    cifar10,
+    digits,
+    fashion_mnist,
+    mnist,
+    random_split,
+)
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.models import get_model
 from convcore.optim import Adam

@@ -116,7 +116,9 @@ class Trainer:
             self.scheduler.step()
             score.add(loss, logits, labels)
             if not math.isfinite(score.loss):
-                raise FloatingPointError(f"{title}: the loss is {loss.item()}; start again with a smaller learning rate")
+                raise FloatingPointError(
+                    f"{title}: the loss is {loss.item()}; start again with a smaller learning rate"
+                )
         return score.loss, score.accuracy
 
     def _bar(self, batches: DataLoader, title: str) -> Iterable[Any]:
