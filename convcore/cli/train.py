@@ -125,12 +125,12 @@ def describe(trainer: Trainer, settings: Settings, test: TensorDataset) -> None:
         return
     parameters = sum(parameter.array.size for parameter in trainer.model.parameters())
     print(
-        f"{settings.model} ({parameters:,} parameters) on {settings.data}: {len(trainer.train_data.dataset):,} images to "
-        f"train on, {len(trainer.validation_data.dataset):,} to choose the best epoch, {len(test):,} for the final test"
+        f"{settings.model} ({parameters:,} parameters) on {settings.data}: {len(trainer.train_data.dataset):,} images "
+        f"to train on, {len(trainer.validation_data.dataset):,} to choose the best epoch, {len(test):,} for the final test"
     )
     print(
-        f"Adam, learning rate up to {settings.lr:g} in one cycle, batches of {settings.batch_size}, images shifted by up "
-        f"to {MAX_SHIFT} pixels, seed {settings.seed}"
+        f"Adam, learning rate up to {settings.lr:g} in one cycle, batches of {settings.batch_size}, images shifted by "
+        f"up to {MAX_SHIFT} pixels, seed {settings.seed}"
     )
     if trainer.history:
         print(f"resumed after epoch {len(trainer.history)}", flush=True)
@@ -146,8 +146,8 @@ def report(trainer: Trainer, test: TensorDataset) -> None:
     if trainer.progress:
         print(f"best epoch {best['epoch']}: the lowest validation loss, {best['validation_loss']:.4f}")
     print(
-        f"test accuracy {accuracy:.2%} ({round(accuracy * len(test)):,} of {len(test):,} images that were used neither to "
-        "train nor to choose)"
+        f"test accuracy {accuracy:.2%} ({round(accuracy * len(test)):,} of {len(test):,} images that were used neither "
+        "to train nor to choose)"
     )
     print(f"weights  {trainer.out / WEIGHTS}")
     print(f"history  {trainer.out / HISTORY}")

@@ -37,8 +37,8 @@ def load_checkpoint(path: Path, parts: dict[str, Any]) -> dict[str, Any]:
     missing, unexpected = parts.keys() - content["parts"].keys(), content["parts"].keys() - parts.keys()
     if missing or unexpected:
         raise CheckpointError(
-            f"{path}: this run has the parts {sorted(parts)}, the checkpoint {sorted(content['parts'])}; it was written "
-            "by another kind of run"
+            f"{path}: this run has the parts {sorted(parts)}, the checkpoint {sorted(content['parts'])}; it was "
+            "written by another kind of run"
         )
     tensors = load_file(path)
     for name, part in parts.items():
@@ -55,7 +55,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _encode(value: Any, name: str, tensors: dict[str, Any]) -> Any:
-    """`value` with every tensor moved into `tensors` and every dictionary written as pairs: JSON has only string keys."""
+    """`value` with tensors moved into `tensors` and dictionaries written as pairs: keys of JSON objects are strings."""
     if isinstance(value, Variable):
         tensors[name] = value
         return {"tensor": name}

@@ -11,7 +11,6 @@ from convcore.autograd import no_grad, wrap
 from convcore.models import CNN, SimpleCNN, get_model
 from convcore.optim import Adam
 
-
 # The image (C, H, W) that each model is made for.
 INPUT_SHAPES = {CNN: (1, 28, 28), SimpleCNN: (3, 224, 224)}
 
