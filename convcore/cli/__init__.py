@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 
-import convcore
 from convcore.cli import summary, train, warmup
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"convcore {convcore.__version__}")
+    parser.add_argument("--version", action="version", version=f"convcore {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for command in (train, summary, warmup):
         command.add_parser(commands)
@@ -43,6 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"convcore {args.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def version() -> str:
+    """The installed version; a source tree that is not installed has none."""
+    try:
+        return metadata.version("convcore")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def one_line(error: BaseException) -> str:

@@ -126,7 +126,7 @@ def describe(trainer: Trainer, settings: Settings, test: TensorDataset) -> None:
     parameters = sum(parameter.array.size for parameter in trainer.model.parameters())
     print(
         f"{settings.model} ({parameters:,} parameters) on {settings.data}: {len(trainer.train_data.dataset):,} images "
-        f"to train on, {len(trainer.validation_data.dataset):,} to choose the best epoch, {len(test):,} for the final test"
+        f"to train on, {len(trainer.validation_data.dataset):,} to choose the best epoch, {len(test):,} for the test"
     )
     print(
         f"Adam, learning rate up to {settings.lr:g} in one cycle, batches of {settings.batch_size}, images shifted by "
