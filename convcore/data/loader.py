@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convcore import random
 from convcore.data.collate import default_collate
 from convcore.data.dataset import Dataset
 from convcore.errors import UnsupportedError
@@ -27,7 +28,8 @@ class DataLoader:
         shuffle: whether each epoch goes through the samples in a new random order.
         collate_fn: makes a batch of a list of samples; by default `get_batch` or else `default_collate`.
         drop_last: leave out the last batch if it is smaller than the others.
-        seed: fixes the random orders; None takes a seed from NumPy's entropy, and so another order in each run.
+        seed: fixes the random orders; by default it is drawn from `generator`.
+        generator: by default the one that `convcore.random.manual_seed` seeds.
         prefetch: how many batches a thread prepares ahead of the one in use; 0 prepares each when it is asked for.
         num_workers: only 0: batches come from one thread of this process, see `prefetch`.
 
@@ -44,6 +46,7 @@ class DataLoader:
         collate_fn: Callable[[list[Any]], Any] | None = None,
         drop_last: bool = False,
         seed: int | None = None,
+        generator: random.Generator | None = None,
         prefetch: int = 2,
         num_workers: int = 0,
     ):
@@ -57,11 +60,11 @@ class DataLoader:
         self.shuffle = bool(shuffle)
         self.collate_fn = collate_fn
         self.drop_last = bool(drop_last)
-        self.seed = (
-            np.random.SeedSequence().generate_state(1)[0].item()
-            if seed is None
-            else integer("DataLoader", "seed", seed, 0)
-        )
+        if seed is None:
+            seed = (generator or random.default_generator).numpy.integers(2**63)
+        elif generator is not None:
+            raise UnsupportedError("DataLoader: seed and generator exclude each other; the generator only draws a seed")
+        self.seed = integer("DataLoader", "seed", seed, 0)
         self.prefetch = integer("DataLoader", "prefetch", prefetch, 0)
         self.epoch = 0
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convcore import random
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import pair
@@ -90,7 +91,8 @@ class RandomCrop(_Transform):
         size: height and width of the window.
         padding: pixels of `fill` added on every side first (height, width); 0 by default.
         fill: the value of the added pixels.
-        generator: where the places are drawn from: a NumPy generator, or a seed for a new one.
+        generator: where the places are drawn from: a NumPy generator, or a seed for a new one. By default a new one
+            with a seed from the generator that `convcore.random.manual_seed` seeds.
     """
 
     def __init__(
@@ -104,6 +106,8 @@ class RandomCrop(_Transform):
         self.size = pair("RandomCrop", "size", size, 1)
         self.padding = pair("RandomCrop", "padding", padding, 0)
         self.fill = fill
+        if generator is None:
+            generator = random.default_generator.numpy.integers(2**63)
         self.generator = np.random.default_rng(generator)
 
     def apply(self, x: np.ndarray) -> np.ndarray:

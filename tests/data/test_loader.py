@@ -7,6 +7,7 @@ import traceback
 import numpy as np
 import pytest
 
+from convcore import random
 from convcore.data import DataLoader, Dataset, TensorDataset
 from convcore.errors import DTypeError, ShapeError, UnsupportedError
 
@@ -63,9 +64,18 @@ def test_state_resumes_at_the_next_epoch():
     assert epoch_of(resumed) == expected
 
 
-def test_without_a_seed_loaders_differ():
-    orders = {tuple(DataLoader(TensorDataset(np.arange(100)), shuffle=True).order(0)) for _ in range(5)}
-    assert len(orders) == 5
+def test_the_seed_is_drawn_from_a_generator():
+    def orders(generator=None):
+        return [tuple(DataLoader(NUMBERS, shuffle=True, generator=generator).order(0)) for _ in range(5)]
+
+    random.manual_seed(5)
+    expected = orders()
+    assert len(set(expected)) == 5
+    assert orders(random.Generator(5)) == expected
+    random.manual_seed(5)
+    assert orders() == expected
+    with pytest.raises(UnsupportedError, match="seed and generator exclude each other"):
+        DataLoader(NUMBERS, seed=1, generator=random.Generator(1))
 
 
 def test_batches_are_copies_of_the_data():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from convcore import random
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.transforms import Compose, Normalize, RandomCrop
@@ -53,6 +54,13 @@ def test_random_crop_is_seeded_and_resumes():
     resumed.load_state_dict(state)
     np.testing.assert_array_equal(resumed(BATCH), expected)
     assert not np.array_equal(first(BATCH), expected)
+
+
+def test_random_crop_follows_the_default_seed():
+    random.manual_seed(5)
+    first = RandomCrop((5, 6), padding=2)(BATCH)
+    random.manual_seed(5)
+    np.testing.assert_array_equal(RandomCrop((5, 6), padding=2)(BATCH), first)
 
 
 def test_normalize():

@@ -1,0 +1,38 @@
+"""`convcore summary`: the layers of a model in a table."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from convcore.cli.parser import positive, shape
+from convcore.models import get_model, list_models
+from convcore.summary import summary
+from convcore.training import INPUT_SHAPES
+
+EXAMPLES = """examples:
+  convcore summary cnn
+  convcore summary simple_cnn --input 3x64x64 --batch 8"""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "summary",
+        help="show a model's layers, shapes, parameters, multiply-adds and receptive fields",
+        description="Show every layer of a model: output shape, parameters, multiply-adds and receptive field.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help=" or ".join(list_models()))
+    parser.add_argument(
+        "--input", type=shape, metavar="CxHxW", help="size of an image (default: what the model is for)"
+    )
+    parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images in a batch (default 1)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    model = get_model(args.model)
+    image = args.input or INPUT_SHAPES[type(model)]
+    print(summary(model, (args.batch, *image)))
+    return 0

@@ -1,0 +1,103 @@
+"""The recipe behind `convcore train`: which data, model, optimizer and schedule, all fixed by `Settings`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from convcore import random
+from convcore.data import (
+    DataLoader,
+    Subset,
+    TensorDataset,
+    Transformed,
+    cifar10,
+    digits,
+    fashion_mnist,
+    mnist,
+    random_split,
+)
+from convcore.errors import ShapeError, UnsupportedError
+from convcore.models import get_model
+from convcore.optim import Adam
+from convcore.optim.lr_scheduler import OneCycleLR
+from convcore.training.trainer import Trainer
+from convcore.transforms import RandomCrop
+
+READERS = {"mnist": mnist, "fashion-mnist": fashion_mnist, "cifar10": cifar10}
+VALIDATION_SHARE = 16  # one training image in so many is set aside to choose the best epoch
+MAX_SHIFT = 2  # pixels by which training images are moved at random in each direction
+EVALUATION_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the result of a run, bit for bit."""
+
+    model: str = "cnn"
+    data: str = "digits"
+    epochs: int = 12
+    batch_size: int = 64
+    lr: float = 2e-3
+    seed: int = 0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ShapeError(f"{name} must be at least 1, got {value}")
+        if not 0 < self.lr < float("inf"):
+            raise ShapeError(f"lr must be a positive number, got {self.lr}")
+        if self.seed < 0:
+            raise ShapeError(f"seed must be at least 0, got {self.seed}")
+
+
+def read_data(name: str) -> tuple[TensorDataset, TensorDataset]:
+    """The training and the test part of "digits", "mnist:FOLDER", "fashion-mnist:FOLDER" or "cifar10:FOLDER"."""
+    if name == "digits":
+        return digits("train"), digits("test")
+    kind, _, folder = name.partition(":")
+    if kind not in READERS or not folder:
+        known = ", ".join(f"{reader}:FOLDER" for reader in READERS)
+        raise UnsupportedError(f"data must be digits, {known}, got {name!r}")
+    return READERS[kind](folder, "train"), READERS[kind](folder, "test")
+
+
+def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str], progress: bool = True) -> Trainer:
+    """A trainer ready to `fit(settings.epochs)`: Adam, a one-cycle learning rate up to `settings.lr`, random shifts.
+
+    Seeds the default random generator, from which initial weights and dropout are drawn.
+    """
+    random.manual_seed(settings.seed)
+    part: Any = train if settings.limit is None else Subset(train, np.arange(min(settings.limit, len(train))))
+    held_out = len(part) // VALIDATION_SHARE
+    if held_out == 0 or len(part) - held_out < settings.batch_size:
+        raise ShapeError(
+            f"{len(part)} training images are too few: a sixteenth is set aside for validation, and the rest must fill "
+            f"a batch of {settings.batch_size}"
+        )
+    training, validation = random_split(part, [len(part) - held_out, held_out], seed=settings.seed)
+    h_in, w_in = train.tensors[0].array.shape[2:]
+    shifts = RandomCrop((h_in, w_in), padding=MAX_SHIFT, generator=settings.seed)
+    # The last, smaller batch is left out: batch norm's statistics would be poor there. Each epoch leaves out others.
+    batches = DataLoader(
+        Transformed(training, shifts), settings.batch_size, shuffle=True, drop_last=True, seed=settings.seed
+    )
+    model = get_model(settings.model)
+    optimizer = Adam(model.parameters(), lr=settings.lr)
+    scheduler = OneCycleLR(optimizer, max_lr=settings.lr, total_steps=settings.epochs * len(batches))
+    return Trainer(
+        model,
+        optimizer,
+        scheduler,
+        batches,
+        DataLoader(validation, EVALUATION_BATCH),
+        out,
+        settings=asdict(settings),
+        random_parts={"shifts": shifts},
+        progress=progress,
+    )

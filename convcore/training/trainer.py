@@ -1,0 +1,182 @@
+"""The training loop, as plain as it can be: `train_epoch` is what every textbook's loop does, the rest keeps books."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import convcore.nn.functional as F
+from convcore.autograd import no_grad
+from convcore.data import DataLoader
+from convcore.io import load_file, save_file
+from convcore.nn import Module
+from convcore.optim import Optimizer
+from convcore.optim.lr_scheduler import LRScheduler
+from convcore.training.checkpoint import load_checkpoint, save_checkpoint
+
+WEIGHTS, CHECKPOINT, HISTORY = "weights.safetensors", "checkpoint.safetensors", "history.json"
+
+
+class Trainer:
+    """Trains a classifier and keeps, in the folder `out`, after every epoch:
+
+    - `weights.safetensors`: the weights of the epoch with the lowest validation loss so far;
+    - `checkpoint.safetensors`: all that the next epoch depends on, so that `resume` continues bit for bit;
+    - `history.json`: loss and accuracy of every epoch.
+
+    The best epoch is chosen by the loss, not the accuracy, of the validation data: on a few hundred images many epochs
+    have the same accuracy. Validation data must not be test data, else the choice flatters the result.
+
+    Args:
+        model: returns logits (N, classes).
+        optimizer: of the model's parameters.
+        scheduler: stepped after every batch.
+        train_data: batches of (x, labels).
+        validation_data: the same, never trained on.
+        out: the folder, which must exist.
+        settings: how this run was set up; kept in the checkpoint and the history.
+        random_parts: by name, everything that draws random numbers during training besides the loader and dropout, such
+            as transforms: objects with `state_dict` and `load_state_dict`.
+        progress: whether to show a progress bar (on terminals only) and a line per epoch.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        scheduler: LRScheduler,
+        train_data: DataLoader,
+        validation_data: DataLoader,
+        out: str | os.PathLike[str],
+        settings: dict[str, Any] | None = None,
+        random_parts: dict[str, Any] | None = None,
+        progress: bool = True,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.train_data = train_data
+        self.validation_data = validation_data
+        self.out = Path(out)
+        self.settings = dict(settings or {})
+        self.parts = {
+            "model": model, "optimizer": optimizer, "scheduler": scheduler, "train_data": train_data,
+            **(random_parts or {}),
+        }  # fmt: skip
+        self.progress = progress
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The history's entry with the lowest validation loss; None before the first epoch has ended."""
+        return min(self.history, key=lambda entry: entry["validation_loss"], default=None)
+
+    def fit(self, epochs: int) -> None:
+        """Train until `epochs` epochs are done, counting those before a resume."""
+        for epoch in range(len(self.history) + 1, epochs + 1):
+            start = time.perf_counter()
+            loss, accuracy = self.train_epoch(f"epoch {epoch:2}/{epochs}")
+            validation_loss, validation_accuracy = evaluate(self.model, self.validation_data)
+            self.history.append(
+                {
+                    "epoch": epoch,
+                    "loss": loss,
+                    "accuracy": accuracy,
+                    "validation_loss": validation_loss,
+                    "validation_accuracy": validation_accuracy,
+                }
+            )
+            self.save()
+            if self.progress:
+                print(
+                    f"epoch {epoch:2}/{epochs}   loss {loss:.4f}  accuracy {accuracy:7.2%}   "
+                    f"validation loss {validation_loss:.4f}  accuracy {validation_accuracy:7.2%}   "
+                    f"{time.perf_counter() - start:.1f} s",
+                    flush=True,
+                )
+
+    def train_epoch(self, title: str) -> tuple[float, float]:
+        """One pass over the training data; returns the mean loss and the accuracy of its batches as they came."""
+        self.model.train()
+        score = Score()
+        for x, labels in self._bar(self.train_data, title):
+            self.optimizer.zero_grad()
+            logits = self.model(x)
+            loss = F.cross_entropy(logits, labels)
+            loss.backward()
+            self.optimizer.step()
+            self.scheduler.step()
+            score.add(loss, logits, labels)
+            if not math.isfinite(score.loss):
+                raise FloatingPointError(
+                    f"{title}: the loss is {loss.item()}; start again with a smaller learning rate"
+                )
+        return score.loss, score.accuracy
+
+    def _bar(self, batches: DataLoader, title: str) -> Iterable[Any]:
+        """The batches with a progress bar, which shows only on terminals."""
+        return tqdm(batches, desc=title, leave=False, unit="batch", disable=None if self.progress else True)
+
+    def save(self) -> None:
+        """Write the three files, each at once or not at all. Stopped between them, a resumed run repeats the epoch."""
+        if self.best is self.history[-1]:
+            save_file(self.model.state_dict(), self.out / WEIGHTS)
+        self.write_history()
+        save_checkpoint(self.out / CHECKPOINT, self.parts, {"settings": self.settings, "history": self.history})
+
+    def write_history(self, **results: Any) -> None:
+        """Write `history.json`: the settings, every epoch, and `results` that came after them."""
+        content = {"settings": self.settings, "epochs": self.history, **results}
+        temporary = self.out / f"{HISTORY}.tmp"
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, self.out / HISTORY)
+
+    def resume(self) -> None:
+        """Put everything back to where the last completed epoch left it."""
+        progress = load_checkpoint(self.out / CHECKPOINT, self.parts)
+        self.history = progress["history"]
+
+    def load_best(self) -> None:
+        """Give the model the weights of the best epoch."""
+        self.model.load_state_dict(load_file(self.out / WEIGHTS))
+
+
+class Score:
+    """Mean loss and accuracy over batches of different sizes."""
+
+    def __init__(self) -> None:
+        self.samples = self.correct = 0
+        self.total_loss = 0.0
+
+    def add(self, loss: Any, logits: Any, labels: Any) -> None:
+        n = len(labels.array)
+        self.samples += n
+        self.total_loss += loss.item() * n
+        self.correct += int(np.count_nonzero(logits.array.argmax(axis=1) == labels.array))
+
+    @property
+    def loss(self) -> float:
+        return self.total_loss / self.samples
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.samples
+
+
+@no_grad()
+def evaluate(model: Module, data: DataLoader) -> tuple[float, float]:
+    """Mean loss and accuracy of a classifier in evaluation mode."""
+    model.eval()
+    score = Score()
+    for x, labels in data:
+        logits = model(x)
+        score.add(F.cross_entropy(logits, labels), logits, labels)
+    return score.loss, score.accuracy
