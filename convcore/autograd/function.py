@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from convcore.autograd.grad_mode import no_grad, state
 from convcore.autograd.variable import Variable, wrap
-from convcore.errors import GraphError, UnsupportedError
+from convcore.errors import DTypeError, GraphError, UnsupportedError
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -36,7 +37,7 @@ class Node:
         self.edges = edges
         self.number = next(_numbers)
         self.outputs: list[tuple[tuple[int, ...], Any]] = []  # shape and dtype of each output
-        self.retained: dict[int, Variable] = {}  # outputs whose gradient retain_grad() asked for
+        self.retained: dict[int, weakref.ref[Variable]] = {}  # outputs whose gradient retain_grad() asked for
         self.materialize_grads = True
         self.freed = False
         self._saved: tuple[Variable | None, ...] = ()
@@ -65,11 +66,11 @@ class Node:
     def attach(self, outputs: tuple[Any, ...]) -> None:
         """Make this node the origin of its outputs, and note how often saved tensors had been changed by now."""
         for index, tensor in enumerate(outputs):
+            if not isinstance(tensor, Variable):
+                raise DTypeError(f"{self.name}.forward: must return tensors, returned {type(tensor).__name__}")
             self.outputs.append((tensor.array.shape, tensor.array.dtype))
             if tensor.array.dtype.kind == "f" and not any(tensor is t for t in self._non_differentiable):
-                tensor.node = self
-                tensor.output_index = index
-                tensor.requires_grad = True
+                tensor.set_origin(self, index)
         # A saved output would hold its node, which holds what it saved: a circle that keeps the memory until Python's
         # collector passes by. So of an output only the array is kept, and `saved_tensors` puts the node back.
         self._saved = tuple(_Output(t) if t is not None and t.node is self else t for t in self._saved)
@@ -89,6 +90,7 @@ class Node:
 
     @property
     def saved_arrays(self) -> list[Any]:
+        """The memory of what forward saved."""
         return [t.array for t in self._saved if t is not None]
 
     def check_not_freed(self) -> None:
@@ -118,7 +120,7 @@ class _Output(Variable):
     def restore(self, node: Node) -> Any:
         tensor = wrap(self.array)
         tensor.version = self.version
-        tensor.node, tensor.output_index, tensor.requires_grad = node, self.output_index, True
+        tensor.set_origin(node, self.output_index)
         return tensor
 
 

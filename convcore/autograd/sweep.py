@@ -80,7 +80,7 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
     """Send gradients down the graph: into the leaves' `.grad`, or into `wanted` by key where that is given."""
     pending: dict[Node, list[Any]] = {}
     heap: list[tuple[int, Node]] = []
-    owners: set[int] = set()  # memory that something else holds: a `.grad` must not share it
+    owners: set[int] = set()  # memory that something else holds: no `.grad` may share it
 
     def send(key: Any, gradient: Any) -> None:
         if wanted is not None and key in wanted:
@@ -108,15 +108,15 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
             node = heapq.heappop(heap)[1]
             grad_outs = pending.pop(node)
             if wanted is None:
-                for index, tensor in node.retained.items():
-                    if grad_outs[index] is not None:
+                for index, reference in node.retained.items():
+                    tensor = reference()
+                    if tensor is not None and grad_outs[index] is not None:
                         _accumulate(tensor, grad_outs[index], owners, create_graph)
+            owners.update([_owner(array) for array in node.saved_arrays])
             for key, gradient in _run(node, grad_outs):
                 send(key, gradient)
             if not retain_graph:
                 node.release()
-            else:
-                owners.update(_owner(array) for array in node.saved_arrays)
     finally:
         state.enabled = previous_mode
 
@@ -139,6 +139,8 @@ def _run(node: Node, grad_outs: list[Any]) -> list[tuple[Any, Any]]:
     for position, (edge, gradient) in enumerate(zip(node.edges, results, strict=True)):
         if edge is None or gradient is None:
             continue
+        if not isinstance(gradient, Variable):
+            raise DTypeError(f"{node.name}.backward: gradients must be tensors, got {type(gradient).__name__}")
         shape, dtype = (edge.array.shape, edge.array.dtype) if isinstance(edge, Variable) else edge[0].outputs[edge[1]]
         if gradient.array.shape != shape or gradient.array.dtype != dtype:
             raise ShapeError(
@@ -179,13 +181,18 @@ def _owner(array: np.ndarray) -> int:
 
 
 def _accumulate(tensor: Variable, gradient: Any, owners: set[int], create_graph: bool) -> None:
-    """Add to `.grad`. A first gradient is kept without a copy unless something else holds the same memory."""
-    if tensor.grad is not None:
-        tensor.grad = tensor.grad + gradient
-    elif create_graph:
-        tensor.grad = gradient
-    else:
+    """Add to `.grad`, where possible in place; a first gradient is kept without a copy.
+
+    Not so where something else holds the memory: a seed, a saved tensor, or a gradient that this sweep still needs.
+    """
+    if create_graph:
+        tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+    elif tensor.grad is None:
         owner = _owner(gradient.array)
         shared = owner in owners or not gradient.array.flags.writeable
         tensor.grad = wrap(gradient.array.copy(order="K") if shared else gradient.array)
         owners.add(owner)
+    elif tensor.grad.requires_grad or not tensor.grad.array.flags.writeable or _owner(tensor.grad.array) in owners:
+        tensor.grad = tensor.grad + gradient
+    else:
+        tensor.grad.add_(gradient)

@@ -6,6 +6,7 @@ the two: they need the graph, and the tensor's methods need them.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,23 +52,33 @@ class Variable:
 
     Attributes:
         array: the numbers, a NumPy array of any strides.
-        requires_grad: whether `backward` is to compute a gradient for it.
         node: the graph node whose output this is; None for a leaf (made by the user).
         version: counts in-place changes of the memory; shared with views of it.
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "_grad", "_viewer", "array", "node", "output_index", "requires_grad", "version",
+        "__dict__", "__weakref__", "_grad", "_requires_grad", "_viewer", "array", "node", "output_index", "version",
     )  # fmt: skip
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
         self.array = array
-        self.requires_grad = requires_grad
         self.node: Node | None = None
+        self._requires_grad = False
         self.output_index = 0
         self.version = Version()
         self._grad: Any = None
         self._viewer: _Viewer | None = None
+        if requires_grad:
+            self.requires_grad_()
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether `backward` is to compute a gradient for it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
 
     @property
     def is_leaf(self) -> bool:
@@ -104,7 +115,7 @@ class Variable:
             )
         if not requires_grad and self.node is not None:
             raise GraphError("requires_grad: cannot be switched off on a computed tensor; use detach() instead")
-        self.requires_grad = requires_grad
+        self._requires_grad = bool(requires_grad)
         return self
 
     def retain_grad(self) -> None:
@@ -112,7 +123,7 @@ class Variable:
         if not self.requires_grad:
             raise GraphError("retain_grad: this tensor does not require a gradient, so backward computes none for it")
         if self.node is not None:
-            self.node.retained[self.output_index] = self
+            self.node.retained[self.output_index] = weakref.ref(self)
 
     def detach(self) -> Tensor:
         """The same memory, outside the graph."""
@@ -139,8 +150,22 @@ class Variable:
     def before_change(self) -> Tensor:
         """A stand-in with this tensor's present place in the graph, from which its value after a change is computed."""
         result = self.detach_as(self.array)
-        result.node, result.output_index, result.requires_grad = self.node, self.output_index, self.requires_grad
+        result.set_origin(self.node, self.output_index)
         return result
+
+    def set_origin(self, node: Node | None, output_index: int) -> None:
+        """Put this tensor into the graph as an output of `node`."""
+        self.node, self.output_index = node, output_index
+        self._requires_grad = node is not None
+
+    def take_place_of(self, result: Variable) -> None:
+        """After an in-place change: this tensor is from now on what `result` is in the graph."""
+        if result.node is not None:
+            before = self.node
+            retained = before is not None and before.retained.pop(self.output_index, None) is not None
+            self.set_origin(result.node, result.output_index)
+            if retained:
+                self.retain_grad()
 
     def replace_array(self, value: Variable) -> None:
         """Let this tensor show the memory of another. What was saved of it before counts as changed."""

@@ -42,8 +42,7 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
         result = result.to(x.array.dtype)
     np.copyto(x.array, result.array, casting="same_kind")
     x.mark_changed()
-    if result.requires_grad:
-        x.node, x.output_index, x.requires_grad = result.node, result.output_index, True
+    x.take_place_of(result)
     return x
 
 
