@@ -2,10 +2,12 @@
 
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
-from convcore import autograd
+from convcore import autograd, data, io, models, nn, optim, transforms
 from convcore.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from convcore.ops.algorithms import use_algorithm
 from convcore.ops.arithmetic import add, div, mul, neg, pow, reciprocal, sub
 from convcore.ops.comparison import allclose, eq, equal, ge, gt, isfinite, isnan, le, lt, ne
+from convcore.ops.conv import explain_conv2d
 from convcore.ops.creation import (
     arange,
     empty,
@@ -39,6 +41,7 @@ from convcore.ops.elementwise import (
     where,
 )
 from convcore.ops.indexing import gather
+from convcore.ops.matmul import matmul
 from convcore.ops.reduce import all, amax, amin, any, argmax, argmin, max, mean, min, std, sum, var
 from convcore.ops.shape import (
     cat,
@@ -53,12 +56,18 @@ from convcore.ops.shape import (
     transpose,
     unsqueeze,
 )
+from convcore.ops.softmax import log_softmax, softmax
+from convcore.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from kernels.threads import get_num_threads, set_num_threads
+
+__version__ = "0.1.0"
 
 float = float32
 double = float64
 long = int64
 
 __all__ = [
+    "Generator",
     "Size",
     "Tensor",
     "abs",
@@ -77,6 +86,7 @@ __all__ = [
     "chunk",
     "clamp",
     "clone",
+    "data",
     "div",
     "double",
     "empty",
@@ -86,6 +96,7 @@ __all__ = [
     "equal",
     "exp",
     "expand",
+    "explain_conv2d",
     "eye",
     "flatten",
     "float",
@@ -96,39 +107,53 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
+    "get_num_threads",
+    "get_rng_state",
     "gt",
+    "initial_seed",
     "int8",
     "int16",
     "int32",
     "int64",
+    "io",
     "is_grad_enabled",
     "isfinite",
     "isnan",
     "le",
     "linspace",
     "log",
+    "log_softmax",
     "long",
     "lt",
+    "manual_seed",
+    "matmul",
     "max",
     "maximum",
     "mean",
     "min",
     "minimum",
+    "models",
     "mul",
     "ne",
     "neg",
+    "nn",
     "no_grad",
     "ones",
     "ones_like",
+    "optim",
     "permute",
     "pow",
     "reciprocal",
     "relu",
     "reshape",
     "rsqrt",
+    "seed",
     "set_grad_enabled",
+    "set_num_threads",
+    "set_rng_state",
     "sigmoid",
     "sign",
+    "softmax",
     "split",
     "sqrt",
     "squeeze",
@@ -138,9 +163,11 @@ __all__ = [
     "sum",
     "tanh",
     "tensor",
+    "transforms",
     "transpose",
     "uint8",
     "unsqueeze",
+    "use_algorithm",
     "var",
     "where",
     "zeros",

@@ -99,7 +99,7 @@ class AvgPool2d(Module):
 
 
 class _AdaptivePool2d(Module):
-    def __init__(self, output_size: int | None | Sequence[int | None]):
+    def __init__(self, output_size: int | Sequence[int | None] | None):
         super().__init__()
         sizes = output_size if isinstance(output_size, Sequence) else (output_size,)
         for size in sizes:
@@ -130,7 +130,7 @@ class AdaptiveMaxPool2d(_AdaptivePool2d):
         return_indices: return (maxima, their positions in the image, row by row) instead.
     """
 
-    def __init__(self, output_size: int | None | Sequence[int | None], return_indices: bool = False):
+    def __init__(self, output_size: int | Sequence[int | None] | None, return_indices: bool = False):
         super().__init__(output_size)
         self.return_indices = return_indices
 

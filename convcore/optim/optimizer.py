@@ -148,7 +148,9 @@ class Optimizer:
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for position, entries in state_dict["state"].items():
             if position not in params:
-                raise CheckpointError(f"{name}.load_state_dict: there is a state for a parameter {position}, but no such")
+                raise CheckpointError(
+                    f"{name}.load_state_dict: there is a state for a parameter {position}, but no such"
+                )
             param = params[position]
             state[param] = {key: _own_copy(name, position, key, value, param) for key, value in entries.items()}
         self.state = state

@@ -75,6 +75,4 @@ class SGD(Optimizer):
             share = 1  # the sum starts with the first gradient in full
         buffer = flat_state(state["momentum_buffer"], param)
         momentum = number(group["momentum"])
-        sgd_momentum_step(
-            flat, grad, buffer, lr, momentum, number(share), weight_decay, sign, bool(group["nesterov"])
-        )
+        sgd_momentum_step(flat, grad, buffer, lr, momentum, number(share), weight_decay, sign, bool(group["nesterov"]))
