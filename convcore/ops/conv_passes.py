@@ -124,6 +124,11 @@ def _parts(tasks_per_part: int, blocks: int, part_bytes: int) -> int:
     return max(1, min(wanted, blocks, PARTIALS_BYTES // max(part_bytes, 1)))
 
 
+def _no_pixels(geometry: ConvGeometry, dtype) -> np.ndarray:
+    """The filter gradient of an empty batch: a sum of nothing."""
+    return np.zeros(geometry.weight_shape, dtype)
+
+
 def _partials(geometry: ConvGeometry, parts: int, dtype) -> np.ndarray:
     channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
     return memory.empty((parts, geometry.groups, geometry.k_h, geometry.k_w * channels, filters), dtype)
@@ -136,6 +141,8 @@ def _summed(partials: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
 
 
 def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
+    if geometry.n == 0:
+        return _no_pixels(geometry, x.dtype)
     height, width = geometry.height, geometry.width
     channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
     panel_columns = tile_columns(x.itemsize)
@@ -204,6 +211,8 @@ def grad_input_im2col(grad_out, weight, geometry: ConvGeometry):
 
 
 def grad_weight_im2col(x, grad_out, geometry: ConvGeometry):
+    if geometry.n == 0:
+        return _no_pixels(geometry, x.dtype)
     rows = _rows_of_patches(geometry, x.itemsize)
     blocks = geometry.n * -(-geometry.h_out // rows)
     weight_bytes = geometry.c_out * geometry.reduction * x.itemsize

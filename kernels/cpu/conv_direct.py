@@ -135,7 +135,7 @@ def conv2d_grad_weight_direct(
                x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left, c] * G[n, oh, ow, k]
                with G = grad_out.
     Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. Block b of rows (counted over the batch) belongs to
-               part b * parts // blocks.
+               part b * parts // blocks, and every part has one: parts <= blocks.
     Writes     all of partials (parts, groups, k_h, k_w * C/groups, K/groups).
     Parallel   over parts, groups and blocks of panels; `sum_partials` adds the parts in a fixed order.
     Why        pixels take the role of the summation index: with dilation 1 the rows of the tile are the k_w * C

@@ -155,7 +155,7 @@ def conv2d_grad_weight_im2col(
     Computes   partials[i, g, r, s * C + c, k] = sum over the pixels of part i of
                patches[pixel, (r, s, c)] * grad_out[pixel, k].
     Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. Block b of rows (counted over the batch) belongs to
-               part b * parts // blocks.
+               part b * parts // blocks, and every part has one: parts <= blocks.
     Writes     all of partials (parts, groups, k_h, k_w * C/groups, K/groups).
     Parallel   over parts and groups; `sum_filter_partials` adds the parts in a fixed order.
     Why        the product runs on the micro-kernel with pixels as its summation index; grad_out needs no packing.

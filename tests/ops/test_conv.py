@@ -129,7 +129,7 @@ def test_autograd_agrees_with_torch(algorithm):
     tensors = [convcore.tensor(a, requires_grad=True) for a in (x, weight, bias)]
     out = conv2d(*tensors, **case.settings, algorithm=algorithm)
     out.backward(convcore.tensor(grad_out))
-    actual = (out.numpy(), *(t.grad.numpy() for t in tensors))
+    actual = (out.detach().numpy(), *(t.grad.numpy() for t in tensors))
     for a, right in zip(actual, torch_passes(case, x, weight, bias, grad_out), strict=True):
         assert_within(a, right, 1e-13, algorithm)
 
