@@ -59,8 +59,6 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: needs a NumPy array, got {type(array).__name__}; use convcore.tensor")
     element_type("from_numpy", array.dtype)
-    if not array.dtype.isnative:
-        raise DTypeError("from_numpy: the array's bytes are not in this machine's order; use array.astype first")
     return wrap(array)
 
 
