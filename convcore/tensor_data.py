@@ -83,8 +83,11 @@ class TensorData(Variable):
         return len(self.array)
 
     def __repr__(self) -> str:
-        numbers = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=1000, precision=4)
-        notes = [numbers]
+        finite = self.array[np.isfinite(self.array)]
+        floats = "maxprec" if (finite == np.floor(finite)).all() else "fixed"
+        notes = [
+            np.array2string(self.array, separator=", ", prefix="tensor(", threshold=1000, precision=4, floatmode=floats)
+        ]
         if self.array.size == 0 and self.array.ndim > 1:
             notes.append(f"size={tuple(self.array.shape)}")
         if self.array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):

@@ -138,7 +138,7 @@ class Pow(Function):
             slope = (b * a ** (b - 1)).where(b != 0, 0.0)
             grad_a = unbroadcast(grad_out * slope, a.array.shape)
         if ctx.needs_input_grad[1]:
-            slope = (a**b * a.log()).where((a != 0) | (b < 0), 0.0)
+            slope = (a**b * a.log()).where(~((a == 0) & (b >= 0)), 0.0)
             grad_b = unbroadcast(grad_out * slope, b.array.shape)
         return grad_a, grad_b
 

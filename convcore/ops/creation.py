@@ -59,16 +59,17 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: needs a NumPy array, got {type(array).__name__}; use convcore.tensor")
     element_type("from_numpy", array.dtype)
-    if not array.dtype.isnative:
-        raise DTypeError("from_numpy: the array's bytes are not in this machine's order; use array.astype first")
     return wrap(array)
 
 
 def full(size: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value; without `dtype` its type is that of the value."""
-    dtype = number_type("full", fill_value) if dtype is None else element_type("full", dtype)
-    array = _empty("full", (size,), dtype)
-    array.fill(fill_value)
+    return _filled("full", (size,), fill_value, dtype, requires_grad)
+
+
+def _filled(op: str, size: tuple[Any, ...], value: float, dtype: Any, requires_grad: bool) -> Tensor:
+    array = _empty(op, size, number_type(op, value) if dtype is None else element_type(op, dtype))
+    array.fill(value)
     return _leaf(array, requires_grad)
 
 
@@ -79,23 +80,19 @@ def empty(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool 
 
 def zeros(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
-    return full(_shape("zeros", size), 0, dtype=dtype, requires_grad=requires_grad)
+    return _filled("zeros", size, 0, dtype, requires_grad)
 
 
 def ones(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    return full(_shape("ones", size), 1, dtype=dtype, requires_grad=requires_grad)
-
-
-def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
-    shape = sizes(op, size)
-    if -1 in shape:
-        raise ShapeError(f"{op}: sizes must be at least 0, got {shape}")
-    return shape
+    return _filled("ones", size, 1, dtype, requires_grad)
 
 
 def _empty(op: str, size: tuple[Any, ...], dtype: np.dtype) -> np.ndarray:
-    return memory.empty(_shape(op, size), dtype)
+    shape = sizes(op, size)
+    if -1 in shape:
+        raise ShapeError(f"{op}: sizes must be at least 0, got {shape}")
+    return memory.empty(shape, dtype)
 
 
 def empty_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -245,14 +245,21 @@ def relu(input: Tensor) -> Tensor:
     return Relu.apply(input)
 
 
+def _refuse_bools(op: str, x: Tensor) -> None:
+    if x.array.dtype.kind == "b":
+        raise DTypeError(f"{op}: a bool tensor has no signs; convert it with x.long()")
+
+
 def abs(input: Tensor) -> Tensor:
     """The absolute value of each element"""
+    _refuse_bools("abs", input)
     return Abs.apply(input)
 
 
 def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1 by the sign of each element; no gradient flows through it"""
-    return wrap(compute(np.sign, input.array))
+    """-1, 0 or 1 by the sign of each element, 0 also for NaN; no gradient flows through it"""
+    _refuse_bools("sign", input)
+    return wrap(np.asarray(np.subtract(input.array > 0, input.array < 0, dtype=input.array.dtype)))
 
 
 def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
@@ -278,21 +285,16 @@ class Clamp(Function):
 
     @staticmethod
     def forward(ctx, x, low, high):
-        ctx.save_for_backward(x)
-        ctx.limits = low, high
+        if ctx.needs_input_grad[0]:
+            ctx.inside = np.ones(x.array.shape, np.bool_)
+            ctx.inside &= True if low is None else x.array >= low
+            ctx.inside &= True if high is None else x.array <= high
         out = x.array if low is None else compute(np.maximum, x.array, np.asarray(low, x.array.dtype))
         return wrap(out if high is None else compute(np.minimum, out, np.asarray(high, x.array.dtype)))
 
     @staticmethod
     def backward(ctx, grad_out):
-        (x,) = ctx.saved_tensors
-        low, high = ctx.limits
-        inside = np.ones(x.array.shape, np.bool_)
-        if low is not None:
-            inside &= x.array >= low
-        if high is not None:
-            inside &= x.array <= high
-        return where(wrap(inside), grad_out, 0.0), None, None
+        return where(wrap(ctx.inside), grad_out, 0.0), None, None
 
 
 def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
