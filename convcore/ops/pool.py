@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, Variable, once_differentiable, wrap
-from convcore.errors import DTypeError
+from convcore.autograd import Function, once_differentiable, wrap
+from convcore.ops.arguments import check_float_tensors
 from convcore.ops.layout import nchw, nhwc
 from convcore.ops.pool_geometry import (
     IntPair,
@@ -47,7 +47,7 @@ class MaxPool2d(Function):
     """The maximum of each window and, on request, its index h * W + w in the image."""
 
     @staticmethod
-    def forward(ctx, x, geometry, return_indices):
+    def forward(ctx, x: Tensor, geometry: PoolGeometry, return_indices: bool):
         block = _block(x.array)
         out = memory.empty(geometry.out_block_shape, block.dtype)
         keep_positions = return_indices or ctx.needs_input_grad[0]
@@ -68,7 +68,7 @@ class MaxPool2d(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_out, grad_indices=None):
+    def backward(ctx, grad_out: Tensor, grad_indices: None = None):
         (positions,) = ctx.saved_tensors
         rows, columns = ctx.geometry.height, ctx.geometry.width
         grad_x = memory.empty(ctx.geometry.x_block_shape, grad_out.array.dtype)
@@ -84,7 +84,7 @@ class AvgPool2d(Function):
     """out = A x: the average of each window."""
 
     @staticmethod
-    def forward(ctx, x, geometry):
+    def forward(ctx, x: Tensor, geometry: PoolGeometry):
         ctx.geometry = geometry
         rows, columns = geometry.height, geometry.width
         block = _block(x.array)
@@ -93,7 +93,7 @@ class AvgPool2d(Function):
         return _image(out, x.array.ndim)
 
     @staticmethod
-    def backward(ctx, grad_out):
+    def backward(ctx, grad_out: Tensor):
         return AvgPool2dGradInput.apply(grad_out, ctx.geometry), None
 
 
@@ -101,7 +101,7 @@ class AvgPool2dGradInput(Function):
     """grad_x = A^T grad_out: each window's gradient, spread over the window."""
 
     @staticmethod
-    def forward(ctx, grad_out, geometry):
+    def forward(ctx, grad_out: Tensor, geometry: PoolGeometry):
         ctx.geometry = geometry
         rows, columns = geometry.height, geometry.width
         block = _block(grad_out.array)
@@ -113,7 +113,7 @@ class AvgPool2dGradInput(Function):
         return _image(grad_x, grad_out.array.ndim)
 
     @staticmethod
-    def backward(ctx, grad_grad_x):
+    def backward(ctx, grad_grad_x: Tensor):
         return AvgPool2d.apply(grad_grad_x, ctx.geometry), None
 
 
@@ -145,7 +145,7 @@ def max_pool2d(
         ShapeError: wrong rank, an empty image, a size out of range, or a window larger than the padded image.
         DTypeError: x is no tensor of floats, or a size is no integer.
     """
-    _check_tensor("max_pool2d", x)
+    check_float_tensors("max_pool2d", x=x)
     geometry = max_pool2d_geometry(x.array, kernel_size, stride, padding, dilation, ceil_mode)
     return MaxPool2d.apply(x, geometry, return_indices)
 
@@ -170,7 +170,7 @@ def avg_pool2d(
 
     Returns, raises: as `max_pool2d`.
     """
-    _check_tensor("avg_pool2d", x)
+    check_float_tensors("avg_pool2d", x=x)
     geometry = avg_pool2d_geometry(
         x.array, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -191,22 +191,15 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
         ShapeError: wrong rank, an empty image, or a negative size.
         DTypeError: x is no tensor of floats, or a size is no integer.
     """
-    _check_tensor("adaptive_avg_pool2d", x)
+    check_float_tensors("adaptive_avg_pool2d", x=x)
     return AvgPool2d.apply(x, adaptive_pool2d_geometry("adaptive_avg_pool2d", x.array, output_size))
 
 
 def adaptive_max_pool2d(x: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False) -> Any:
     """The largest values of windows that cover the image evenly; see `adaptive_avg_pool2d` and `max_pool2d`."""
-    _check_tensor("adaptive_max_pool2d", x)
+    check_float_tensors("adaptive_max_pool2d", x=x)
     geometry = adaptive_pool2d_geometry("adaptive_max_pool2d", x.array, output_size)
     return MaxPool2d.apply(x, geometry, return_indices)
-
-
-def _check_tensor(op: str, x: Tensor) -> None:
-    if not isinstance(x, Variable):
-        raise DTypeError(f"{op}: x must be a tensor, got {type(x).__name__}")
-    if x.array.dtype.kind != "f":
-        raise DTypeError(f"{op}: x must be float32 or float64, got {x.array.dtype}; convert it with x.float()")
 
 
 def _block(array: np.ndarray) -> np.ndarray:

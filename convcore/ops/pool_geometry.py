@@ -10,9 +10,8 @@ of them. With ceil_mode the division rounds up, which adds a window that reaches
 begin there: the last window must begin inside the image or the padding before it. Window o of adaptive pooling covers
 floor(o * size / size_out) to ceil((o + 1) * size / size_out) - 1, whatever the sizes.
 
-Sources: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), section 3, for the
-ordinary windows; K. He et al., "Spatial Pyramid Pooling in Deep Convolutional Networks" (2014), section 3.1, for the
-adaptive ones.
+Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), section 3. The rules of
+ceil_mode and of adaptive windows are PyTorch's.
 """
 
 from __future__ import annotations

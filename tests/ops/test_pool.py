@@ -1,9 +1,11 @@
 """Pooling operations against PyTorch: values, indices and gradients, for every memory order."""
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import strategies as st
 from pool_cases import ADAPTIVE, CASES, UNDILATED, image, name
 
 from convcore.autograd import grad, no_grad, wrap
@@ -70,6 +72,26 @@ def test_adaptive_pooling_against_torch(size, size_out):
     same(indices.array, F.adaptive_max_pool2d(torch.from_numpy(x), size_out, return_indices=True)[1])
 
 
+@st.composite
+def settings_that_fit(draw) -> tuple[tuple[int, int], dict]:
+    """An image's size and the settings of a max_pool2d whose windows all hold a pixel."""
+    kernel, stride, dilation = (draw(st.tuples(st.integers(1, most), st.integers(1, most))) for most in (4, 5, 3))
+    padding = (draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2)))
+    size = tuple(dilation[i] * (kernel[i] - 1) + 1 + draw(st.integers(0, 6)) for i in range(2))
+    settings = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": draw(st.booleans())}
+    return size, {**settings, "dilation": dilation}
+
+
+@hypothesis.settings(deadline=None, derandomize=True)
+@hypothesis.given(settings_that_fit())
+def test_any_settings_against_torch(drawn):
+    size, settings = drawn
+    x = image((2, 3, *size), np.float32)
+    compare(lambda v: max_pool2d(v, **settings), lambda t: F.max_pool2d(t, **settings), x, same)
+    del settings["dilation"]
+    compare(lambda v: avg_pool2d(v, **settings), lambda t: F.avg_pool2d(t, **settings), x)
+
+
 @pytest.mark.parametrize("pool", [adaptive_avg_pool2d, adaptive_max_pool2d])
 def test_an_empty_output_has_a_gradient_of_zeros(pool):
     x = wrap(image((2, 3, 5, 4))).requires_grad_()
@@ -120,6 +142,7 @@ def test_cotangents_of_any_memory_order():
         v, t = wrap(x).requires_grad_(), torch.from_numpy(x).requires_grad_()
         ours(v, 2).backward(wrap(cotangent))
         theirs(t, 2).backward(torch.from_numpy(cotangent.copy()))
+        assert v.grad is not None
         close(v.grad.array, t.grad)
 
 
@@ -155,6 +178,7 @@ def test_windows_wholly_in_the_padding_are_minus_infinity_and_send_no_gradient()
     same(out.array, F.max_pool2d(torch.from_numpy(x.array), 2, 1, 1, 3))
     assert np.isneginf(out.array).any()
     out.backward(wrap(np.ones(out.array.shape)))
+    assert x.grad is not None
     assert x.grad.array.sum() == np.isfinite(out.array).sum()
 
 
@@ -169,6 +193,8 @@ def test_indices_have_no_gradient_and_the_maximum_beside_them_has():
     out.backward(wrap(cotangent))
     plain = wrap(x).requires_grad_()
     max_pool2d(plain, 2).backward(wrap(cotangent))
+    assert v.grad is not None
+    assert plain.grad is not None
     np.testing.assert_array_equal(v.grad.array, plain.grad.array)
     picked = np.take_along_axis(x.reshape(2, 3, -1), indices.array.reshape(2, 3, -1), axis=2)
     np.testing.assert_array_equal(picked.reshape(out.array.shape), out.array)

@@ -1,10 +1,10 @@
 """What pooling refuses, and the sizes of what it accepts."""
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
 from hypothesis import strategies as st
 from pool_cases import CASES, name
 
@@ -32,7 +32,8 @@ def test_windows_are_the_references(case):
             assert set(holding) <= set(range(axis.over_start[i], axis.over_stop[i]))
 
 
-@given(
+@hypothesis.settings(deadline=None, derandomize=True)
+@hypothesis.given(
     size=st.integers(1, 12), kernel=st.integers(1, 6), stride=st.integers(1, 7), padding=st.integers(0, 4),
     dilation=st.integers(1, 3), ceil_mode=st.booleans(),
 )  # fmt: skip
@@ -134,9 +135,7 @@ def test_adaptive_max_pool2d_refuses_images_without_channels_as_torch_does():
     ids=["max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d"],
 )
 def test_wrong_types_are_refused(call):
-    with pytest.raises(DTypeError, match=r"_pool2d: x must be a tensor, got ndarray"):
+    with pytest.raises(DTypeError, match=r"_pool2d: x must be a tensor, got ndarray; convcore\.tensor"):
         call(np.zeros((1, 1, 4, 4)))
-    with pytest.raises(
-        DTypeError, match=r"_pool2d: x must be float32 or float64, got int64; convert it with x.float\(\)"
-    ):
+    with pytest.raises(DTypeError, match=r"_pool2d: x must be float32 or float64, got int64; \.float\(\) converts"):
         call(wrap(np.zeros((1, 1, 4, 4), np.int64)))
