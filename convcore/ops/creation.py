@@ -79,15 +79,16 @@ def empty(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool 
 
 def zeros(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
-    return full(_shape("zeros", size), 0, dtype=dtype, requires_grad=requires_grad)
+    return full(new_shape("zeros", size), 0, dtype=dtype, requires_grad=requires_grad)
 
 
 def ones(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    return full(_shape("ones", size), 1, dtype=dtype, requires_grad=requires_grad)
+    return full(new_shape("ones", size), 1, dtype=dtype, requires_grad=requires_grad)
 
 
-def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape of a tensor to be made, from integers or one sequence."""
     shape = sizes(op, size)
     if -1 in shape:
         raise ShapeError(f"{op}: sizes must be at least 0, got {shape}")
@@ -95,7 +96,7 @@ def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _empty(op: str, size: tuple[Any, ...], dtype: np.dtype) -> np.ndarray:
-    return memory.empty(_shape(op, size), dtype)
+    return memory.empty(new_shape(op, size), dtype)
 
 
 def empty_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -10,8 +10,8 @@ import numpy as np
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import integer
+from convcore.ops.creation import new_shape
 from convcore.ops.dtypes import element_type, float32, int64
-from convcore.ops.shape import sizes
 from convcore.random import Generator, default_generator
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def randint(
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= first <= last <= np.iinfo(dtype).max:
         raise ShapeError(f"randint: {first} to {last} does not fit into {dtype}")
     numbers = (generator or default_generator).numpy
-    return wrap(numbers.integers(first, last, _shape("randint", (size,)), endpoint=True).astype(dtype))
+    return wrap(numbers.integers(first, last, new_shape("randint", (size,)), endpoint=True).astype(dtype))
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = int64) -> Tensor:
@@ -74,12 +74,5 @@ def _floats(op: str, draw: Any, size: tuple, generator: Generator | None, dtype:
     dtype = element_type(op, dtype)
     if dtype.kind != "f":
         raise DTypeError(f"{op}: dtype must be float32 or float64, got {dtype}; for integers there is randint")
-    result = wrap(np.asarray(draw((generator or default_generator).numpy, _shape(op, size), dtype=dtype)))
+    result = wrap(np.asarray(draw((generator or default_generator).numpy, new_shape(op, size), dtype=dtype), dtype))
     return result.requires_grad_() if requires_grad else result
-
-
-def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
-    shape = sizes(op, size)
-    if -1 in shape:
-        raise ShapeError(f"{op}: sizes must be at least 0, got {shape}")
-    return shape

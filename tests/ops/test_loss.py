@@ -262,7 +262,7 @@ def test_mse_loss_warns_when_it_broadcasts():
         ((2, 3), np.array([0.0, 1.0]), {}, DTypeError, r"labels must be int64, got float64.*target\.long\(\)"),
         ((2, 3), np.array([0, 1]), {"ignore_index": 0.5}, DTypeError, r"ignore_index must be an integer, got 0.5"),
         ((2, 3), np.array([0, 1]), {"reduction": "avg"}, ShapeError, r"reduction must be 'none', 'mean' or 'sum'"),
-        ((2, 3), np.array([0, 1]), {"weight": np.ones(2)}, ShapeError, r"weight must have one element for each of the 3"),
+        ((2, 3), np.array([0, 1]), {"weight": np.ones(2)}, ShapeError, r"weight must have one element for each"),
         ((2, 3), np.array([0, 1]), {"weight": np.ones(3, np.float32)}, DTypeError, r"weight must have input's dtype"),
     ],
 )  # fmt: skip

@@ -144,7 +144,8 @@ def test_op_agrees_with_torch(dtype, training, shape, order):
 @DTYPES
 def test_a_large_mean_costs_no_digits(dtype):
     rng = np.random.default_rng(5)
-    x = (random(rng, 64, 3, 20, 20) + [[[[1e4]], [[-1e4]], [[0.0]]]]).astype(dtype)
+    means = np.array([1e4, -1e4, 0]).reshape(1, 3, 1, 1)
+    x = (random(rng, 64, 3, 20, 20) + means).astype(dtype)
     x[0, :, 0, 0] = 0  # the first element is far from the mean
     grad_out = random(rng, *x.shape, dtype=dtype)
     variable = leaf(x)

@@ -1,4 +1,4 @@
-"""Softmax and log-softmax: the reference against PyTorch, the kernels against the reference, the ops against PyTorch."""
+"""Softmax and log-softmax: reference against PyTorch, kernels against the reference, ops against PyTorch."""
 
 import numpy as np
 import pytest
@@ -136,9 +136,9 @@ def test_results_do_not_depend_on_the_number_of_threads(ours, theirs):
 @BOTH
 def test_wrong_arguments(ours, theirs):
     name = ours.__name__
-    with pytest.raises(ShapeError, match=rf"{name}: dim must lie from -2 to 1 for x of shape \(2, 3\), got 2"):
+    with pytest.raises(ShapeError, match=rf"{name}: dim must be from -2 to 1 for a tensor of 2 axes, got 2"):
         ours(wrap(np.ones((2, 3))), 2)
-    with pytest.raises(ShapeError, match=rf"{name}: dim must lie from -1 to 0 for x of shape \(\), got -2"):
+    with pytest.raises(ShapeError, match=rf"{name}: dim must be from -1 to 0 for a tensor of 0 axes, got -2"):
         ours(wrap(np.ones(())), -2)
     with pytest.raises(DTypeError, match=rf"{name}: dim must be an integer, got None"):
         ours(wrap(np.ones((2, 3))), None)
