@@ -1,5 +1,7 @@
 """Dropout: Philox against its published numbers, the kernel against the reference, the op's mask and gradients."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +36,7 @@ def seeded():
     random.set_rng_state(state)
 
 
-def leaf(array):
+def leaf(array) -> Any:
     return wrap(array).requires_grad_()
 
 

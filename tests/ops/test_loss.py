@@ -1,5 +1,7 @@
 """Losses: the reference against PyTorch, the kernels against the reference, the ops against PyTorch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,12 @@ DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 REDUCTIONS = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 
 
-def leaf(array):
+def leaf(array) -> Any:
     return wrap(array).requires_grad_()
+
+
+def torch_leaf(array) -> Any:
+    return torch.tensor(array, requires_grad=True)
 
 
 def labels(rng, classes, shape, ignore_index=-100):
@@ -35,13 +41,16 @@ def check_against_torch(ours, theirs, x, target, dtype, grad_out, **settings):
     variable, before = leaf(x), (x.copy(), target.copy())
     out = ours(variable, wrap(target), None if weight is None else wrap(weight), **settings)
     out.backward(wrap(grad_out))
-    expected_x = torch.tensor(x.astype(np.float64), requires_grad=True)
+    expected_x = torch_leaf(x.astype(np.float64))
     double_weight = None if weight is None else torch.tensor(weight.astype(np.float64))
     double_target = torch.tensor(target if target.dtype == np.int64 else target.astype(np.float64))
     expected = theirs(expected_x, double_target, double_weight, **settings)
     expected.backward(torch.tensor(grad_out.astype(np.float64)))
     assert out.array.dtype == variable.grad.array.dtype == dtype
-    tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * max(1, abs(grad_out).max(initial=0))}
+    tolerance: dict[str, Any] = {
+        "rtol": TOLERANCE[dtype],
+        "atol": TOLERANCE[dtype] * max(1, abs(grad_out).max(initial=0)),
+    }
     np.testing.assert_allclose(out.array, expected.detach().numpy(), **tolerance)
     np.testing.assert_allclose(variable.grad.array, expected_x.grad.numpy(), **tolerance)
     np.testing.assert_array_equal(x, before[0])
@@ -53,7 +62,7 @@ def test_reference_agrees_with_torch(label_smoothing):
     rng = np.random.default_rng(0)
     x, target, weight = rng.standard_normal((6, 5)), labels(rng, 5, 6, -1), rng.random(5)
     grad_loss = rng.standard_normal(6)
-    variable = torch.tensor(x, requires_grad=True)
+    variable = torch_leaf(x)
     args = variable, torch.tensor(target), torch.tensor(weight)
     expected = F.cross_entropy(*args, ignore_index=-1, reduction="none", label_smoothing=label_smoothing)
     expected.backward(torch.tensor(grad_loss))
@@ -89,7 +98,7 @@ def test_kernels_agree_with_the_reference(dtype, label_smoothing, rows, classes,
     kernels.cross_entropy_grad_input(
         x, target, weight, maxima, sums, grad_loss, grad_x, label_smoothing, -100, rows_per_chunk
     )
-    tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
+    tolerance: dict[str, Any] = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
     expected, counted = reference.cross_entropy_forward(x, target, weight, label_smoothing, -100)
     np.testing.assert_allclose(loss, expected, **tolerance)
     np.testing.assert_allclose(totals, [expected.sum(), counted.sum()], **tolerance)
@@ -152,7 +161,7 @@ def test_cross_entropy_with_probabilities_agrees_with_torch(reduction, label_smo
     variables = leaf(x), leaf(q)
     out = cross_entropy(*variables, wrap(weight), **settings)
     out.backward(wrap(grad_out))
-    theirs = torch.tensor(x, requires_grad=True), torch.tensor(q, requires_grad=True)
+    theirs = torch_leaf(x), torch_leaf(q)
     expected = F.cross_entropy(*theirs, torch.tensor(weight), **settings)
     expected.backward(torch.tensor(grad_out))
     np.testing.assert_allclose(out.array, expected.detach().numpy(), rtol=1e-12, atol=1e-14)
@@ -165,7 +174,7 @@ def test_cross_entropy_with_probabilities_agrees_with_torch(reduction, label_smo
 def test_a_mean_over_nothing_is_nan(loss, rows):
     """An empty batch, or one of which every row is ignored."""
     x, target = np.random.default_rng(4).standard_normal((rows, 5)), np.full(rows, -100)
-    ours, theirs = leaf(x), torch.tensor(x, requires_grad=True)
+    ours, theirs = leaf(x), torch_leaf(x)
     out, expected = loss[0](ours, wrap(target)), loss[1](theirs, torch.tensor(target))
     out.backward()
     expected.backward()
@@ -187,7 +196,7 @@ def test_extreme_logits_agree_with_torch(dtype):
         dtype,
     )  # fmt: skip
     target = np.array([0, 0, 1, 0, 0, 1, 1, 0, 0, -100])
-    ours, theirs = leaf(x), torch.tensor(x, requires_grad=True)
+    ours, theirs = leaf(x), torch_leaf(x)
     out = cross_entropy(ours, wrap(target), reduction="none")
     expected = F.cross_entropy(theirs, torch.tensor(target), reduction="none")
     grad_out = np.random.default_rng(5).standard_normal(10).astype(dtype)
@@ -224,11 +233,11 @@ def test_mse_loss_agrees_with_torch(dtype, reduction):
     ours = leaf(x), leaf(target)
     out = mse_loss(*ours, reduction=reduction)
     out.backward(wrap(grad_out))
-    theirs = [torch.tensor(a.astype(np.float64), requires_grad=True) for a in (x, target)]
+    theirs = [torch_leaf(a.astype(np.float64)) for a in (x, target)]
     expected = F.mse_loss(*theirs, reduction=reduction)
     expected.backward(torch.tensor(grad_out.astype(np.float64)))
     assert out.array.dtype == dtype
-    tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
+    tolerance: dict[str, Any] = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
     np.testing.assert_allclose(out.array, expected.detach().numpy(), **tolerance)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine.grad.array, other.grad.numpy(), **tolerance)

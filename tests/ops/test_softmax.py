@@ -1,5 +1,7 @@
 """Softmax and log-softmax: reference against PyTorch, kernels against the reference, ops against PyTorch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -23,15 +25,19 @@ FAMILIES = [
 ]
 
 
-def leaf(array):
+def leaf(array) -> Any:
     return wrap(array).requires_grad_()
+
+
+def torch_leaf(array) -> Any:
+    return torch.tensor(array, requires_grad=True)
 
 
 @pytest.mark.parametrize(("_kernel", "forward", "backward", "theirs"), FAMILIES, ids=["softmax", "log_softmax"])
 def test_reference_agrees_with_torch(_kernel, forward, backward, theirs):
     rng = np.random.default_rng(0)
     x, grad_out = rng.standard_normal((2, 4, 6)) * 5, rng.standard_normal((2, 4, 6))
-    variable = torch.tensor(x, requires_grad=True)
+    variable = torch_leaf(x)
     expected = theirs(variable, -1)
     expected.backward(torch.tensor(grad_out))
     out = forward(x)
@@ -75,10 +81,10 @@ def test_op_agrees_with_torch(ours, theirs, dtype, shape, axes, dim):
     variable, before = leaf(x), x.copy()
     out = ours(variable, dim)
     out.backward(wrap(grad_out))
-    expected_x = torch.tensor(x.astype(np.float64), requires_grad=True)
+    expected_x = torch_leaf(x.astype(np.float64))
     expected = theirs(expected_x, dim)
     expected.backward(torch.tensor(grad_out.astype(np.float64)))
-    tolerance = {"rtol": 4 * TOLERANCE[dtype], "atol": 4 * TOLERANCE[dtype]}
+    tolerance: dict[str, Any] = {"rtol": 4 * TOLERANCE[dtype], "atol": 4 * TOLERANCE[dtype]}
     assert out.array.dtype == variable.grad.array.dtype == dtype
     np.testing.assert_allclose(out.array, expected.detach().numpy(), **tolerance)
     np.testing.assert_allclose(variable.grad.array, expected_x.grad.numpy(), **tolerance)
@@ -90,7 +96,7 @@ def test_second_derivative_agrees_with_torch(ours, theirs):
     rng = np.random.default_rng(2)
     x, grad_out, direction = rng.standard_normal((3, 4, 5))
     x_ours, g_ours = leaf(x), leaf(grad_out)
-    x_theirs, g_theirs = torch.tensor(x, requires_grad=True), torch.tensor(grad_out, requires_grad=True)
+    x_theirs, g_theirs = torch_leaf(x), torch_leaf(grad_out)
     (first,) = convcore.autograd.grad(ours(x_ours, 1), x_ours, g_ours, create_graph=True)
     first.backward(wrap(direction))
     (expected,) = torch.autograd.grad(theirs(x_theirs, 1), x_theirs, g_theirs, create_graph=True)
