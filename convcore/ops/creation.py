@@ -88,11 +88,16 @@ def ones(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool =
     return _filled("ones", size, 1, dtype, requires_grad)
 
 
-def _empty(op: str, size: tuple[Any, ...], dtype: np.dtype) -> np.ndarray:
+def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape of a tensor to be made, from integers or one sequence."""
     shape = sizes(op, size)
     if -1 in shape:
         raise ShapeError(f"{op}: sizes must be at least 0, got {shape}")
-    return memory.empty(shape, dtype)
+    return shape
+
+
+def _empty(op: str, size: tuple[Any, ...], dtype: np.dtype) -> np.ndarray:
+    return memory.empty(new_shape(op, size), dtype)
 
 
 def empty_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -20,7 +20,9 @@ import numpy as np
 
 from convcore import memory
 from convcore.autograd import Function, wrap
-from convcore.errors import DTypeError, ShapeError
+from convcore.errors import ShapeError
+from convcore.ops.dtypes import require_floating
+from convcore.ops.in_place import change
 from convcore.ops.layout import memory_order
 from convcore.random import default_generator
 from kernels.cpu.dropout import dropout_forward
@@ -40,14 +42,14 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
 
     The mask comes from `convcore.random.default_generator`; `manual_seed` makes it repeatable.
     """
+    require_floating("dropout", x)
     if not 0 <= p <= 1:
         raise ShapeError(f"dropout: p is a probability and must lie from 0 to 1, got {p}")
-    if x.array.dtype.kind != "f":
-        raise DTypeError(f"dropout: x must be float32 or float64, got {x.array.dtype}; convert it with x.float()")
     if not training or p == 0 or x.array.size == 0:
         return x
     seed, offset = default_generator.next_offset(-(-x.array.size // 4))
-    return Dropout.apply(x, float(p), seed, offset, memory_order(x.array))
+    settings = float(p), seed, offset, memory_order(x.array)
+    return change("dropout", x, Dropout.apply, *settings) if inplace else Dropout.apply(x, *settings)
 
 
 class Dropout(Function):

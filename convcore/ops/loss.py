@@ -144,9 +144,9 @@ class NllLoss(Function):
         labels = len(ctx.columns)
         grad_loss = _grad_of_rows(grad_out.array, ctx.reduction, ctx.total_weight, labels)
         grad_x = np.zeros((labels, ctx.shape[_class_axis(ctx.shape)]), grad_loss.dtype)
-        # An ignored row has weight 0 and keeps 0 even where the mean of nothing makes grad_loss infinite.
-        chosen = np.where(ctx.row_weight != 0, -ctx.row_weight * grad_loss, 0)
-        grad_x[np.arange(labels), ctx.columns] = chosen
+        # Only rows that count: an ignored one keeps 0 even where the mean of nothing makes grad_loss infinite.
+        rows = np.flatnonzero(ctx.row_weight)
+        grad_x[rows, ctx.columns[rows]] = -ctx.row_weight[rows] * grad_loss[rows]
         return _from_class_rows(grad_x, ctx.shape), None, None, None, None
 
 

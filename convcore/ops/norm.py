@@ -30,6 +30,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, once_differentiable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
+from convcore.ops.dtypes import require_floating
 from kernels.cpu import norm as kernels
 
 if TYPE_CHECKING:
@@ -182,13 +183,12 @@ def _update_running(running: Tensor | None, batch: np.ndarray, momentum: float) 
 
 
 def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
+    require_floating("batch_norm", x)
     if x.array.ndim < 2:
         raise ShapeError(
             "batch_norm: x must have a batch axis and a channel axis, (N, C), (N, C, L) or (N, C, H, W), "
             f"got shape {x.array.shape}"
         )
-    if x.array.dtype.kind != "f":
-        raise DTypeError(f"batch_norm: x must be float32 or float64, got {x.array.dtype}; convert it with x.float()")
     channels = x.array.shape[1]
     named = [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
     for name, tensor in named:

@@ -18,8 +18,8 @@ import numpy as np
 
 from convcore import memory
 from convcore.autograd import Function, wrap
-from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.axes import axis
+from convcore.ops.dtypes import require_floating
 from kernels.cpu.softmax import log_softmax_forward, softmax_forward
 
 if TYPE_CHECKING:
@@ -90,12 +90,8 @@ def _along_axis(kernel: Any, array: np.ndarray, dim: int) -> np.ndarray:
 
 def _apply_along(function: type[Function], op: str, x: Tensor, dim: int) -> Tensor:
     """Check the arguments and apply; a tensor without axes counts as one with a single element, as in PyTorch."""
-    if x.array.dtype.kind != "f":
-        raise DTypeError(f"{op}: x must be float32 or float64, got {x.array.dtype}; convert it with x.float()")
-    ndim = max(x.array.ndim, 1)
-    dim = integer(op, "dim", dim, -(1 << 62))
-    if not -ndim <= dim < ndim:
-        raise ShapeError(f"{op}: dim must lie from {-ndim} to {ndim - 1} for x of shape {x.array.shape}, got {dim}")
+    require_floating(op, x)
+    dim = axis(op, dim, x.array.ndim)
     if x.array.ndim == 0:
         return function.apply(x.reshape(1), 0).reshape(())
-    return function.apply(x, dim % ndim)
+    return function.apply(x, dim)

@@ -3,6 +3,7 @@
 import math
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.ordered import fenced
 from kernels.cpu.softmax import row_maximum
 from kernels.jit import kernel, prange
 
@@ -41,11 +42,11 @@ def cross_entropy_forward(
             t = target[r]
             if t != ignore_index:
                 log_total = math.log(total)
-                row_loss = (1.0 - label_smoothing) * weight[t] * (log_total - (x[r, t] - maximum))
+                row_loss = (1.0 - label_smoothing) * weight[t] * (log_total - fenced(x[r, t] - maximum))
                 if label_smoothing > 0.0:
                     smooth = 0.0
                     for k in range(classes):
-                        smooth += weight[k] * (log_total - (x[r, k] - maximum))
+                        smooth += weight[k] * (log_total - fenced(x[r, k] - maximum))
                     row_loss += label_smoothing / classes * smooth
                 loss[r] = row_loss
                 chunk_loss += row_loss

@@ -3,6 +3,7 @@
 import math
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.ordered import fenced
 from kernels.jit import inline, kernel, prange
 
 
@@ -65,5 +66,5 @@ def log_softmax_forward(x, out, rows_per_chunk):
                 total += math.exp(x[r, k] - maximum)
             log_total = x.dtype.type(math.log(total))
             for k in range(length):
-                out[r, k] = (x[r, k] - maximum) - log_total
+                out[r, k] = fenced(x[r, k] - maximum) - log_total
         restore_denormals(mode)

@@ -1,5 +1,7 @@
 """Batch norm: the reference against PyTorch, the kernels against the reference, the op against PyTorch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,17 +18,21 @@ TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
-def leaf(array):
+def leaf(array) -> Any:
     return wrap(array).requires_grad_()
 
 
-def random(rng, *shape, dtype=np.float64):
+def torch_leaf(array) -> Any:
+    return torch.tensor(array, requires_grad=True)
+
+
+def random(rng, *shape, dtype: Any = np.float64):
     return rng.standard_normal(shape).astype(dtype)
 
 
 def torch_batch_norm(x, weight, bias, running, grad_out, training, momentum=0.1, eps=1e-5):
     """Output, gradients of x, weight, bias, and the new running statistics, all from PyTorch in x's dtype."""
-    x, weight, bias = (torch.tensor(a, requires_grad=True) for a in (x, weight, bias))
+    x, weight, bias = (torch_leaf(a) for a in (x, weight, bias))
     mean, var = (torch.tensor(a) for a in running)
     out = torch.nn.functional.batch_norm(x, mean, var, weight, bias, training, momentum, eps)
     out.backward(torch.tensor(grad_out))
@@ -63,7 +69,7 @@ def test_kernels_agree_with_the_reference(dtype, rows, channels, rows_per_chunk)
     workspace = np.full((2, -(-rows // rows_per_chunk), channels), np.nan)
     first, second = np.full((2, channels), np.nan)
     out = np.full_like(x, np.nan)
-    close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 10}
+    close: dict[str, Any] = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 10}
 
     kernels.batch_norm_statistics(x, first, second, workspace, rows_per_chunk)
     mean, variance = reference.batch_norm_statistics(x)
@@ -144,7 +150,8 @@ def test_op_agrees_with_torch(dtype, training, shape, order):
 @DTYPES
 def test_a_large_mean_costs_no_digits(dtype):
     rng = np.random.default_rng(5)
-    x = (random(rng, 64, 3, 20, 20) + [[[[1e4]], [[-1e4]], [[0.0]]]]).astype(dtype)
+    means = np.array([1e4, -1e4, 0]).reshape(1, 3, 1, 1)
+    x = (random(rng, 64, 3, 20, 20) + means).astype(dtype)
     x[0, :, 0, 0] = 0  # the first element is far from the mean
     grad_out = random(rng, *x.shape, dtype=dtype)
     variable = leaf(x)
@@ -173,7 +180,7 @@ def test_weight_and_bias_may_be_missing(with_weight, with_bias):
     variable = leaf(x)
     out = batch_norm(variable, None, None, weight, bias, True)
     out.backward(wrap(grad_out))
-    as_torch = [None if t is None else torch.tensor(t.array, requires_grad=True) for t in (variable, weight, bias)]
+    as_torch = [None if t is None else torch_leaf(t.array) for t in (variable, weight, bias)]
     expected = torch.nn.functional.batch_norm(as_torch[0], None, None, as_torch[1], as_torch[2], True)
     expected.backward(torch.tensor(grad_out))
     np.testing.assert_allclose(out.array, expected.detach().numpy(), rtol=1e-12, atol=1e-12)
