@@ -32,7 +32,7 @@ class Field:
 
     size: Pair
     jump: Pair
-    extent: Pair  # height and width of the tensor itself; (1, 1) once it has no spatial axes
+    extent: Pair  # height and width of the tensor itself, or of the image that it was flattened from
 
     def after(self, window: Pair, stride: Pair, extent: Pair) -> Field:
         """The field behind a layer whose every output sees `window` inputs; dilation is included in `window`."""
@@ -167,7 +167,7 @@ class _Observer:
         return observed
 
     def _note(self, name: str, module: nn.Module, x: Any, out: Any) -> None:
-        field = field_behind(module, self._field_of(x), x.array.shape, out.array.shape)
+        field = field_behind(module, self._field_of(x), out.array.shape)
         if out.node is not None:
             self.fields[out.node] = field
         self.layers.append(
@@ -200,25 +200,23 @@ class _Observer:
             return None
         widest = max(known, key=lambda field: field.size)
         spatial = x.array.shape[2:]
-        if not spatial:  # flattened: one element of the next layer sees all positions
-            return widest.after(widest.extent, (1, 1), (1, 1))
-        return widest if widest.extent == spatial else None
+        return widest if not spatial or widest.extent == spatial else None
 
 
-def field_behind(
-    module: nn.Module, field: Field | None, x_shape: tuple[int, ...], out_shape: tuple[int, ...]
-) -> Field | None:
+def field_behind(module: nn.Module, field: Field | None, out_shape: tuple[int, ...]) -> Field | None:
     """The receptive field of a layer's output, given that of its input."""
     if field is None:
         return None
-    extent = _pair(out_shape[2:]) if len(out_shape) == 4 else (1, 1)
+    if isinstance(module, nn.Linear):  # sees every position that was flattened into its input
+        return field.after(field.extent, (1, 1), (1, 1))
+    if len(out_shape) < 4:  # flattened, or element-wise after that: each element is still that of one position
+        return field
+    extent = _pair(out_shape[2:])
     if hasattr(module, "kernel_size"):
         kernel, stride = _pair(module.kernel_size), _pair(module.stride)
         dilation = _pair(getattr(module, "dilation", 1))
         window = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
         return field.after(_pair(window), stride, extent)
-    if len(out_shape) < 4:
-        return field.after(field.extent, (1, 1), extent)
     if extent == field.extent:
         return field
     if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)):
