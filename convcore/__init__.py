@@ -1,5 +1,6 @@
 """convcore: a convolution engine written from scratch, with the face of PyTorch."""
 
+import convcore.config  # isort: skip  # noqa: F401  first: checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
 from convcore import autograd, data, io, models, nn, optim, transforms

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import llvmlite
 import numba
@@ -27,6 +28,8 @@ import numpy as np
 from numba.core import compiler, config, serialize
 from numba.core.caching import _Cache
 from numba.misc.appdirs import AppDirs
+
+numba_config: Any = config  # its settings are made at run time, where type checkers do not see them
 
 STALE_AFTER_DAYS = 30
 
@@ -68,7 +71,7 @@ def cache_directory() -> Path | None:
     read-only system), a private folder below the temporary one.
     """
     name = f"convcore-kernels-{SOURCE_DIGEST}"
-    bases = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
+    bases = [Path(numba_config.CACHE_DIR)] if numba_config.CACHE_DIR else []
     user_cache = Path(AppDirs(appname="convcore", appauthor=False).user_cache_dir)
     if user_cache.is_absolute():  # "~" stays as it is for a user without a home
         bases.append(user_cache)
@@ -121,7 +124,7 @@ class KernelCache(_Cache):
     of the same name comes from a reloaded, perhaps edited module; like all others it is compiled anew.
     """
 
-    _known_names: "set[str]" = set()
+    _known_names: ClassVar[set[str]] = set()
 
     def __init__(self, body: Callable, variant: str):
         self._name = f"{body.__module__}.{body.__qualname__}-{variant}"
@@ -183,8 +186,8 @@ class KernelCache(_Cache):
 
 def code_settings() -> str:
     """The values of `CODE_SETTINGS` in this process, as one line."""
-    values = [f"{name}={getattr(config, name)!r}" for name in CODE_SETTINGS]
-    return " ".join([*values, f"OPT_MAX={config.OPT.is_opt_max}"])
+    values = [f"{name}={getattr(numba_config, name)!r}" for name in CODE_SETTINGS]
+    return " ".join([*values, f"OPT_MAX={numba_config.OPT.is_opt_max}"])
 
 
 def _announce_compile() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from numba import prange
-from numba.core import config, registry
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from kernels import threads
-from kernels.cache import KernelCache
+from kernels.cache import KernelCache, numba_config
 
 __all__ = ["FAST_MATH", "Kernel", "compiler_target", "inline", "intrinsic", "kernel", "kernels", "prange"]
 
@@ -35,7 +35,7 @@ PARALLEL = {
     "fusion": False,
 }
 
-if config.DISABLE_JIT:
+if numba_config.DISABLE_JIT:
     raise ImportError(
         "convcore cannot run with NUMBA_DISABLE_JIT=1: its kernels use instructions of the CPU that plain Python does "
         "not have. Unset the variable; kernels/reference/ holds every operation in plain Python."
@@ -43,15 +43,18 @@ if config.DISABLE_JIT:
 
 # To a CPU name without features Numba adds all features of the host: with NUMBA_CPU_NAME=haswell it would still emit
 # AVX-512 on a machine that has it. Naming only what every x86-64 CPU has leaves the rest to the name.
-if config.CPU_NAME is not None and config.CPU_FEATURES is None:
-    config.CPU_FEATURES = "+64bit,+cmov,+cx8,+fxsr,+sse2" if llvm.get_process_triple().startswith("x86_64") else ""
+if numba_config.CPU_NAME is not None and numba_config.CPU_FEATURES is None:
+    numba_config.CPU_FEATURES = (
+        "+64bit,+cmov,+cx8,+fxsr,+sse2" if llvm.get_process_triple().startswith("x86_64") else ""
+    )
 
 kernels: "list[Kernel]" = []
 
 
 def compiler_target() -> tuple[str, str, str]:
     """What Numba compiles for: LLVM's triple, the CPU's name, and features to add or take away, as "+avx2,-avx"."""
-    return registry.cpu_target.target_context.codegen().magic_tuple()
+    context: Any = cpu_target.target_context
+    return context.codegen().magic_tuple()
 
 
 def _compile_options(parallel: bool) -> dict[str, Any]:
@@ -72,8 +75,8 @@ class Kernel:
         self.__doc__ = body.__doc__
         self.__module__ = body.__module__
         self.__wrapped__ = body
-        self.parallel = numba.njit(body, **_compile_options(parallel=True))
-        self.serial = numba.njit(body, **_compile_options(parallel=False))
+        self.parallel: Any = numba.njit(body, **_compile_options(parallel=True))
+        self.serial: Any = numba.njit(body, **_compile_options(parallel=False))
         # A dispatcher without `cache=True` carries a null cache; this puts ours in its place.
         self.parallel._cache = KernelCache(body, "parallel")
         self.serial._cache = KernelCache(body, "serial")

@@ -16,11 +16,13 @@ import os
 import threading
 
 import numba
-from numba.core import config
 from numba.core.compiler_lock import global_compiler_lock
+from numba.np.ufunc.parallel import threading_layer as numba_threading_layer
+
+from kernels.cache import numba_config
 
 if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
-    config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+    numba_config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 # Whether kernels may start with no more ado: the layer allows concurrent callers, `set_num_threads` was never
 # called, and this process is not a forked child. Kernel.__call__ reads it on every call.
@@ -79,7 +81,7 @@ def get_num_threads() -> int:
 
 def max_num_threads() -> int:
     """The size of the thread pool: the machine's cores, or NUMBA_NUM_THREADS."""
-    return config.NUMBA_NUM_THREADS
+    return numba_config.NUMBA_NUM_THREADS
 
 
 def threading_layer() -> str:
@@ -87,7 +89,7 @@ def threading_layer() -> str:
     if _forked:
         return "serial"
     try:
-        return numba.threading_layer()
+        return numba_threading_layer()
     except ValueError:
         return "not started"
 

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from kernels import threads
+from kernels.cache import numba_config
 
-# What each interpreter below starts with: the tiny kernels, and a batch whose row sums depend on the order of additions.
+# What each interpreter below starts with: the tiny kernels, and a batch whose sums depend on the order of additions.
 START = """
 import multiprocessing, os, signal, sys, threading, time
 import numpy as np
@@ -158,7 +159,5 @@ scale(x[0, :8].copy(), out)  # the parent still can compile
 
 
 def test_workqueue_is_the_last_choice():
-    from numba.core import config
-
-    assert config.THREADING_LAYER_PRIORITY[0] == "omp"
-    assert config.THREADING_LAYER_PRIORITY[-1] == "workqueue"
+    assert numba_config.THREADING_LAYER_PRIORITY[0] == "omp"
+    assert numba_config.THREADING_LAYER_PRIORITY[-1] == "workqueue"

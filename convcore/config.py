@@ -1,0 +1,60 @@
+"""What must be in order before the first kernel is imported; `import convcore` reads this file before all others.
+
+Settings are environment variables:
+
+    CONVCORE_QUIET=1          no line on stderr when kernels are compiled
+    NUMBA_CACHE_DIR=folder    where compiled kernels are kept (default: the user's cache folder)
+    NUMBA_NUM_THREADS=n       the size of the thread pool (default: the machine's cores)
+    NUMBA_CPU_NAME=name       the CPU to compile for (default: this one)
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def check_kernels_package() -> None:
+    """Refuse a package `kernels` that is not convcore's own: another distribution uses the same import name.
+
+    Raises:
+        ImportError: says which one was found, and what to do.
+    """
+    try:
+        import kernels
+    except ModuleNotFoundError as error:
+        if error.name != "kernels":
+            raise
+        raise ImportError("convcore: its package `kernels` is not installed; install convcore again") from None
+    if getattr(kernels, "BELONGS_TO", None) == "convcore":
+        return
+    package = Path(next(iter(kernels.__path__)) if hasattr(kernels, "__path__") else str(kernels.__file__))
+    found = kernels.__file__ or package
+    # The first entry of the path is the folder of the script that runs, or the current one ("").
+    if package.resolve().parent in (Path.cwd(), Path(sys.path[0]).resolve()):
+        raise ImportError(
+            f"convcore needs its own package `kernels`, but `import kernels` found {found}, in the folder that you run "
+            f"from; rename {package.name} there or run from another folder"
+        )
+    raise ImportError(
+        f"convcore needs its own package `kernels`, but `import kernels` found {found}, which belongs to something "
+        "else; use convcore in a virtual environment of its own, or run `python -m pip uninstall kernels` and install "
+        "convcore again"
+    )
+
+
+def announce_compile(directory: Path | None) -> None:
+    """Say on stderr that kernels are being compiled; called by `kernels.cache` before the first one."""
+    if os.environ.get("CONVCORE_QUIET", "0") not in ("", "0"):
+        return
+    if directory is None:
+        kept = "no folder can be written to keep them: set NUMBA_CACHE_DIR to one"
+    else:
+        kept = "once per machine; `convcore warmup` does it ahead"
+    print(f"convcore: compiling kernels for this CPU, a second or two each ({kept})", file=sys.stderr, flush=True)
+
+
+check_kernels_package()
+
+from kernels import cache  # noqa: E402  only now is it known to be convcore's
+
+cache.on_first_compile = announce_compile

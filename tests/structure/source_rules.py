@@ -1,0 +1,287 @@
+"""The rules of the house as functions: sources in ({module: text}), a list of what breaks the rule out.
+
+They read the text and import nothing, so small wrong sources can test them.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+Sources = dict[str, str]
+
+MAX_LINES = 500
+
+# The floors of the house from the ground up. A module may import from its own floor and from those below.
+FLOORS = (
+    ("kernels", "convcore.memory", "convcore.errors", "convcore.config", "convcore.random"),
+    ("convcore.autograd", "convcore.io"),
+    ("convcore.ops",),
+    ("convcore.tensor", "convcore.tensor_data"),
+    ("convcore",),  # the package's own names, gathered in its __init__.py
+    ("convcore.nn", "convcore.optim", "convcore.data", "convcore.transforms", "convcore.testing"),
+    ("convcore.models", "convcore.training", "convcore.summary", "convcore.plot", "benchmarks"),
+    ("convcore.cli", "convcore.__main__"),
+)
+FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
+
+# Imports inside functions that close a circle of modules, each with the reason why it may.
+LATE_IMPORTS = {
+    ("convcore.autograd.variable", "convcore.autograd.sweep"): "Variable.backward only starts the sweep",
+}
+
+DOCSTRING_LINES = ("Computes", "Requires", "Writes", "Parallel", "Why")
+
+
+def read(root: Path, *packages: str) -> Sources:
+    """The sources of packages, by module name; a package's own name stands for its __init__.py."""
+    sources = {}
+    for package in packages:
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            sources[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+    return sources
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of a module of this project."""
+
+    source: str
+    target: str
+    line: int
+    late: bool  # inside a function
+
+
+def _typing_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports(module: str, sources: Sources) -> Iterator[Import]:
+    """What a module imports when it runs: everything but imports for type checkers."""
+
+    def visit(node: ast.AST, late: bool) -> Iterator[Import]:
+        if _typing_only(node):
+            return
+        late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        names = set()
+        if isinstance(node, ast.Import):
+            names = {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            names = {f"{base}.{alias.name}" if f"{base}.{alias.name}" in sources else base for alias in node.names}
+        for name in sorted(names):
+            yield Import(module, name, getattr(node, "lineno", 0), late)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, late)
+
+    yield from visit(ast.parse(sources[module]), late=False)
+
+
+def _unit(module: str) -> str:
+    """The part of the house that a module belongs to: kernels, benchmarks, convcore or convcore.<part>."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "convcore" else parts[0]
+
+
+def relative_imports(sources: Sources) -> list[str]:
+    """Imports are absolute, so that a reader sees where a name comes from."""
+    return [
+        f"{module}:{found.line}: relative import"
+        for module in sources
+        for found in imports(module, sources)
+        if found.target.startswith(".")
+    ]
+
+
+def upward_imports(sources: Sources) -> list[str]:
+    """Imports run downwards; the package's own __init__.py gathers names from everywhere."""
+    wrong = []
+    for module in sources:
+        unit = _unit(module)
+        if unit not in FLOOR:
+            wrong.append(f"{module}: {unit} stands on no floor; add it to FLOORS")
+            continue
+        for found in imports(module, sources):
+            target = _unit(found.target)
+            inside = target.split(".")[0] in ("convcore", "kernels", "benchmarks", "tests")
+            if inside and module != "convcore" and FLOOR.get(target, len(FLOORS)) > FLOOR[unit]:
+                wrong.append(f"{module}:{found.line}: {unit} may not import {found.target}, which stands above it")
+    return wrong
+
+
+def kernels_importing_convcore(sources: Sources) -> list[str]:
+    """`kernels` knows arrays and integers, and nothing of convcore: not even for type checkers."""
+    return [
+        f"{module}: mentions convcore in an import"
+        for module, text in sources.items()
+        if _unit(module) == "kernels" and re.search(r"^\s*(from|import) convcore", text, re.MULTILINE)
+    ]
+
+
+def import_circles(sources: Sources) -> list[str]:
+    """Neither modules nor the parts of the house import each other in a circle."""
+    modules: dict[str, set[str]] = {module: set() for module in sources}
+    units: dict[str, set[str]] = {_unit(module): set() for module in sources}
+    for module in sources:
+        for found in imports(module, sources):
+            if found.target in sources and not (found.late and (module, found.target) in LATE_IMPORTS):
+                modules[module].add(found.target)
+                if module != "convcore" and _unit(found.target) != _unit(module):
+                    units[_unit(module)].add(_unit(found.target))
+    return [" -> ".join(circle) for graph in (modules, units) for circle in _circles(graph)]
+
+
+def _circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """For each circle that a depth-first walk closes, its nodes in order."""
+    found, done = [], set()
+
+    def walk(node: str, trail: list[str]) -> None:
+        if node in trail:
+            found.append([*trail[trail.index(node) :], node])
+        elif node not in done:
+            for target in sorted(graph[node]):
+                walk(target, [*trail, node])
+            done.add(node)
+
+    for node in sorted(graph):
+        walk(node, [])
+    return found
+
+
+def foreign_compilers(sources: Sources) -> list[str]:
+    """Only kernels/jit.py calls Numba's compilers, so that flags, cache and threads are the same everywhere."""
+    compilers = {"njit", "jit", "vectorize", "guvectorize", "generated_jit", "cfunc", "stencil"}
+    wrong = []
+    for module, text in sources.items():
+        if module == "kernels.jit":
+            continue
+        for node in ast.walk(ast.parse(text)):
+            used = isinstance(node, ast.Attribute) and node.attr in compilers
+            imported = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numba")
+            if used or (imported and compilers & {alias.name for alias in node.names}):
+                wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)} belongs into kernels/jit.py")
+    return wrong
+
+
+def long_files(sources: Sources) -> list[str]:
+    """A file has one subject."""
+    lengths = {module: len(text.splitlines()) for module, text in sources.items()}
+    return [
+        f"{module}: {length} lines, at most {MAX_LINES}" for module, length in lengths.items() if length > MAX_LINES
+    ]
+
+
+def undocumented(sources: Sources) -> list[str]:
+    """Modules, public functions and public classes say what they are; a Function's file says it for its passes."""
+    wrong = []
+    for module, text in sources.items():
+        tree = ast.parse(text)
+        if tree.body and not ast.get_docstring(tree):
+            wrong.append(f"{module}: no docstring")
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                overload = any("overload" in ast.unparse(decorator) for decorator in node.decorator_list)
+                bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+                if not overload and "Function" not in bases and not ast.get_docstring(node):
+                    wrong.append(f"{module}:{node.lineno}: {node.name} has no docstring")
+    return wrong
+
+
+def kernels_in(text: str) -> list[ast.FunctionDef]:
+    """The functions of a source that are marked `@kernel`."""
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return [node for node in functions if any(ast.unparse(mark) == "kernel" for mark in node.decorator_list)]
+
+
+def kernel_docstrings(sources: Sources) -> list[str]:
+    """A kernel's docstring has the five lines of the contract, in their order."""
+    wrong = []
+    for module, text in sources.items():
+        for function in kernels_in(text):
+            lines = (ast.get_docstring(function) or "").splitlines()
+            starts = [next((i for i, line in enumerate(lines) if line.startswith(h)), None) for h in DOCSTRING_LINES]
+            missing = [heading for heading, start in zip(DOCSTRING_LINES, starts, strict=True) if start is None]
+            if missing:
+                wrong.append(f"{module}.{function.name}: docstring lacks {', '.join(missing)}")
+            elif starts != sorted(starts):  # pyright: ignore[reportArgumentType]
+                wrong.append(f"{module}.{function.name}: docstring lines out of order")
+    return wrong
+
+
+def kernel_loops(sources: Sources) -> list[str]:
+    """Every parallel loop flushes denormals in its first statement, restores in its last, and cannot leave between."""
+    wrong = []
+    for module, text in sources.items():
+        for function in kernels_in(text):
+            name = f"{module}.{function.name}"
+            loops = _prange_loops(function)
+            if not loops:
+                wrong.append(f"{name}: no prange loop")
+            for loop in loops:
+                if _prange_loops(loop) != [loop]:
+                    wrong.append(f"{name}: a prange loop inside another")
+                first, last = ast.unparse(loop.body[0]), ast.unparse(loop.body[-1])
+                mode = re.fullmatch(r"(\w+) = flush_denormals\(\)", first)
+                if mode is None or last != f"restore_denormals({mode[1]})":
+                    wrong.append(f"{name}: a prange loop must begin with flush_denormals, end with restore_denormals")
+                if any(isinstance(node, ast.Return | ast.Raise) for node in ast.walk(loop)) or _skips(loop.body):
+                    wrong.append(f"{name}: a chunk is left before restore_denormals")
+    return wrong
+
+
+def _prange_loops(tree: ast.AST) -> list[ast.For]:
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
+    return [loop for loop in loops if isinstance(loop.iter, ast.Call) and ast.unparse(loop.iter.func) == "prange"]
+
+
+def _skips(body: list[ast.stmt]) -> bool:
+    """Whether a `continue` or `break` belongs to the loop with this body, not to one inside it."""
+    for node in body:
+        if isinstance(node, ast.Continue | ast.Break):
+            return True
+        if not isinstance(node, ast.For | ast.While):
+            inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+            if _skips(inner):
+                return True
+    return False
+
+
+def thread_counts(sources: Sources) -> list[str]:
+    """Work is split by the problem, never by the number of threads: else results would depend on it."""
+    return [
+        f"{module}: reads the number of threads"
+        for module, text in sources.items()
+        if re.match(r"kernels\.(cpu|reference)", module) and re.search(r"num_threads|thread_id|cpu_count", text)
+    ]
+
+
+def kernels_without_reference(sources: Sources, excused: dict[str, str]) -> list[str]:
+    """Each kernel `<op>_<pass>[_<algorithm>]` has a function `<op>_<pass>` in kernels/reference."""
+    defined = {
+        node.name
+        for module, text in sources.items()
+        if module.startswith("kernels.reference")
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
+    wrong = []
+    for module, text in sources.items():
+        for function in kernels_in(text):
+            words = function.name.split("_")
+            names = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+            if not names & defined and function.name not in excused:
+                wrong.append(f"{module}.{function.name}: no function of this name in kernels/reference")
+    return wrong
+
+
+def unused_kernels(sources: Sources) -> list[str]:
+    """No dead code: every kernel is called from outside `kernels/`."""
+    users = "\n".join(text for module, text in sources.items() if _unit(module) != "kernels")
+    return [
+        f"{module}.{function.name}: nobody calls it"
+        for module, text in sources.items()
+        for function in kernels_in(text)
+        if not re.search(rf"\b{function.name}\b", users)
+    ]

@@ -1,0 +1,193 @@
+"""The rules themselves: each finds what is wrong in a small source, and leaves what is right alone."""
+
+import pytest
+import source_rules as rules
+
+GOOD_KERNEL = '''
+"""Kernels."""
+from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.jit import kernel, prange
+
+
+@kernel
+def relu_forward(x, out):
+    """Rectified linear unit.
+
+    Computes: out[i] = max(x[i], 0).
+    Requires: 1-D arrays.
+    Writes: out.
+    Parallel over: chunks.
+    Why it is fast: it is.
+    """
+    for chunk in prange(4):
+        mode = flush_denormals()
+        for i in range(chunk, x.size, 4):
+            if x[i] > 0:
+                out[i] = x[i]
+                continue
+            out[i] = 0
+        restore_denormals(mode)
+'''
+
+
+def found(rule, sources):
+    """The first words of what a rule finds: module, or module and name."""
+    return [line.split(": ")[0] for line in rule(sources)]
+
+
+def test_good_sources_break_no_rule():
+    sources = {
+        "kernels": '"""Kernels."""',
+        "kernels.cpu.relu": GOOD_KERNEL,
+        "kernels.reference.relu": '"""."""\ndef relu_forward(x):\n    """."""',
+        "convcore.errors": '"""Errors."""\nimport os\n',
+        "convcore.ops.relu": '"""."""\nfrom convcore import errors\nfrom kernels.cpu.relu import relu_forward\n'
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from convcore.tensor import Tensor\n",
+        "convcore.tensor": '"""."""\nfrom convcore.ops.relu import relu\n',
+        "convcore": '"""."""\nfrom convcore.nn import Module\nfrom convcore.tensor import Tensor\n',
+        "convcore.nn": '"""."""\nimport convcore\n',
+    }
+    for rule in (
+        rules.relative_imports,
+        rules.upward_imports,
+        rules.kernels_importing_convcore,
+        rules.foreign_compilers,
+        rules.long_files,
+        rules.undocumented,
+        rules.kernel_docstrings,
+        rules.kernel_loops,
+        rules.thread_counts,
+        rules.unused_kernels,
+    ):
+        assert rule(sources) == [], rule.__name__
+    assert rules.kernels_without_reference(sources, {}) == []
+    assert rules.import_circles(sources) == ["convcore -> convcore.nn -> convcore"]
+
+
+def test_relative_imports():
+    assert found(rules.relative_imports, {"convcore.ops.a": "from . import b\nfrom .c import d"}) == [
+        "convcore.ops.a:1",
+        "convcore.ops.a:2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("convcore.ops.a", "from convcore.tensor import Tensor"),
+        ("convcore.ops.a", "def f():\n    from convcore.tensor import Tensor"),
+        ("convcore.autograd.a", "import convcore.ops.b"),
+        ("convcore.tensor", "from convcore import nn"),
+        ("convcore.tensor", "import convcore"),
+        ("kernels.cpu.a", "from convcore import memory, nn"),
+        ("convcore.models.a", "from convcore.cli import main"),
+        ("convcore.ops.a", "from benchmarks import b"),
+        ("convcore.ops.a", "from tests.b import c"),
+        ("convcore.new_part", ""),
+    ],
+)
+def test_upward_imports(module, line):
+    known = dict.fromkeys(("convcore.nn", "convcore.memory", "convcore.tensor", "convcore.ops.b"), "")
+    assert len(rules.upward_imports({**known, module: line})) == 1
+
+
+def test_kernels_import_nothing_of_convcore():
+    text = "if TYPE_CHECKING:\n    from convcore import errors"
+    assert rules.kernels_importing_convcore({"kernels.cpu.a": text}) != []
+    assert rules.kernels_importing_convcore({"convcore.a": text}) == []
+
+
+def test_circles_of_modules_and_of_parts():
+    two = {"convcore.ops.a": "from convcore.ops.b import x", "convcore.ops.b": "def f():\n    import convcore.ops.a"}
+    assert rules.import_circles(two) == ["convcore.ops.a -> convcore.ops.b -> convcore.ops.a"]
+    parts = {
+        "convcore.data.a": "import convcore.transforms.a",
+        "convcore.transforms.a": "",
+        "convcore.transforms.b": "import convcore.data.b",
+        "convcore.data.b": "",
+    }
+    assert rules.import_circles(parts) == ["convcore.data -> convcore.transforms -> convcore.data"]
+
+
+def test_a_late_import_that_is_listed_closes_no_circle():
+    source, target = next(iter(rules.LATE_IMPORTS))
+    late, early = f"def f():\n    import {target}", f"import {target}"
+    assert rules.import_circles({source: late, target: f"import {source}"}) == []
+    assert rules.import_circles({source: early, target: f"import {source}"}) != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import numba\n@numba.njit\ndef f(): pass",
+        "import numba as nb\nf = nb.jit(g)",
+        "from numba import njit",
+        "from numba.core.decorators import cfunc",
+        "from numba import cuda\n@cuda.jit(fastmath=True)\ndef f(): pass",
+    ],
+)
+def test_foreign_compilers(text):
+    assert len(rules.foreign_compilers({"convcore.ops.a": text})) == 1
+    assert rules.foreign_compilers({"kernels.jit": text}) == []
+
+
+def test_long_files():
+    line = "x = 1\n"
+    assert rules.long_files({"a": line * rules.MAX_LINES}) == []
+    assert found(rules.long_files, {"a": line * (rules.MAX_LINES + 1)}) == ["a"]
+
+
+def test_undocumented():
+    text = "def f(): pass\nclass C: pass\ndef _private(): pass\nclass Relu(Function): pass\ndef g():\n    '''.'''\n"
+    assert found(rules.undocumented, {"m": text}) == ["m", "m:1", "m:2"]
+
+
+@pytest.mark.parametrize("heading", rules.DOCSTRING_LINES)
+def test_kernel_docstrings_need_every_line(heading):
+    text = GOOD_KERNEL.replace(f"    {heading}", "    Something")
+    assert rules.kernel_docstrings({"k": text}) == [f"k.relu_forward: docstring lacks {heading}"]
+
+
+def test_kernel_docstrings_keep_the_order():
+    text = GOOD_KERNEL.replace("Requires:", "Later:").replace("Writes:", "Requires:").replace("Later:", "Writes:")
+    assert rules.kernel_docstrings({"k": text}) == ["k.relu_forward: docstring lines out of order"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message"),
+    [
+        ("in prange(4)", "in range(4)", "no prange loop"),
+        ("in range(chunk", "in prange(chunk", "a prange loop inside another"),
+        ("        mode = flush_denormals()\n", "", "must begin with flush_denormals"),
+        ("        restore_denormals(mode)\n", "", "must begin with flush_denormals"),
+        ("restore_denormals(mode)", "restore_denormals(other)", "must begin with flush_denormals"),
+        ("                continue", "                return", "left before restore_denormals"),
+        ("        for i in", "        if x.size == 0:\n            continue\n        for i in", "left before restore"),
+    ],
+)
+def test_kernel_loops(good, bad, message):
+    text = GOOD_KERNEL.replace(good, bad)
+    assert text != GOOD_KERNEL
+    assert any(message in line for line in rules.kernel_loops({"k": text}))
+
+
+def test_thread_counts():
+    text = "def f():\n    chunks = numba.get_num_threads()"
+    assert found(rules.thread_counts, {"kernels.cpu.a": text, "kernels.threads": text}) == ["kernels.cpu.a"]
+
+
+def test_kernels_without_reference():
+    named = {"kernels.cpu.k": GOOD_KERNEL.replace("relu_forward", "relu_forward_blocked")}
+    reference = {"kernels.reference.k": "def relu_forward(x): pass"}
+    assert rules.kernels_without_reference({**named, **reference}, {}) == []
+    (line,) = rules.kernels_without_reference(named, {})
+    assert line.startswith("kernels.cpu.k.relu_forward_blocked: no function of this name")
+    assert rules.kernels_without_reference(named, {"relu_forward_blocked": "an excuse"}) == []
+
+
+def test_unused_kernels():
+    kernel = {"kernels.cpu.k": GOOD_KERNEL}
+    assert found(rules.unused_kernels, {**kernel, "kernels.cpu.other": "relu_forward"}) == [
+        "kernels.cpu.k.relu_forward"
+    ]
+    assert rules.unused_kernels({**kernel, "convcore.ops.k": "k.relu_forward(x)"}) == []

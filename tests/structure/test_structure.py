@@ -1,0 +1,81 @@
+"""The sources keep the rules of the house; `test_rules.py` checks that the rules would notice."""
+
+from pathlib import Path
+
+import pytest
+import source_rules as rules
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = rules.read(ROOT, "convcore", "kernels", "benchmarks")
+TESTS = rules.read(ROOT, "tests")
+
+# Kernels whose reference has another name, and steps on the way to an operation.
+STEPS = {
+    "conv2d_direct": "one walk for conv2d_forward and conv2d_grad_input",
+    "gemm": "reference: matmul",
+    "gemm_packed": "reference: matmul",
+    "batch_norm_grad_sums": "reference: batch_norm_backward",
+    "batch_norm_grad_input": "reference: batch_norm_backward",
+    "pack_filters": "moves numbers",
+    "pack_matrices": "moves numbers",
+    "sum_filter_partials": "a step of conv2d_grad_weight",
+    "column_sums": "reference: conv2d_grad_bias",
+}
+
+
+def test_the_sources_were_found():
+    assert {"convcore", "convcore.autograd.sweep", "kernels.jit", "kernels.cpu.brgemm"} <= SOURCES.keys()
+    assert len(SOURCES) > 40
+    assert "tests.structure.test_structure" in TESTS
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.relative_imports,
+        rules.upward_imports,
+        rules.kernels_importing_convcore,
+        rules.import_circles,
+        rules.foreign_compilers,
+        rules.long_files,
+        rules.undocumented,
+        rules.kernel_docstrings,
+        rules.kernel_loops,
+        rules.thread_counts,
+        rules.unused_kernels,
+    ],
+    ids=lambda rule: rule.__name__,
+)
+def test_sources_keep(rule):
+    wrong = rule(SOURCES)
+    assert not wrong, "\n".join(["", *wrong])
+
+
+def test_every_kernel_has_a_reference():
+    wrong = rules.kernels_without_reference(SOURCES, STEPS)
+    assert not wrong, "\n".join(["", *wrong])
+    names = {function.name for text in SOURCES.values() for function in rules.kernels_in(text)}
+    assert set(STEPS) <= names, "an excuse for a kernel that does not exist"
+
+
+def test_files_of_tests_have_one_subject():
+    assert rules.long_files(TESTS) == []
+
+
+def test_late_imports_exist():
+    """The list of excuses holds nothing that is no longer there."""
+    late = {(i.source, i.target) for module in SOURCES for i in rules.imports(module, SOURCES) if i.late}
+    assert set(rules.LATE_IMPORTS) <= late
+
+
+def test_kernels_register_themselves():
+    """What the rules read in the sources is what a running process has."""
+    import importlib
+
+    from kernels.jit import kernels
+
+    for module in SOURCES:
+        if module.startswith("kernels."):
+            importlib.import_module(module)
+    written = {f"{module}.{function.name}" for module, text in SOURCES.items() for function in rules.kernels_in(text)}
+    assert written == {f"{kernel.__module__}.{kernel.__name__}" for kernel in kernels if "kernels." in repr(kernel)}
