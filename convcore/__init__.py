@@ -44,6 +44,7 @@ from convcore.ops.elementwise import (
 from convcore.ops.indexing import gather
 from convcore.ops.matmul import matmul
 from convcore.ops.reduce import all, amax, amin, any, argmax, argmin, max, mean, min, std, sum, var
+from convcore.ops.sampling import rand, randint, randn, randperm
 from convcore.ops.shape import (
     cat,
     chunk,
@@ -71,6 +72,7 @@ __all__ = [
     "Generator",
     "Size",
     "Tensor",
+    "__version__",
     "abs",
     "add",
     "all",
@@ -144,6 +146,10 @@ __all__ = [
     "optim",
     "permute",
     "pow",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
     "reciprocal",
     "relu",
     "reshape",
