@@ -43,6 +43,7 @@ from convcore.ops.elementwise import (
 from convcore.ops.indexing import gather
 from convcore.ops.matmul import matmul
 from convcore.ops.reduce import all, amax, amin, any, argmax, argmin, max, mean, min, std, sum, var
+from convcore.ops.sampling import rand, rand_like, randint, randn, randn_like, randperm
 from convcore.ops.shape import (
     cat,
     chunk,
@@ -143,6 +144,12 @@ __all__ = [
     "optim",
     "permute",
     "pow",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
     "reciprocal",
     "relu",
     "reshape",
