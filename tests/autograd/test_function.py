@@ -187,6 +187,8 @@ def test_once_differentiable_with_several_gradients():
     assert gb is None
     with pytest.raises(UnsupportedError, match="Pair has no second derivative"):
         grad(ga.sum(), a)
+    unrelated = leaf(3.0)
+    assert grad((ga * unrelated).sum(), unrelated)[0].tolist() == [1]
 
 
 def test_saved_output_gives_second_derivatives():
