@@ -1,6 +1,5 @@
 """convcore: a convolution engine written from scratch, with the face of PyTorch."""
 
-import convcore.config  # isort: skip  # noqa: F401  first: checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
 from convcore import autograd, data, io, models, nn, optim, transforms
@@ -44,7 +43,7 @@ from convcore.ops.elementwise import (
 from convcore.ops.indexing import gather
 from convcore.ops.matmul import matmul
 from convcore.ops.reduce import all, amax, amin, any, argmax, argmin, max, mean, min, std, sum, var
-from convcore.ops.sampling import rand, randint, randn, randperm
+from convcore.ops.sampling import rand, rand_like, randint, randn, randn_like, randperm
 from convcore.ops.shape import (
     cat,
     chunk,
@@ -147,8 +146,10 @@ __all__ = [
     "permute",
     "pow",
     "rand",
+    "rand_like",
     "randint",
     "randn",
+    "randn_like",
     "randperm",
     "reciprocal",
     "relu",

@@ -7,8 +7,9 @@ from typing import Any
 
 from convcore.autograd.variable import set_tensor_class
 from convcore.errors import DTypeError
-from convcore.ops import arithmetic, comparison, dtypes, elementwise, in_place, indexing, reduce
+from convcore.ops import arithmetic, comparison, dtypes, elementwise, in_place, indexing, reduce, softmax
 from convcore.ops import shape as shapes
+from convcore.ops.matmul import matmul
 from convcore.ops.reduce import Dims
 from convcore.tensor_data import Size, TensorData
 
@@ -67,6 +68,9 @@ class Tensor(TensorData):
     def __rpow__(self, other: Tensor | float) -> Tensor:
         return arithmetic.pow(other, self)
 
+    def __matmul__(self, other: Tensor) -> Tensor:
+        return matmul(self, other)
+
     def __neg__(self) -> Tensor:
         return arithmetic.neg(self)
 
@@ -87,6 +91,9 @@ class Tensor(TensorData):
 
     def pow(self, exponent: Tensor | float) -> Tensor:
         return arithmetic.pow(self, exponent)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        return matmul(self, other)
 
     def neg(self) -> Tensor:
         return arithmetic.neg(self)
@@ -243,6 +250,12 @@ class Tensor(TensorData):
 
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         return reduce.argmin(self, dim, keepdim)
+
+    def softmax(self, dim: int) -> Tensor:
+        return softmax.softmax(self, dim)
+
+    def log_softmax(self, dim: int) -> Tensor:
+        return softmax.log_softmax(self, dim)
 
     # Shape
 

@@ -170,16 +170,25 @@ def _run_forward(cls: type[Function], node: Node, args: tuple) -> Any:
 
 
 class _NotTwiceDifferentiable(Function):
-    """Stands behind gradients that were computed without recording, and refuses to go further."""
+    """Stands between a gradient that was computed without recording and what it depends on; refuses to go further."""
 
     @staticmethod
-    def forward(ctx, gradient, name, _recorded):
+    def forward(ctx, gradient, name, *depends_on):
         ctx.function_name = name
         return wrap(gradient.array)
 
     @staticmethod
     def backward(ctx, grad_out):
         raise UnsupportedError(f"backward: {ctx.function_name} has no second derivative here")
+
+
+def _stand_in(edge: Any) -> Variable:
+    """A tensor without numbers in the place of the graph that an edge leads to."""
+    if isinstance(edge, Variable):
+        return edge
+    tensor = wrap(np.empty(0))
+    tensor.set_origin(*edge)
+    return tensor
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,10 +200,10 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
             results = backward(ctx, *grad_outs)
         if not state.enabled:
             return results
-        recorded = wrap(np.zeros(())).requires_grad_()
+        depends_on = [*grad_outs, *[_stand_in(edge) for edge in ctx.edges if edge is not None]]
 
         def guard(result):
-            return None if result is None else _NotTwiceDifferentiable.apply(result, ctx.name, recorded)
+            return None if result is None else _NotTwiceDifferentiable.apply(result, ctx.name, *depends_on)
 
         return tuple(guard(r) for r in results) if isinstance(results, tuple) else guard(results)
 

@@ -78,6 +78,7 @@ def _key(tensor: Variable) -> Any:
 
 def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: dict | None) -> None:
     """Send gradients down the graph: into the leaves' `.grad`, or into `wanted` by key where that is given."""
+    needed = None if wanted is None else _leading(tensors, wanted)
     pending: dict[Node, list[Any]] = {}
     heap: list[tuple[int, Node]] = []
     owners: set[int] = set()  # memory that something else holds: no `.grad` may share it
@@ -90,6 +91,8 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
                 _accumulate(key, gradient, owners, create_graph)
             return
         node, index = key
+        if needed is not None and node not in needed:
+            return
         if node not in pending:
             pending[node] = [None] * len(node.outputs)
             heapq.heappush(heap, (-node.number, node))
@@ -119,6 +122,22 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
                 node.release()
     finally:
         state.enabled = previous_mode
+
+
+def _leading(tensors: Sequence[Variable], wanted: dict[Any, Any]) -> set[Node]:
+    """The nodes on a way from `tensors` to something wanted: only they have to run, and only they are freed."""
+    found = {tensor.node for tensor in tensors if tensor.node is not None}
+    waiting = list(found)
+    while waiting:
+        inputs = {edge[0] for edge in waiting.pop().edges if isinstance(edge, tuple)} - found
+        found |= inputs
+        waiting.extend(inputs)
+    leading: set[Node] = set()
+    for node in sorted(found, key=lambda node: node.number):
+        # Where a freed node led to is not known any more: let it run, and say so.
+        if node.freed or any(e in wanted or (isinstance(e, tuple) and e[0] in leading) for e in node.edges):
+            leading.add(node)
+    return leading
 
 
 def _run(node: Node, grad_outs: list[Any]) -> list[tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors
@@ -17,7 +17,9 @@ import safetensors.numpy
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import CheckpointError, DTypeError
-from convcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
 
 # The format's names of the element types that tensors have here.
 _KNOWN_TYPES = ("F32", "F64", "I8", "I16", "I32", "I64", "U8", "BOOL")

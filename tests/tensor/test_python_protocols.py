@@ -95,6 +95,7 @@ def test_deepcopy_of_leaves():
     first, second = copy.deepcopy([x, x])
     assert first is second
     assert first.requires_grad
+    assert first.grad is not None
     assert first.grad.tolist() == [3, 3]
     assert not np.shares_memory(first.array, x.array)
     assert x.grad is not None

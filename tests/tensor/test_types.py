@@ -123,13 +123,13 @@ def test_conversion_methods():
 def test_wrong_operands_are_refused():
     x = convcore.ones(2)
     with pytest.raises(DTypeError, match="add: operands must be tensors or numbers, got str"):
-        x + "a"  # pyright: ignore[reportOperatorIssue]
+        _ = x + "a"  # pyright: ignore[reportOperatorIssue]
     with pytest.raises(DTypeError, match="mul: operands must be tensors or numbers, got ndarray; convert it with"):
-        x * np.ones(2)  # pyright: ignore[reportOperatorIssue]
+        _ = x * np.ones(2)  # pyright: ignore[reportOperatorIssue]
     with pytest.raises(DTypeError, match="add: operands must be tensors or numbers, got ndarray"):
-        np.ones(2) + x  # pyright: ignore[reportOperatorIssue]
+        _ = np.ones(2) + x  # pyright: ignore[reportOperatorIssue]
     with pytest.raises(DTypeError, match="pow: an integer tensor has no negative powers"):
-        convcore.tensor([1, 2]) ** -1
+        _ = convcore.tensor([1, 2]) ** -1
     with pytest.raises(DTypeError, match="where: condition must be a bool tensor, got float32"):
         convcore.where(x, x, x)
     with pytest.raises(DTypeError, match="relu: x must be float32 or float64, got int64"):
@@ -144,4 +144,4 @@ def test_numpy_numbers_count_as_python_numbers():
     x = convcore.ones(2)
     assert (x * np.float64(2.5)).dtype == convcore.float32
     assert (np.float64(2.5) * x).tolist() == [2.5, 2.5]
-    assert (x.long() + np.int32(1)).dtype == convcore.int64
+    assert convcore.add(x.long(), np.int32(1)).dtype == convcore.int64  # pyright: ignore[reportArgumentType]
