@@ -22,6 +22,7 @@ from convcore import memory
 from convcore.autograd import Function, once_differentiable, wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
 from convcore.ops.arguments import integer
+from convcore.ops.rows import from_rows, rows_along
 from convcore.ops.softmax import log_softmax
 from kernels.cpu.loss import cross_entropy_forward, cross_entropy_grad_input
 
@@ -95,7 +96,11 @@ class CrossEntropy(Function):
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction, label_smoothing):
-        rows, labels, weights = _class_rows(x.array), target.array.reshape(-1), _weights(weight, x)
+        rows, labels, weights = (
+            rows_along(x.array, _class_axis(x.array.shape)),
+            target.array.reshape(-1),
+            _weights(weight, x),
+        )
         per_chunk = _rows_per_chunk(rows)
         loss, maxima, sums = (memory.empty(rows.shape[0], rows.dtype) for _ in range(3))
         totals = np.zeros(2)
@@ -113,14 +118,14 @@ class CrossEntropy(Function):
     def backward(ctx, grad_out):
         x, target, weight = ctx.saved_tensors
         ignore_index, reduction, label_smoothing = ctx.settings
-        rows = _class_rows(x.array)
+        rows = rows_along(x.array, _class_axis(x.array.shape))
         grad_loss = _grad_of_rows(grad_out.array, reduction, ctx.total_weight, rows.shape[0])
         grad_x = memory.empty(rows.shape, rows.dtype)
         cross_entropy_grad_input(
             rows, target.array.reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums, grad_loss, grad_x,
             label_smoothing, ignore_index, _rows_per_chunk(rows),
         )  # fmt: skip
-        return _from_class_rows(grad_x, x.array.shape), None, None, None, None, None
+        return wrap(from_rows(grad_x, x.array.shape, _class_axis(x.array.shape))), None, None, None, None, None
 
 
 class NllLoss(Function):
@@ -128,7 +133,7 @@ class NllLoss(Function):
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction):
-        rows, labels = _class_rows(x.array), target.array.reshape(-1)
+        rows, labels = rows_along(x.array, _class_axis(x.array.shape)), target.array.reshape(-1)
         counted = labels != ignore_index
         columns = np.where(counted, labels, 0)
         row_weight = np.where(counted, _weights(weight, x)[columns], 0)
@@ -141,13 +146,13 @@ class NllLoss(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_out):
-        labels = len(ctx.columns)
+        labels, axis = len(ctx.columns), _class_axis(ctx.shape)
         grad_loss = _grad_of_rows(grad_out.array, ctx.reduction, ctx.total_weight, labels)
-        grad_x = np.zeros((labels, ctx.shape[_class_axis(ctx.shape)]), grad_loss.dtype)
+        grad_x = np.zeros((labels, ctx.shape[axis]), grad_loss.dtype)
         # Only rows that count: an ignored one keeps 0 even where the mean of nothing makes grad_loss infinite.
         rows = np.flatnonzero(ctx.row_weight)
         grad_x[rows, ctx.columns[rows]] = -ctx.row_weight[rows] * grad_loss[rows]
-        return _from_class_rows(grad_x, ctx.shape), None, None, None, None
+        return wrap(from_rows(grad_x, ctx.shape, axis)), None, None, None, None
 
 
 def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing) -> Tensor:
@@ -196,18 +201,6 @@ def _class_axis(shape: tuple[int, ...]) -> int:
     return 0 if len(shape) == 1 else 1
 
 
-def _class_rows(array: np.ndarray) -> np.ndarray:
-    """The matrix (positions, K) of logits (N, K, d1, ...) or (K,): a view where they are channels-last already."""
-    block = np.ascontiguousarray(np.moveaxis(array, _class_axis(array.shape), -1))
-    return block.reshape(block.size // block.shape[-1], block.shape[-1])
-
-
-def _from_class_rows(rows: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    """The tensor of `shape` whose `_class_rows` are `rows`."""
-    axis = _class_axis(shape)
-    return wrap(np.moveaxis(rows.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis]), -1, axis))
-
-
 def _rows_per_chunk(rows: np.ndarray) -> int:
     return max(ELEMENTS_PER_CHUNK // rows.shape[1], 1)
 
@@ -242,19 +235,22 @@ def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ign
     if x.array.dtype.kind != "f":
         raise DTypeError(f"{op}: input must be float32 or float64, got {x.array.dtype}; convert it with input.float()")
     axis = _class_axis(shape)
-    table = array_table([("input", x.array, "N, K, ..." if axis else "K"), ("target", target.array, "N, ...")])
+
+    def table() -> str:
+        return array_table([("input", x.array, "N, K, ..." if axis else "K"), ("target", target.array, "N, ...")])
+
     if not shape or shape[axis] == 0:
         raise ShapeError(
-            f"{op}: input must have the shape (N, K), (K,) or (N, K, d1, ...) with K >= 1 classes\n{table}"
+            f"{op}: input must have the shape (N, K), (K,) or (N, K, d1, ...) with K >= 1 classes\n{table()}"
         )
     if target.array.dtype != np.int64:
         also = " (a float target holds probabilities, and then has input's shape)" if op == "cross_entropy" else ""
         raise DTypeError(
-            f"{op}: labels must be int64, got {target.array.dtype}; convert them with target.long(){also}\n{table}"
+            f"{op}: labels must be int64, got {target.array.dtype}; convert them with target.long(){also}\n{table()}"
         )
     expected = shape[:axis] + shape[axis + 1 :]
     if target.array.shape != expected:
-        raise ShapeError(f"{op}: labels must have input's shape without the class axis, {expected}\n{table}")
+        raise ShapeError(f"{op}: labels must have input's shape without the class axis, {expected}\n{table()}")
     _check_weight(op, x, weight, axis)
     ignore_index = integer(op, "ignore_index", ignore_index, -(1 << 63))
     _check_range(op, target.array, shape[axis], ignore_index)

@@ -31,6 +31,7 @@ from convcore import memory
 from convcore.autograd import Function, once_differentiable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.dtypes import require_floating
+from convcore.ops.rows import from_rows, rows_along
 from kernels.cpu import norm as kernels
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class BatchNorm(Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, training, momentum, eps):
-        rows = _rows(x.array)
+        rows = rows_along(x.array, 1)
         if training:
             mean, variance = _batch_statistics(rows)
             if rows.shape[0]:
@@ -96,14 +97,14 @@ class BatchNorm(Function):
         shift = (center - mean) * scale
         if bias is not None:
             shift += bias.array
-        return wrap(_affine(rows, center, scale, shift, x.array))
+        return wrap(_affine(rows, center, scale, shift, x.array.shape))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_out):
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        rows, grad_rows = _rows(x.array), _rows(grad_out.array)
+        rows, grad_rows = rows_along(x.array, 1), rows_along(grad_out.array, 1)
         count, dtype = rows.shape[0], rows.dtype
         scale = ctx.invstd if weight is None else ctx.invstd * weight.array
         center = ctx.mean.astype(dtype)
@@ -115,7 +116,7 @@ class BatchNorm(Function):
             grad_bias = wrap(sum_grad.astype(dtype)) if needs_bias else None
         if needs_x and not ctx.training:
             nothing = np.zeros(rows.shape[1], dtype)
-            grad_x = wrap(_affine(grad_rows, nothing, scale, nothing, x.array))
+            grad_x = wrap(_affine(grad_rows, nothing, scale, nothing, x.array.shape))
         elif needs_x:
             slope = -scale * ctx.invstd * sum_grad_xhat / max(count, 1)
             shift = -scale * sum_grad / max(count, 1) + slope * (center - ctx.mean)
@@ -124,23 +125,8 @@ class BatchNorm(Function):
                 rows, grad_rows, center, scale.astype(dtype), slope.astype(dtype), shift.astype(dtype),
                 out, _rows_per_chunk(rows),
             )  # fmt: skip
-            grad_x = wrap(_unrows(out, x.array))
+            grad_x = wrap(from_rows(out, x.array.shape, 1))
         return grad_x, grad_weight, grad_bias, None, None, None, None, None
-
-
-def _rows(array: np.ndarray) -> np.ndarray:
-    """The matrix (N * positions, C) of an array (N, C, ...): a view where it is channels-last already, else a copy."""
-    block = np.moveaxis(array, 1, -1)
-    if not block.flags.c_contiguous:
-        copy = memory.empty(block.shape, block.dtype)
-        np.copyto(copy, block)
-        block = copy
-    return block.reshape(-1, array.shape[1]) if block.size else block.reshape(0, array.shape[1])
-
-
-def _unrows(rows: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """The (N, C, ...) view, shaped as `model`, of a matrix of rows."""
-    return np.moveaxis(rows.reshape(model.shape[0], *model.shape[2:], model.shape[1]), -1, 1)
 
 
 def _rows_per_chunk(rows: np.ndarray) -> int:
@@ -166,13 +152,13 @@ def _grad_sums(rows: np.ndarray, grad_rows: np.ndarray, center: np.ndarray) -> t
     return sum_grad, sum_grad_x
 
 
-def _affine(rows: np.ndarray, center, scale, shift, model: np.ndarray) -> np.ndarray:
-    """(rows - center) * scale + shift, in the shape of `model`."""
+def _affine(rows: np.ndarray, center, scale, shift, shape: tuple[int, ...]) -> np.ndarray:
+    """(rows - center) * scale + shift, for x of that shape."""
     out = memory.empty(rows.shape, rows.dtype)
     kernels.batch_norm_forward(
         rows, center, scale.astype(rows.dtype), shift.astype(rows.dtype), out, _rows_per_chunk(rows)
     )
-    return _unrows(out, model)
+    return from_rows(out, shape, 1)
 
 
 def _update_running(running: Tensor | None, batch: np.ndarray, momentum: float) -> None:

@@ -127,10 +127,10 @@ def test_op_agrees_with_torch(dtype, training, shape, order):
     grad_out = order(random(rng, *shape, dtype=dtype))
     weight, bias, running_mean = random(rng, 3, channels, dtype=dtype)
     running_var = (rng.random(channels) + 0.5).astype(dtype)
-    expected = torch_batch_norm(
-        *(a.astype(np.float64) for a in (x, weight, bias)), (running_mean.astype(float), running_var.astype(float)),
-        grad_out.astype(np.float64), training,
-    )  # fmt: skip
+    x_64, weight_64, bias_64, mean_64, var_64, grad_out_64 = (
+        a.astype(np.float64) for a in (x, weight, bias, running_mean, running_var, grad_out)
+    )
+    expected = torch_batch_norm(x_64, weight_64, bias_64, (mean_64, var_64), grad_out_64, training)
 
     tensors = [leaf(a) for a in (x, weight, bias)]
     running = wrap(running_mean), wrap(running_var)
@@ -180,7 +180,7 @@ def test_weight_and_bias_may_be_missing(with_weight, with_bias):
     variable = leaf(x)
     out = batch_norm(variable, None, None, weight, bias, True)
     out.backward(wrap(grad_out))
-    as_torch = [None if t is None else torch_leaf(t.array) for t in (variable, weight, bias)]
+    as_torch: list[Any] = [None if t is None else torch_leaf(t.array) for t in (variable, weight, bias)]
     expected = torch.nn.functional.batch_norm(as_torch[0], None, None, as_torch[1], as_torch[2], True)
     expected.backward(torch.tensor(grad_out))
     np.testing.assert_allclose(out.array, expected.detach().numpy(), rtol=1e-12, atol=1e-12)
