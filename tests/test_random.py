@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -79,10 +77,10 @@ def test_seeds_of_the_operating_system_differ():
     assert len({Generator().initial_seed() for _ in range(20)} | {random.seed() for _ in range(20)}) == 40
 
 
-def test_two_processes_start_from_different_seeds():
+def test_two_processes_start_from_different_seeds(run_pythons):
     code = "from convcore.random import initial_seed; print(initial_seed())"
-    seeds = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
-    assert len(seeds) == 2
+    first, second = (int(process.stdout) for process in run_pythons(code, count=2))
+    assert first != second
 
 
 @pytest.mark.parametrize(("seed", "stored"), [(0, 0), (-1, 2**64 - 1), (2**64 - 1, 2**64 - 1), (np.int64(5), 5)])

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, once_differentiable, wrap
+from convcore.autograd import Function, Variable, once_differentiable, wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
-from convcore.ops.arguments import integer
+from convcore.ops.arguments import check_float_tensors, integer
+from convcore.ops.rows import from_rows, rows_along
 from convcore.ops.softmax import log_softmax
 from kernels.cpu.loss import cross_entropy_forward, cross_entropy_grad_input
 
@@ -54,6 +55,7 @@ def cross_entropy(
         DTypeError: the labels are not int64.
         UnsupportedError: `ignore_index` with probabilities, or a weight that requires a gradient.
     """
+    _check_tensors("cross_entropy", input, target, weight)
     if not 0 <= label_smoothing <= 1:
         raise ShapeError(f"cross_entropy: label_smoothing must lie from 0 to 1, got {label_smoothing}")
     if target.array.dtype.kind == "f" and target.array.shape == input.array.shape:
@@ -73,6 +75,7 @@ def nll_loss(
 
     Arguments and errors are those of `cross_entropy`.
     """
+    _check_tensors("nll_loss", input, target, weight)
     ignore_index = _check_labels("nll_loss", input, target, weight, ignore_index, reduction)
     return NllLoss.apply(input, target, weight, ignore_index, reduction)
 
@@ -83,6 +86,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     Different shapes are broadcast with a warning: a column against a row is nearly always a mistake.
     """
     _check_reduction("mse_loss", reduction)
+    _check_tensors("mse_loss", input, target)
     if input.array.shape != target.array.shape:
         table = array_table([("input", input.array, ""), ("target", target.array, "")])
         warnings.warn(f"mse_loss: target's shape differs from input's and is broadcast\n{table}", stacklevel=2)
@@ -95,7 +99,8 @@ class CrossEntropy(Function):
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction, label_smoothing):
-        rows, labels, weights = _class_rows(x.array), target.array.reshape(-1), _weights(weight, x)
+        rows, labels = rows_along(x.array, _class_axis(x.array.shape)), np.ascontiguousarray(target.array).reshape(-1)
+        weights = _weights(weight, x)
         per_chunk = _rows_per_chunk(rows)
         loss, maxima, sums = (memory.empty(rows.shape[0], rows.dtype) for _ in range(3))
         totals = np.zeros(2)
@@ -113,14 +118,14 @@ class CrossEntropy(Function):
     def backward(ctx, grad_out):
         x, target, weight = ctx.saved_tensors
         ignore_index, reduction, label_smoothing = ctx.settings
-        rows = _class_rows(x.array)
+        rows = rows_along(x.array, _class_axis(x.array.shape))
         grad_loss = _grad_of_rows(grad_out.array, reduction, ctx.total_weight, rows.shape[0])
         grad_x = memory.empty(rows.shape, rows.dtype)
         cross_entropy_grad_input(
-            rows, target.array.reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums, grad_loss, grad_x,
+            rows, np.ascontiguousarray(target.array).reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums, grad_loss, grad_x,
             label_smoothing, ignore_index, _rows_per_chunk(rows),
         )  # fmt: skip
-        return _from_class_rows(grad_x, x.array.shape), None, None, None, None, None
+        return wrap(from_rows(grad_x, x.array.shape, _class_axis(x.array.shape))), None, None, None, None, None
 
 
 class NllLoss(Function):
@@ -128,11 +133,13 @@ class NllLoss(Function):
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction):
-        rows, labels = _class_rows(x.array), target.array.reshape(-1)
+        rows, labels = rows_along(x.array, _class_axis(x.array.shape)), np.ascontiguousarray(target.array).reshape(-1)
         counted = labels != ignore_index
         columns = np.where(counted, labels, 0)
         row_weight = np.where(counted, _weights(weight, x)[columns], 0)
-        loss = np.where(counted, -row_weight * rows[np.arange(len(labels)), columns], 0).astype(rows.dtype, copy=False)
+        loss = np.zeros(len(labels), rows.dtype)
+        with np.errstate(all="ignore"):
+            np.multiply(-row_weight, rows[np.arange(len(labels)), columns], out=loss, where=counted)
         totals = loss.sum(dtype=np.float64), row_weight.sum(dtype=np.float64)
         ctx.columns, ctx.row_weight, ctx.reduction = columns, row_weight, reduction
         ctx.total_weight, ctx.shape = totals[1], x.array.shape
@@ -141,13 +148,13 @@ class NllLoss(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_out):
-        labels = len(ctx.columns)
+        labels, axis = len(ctx.columns), _class_axis(ctx.shape)
         grad_loss = _grad_of_rows(grad_out.array, ctx.reduction, ctx.total_weight, labels)
-        grad_x = np.zeros((labels, ctx.shape[_class_axis(ctx.shape)]), grad_loss.dtype)
+        grad_x = np.zeros((labels, ctx.shape[axis]), grad_loss.dtype)
         # Only rows that count: an ignored one keeps 0 even where the mean of nothing makes grad_loss infinite.
         rows = np.flatnonzero(ctx.row_weight)
         grad_x[rows, ctx.columns[rows]] = -ctx.row_weight[rows] * grad_loss[rows]
-        return _from_class_rows(grad_x, ctx.shape), None, None, None, None
+        return wrap(from_rows(grad_x, ctx.shape, axis)), None, None, None, None
 
 
 def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing) -> Tensor:
@@ -178,34 +185,22 @@ def _reduced(loss: np.ndarray, totals: Any, reduction: str, shape: tuple[int, ..
     """The result: losses in the labels' shape, their sum, or the sum divided by the weights (NaN for none at all)."""
     if reduction == "none":
         return wrap(loss.reshape(shape))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         total = totals[0] if reduction == "sum" else np.divide(totals[0], totals[1])
-    return wrap(np.asarray(total, loss.dtype))
+        return wrap(np.asarray(total, loss.dtype))
 
 
 def _grad_of_rows(grad_out: np.ndarray, reduction: str, total_weight: float, rows: int) -> np.ndarray:
     """The gradient of every row's loss."""
     if reduction == "none":
         return np.ascontiguousarray(grad_out.reshape(-1))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         scale = np.float64(grad_out) / (total_weight if reduction == "mean" else 1.0)
-    return np.full(rows, scale, grad_out.dtype)
+        return np.full(rows, scale, grad_out.dtype)
 
 
 def _class_axis(shape: tuple[int, ...]) -> int:
     return 0 if len(shape) == 1 else 1
-
-
-def _class_rows(array: np.ndarray) -> np.ndarray:
-    """The matrix (positions, K) of logits (N, K, d1, ...) or (K,): a view where they are channels-last already."""
-    block = np.ascontiguousarray(np.moveaxis(array, _class_axis(array.shape), -1))
-    return block.reshape(block.size // block.shape[-1], block.shape[-1])
-
-
-def _from_class_rows(rows: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    """The tensor of `shape` whose `_class_rows` are `rows`."""
-    axis = _class_axis(shape)
-    return wrap(np.moveaxis(rows.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis]), -1, axis))
 
 
 def _rows_per_chunk(rows: np.ndarray) -> int:
@@ -216,6 +211,12 @@ def _weights(weight: Tensor | None, x: Tensor) -> np.ndarray:
     if weight is None:
         return np.ones(x.array.shape[_class_axis(x.array.shape)], x.array.dtype)
     return np.ascontiguousarray(weight.array)
+
+
+def _check_tensors(op: str, input: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+    check_float_tensors(op, input=input, weight=weight)
+    if not isinstance(target, Variable):
+        raise DTypeError(f"{op}: target must be a tensor, got {type(target).__name__}; convcore.tensor(...) makes one")
 
 
 def _check_reduction(op: str, reduction: str) -> None:
@@ -229,8 +230,6 @@ def _check_weight(op: str, x: Tensor, weight: Tensor | None, axis: int) -> None:
     table = array_table([("input", x.array, "N, K, ..." if axis else "K"), ("weight", weight.array, "K")])
     if weight.array.shape != (x.array.shape[axis],):
         raise ShapeError(f"{op}: weight must have one element for each of the {x.array.shape[axis]} classes\n{table}")
-    if weight.array.dtype != x.array.dtype:
-        raise DTypeError(f"{op}: weight must have input's dtype {x.array.dtype}; convert one of them\n{table}")
     if weight.requires_grad:
         raise UnsupportedError(f"{op}: weight requires a gradient, which this loss does not compute; detach() it")
 
@@ -239,22 +238,23 @@ def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ign
     """Check everything that a loss of labels needs; returns `ignore_index` as an int."""
     _check_reduction(op, reduction)
     shape = x.array.shape
-    if x.array.dtype.kind != "f":
-        raise DTypeError(f"{op}: input must be float32 or float64, got {x.array.dtype}; convert it with input.float()")
     axis = _class_axis(shape)
-    table = array_table([("input", x.array, "N, K, ..." if axis else "K"), ("target", target.array, "N, ...")])
+
+    def table() -> str:
+        return array_table([("input", x.array, "N, K, ..." if axis else "K"), ("target", target.array, "N, ...")])
+
     if not shape or shape[axis] == 0:
         raise ShapeError(
-            f"{op}: input must have the shape (N, K), (K,) or (N, K, d1, ...) with K >= 1 classes\n{table}"
+            f"{op}: input must have the shape (N, K), (K,) or (N, K, d1, ...) with K >= 1 classes\n{table()}"
         )
     if target.array.dtype != np.int64:
         also = " (a float target holds probabilities, and then has input's shape)" if op == "cross_entropy" else ""
         raise DTypeError(
-            f"{op}: labels must be int64, got {target.array.dtype}; convert them with target.long(){also}\n{table}"
+            f"{op}: labels must be int64, got {target.array.dtype}; convert them with target.long(){also}\n{table()}"
         )
     expected = shape[:axis] + shape[axis + 1 :]
     if target.array.shape != expected:
-        raise ShapeError(f"{op}: labels must have input's shape without the class axis, {expected}\n{table}")
+        raise ShapeError(f"{op}: labels must have input's shape without the class axis, {expected}\n{table()}")
     _check_weight(op, x, weight, axis)
     ignore_index = integer(op, "ignore_index", ignore_index, -(1 << 63))
     _check_range(op, target.array, shape[axis], ignore_index)

@@ -29,8 +29,9 @@ import numpy as np
 
 from convcore import memory
 from convcore.autograd import Function, once_differentiable, wrap
-from convcore.errors import DTypeError, ShapeError, array_table
-from convcore.ops.dtypes import require_floating
+from convcore.errors import ShapeError, array_table
+from convcore.ops.arguments import check_float_tensors
+from convcore.ops.rows import from_rows, rows_along
 from kernels.cpu import norm as kernels
 
 if TYPE_CHECKING:
@@ -77,70 +78,61 @@ class BatchNorm(Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, training, momentum, eps):
-        rows = _rows(x.array)
-        if training:
-            mean, variance = _batch_statistics(rows)
-            if rows.shape[0]:
-                _update_running(running_mean, mean, momentum)
-                _update_running(running_var, variance * (rows.shape[0] / max(rows.shape[0] - 1, 1)), momentum)
-        else:
-            mean, variance = running_mean.array.astype(np.float64), running_var.array.astype(np.float64)
-        invstd = 1 / np.sqrt(variance + eps)
+        rows = rows_along(x.array, 1)
+        with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
+            if training:
+                mean, variance = _batch_statistics(rows)
+                if rows.shape[0]:
+                    _update_running(running_mean, mean, momentum)
+                    _update_running(running_var, variance * (rows.shape[0] / max(rows.shape[0] - 1, 1)), momentum)
+            else:
+                mean, variance = running_mean.array.astype(np.float64), running_var.array.astype(np.float64)
+            invstd = 1 / np.sqrt(variance + eps)
+            # Rounding the mean to x's dtype would shift a whole channel. So the rounded mean is subtracted, exactly for
+            # x near it, and what the rounding lost (mean - center) goes into the shift.
+            center = mean.astype(rows.dtype)
+            scale = invstd if weight is None else invstd * weight.array
+            shift = (center - mean) * scale
+            if bias is not None:
+                shift += bias.array
+            out = _affine(rows, center, scale, shift)
         ctx.save_for_backward(x, weight)
         ctx.mean, ctx.invstd, ctx.training = mean, invstd, training
-
-        # Rounding the mean to x's dtype would shift a whole channel. So the rounded mean is subtracted, exactly for x
-        # near it, and what the rounding lost (mean - center) goes into the shift.
-        center = mean.astype(rows.dtype)
-        scale = invstd if weight is None else invstd * weight.array
-        shift = (center - mean) * scale
-        if bias is not None:
-            shift += bias.array
-        return wrap(_affine(rows, center, scale, shift, x.array))
+        return wrap(from_rows(out, x.array.shape, 1))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_out):
         x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        rows, grad_rows = _rows(x.array), _rows(grad_out.array)
-        count, dtype = rows.shape[0], rows.dtype
-        scale = ctx.invstd if weight is None else ctx.invstd * weight.array
-        center = ctx.mean.astype(dtype)
-        grad_x = grad_weight = grad_bias = None
-        if ctx.training or needs_weight or needs_bias:
-            sum_grad, sum_grad_x = _grad_sums(rows, grad_rows, center)
-            sum_grad_xhat = ctx.invstd * (sum_grad_x + (center - ctx.mean) * sum_grad)
-            grad_weight = wrap(sum_grad_xhat.astype(dtype)) if needs_weight else None
-            grad_bias = wrap(sum_grad.astype(dtype)) if needs_bias else None
-        if needs_x and not ctx.training:
-            nothing = np.zeros(rows.shape[1], dtype)
-            grad_x = wrap(_affine(grad_rows, nothing, scale, nothing, x.array))
-        elif needs_x:
-            slope = -scale * ctx.invstd * sum_grad_xhat / max(count, 1)
-            shift = -scale * sum_grad / max(count, 1) + slope * (center - ctx.mean)
-            out = memory.empty(rows.shape, dtype)
-            kernels.batch_norm_grad_input(
-                rows, grad_rows, center, scale.astype(dtype), slope.astype(dtype), shift.astype(dtype),
-                out, _rows_per_chunk(rows),
-            )  # fmt: skip
-            grad_x = wrap(_unrows(out, x.array))
-        return grad_x, grad_weight, grad_bias, None, None, None, None, None
+        with np.errstate(all="ignore"):
+            gradients = _gradients(ctx, x.array, grad_out.array, None if weight is None else weight.array)
+        return (*[None if gradient is None else wrap(gradient) for gradient in gradients], *[None] * 5)
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
-    """The matrix (N * positions, C) of an array (N, C, ...): a view where it is channels-last already, else a copy."""
-    block = np.moveaxis(array, 1, -1)
-    if not block.flags.c_contiguous:
-        copy = memory.empty(block.shape, block.dtype)
-        np.copyto(copy, block)
-        block = copy
-    return block.reshape(-1, array.shape[1]) if block.size else block.reshape(0, array.shape[1])
-
-
-def _unrows(rows: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """The (N, C, ...) view, shaped as `model`, of a matrix of rows."""
-    return np.moveaxis(rows.reshape(model.shape[0], *model.shape[2:], model.shape[1]), -1, 1)
+def _gradients(ctx, x: np.ndarray, grad_out: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray | None, ...]:
+    """grad_x, grad_weight, grad_bias; None for those that are not wanted."""
+    needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+    rows, grad_rows = rows_along(x, 1), rows_along(grad_out, 1)
+    mean, invstd, dtype = ctx.mean, ctx.invstd, x.dtype
+    center = mean.astype(dtype)
+    scale = invstd if weight is None else invstd * weight
+    grad_x = grad_weight = grad_bias = None
+    if ctx.training or needs_weight or needs_bias:
+        sum_grad, sum_grad_x = _grad_sums(rows, grad_rows, center)
+        sum_grad_xhat = invstd * (sum_grad_x + (center - mean) * sum_grad)
+        grad_weight = sum_grad_xhat.astype(dtype) if needs_weight else None
+        grad_bias = sum_grad.astype(dtype) if needs_bias else None
+        if needs_x and ctx.training:
+            count = max(rows.shape[0], 1)
+            slope = -scale * invstd * sum_grad_xhat / count
+            shift = -scale * sum_grad / count + slope * (center - mean)
+            coefficients = (a.astype(dtype) for a in (scale, slope, shift))
+            grad_x = memory.empty(rows.shape, dtype)
+            kernels.batch_norm_grad_input(rows, grad_rows, center, *coefficients, grad_x, _rows_per_chunk(rows))
+    if needs_x and not ctx.training:
+        zero = np.zeros(rows.shape[1], dtype)
+        grad_x = _affine(grad_rows, zero, scale, zero)
+    return None if grad_x is None else from_rows(grad_x, x.shape, 1), grad_weight, grad_bias
 
 
 def _rows_per_chunk(rows: np.ndarray) -> int:
@@ -166,13 +158,12 @@ def _grad_sums(rows: np.ndarray, grad_rows: np.ndarray, center: np.ndarray) -> t
     return sum_grad, sum_grad_x
 
 
-def _affine(rows: np.ndarray, center, scale, shift, model: np.ndarray) -> np.ndarray:
-    """(rows - center) * scale + shift, in the shape of `model`."""
+def _affine(rows: np.ndarray, center: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """(rows - center) * scale + shift."""
     out = memory.empty(rows.shape, rows.dtype)
-    kernels.batch_norm_forward(
-        rows, center, scale.astype(rows.dtype), shift.astype(rows.dtype), out, _rows_per_chunk(rows)
-    )
-    return _unrows(out, model)
+    scale, shift = scale.astype(rows.dtype), shift.astype(rows.dtype)
+    kernels.batch_norm_forward(rows, center, scale, shift, out, _rows_per_chunk(rows))
+    return out
 
 
 def _update_running(running: Tensor | None, batch: np.ndarray, momentum: float) -> None:
@@ -183,7 +174,7 @@ def _update_running(running: Tensor | None, batch: np.ndarray, momentum: float) 
 
 
 def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
-    require_floating("batch_norm", x)
+    check_float_tensors("batch_norm", x=x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if x.array.ndim < 2:
         raise ShapeError(
             "batch_norm: x must have a batch axis and a channel axis, (N, C), (N, C, L) or (N, C, H, W), "
@@ -198,9 +189,6 @@ def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
                 f"batch_norm: {name} must have one element for each of x's {channels} channels (axis 1), shape "
                 f"({channels},)\n{table}"
             )
-        if tensor is not None and tensor.array.dtype != x.array.dtype:
-            table = array_table([("x", x.array, "N, C, ..."), (name, tensor.array, "C")])
-            raise DTypeError(f"batch_norm: {name} must have x's dtype {x.array.dtype}; convert one of them\n{table}")
     if training and x.array.shape[0] * math.prod(x.array.shape[2:]) == 1:
         raise ShapeError(
             "batch_norm: Expected more than 1 value per channel when training, got input size "

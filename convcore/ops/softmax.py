@@ -20,6 +20,7 @@ from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.ops.axes import axis
 from convcore.ops.dtypes import require_floating
+from convcore.ops.rows import from_rows, rows_along
 from kernels.cpu.softmax import log_softmax_forward, softmax_forward
 
 if TYPE_CHECKING:
@@ -80,12 +81,11 @@ class LogSoftmax(Function):
 
 def _along_axis(kernel: Any, array: np.ndarray, dim: int) -> np.ndarray:
     """Run a kernel over the rows that lie along axis `dim`."""
-    block = np.ascontiguousarray(np.moveaxis(array, dim, -1))
-    out = memory.empty(block.shape, block.dtype)
-    length = block.shape[-1]
-    if block.size:
-        kernel(block.reshape(-1, length), out.reshape(-1, length), max(ELEMENTS_PER_CHUNK // length, 1))
-    return np.moveaxis(out, -1, dim)
+    rows = rows_along(array, dim)
+    out = memory.empty(rows.shape, rows.dtype)
+    if rows.size:
+        kernel(rows, out, max(ELEMENTS_PER_CHUNK // rows.shape[1], 1))
+    return from_rows(out, array.shape, dim)
 
 
 def _apply_along(function: type[Function], op: str, x: Tensor, dim: int) -> Tensor:

@@ -13,14 +13,14 @@ ELEMENTS_PER_CHUNK = 16384  # a multiple of four, so that no counter is shared b
 def dropout_forward(x, out, scale, seed, offset, threshold):
     """Dropout, and its gradient (the map is linear and diagonal: the same with grad_out in the place of x).
 
-    Computes: out[i] = x[i] * (scale if word(i) >= threshold else 0), where word(i) is the 32-bit word i % 4 of
-        Philox4x32-10 with key `seed` and counter `offset + i // 4`.
-    Requires: x (size,) contiguous, the elements in the order of memory; scale of its dtype; seed, offset, threshold
-        uint64, threshold <= 2^32 (a word falls below it with probability threshold / 2^32).
-    Writes: out (size,).
-    Parallel over: chunks of elements.
-    Why it is fast: a mask from memory would cost more than one from ten multiplications; four elements share them.
-        Dropped elements are multiplied by 0 and not set to 0, so that NaN and infinity stay visible, as in PyTorch.
+    Computes   out[i] = x[i] * (scale if word(i) >= threshold else 0), where word(i) is the 32-bit word i % 4 of
+               Philox4x32-10 with key `seed` and counter `offset + i // 4`.
+    Requires   x (size,) contiguous, the elements in the order of memory; scale of its dtype; seed, offset, threshold
+               uint64, threshold <= 2^32 (a word falls below it with probability threshold / 2^32).
+    Writes     out (size,).
+    Parallel   over chunks of elements.
+    Why        a mask from memory would cost more than one from ten multiplications; four elements share them.
+               Dropped elements are multiplied by 0 and not set to 0: NaN and infinity stay visible, as in PyTorch.
     """
     size = x.shape[0]
     zero = scale - scale

@@ -14,15 +14,15 @@ def cross_entropy_forward(
 ):
     """Cross-entropy of every row with its label, and the sums that the mean is made of.
 
-    Computes: with l[k] = log softmax(x[r])[k], t = target[r] and e = label_smoothing
-        loss[r] = -(1 - e) * weight[t] * l[t] - e/K * sum_k weight[k] * l[k], and 0 where t == ignore_index;
-        totals = (sum_r loss[r], sum_r weight[t] over the rows not ignored).
-    Requires: x (rows, K) C-contiguous; target (rows,) int64 in [0, K) or ignore_index; weight (K,) of x's dtype;
-        workspace float64 (2, chunks).
-    Writes: loss (rows,); maxima, sums (rows,) of x's dtype, max_k x[r, k] and sum_k exp(x[r, k] - maximum), for the
-        gradient; totals, float64 (2,).
-    Parallel over: chunks of rows, whose partial sums are added in their order.
-    Why it is fast: one pass over a row that stays in the L1 cache; nothing of size (rows, K) is written.
+    Computes   with l[k] = log softmax(x[r])[k], t = target[r] and e = label_smoothing
+               loss[r] = -(1 - e) * weight[t] * l[t] - e/K * sum_k weight[k] * l[k], and 0 where t == ignore_index;
+               totals = (sum_r loss[r], sum_r weight[t] over the rows not ignored).
+    Requires   x (rows, K) C-contiguous; target (rows,) int64 in [0, K) or ignore_index; weight (K,) of x's dtype;
+               workspace float64 (2, chunks).
+    Writes     loss (rows,); maxima, sums (rows,) of x's dtype, max_k x[r, k] and sum_k exp(x[r, k] - maximum), for the
+               gradient; totals, float64 (2,).
+    Parallel   over chunks of rows, whose partial sums are added in their order.
+    Why        one pass over a row that stays in the L1 cache; nothing of size (rows, K) is written.
     """
     rows, classes = x.shape
     chunks = workspace.shape[1]
@@ -67,12 +67,12 @@ def cross_entropy_grad_input(
 ):
     """Gradient of cross-entropy with respect to the logits.
 
-    Computes: with p = softmax(x[r]), t = target[r], e = label_smoothing and g = grad_loss[r] (0 where t is ignored)
-        grad_x[r, k] = g * ((1 - e) * weight[t] * (p[k] - [k == t]) + e/K * (p[k] * sum_l weight[l] - weight[k])).
-    Requires: x, target, weight as in the forward, maxima and sums from it; grad_loss (rows,) of x's dtype.
-    Writes: grad_x (rows, K).
-    Parallel over: chunks of rows.
-    Why it is fast: one pass; the softmax is made again from the row's maximum and sum instead of being kept.
+    Computes   with p = softmax(x[r]), t = target[r], e = label_smoothing and g = grad_loss[r] (0 where t is ignored)
+               grad_x[r, k] = g * ((1-e) * weight[t] * (p[k] - [k == t]) + e/K * (p[k] * sum_l weight[l] - weight[k])).
+    Requires   x, target, weight as in the forward, maxima and sums from it; grad_loss (rows,) of x's dtype.
+    Writes     grad_x (rows, K).
+    Parallel   over chunks of rows.
+    Why        one pass; the softmax is made again from the row's maximum and sum instead of being kept.
     """
     rows, classes = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):

@@ -15,13 +15,14 @@ from kernels.jit import kernel, prange
 def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
     """Mean and biased variance of every column.
 
-    Computes: mean[c] = sum_r x[r, c] / rows;  variance[c] = sum_r (x[r, c] - mean[c])^2 / rows.
-    Requires: x (rows, C) C-contiguous, rows >= 1; workspace float64 (2, chunks, C), chunks = ceil(rows/rows_per_chunk).
-    Writes: mean, variance, float64 (C,).
-    Parallel over: chunks of rows.
-    Why it is fast: x comes from memory once. A chunk fits into the L2 cache, so its deviations from its own mean are
-        taken there (two passes, which no large mean can spoil) and the chunks are joined by Chan, Golub & LeVeque 1979:
-        sum of squares = sum over chunks of (own sum of squares + own rows * (own mean - mean)^2).
+    Computes   mean[c] = sum_r x[r, c] / rows;  variance[c] = sum_r (x[r, c] - mean[c])^2 / rows.
+    Requires   x (rows, C) C-contiguous, rows >= 1; workspace float64 (2, chunks, C), where
+               chunks = ceil(rows / rows_per_chunk).
+    Writes     mean, variance, float64 (C,).
+    Parallel   over chunks of rows.
+    Why        x comes from memory once. A chunk fits into the L2 cache, so its deviations from its own mean are taken
+               there, in a second pass, and no large mean can spoil them. The chunks are then joined (Chan, Golub &
+               LeVeque 1979): sum of squares = sum over chunks of own sum of squares + own rows * (own mean - mean)^2.
     """
     rows, channels = x.shape
     chunks = workspace.shape[1]
@@ -66,12 +67,12 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
 def batch_norm_forward(x, center, scale, shift, out, rows_per_chunk):
     """An affine map of every column.
 
-    Computes: out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c].
-    Requires: x (rows, C) C-contiguous; center, scale, shift (C,) of its dtype.
-    Writes: out (rows, C).
-    Parallel over: chunks of rows.
-    Why it is fast: one read, one write. x - center is exact for x near the mean, so that a large mean costs no digits,
-        and the subtraction is free beside the memory traffic.
+    Computes   out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c].
+    Requires   x (rows, C) C-contiguous; center, scale, shift (C,) of its dtype.
+    Writes     out (rows, C).
+    Parallel   over chunks of rows.
+    Why        one read, one write. x - center is exact for x near the mean, so that a large mean costs no digits,
+               and the subtraction is free beside the memory traffic.
     """
     rows, channels = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
@@ -87,11 +88,11 @@ def batch_norm_forward(x, center, scale, shift, out, rows_per_chunk):
 def batch_norm_grad_sums(x, grad_out, center, sum_grad, sum_grad_x, workspace, rows_per_chunk):
     """The two sums per column that every gradient of batch norm is made of.
 
-    Computes: sum_grad[c] = sum_r grad_out[r, c];  sum_grad_x[c] = sum_r grad_out[r, c] * (x[r, c] - center[c]).
-    Requires: x, grad_out (rows, C) C-contiguous; center (C,) of their dtype; workspace float64 (2, chunks, C).
-    Writes: sum_grad, sum_grad_x, float64 (C,).
-    Parallel over: chunks of rows.
-    Why it is fast: both sums in one reading of x and grad_out.
+    Computes   sum_grad[c] = sum_r grad_out[r, c];  sum_grad_x[c] = sum_r grad_out[r, c] * (x[r, c] - center[c]).
+    Requires   x, grad_out (rows, C) C-contiguous; center (C,) of their dtype; workspace float64 (2, chunks, C).
+    Writes     sum_grad, sum_grad_x, float64 (C,).
+    Parallel   over chunks of rows.
+    Why        both sums in one reading of x and grad_out.
     """
     rows, channels = x.shape
     chunks = workspace.shape[1]
@@ -121,11 +122,11 @@ def batch_norm_grad_sums(x, grad_out, center, sum_grad, sum_grad_x, workspace, r
 def batch_norm_grad_input(x, grad_out, center, scale, slope, shift, grad_x, rows_per_chunk):
     """The gradient of the input, as a map of grad_out and x that is affine in every column.
 
-    Computes: grad_x[r, c] = scale[c] * grad_out[r, c] + slope[c] * (x[r, c] - center[c]) + shift[c].
-    Requires: x, grad_out (rows, C) C-contiguous; center, scale, slope, shift (C,) of their dtype.
-    Writes: grad_x (rows, C).
-    Parallel over: chunks of rows.
-    Why it is fast: two reads, one write; whatever is constant in a column was put into its three coefficients.
+    Computes   grad_x[r, c] = scale[c] * grad_out[r, c] + slope[c] * (x[r, c] - center[c]) + shift[c].
+    Requires   x, grad_out (rows, C) C-contiguous; center, scale, slope, shift (C,) of their dtype.
+    Writes     grad_x (rows, C).
+    Parallel   over chunks of rows.
+    Why        two reads, one write; whatever is constant in a column was put into its three coefficients.
     """
     rows, channels = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):

@@ -21,12 +21,12 @@ def row_maximum(x, r):
 def softmax_forward(x, out, rows_per_chunk):
     """Softmax of every row.
 
-    Computes: out[r, k] = exp(x[r, k] - m) / sum_l exp(x[r, l] - m), m = max_l x[r, l].
-    Requires: x (rows, K) C-contiguous, K >= 1.
-    Writes: out (rows, K).
-    Parallel over: chunks of rows.
-    Why it is fast: a row stays in the L1 cache for its three passes; exp runs once per element. Subtracting the maximum
-        changes nothing in exact arithmetic and keeps exp from overflowing.
+    Computes   out[r, k] = exp(x[r, k] - m) / sum_l exp(x[r, l] - m), m = max_l x[r, l].
+    Requires   x (rows, K) C-contiguous, K >= 1.
+    Writes     out (rows, K).
+    Parallel   over chunks of rows.
+    Why        a row stays in the L1 cache for its three passes; exp runs once per element. Subtracting the maximum
+               changes nothing in exact arithmetic and keeps exp from overflowing.
     """
     rows, length = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
@@ -49,11 +49,11 @@ def softmax_forward(x, out, rows_per_chunk):
 def log_softmax_forward(x, out, rows_per_chunk):
     """Logarithm of the softmax of every row.
 
-    Computes: out[r, k] = (x[r, k] - m) - log sum_l exp(x[r, l] - m), m = max_l x[r, l].
-    Requires: x (rows, K) C-contiguous, K >= 1.
-    Writes: out (rows, K).
-    Parallel over: chunks of rows.
-    Why it is fast: as softmax_forward. The logarithm of a finished softmax would be -inf wherever that underflows.
+    Computes   out[r, k] = (x[r, k] - m) - log sum_l exp(x[r, l] - m), m = max_l x[r, l].
+    Requires   x (rows, K) C-contiguous, K >= 1.
+    Writes     out (rows, K).
+    Parallel   over chunks of rows.
+    Why        as softmax_forward. The logarithm of a finished softmax would be -inf wherever that underflows.
     """
     rows, length = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
