@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from convcore.autograd.clear import clear_gradients
 from convcore.errors import ConvcoreError, DTypeError
-from convcore.nn.parameter import Parameter, clear_gradients
+from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
 from convcore.ops.dtypes import element_type, float32, float64
 from convcore.tensor import Tensor
