@@ -137,7 +137,7 @@ def test_wrong_arguments():
         init.kaiming_uniform_(cc.zeros(3))
     with pytest.raises(ValueError, match="mode must be 'fan_in' or 'fan_out', got 'fan'"):
         init.kaiming_normal_(cc.zeros(3, 3), mode="fan")
-    with pytest.raises(UnsupportedError, match="nonlinearity must be one of .*relu.*, got 'gelu'"):
+    with pytest.raises(UnsupportedError, match=r"nonlinearity must be one of .*relu.*, got 'gelu'"):
         init.calculate_gain("gelu")
     with pytest.raises(ValueError, match="param must be a number, the negative slope, got 'x'"):
         init.calculate_gain("leaky_relu", "x")  # pyright: ignore[reportArgumentType]

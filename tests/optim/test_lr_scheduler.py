@@ -23,8 +23,8 @@ SCHEDULES = [
     (
         "OneCycleLR",
         {
-            "max_lr": 1.0, "total_steps": 12, "base_momentum": [0.7, 0.8], "max_momentum": 0.9, "final_div_factor": 10.0,
-            "anneal_strategy": "linear", "three_phase": True,
+            "max_lr": 1.0, "total_steps": 12, "base_momentum": [0.7, 0.8], "max_momentum": 0.9,
+            "final_div_factor": 10.0, "anneal_strategy": "linear", "three_phase": True,
         },
         "SGD", 12,
     ),
@@ -111,7 +111,7 @@ def test_one_step_too_many():
     optimizer.step()
     scheduler.step()
     scheduler.step()
-    with pytest.raises(ValueError, match="Tried to step 3 times. The specified number of total steps is 2"):
+    with pytest.raises(ValueError, match="Tried to step 3 times"):
         scheduler.step()
 
 

@@ -282,7 +282,7 @@ def test_wrong_parameters():
         optim.SGD([param * 2])
     with pytest.raises(TypeError, match="can optimize only tensors, but parameter 0 is ndarray"):
         optim.SGD([np.zeros(2)])
-    with pytest.raises(TypeError, match="parameter 0 is a .name, tensor. pair; pass parameters"):
+    with pytest.raises(TypeError, match=r"parameter 0 is a \(name, tensor\) pair; pass parameters"):
         optim.SGD([("weight", param)])
     with pytest.raises(TypeError, match="a set does not keep"):
         optim.SGD([{"params": {param}}])
