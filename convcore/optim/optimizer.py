@@ -128,9 +128,14 @@ class Optimizer:
         """Go on from a `state_dict()`. The parameters must be the same, in the same order and groups.
 
         Raises:
-            CheckpointError: groups, their lengths or a state's shape differ; then nothing has been changed.
+            CheckpointError: keys are missing, or groups, their lengths or a state's shape differ; then nothing has been
+                changed.
         """
         name = type(self).__name__
+        if "state" not in state_dict or "param_groups" not in state_dict:
+            raise CheckpointError(
+                f"{name}.load_state_dict: needs the keys 'state' and 'param_groups', got {sorted(state_dict)}"
+            )
         saved = state_dict["param_groups"]
         ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
         if ours != theirs:

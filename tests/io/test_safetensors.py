@@ -117,7 +117,7 @@ def test_a_new_file_has_the_usual_permissions(tmp_path):
 
 def test_missing_and_unreadable(tmp_path):
     for read in (io.load_file, io.read_metadata):
-        with pytest.raises(CheckpointError, match=r"nothing\.safetensors: there is no such file"):
+        with pytest.raises(CheckpointError, match=rf"^{read.__name__}: .*nothing\.safetensors: there is no such file"):
             read(tmp_path / "nothing.safetensors")
         with pytest.raises(CheckpointError, match="it is a folder, not a file"):
             read(tmp_path)

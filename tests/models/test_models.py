@@ -1,5 +1,7 @@
 """The models: their sizes, their layers' shapes, and their agreement with the same networks in torch."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -32,13 +34,11 @@ def torch_cnn():
         layers = torch.nn
         return [layers.Conv2d(c_in, c_out, 3, padding=1), layers.BatchNorm2d(c_out), layers.ReLU(), layers.MaxPool2d(2)]
 
-    model = torch.nn.Module()
-    model.features = torch.nn.Sequential(*block(1, 32), *block(32, 64))
-    model.classifier = torch.nn.Sequential(
+    features = torch.nn.Sequential(*block(1, 32), *block(32, 64))
+    classifier = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(3136, 512), torch.nn.ReLU(), torch.nn.Identity(), torch.nn.Linear(512, 10)
     )
-    model.forward = lambda x: model.classifier(model.features(x))
-    return model
+    return torch.nn.Sequential(OrderedDict(features=features, classifier=classifier))
 
 
 PAIRS = [(models.CNN, torch_cnn, (4, 1, 28, 28)), (models.SimpleCNN, TorchSimpleCNN, (2, 3, 32, 40))]

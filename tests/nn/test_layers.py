@@ -1,6 +1,7 @@
 """Layers against torch's: the same repr, outputs, gradients and buffers, from the same constructor and weights."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from convcore.nn import functional as F
 
 IMAGE = (3, 4, 9, 7)
 
-LAYERS = [
+LAYERS: list[tuple[Any, tuple[int, ...]]] = [
     (lambda lib: lib.Conv2d(4, 6, 3), IMAGE),
     (lambda lib: lib.Conv2d(4, 6, (3, 2), stride=2, padding=(1, 0), dilation=(2, 1), groups=2, bias=False), IMAGE),
     (lambda lib: lib.Conv2d(4, 2, (2, 3), padding="same"), IMAGE),
@@ -172,9 +173,11 @@ def test_dtype_of_the_parameters():
         nn.Linear(1, 2, dtype=cc.int64)
 
 
-WRONG = [
+untyped: Any = nn
+
+WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: nn.Conv2d(0, 2, 3), ShapeError, "Conv2d: in_channels must be at least 1, got 0"),
-    (lambda: nn.Conv2d(1, 2.0, 3), DTypeError, "Conv2d: out_channels must be an integer, got 2.0"),
+    (lambda: untyped.Conv2d(1, 2.0, 3), DTypeError, "Conv2d: out_channels must be an integer, got 2.0"),
     (lambda: nn.Conv2d(4, 6, 3, groups=3), ShapeError, "in_channels must be divisible by groups, got 4 and 3"),
     (lambda: nn.Conv2d(4, 6, 3, groups=4), ShapeError, "out_channels must be divisible by groups, got 6 and 4"),
     (lambda: nn.Conv2d(1, 2, (3, 3, 3)), ShapeError, "kernel_size must be one integer or two"),
@@ -184,12 +187,12 @@ WRONG = [
     (lambda: nn.Conv2d(1, 2, 3, 2, padding="same"), ShapeError, r"padding='same' needs stride 1, got \(2, 2\)"),
     (lambda: nn.Conv2d(1, 2, 3, padding_mode="circular"), UnsupportedError, "padding_mode must be 'zeros'"),
     (lambda: nn.Linear(3, 0), ShapeError, "Linear: out_features must be at least 1, got 0"),
-    (lambda: nn.BatchNorm2d("3"), DTypeError, "BatchNorm2d: num_features must be an integer"),
+    (lambda: untyped.BatchNorm2d("3"), DTypeError, "BatchNorm2d: num_features must be an integer"),
     (lambda: nn.MaxPool2d(0), ShapeError, "MaxPool2d: kernel_size must be at least 1, got 0"),
     (lambda: nn.MaxPool2d(2, dilation=0), ShapeError, "MaxPool2d: dilation must be at least 1"),
     (lambda: nn.AvgPool2d(2, stride=-1), ShapeError, "AvgPool2d: stride must be at least 1, got -1"),
     (lambda: nn.AdaptiveAvgPool2d(0), ShapeError, "AdaptiveAvgPool2d: output_size must be at least 1, got 0"),
-    (lambda: nn.AdaptiveMaxPool2d((2, 1.5)), DTypeError, "AdaptiveMaxPool2d: output_size must be an integer"),
+    (lambda: untyped.AdaptiveMaxPool2d((2, 1.5)), DTypeError, "AdaptiveMaxPool2d: output_size must be an integer"),
     (lambda: nn.Dropout(1.5), ShapeError, "Dropout: p is a probability and must lie from 0 to 1, got 1.5"),
     (lambda: nn.CrossEntropyLoss(reduction="average"), ShapeError, "CrossEntropyLoss: reduction must be"),
     (lambda: nn.BatchNorm2d(3)(cc.ones(2, 3)), ShapeError, r"BatchNorm2d: x must have 4 axes \(N, C, H, W\)"),

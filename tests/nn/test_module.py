@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 import convcore as cc
 from convcore import nn
-from convcore.errors import ConvcoreError, DTypeError, ShapeError
+from convcore.errors import ConvcoreError, DTypeError, ShapeError, UnsupportedError
 
 
 class Net(nn.Module):
@@ -88,7 +89,7 @@ def test_assignment_moves_a_name_between_the_tables():
     assert not hasattr(module, "thing")
     module.register_buffer("state", cc.zeros(1), persistent=False)
     module.state = cc.ones(1)
-    assert module._buffers["state"].item() == 1
+    assert module.state.item() == 1
     assert names(module.named_buffers()) == ["state"]
     module.state = nn.Parameter(cc.zeros(1))
     assert list(module.state_dict()) == ["state"]
@@ -99,7 +100,7 @@ def test_assignment_moves_a_name_between_the_tables():
 
 
 def test_wrong_assignments():
-    net = Net()
+    net: Any = Net()
     with pytest.raises(TypeError, match="Net: cannot assign Tensor as parameter 'scale'"):
         net.scale = cc.zeros(1)
     with pytest.raises(TypeError, match="Net: cannot assign int as child module 'first'"):
@@ -197,6 +198,7 @@ def test_zero_grad():
     array = gradient.array
     assert array.tolist() == [[3, 3]]
     layer.zero_grad(set_to_none=False)
+    assert layer.weight.grad is not None
     assert layer.weight.grad.array is array
     assert array.tolist() == [[0, 0]]
     layer.zero_grad()
@@ -206,7 +208,7 @@ def test_zero_grad():
 
 
 def test_conversion_keeps_the_parameter_objects():
-    net = Net()
+    net: Any = Net()
     before = dict(net.named_parameters())
     net.scale.grad = cc.ones(1)
     values = {name: p.array.copy() for name, p in before.items()}
@@ -222,8 +224,12 @@ def test_conversion_keeps_the_parameter_objects():
     assert net.body[2].num_batches_tracked.dtype == np.int64
     assert net(cc.ones(4, 3, dtype=cc.float64)).dtype == np.float64
     assert net.float().scale.dtype == net.to(cc.float32).scale.dtype == np.float32
+    assert net.to("cpu").cpu().to(cc.zeros(1, dtype=cc.float64)).scale.dtype == np.float64
     with pytest.raises(DTypeError, match="a module can be converted to float32 or float64, got int64"):
-        net.to(cc.int64)
+        net.to(dtype=cc.int64)
+    assert net.scale.dtype == np.float64
+    with pytest.raises(UnsupportedError, match='the only device is "cpu"'):
+        net.to("cuda")
 
 
 def test_conversion_is_noticed_by_backward():

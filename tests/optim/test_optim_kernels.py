@@ -1,6 +1,7 @@
 """Each optimizer kernel against its float64 reference."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,9 +75,9 @@ def adam_settings(dtype, step, lr, betas, eps, weight_decay, decoupled, maximize
 def test_adam_step(dtype, size, step, weight_decay, decoupled, maximize, amsgrad):
     param, grad, exp_avg, exp_avg_sq, largest = arrays(dtype, size, 5)
     exp_avg_sq, largest = abs(exp_avg_sq), abs(largest)
-    common = (step, 0.01, 0.9, 0.99, 1e-8, weight_decay, decoupled, maximize)
+    common: Any = (step, 0.01, 0.9, 0.99, 1e-8, weight_decay, decoupled, maximize)
     settings = adam_settings(dtype, step, 0.01, (0.9, 0.99), 1e-8, weight_decay, decoupled, maximize)
-    state = [exp_avg, exp_avg_sq, largest] if amsgrad else [exp_avg, exp_avg_sq]
+    state: Any = [exp_avg, exp_avg_sq, largest] if amsgrad else [exp_avg, exp_avg_sq]
     if amsgrad:
         expected = reference.adam_amsgrad_step(param, grad, *state, *common)
         kernels.adam_amsgrad_step(param, grad, *state, *settings)

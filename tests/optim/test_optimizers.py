@@ -214,6 +214,8 @@ def test_states_that_do_not_fit():
     with pytest.raises(CheckpointError, match=r"exp_avg of parameter 0 has shape \(2,\), the parameter \(3,\)"):
         other.load_state_dict(state)
     assert not other.state
+    with pytest.raises(CheckpointError, match=r"needs the keys 'state' and 'param_groups', got \['state'\]"):
+        other.load_state_dict({"state": {}})
     state["state"][4] = {}
     with pytest.raises(CheckpointError, match="a state for a parameter 4"):
         optimizer.load_state_dict(state)
