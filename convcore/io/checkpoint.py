@@ -58,7 +58,7 @@ def load_file(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         CheckpointError: the file is missing, damaged, or holds element types that convcore does not have.
     """
     tensors = {}
-    with _open(path) as file:
+    with _open("load_file", path) as file:
         for name in file.keys():  # noqa: SIM118 - it is not a dict
             kind = file.get_slice(name).get_dtype()
             if kind not in _KNOWN_TYPES:
@@ -72,24 +72,22 @@ def load_file(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read only the strings that `save_file` was given as metadata; {} where there are none."""
-    with _open(path) as file:
+    with _open("read_metadata", path) as file:
         return dict(file.metadata() or {})
 
 
-def _open(path: str | os.PathLike[str]) -> Any:
+def _open(op: str, path: str | os.PathLike[str]) -> Any:
     name = os.fspath(path)
     try:
         return safetensors.safe_open(name, "numpy")
     except FileNotFoundError:
-        raise CheckpointError(f"load_file: {name}: there is no such file") from None
+        raise CheckpointError(f"{op}: {name}: there is no such file") from None
     except OSError as error:
         reason = "it is a folder, not a file" if os.path.isdir(name) else error
-        raise CheckpointError(f"load_file: {name}: cannot be read: {reason}") from None
+        raise CheckpointError(f"{op}: {name}: cannot be read: {reason}") from None
     except safetensors.SafetensorError as error:
         size = os.path.getsize(name)
-        raise CheckpointError(
-            f"load_file: {name}: not a safetensors file, or cut short at {size} bytes ({error})"
-        ) from None
+        raise CheckpointError(f"{op}: {name}: not a safetensors file, or cut short at {size} bytes ({error})") from None
 
 
 def _replace(path: str, content: bytes) -> None:

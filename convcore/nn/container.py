@@ -142,9 +142,13 @@ class ModuleList(_Indexed):
 
 
 class ModuleDict(Module):
-    """A dict of modules that are registered, in the order in which they were added. No forward of its own."""
+    """A dict of modules that are registered, in the order in which they were added. No forward of its own.
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None):
+    Args:
+        modules: a mapping from names to modules, or (name, module) pairs.
+    """
+
+    def __init__(self, modules: Any = None):
         super().__init__()
         if modules is not None:
             self.update(modules)
@@ -176,10 +180,11 @@ class ModuleDict(Module):
     def values(self) -> ValuesView[Any]:
         return self._modules.values()
 
-    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        """Add the modules of a mapping, or of (key, module) pairs; present keys are replaced in their place."""
-        pairs = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
-        for key, module in pairs:
+    def update(self, modules: Any) -> None:
+        """Add the modules of a mapping, or of (key, module) pairs; one of a present key takes the old one's place."""
+        if isinstance(modules, (Mapping, ModuleDict)):
+            modules = modules.items()
+        for key, module in modules:
             self[key] = module
 
     def pop(self, key: str) -> Any:

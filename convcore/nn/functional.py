@@ -144,7 +144,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """A classifier's loss: minus the log of the probability that logits (N, K, ...) give to the labels (N, ...)."""
+    """Minus the log of the probability that logits (N, K, ...) give to the labels (N, ...)."""
     return loss.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 

@@ -11,10 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from convcore.autograd.clear import clear_gradients
 from convcore.errors import ConvcoreError, DTypeError
-from convcore.nn.parameter import Parameter, clear_gradients
+from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
-from convcore.ops.dtypes import element_type, float32, float64
+from convcore.ops.dtypes import float32, float64
 from convcore.tensor import Tensor
 
 
@@ -287,20 +288,29 @@ class Module:
         """Drop the gradients of all parameters, or set them to zero in place."""
         clear_gradients(self.parameters(), set_to_none)
 
-    def to(self, dtype: Any) -> Module:
+    def to(self, *targets: Any, dtype: Any = None) -> Module:
         """Convert all floating-point parameters and buffers in place to float32 or float64. Returns self.
 
         The Parameter objects stay the same, so an optimizer that holds them goes on working.
+
+        Args:
+            targets: a dtype, a tensor whose dtype is meant, or "cpu", the only device.
+            dtype: the same as a keyword.
         """
-        dtype = element_type("to", dtype)
-        if dtype.kind != "f":
-            raise DTypeError(f"to: a module can be converted to float32 or float64, got {dtype}")
         tensors: list[Tensor] = [*self.parameters(), *self.buffers()]
-        for tensor in tensors:
-            if tensor.array.dtype.kind == "f":
+        tensors = [tensor for tensor in tensors if tensor.array.dtype.kind == "f"]
+        converted = [tensor.detach().to(*targets, dtype=dtype) for tensor in tensors]
+        for tensor, value in zip(tensors, converted, strict=True):
+            if value.array.dtype.kind != "f":
+                raise DTypeError(f"to: a module can be converted to float32 or float64, got {value.array.dtype}")
+            if value.array.dtype != tensor.array.dtype:
                 gradient, tensor.grad = tensor.grad, None
-                tensor.data = tensor.detach().to(dtype)
-                tensor.grad = None if gradient is None else gradient.detach().to(dtype)
+                tensor.data = value
+                tensor.grad = None if gradient is None else gradient.detach().to(value.array.dtype)
+        return self
+
+    def cpu(self) -> Module:
+        """Returns self: the CPU is where everything is."""
         return self
 
     def float(self) -> Module:

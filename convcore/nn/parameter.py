@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from convcore import memory
@@ -34,17 +33,3 @@ class Parameter(Tensor):
 def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any) -> Parameter:
     """A parameter whose numbers are still to be set; None stands for float32."""
     return Parameter(wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype))))
-
-
-def clear_gradients(tensors: Iterable[Tensor], set_to_none: bool) -> None:
-    """Set every `.grad` to None, or to zero in the memory it has."""
-    for tensor in tensors:
-        if tensor.grad is None:
-            continue
-        if set_to_none:
-            tensor.grad = None
-        else:
-            gradient = tensor.grad.detach()  # it may stand in a graph, after create_graph=True
-            gradient.array.fill(0)
-            gradient.mark_changed()
-            tensor.grad = gradient

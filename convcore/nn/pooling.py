@@ -99,7 +99,7 @@ class AvgPool2d(Module):
 
 
 class _AdaptivePool2d(Module):
-    def __init__(self, output_size: int | Sequence[int | None] | None):
+    def __init__(self, output_size: int | Sequence[int | None]):
         super().__init__()
         sizes = output_size if isinstance(output_size, Sequence) else (output_size,)
         for size in sizes:
@@ -115,7 +115,7 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
     """Means of windows that are chosen so that the output has a given size, whatever the input's is.
 
     Args:
-        output_size: one number or (height, width); None keeps the input's. 1 is global average pooling.
+        output_size: one number or (height, width), of which None keeps the input's. 1 is global average pooling.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,11 +126,11 @@ class AdaptiveMaxPool2d(_AdaptivePool2d):
     """Maxima of windows that are chosen so that the output has a given size.
 
     Args:
-        output_size: one number or (height, width); None keeps the input's.
+        output_size: one number or (height, width), of which None keeps the input's.
         return_indices: return (maxima, their positions in the image, row by row) instead.
     """
 
-    def __init__(self, output_size: int | Sequence[int | None] | None, return_indices: bool = False):
+    def __init__(self, output_size: int | Sequence[int | None], return_indices: bool = False):
         super().__init__(output_size)
         self.return_indices = return_indices
 

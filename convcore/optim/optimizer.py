@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import enable_grad, no_grad
+from convcore.autograd.clear import clear_gradients
 from convcore.autograd.variable import Variable, wrap
 from convcore.errors import CheckpointError
-from convcore.nn.parameter import clear_gradients
 from convcore.ops import layout
 from convcore.tensor import Tensor
 
@@ -93,13 +93,13 @@ class Optimizer:
             for group in self.param_groups:
                 for param in group["params"]:
                     if param.grad is not None:
-                        self._update_one(param, group)
+                        self._update_one(param, param.grad.array, group)
         return loss
 
-    def _update_one(self, param: Tensor, group: dict[str, Any]) -> None:
+    def _update_one(self, param: Tensor, grad: np.ndarray, group: dict[str, Any]) -> None:
         array = param.array
         flat = layout.flat(array)
-        self.update(param, flat, layout.flat(layout.like(param.grad.array, array)), self.state[param], group)
+        self.update(param, flat, layout.flat(layout.like(grad, array)), self.state[param], group)
         if not np.may_share_memory(flat, array):  # its memory has holes: `flat` is a copy
             order = layout.memory_order(array)
             array.transpose(order)[...] = flat.reshape([array.shape[axis] for axis in order])
@@ -121,16 +121,21 @@ class Optimizer:
             {**_without_params(group), "params": [index[id(param)] for param in group["params"]]}
             for group in self.param_groups
         ]
-        state = {index[id(param)]: state for param, state in self.state.items()}
+        state = {index[id(param)]: state for param, state in self.state.items() if state}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a `state_dict()`. The parameters must be the same, in the same order and groups.
 
         Raises:
-            CheckpointError: groups, their lengths or a state's shape differ; then nothing has been changed.
+            CheckpointError: keys are missing, or groups, their lengths or a state's shape differ; then nothing has been
+                changed.
         """
         name = type(self).__name__
+        if "state" not in state_dict or "param_groups" not in state_dict:
+            raise CheckpointError(
+                f"{name}.load_state_dict: needs the keys 'state' and 'param_groups', got {sorted(state_dict)}"
+            )
         saved = state_dict["param_groups"]
         ours, theirs = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
         if ours != theirs:
