@@ -2,7 +2,7 @@
 
 import pytest
 
-from convcore.data import digits
+from convcore.data import Subset, Transformed, digits
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.training import Settings, prepare, read_data
 
@@ -41,14 +41,18 @@ def test_validation_is_set_aside_from_the_training_part(tmp_path):
     train = digits()
     trainer = prepare(Settings(), train, tmp_path, progress=False)
     assert len(trainer.train_data) == 7500 // 64
-    training, validation = trainer.train_data.dataset.dataset.indices, trainer.validation_data.dataset.indices
+    transformed, validation_part = trainer.train_data.dataset, trainer.validation_data.dataset
+    assert isinstance(transformed, Transformed)
+    assert isinstance(transformed.dataset, Subset)
+    assert isinstance(validation_part, Subset)
+    training, validation = transformed.dataset.indices, validation_part.indices
     assert (len(training), len(validation)) == (7500, 500)
     assert sorted([*training, *validation]) == list(range(8000))
     limited = prepare(Settings(limit=160), train, tmp_path, progress=False)
     assert (len(limited.train_data.dataset), len(limited.validation_data.dataset)) == (150, 10)
 
 
-@pytest.mark.parametrize(("limit", "batch_size"), [(15, 4), (68, 64), (8000, 7501)])
+@pytest.mark.parametrize(("limit", "batch_size"), [(15, 4), (67, 64), (8000, 7501)])
 def test_too_few_images(tmp_path, limit, batch_size):
     with pytest.raises(ShapeError, match=rf"{limit} training images are too few: .* a batch of {batch_size}"):
         prepare(Settings(limit=limit, batch_size=batch_size), digits(), tmp_path)
