@@ -141,7 +141,7 @@ def report(trainer: Trainer, test: TensorDataset) -> None:
     trainer.load_best()
     best = trainer.best
     assert best is not None
-    loss, accuracy = evaluate(trainer.model, DataLoader(test, EVALUATION_BATCH))
+    loss, accuracy = evaluate(trainer.model, DataLoader(test, EVALUATION_BATCH, prefetch=0))
     trainer.write_history(best_epoch=best["epoch"], test={"loss": loss, "accuracy": accuracy})
     if trainer.progress:
         print(f"best epoch {best['epoch']}: the lowest validation loss, {best['validation_loss']:.4f}")

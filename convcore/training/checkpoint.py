@@ -22,8 +22,9 @@ def save_checkpoint(path: Path, parts: dict[str, Any], progress: dict[str, Any])
     """Store the `state_dict()` of every part, the default random generator, and `progress`, which must fit JSON."""
     tensors: dict[str, Any] = {}
     states = {name: _encode(part.state_dict(), name, tensors) for name, part in parts.items()}
-    content = {"parts": states, "random": random.get_rng_state(), "progress": progress}
-    save_file(tensors, path, metadata={"format": FORMAT, "training": json.dumps(content)})
+    content = {"format": FORMAT, "parts": states, "random": random.get_rng_state(), "progress": progress}
+    # One entry: safetensors writes several in an order that changes from run to run, and equal runs give equal files.
+    save_file(tensors, path, metadata={"training": json.dumps(content)})
 
 
 def load_progress(path: Path) -> dict[str, Any]:
@@ -48,10 +49,10 @@ def load_checkpoint(path: Path, parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    metadata = read_metadata(path)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a training checkpoint (format {metadata.get('format')!r}, not {FORMAT!r})")
-    return json.loads(metadata["training"])
+    content = json.loads(read_metadata(path).get("training", "{}"))
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a training checkpoint (format {content.get('format')!r}, not {FORMAT!r})")
+    return content
 
 
 def _encode(value: Any, name: str, tensors: dict[str, Any]) -> Any:

@@ -107,7 +107,7 @@ class RandomCrop(_Transform):
         self.padding = pair("RandomCrop", "padding", padding, 0)
         self.fill = fill
         if generator is None:
-            generator = random.default_generator.numpy.integers(2**63)
+            generator = int(random.default_generator.numpy.integers(2**63))
         self.generator = np.random.default_rng(generator)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
