@@ -208,7 +208,7 @@ def kernel_docstrings(sources: Sources) -> list[str]:
             missing = [heading for heading, start in zip(DOCSTRING_LINES, starts, strict=True) if start is None]
             if missing:
                 wrong.append(f"{module}.{function.name}: docstring lacks {', '.join(missing)}")
-            elif starts != sorted(starts):  # pyright: ignore[reportArgumentType]
+            elif starts != sorted(start for start in starts if start is not None):
                 wrong.append(f"{module}.{function.name}: docstring lines out of order")
     return wrong
 
