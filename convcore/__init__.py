@@ -1,5 +1,6 @@
 """convcore: a convolution engine written from scratch, with the face of PyTorch."""
 
+from convcore import config  # isort: skip  # before all others: it checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
 from convcore import autograd, data, io, models, nn, optim, transforms
@@ -88,6 +89,7 @@ __all__ = [
     "chunk",
     "clamp",
     "clone",
+    "config",
     "data",
     "div",
     "double",

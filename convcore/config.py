@@ -53,8 +53,11 @@ def announce_compile(directory: Path | None) -> None:
     print(f"convcore: compiling kernels for this CPU, a second or two each ({kept})", file=sys.stderr, flush=True)
 
 
+def _install_announcement() -> None:
+    from kernels import cache  # not at the top: only after the check
+
+    cache.on_first_compile = announce_compile
+
+
 check_kernels_package()
-
-from kernels import cache  # noqa: E402  only now is it known to be convcore's
-
-cache.on_first_compile = announce_compile
+_install_announcement()

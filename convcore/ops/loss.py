@@ -122,8 +122,8 @@ class CrossEntropy(Function):
         grad_loss = _grad_of_rows(grad_out.array, reduction, ctx.total_weight, rows.shape[0])
         grad_x = memory.empty(rows.shape, rows.dtype)
         cross_entropy_grad_input(
-            rows, np.ascontiguousarray(target.array).reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums, grad_loss, grad_x,
-            label_smoothing, ignore_index, _rows_per_chunk(rows),
+            rows, np.ascontiguousarray(target.array).reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums,
+            grad_loss, grad_x, label_smoothing, ignore_index, _rows_per_chunk(rows),
         )  # fmt: skip
         return wrap(from_rows(grad_x, x.array.shape, _class_axis(x.array.shape))), None, None, None, None, None
 
