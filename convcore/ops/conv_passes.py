@@ -101,6 +101,7 @@ def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: i
 
 
 def forward_direct(x, weight, bias, geometry: ConvGeometry):
+    """out = x * weight + bias, by address arithmetic around the micro-kernel."""
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
     panels = _packed(weight, geometry, False, *_phase_order(*geometry.forward_walks))
     _direct(x, panels, _start(bias, geometry, panels), out, geometry.forward_walks, geometry.groups)
@@ -108,6 +109,7 @@ def forward_direct(x, weight, bias, geometry: ConvGeometry):
 
 
 def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
+    """grad_x, by the same walk with flipped and transposed filters."""
     grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
     walks = geometry.grad_input_walks
     if walks[0].taps.size * walks[1].taps.size == 0:  # the stride steps over every pixel: only padding was read
@@ -141,6 +143,7 @@ def _summed(partials: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
 
 
 def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
+    """grad_weight, with pixels as the summation index of the micro-kernel."""
     if geometry.n == 0:
         return _no_pixels(geometry, x.dtype)
     height, width = geometry.height, geometry.width
@@ -193,6 +196,7 @@ def _rows_of_patches(geometry: ConvGeometry, itemsize: int) -> int:
 
 
 def forward_im2col(x, weight, bias, geometry: ConvGeometry):
+    """out = patches times filters."""
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
     panels = _packed(weight, geometry, False, *_taps_in_order(geometry))
     start = _start(bias, geometry, panels)
@@ -203,6 +207,7 @@ def forward_im2col(x, weight, bias, geometry: ConvGeometry):
 
 
 def grad_input_im2col(grad_out, weight, geometry: ConvGeometry):
+    """grad_x: grad_out times filters, every patch added back where it came from."""
     grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
     panels = _packed(weight, geometry, True, *_taps_in_order(geometry))
     rows = _rows_of_patches(geometry, grad_out.itemsize)
@@ -211,6 +216,7 @@ def grad_input_im2col(grad_out, weight, geometry: ConvGeometry):
 
 
 def grad_weight_im2col(x, grad_out, geometry: ConvGeometry):
+    """grad_weight: transposed patches times grad_out."""
     if geometry.n == 0:
         return _no_pixels(geometry, x.dtype)
     rows = _rows_of_patches(geometry, x.itemsize)
@@ -231,15 +237,18 @@ def _reference_settings(geometry: ConvGeometry) -> tuple:
 
 
 def forward_reference(x, weight, bias, geometry: ConvGeometry):
+    """out from the definition, in float64, rounded to x's dtype."""
     return reference.conv2d_forward(x, weight, bias, *_reference_settings(geometry)).astype(x.dtype)
 
 
 def grad_input_reference(grad_out, weight, geometry: ConvGeometry):
+    """grad_x from the definition, in float64, rounded to grad_out's dtype."""
     grad_x = reference.conv2d_grad_input(grad_out, weight, geometry.x_shape, *_reference_settings(geometry))
     return grad_x.astype(grad_out.dtype)
 
 
 def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
+    """grad_weight from the definition, in float64, rounded to x's dtype."""
     grad_weight = reference.conv2d_grad_weight(x, grad_out, geometry.weight_shape, *_reference_settings(geometry))
     return grad_weight.astype(x.dtype)
 
