@@ -1,0 +1,112 @@
+"""The micro-kernel, tile by tile, against the formula in its file."""
+
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+
+from kernels.cpu.brgemm import brgemm, multiply_tile, multiply_tile_masked, split_evenly
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
+from kernels.jit import inline, kernel, prange
+
+
+@kernel
+def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
+             start, accumulate, masked):  # fmt: skip
+    """A single tile, as a kernel calls it."""
+    for _ in prange(1):
+        if masked:
+            multiply_tile_masked(rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
+                                 c, c_offset, c_row, columns, start, 0, accumulate)  # fmt: skip
+        else:
+            multiply_tile(rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
+                          c, c_offset, c_row, columns, start, 0, accumulate)  # fmt: skip
+
+
+@inline
+def _three_vectors(a, taps, b, c):
+    brgemm(1, 3.5, False, a, 0, 1, 1, taps, 1, 1, b, 0, 1, 1, c, 0, 1, 1, c, 0, False)
+
+
+def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
+             start, accumulate):  # fmt: skip
+    """The formula, in float64; everything of C outside the tile stays as it was."""
+    result = c.astype(np.float64)
+    for m in range(rows):
+        for j in range(columns):
+            at = c_offset + m * c_row + j
+            total = result[at] if accumulate else float(start[j])
+            for t, tap in enumerate(taps):
+                for l in range(length):
+                    total += float(a[a_offset + tap + m * a_row + l * a_col]) * float(
+                        b[b_offset + t * b_tap + l * b_row + j]
+                    )
+            result[at] = total
+    return result
+
+
+def integers(rng, size, dtype):
+    return rng.integers(-3, 4, size).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("masked", [False, True], ids=["packed", "masked"])
+@pytest.mark.parametrize("rows", range(1, TILE_ROWS + 1))
+def test_every_tile_size_is_exact(rows, masked, dtype):
+    """Integers make sums exact; every number of columns, with taps, strides and offsets that are all different."""
+    rng = np.random.default_rng(rows)
+    wide = tile_columns(np.dtype(dtype).itemsize)
+    taps, length, a_row, a_col = np.array([3, 0, 11]), 5, 7, 2
+    for columns in range(1, wide + 1):
+        b_row, b_tap, c_row, a_offset, b_offset, c_offset = wide + 1, 6 * (wide + 1), columns + 2, 4, 9, 5
+        a = integers(rng, a_offset + 11 + rows * a_row + length * a_col, dtype)
+        # A masked tile must not read beyond its columns: its B ends there.
+        end = b_offset + 2 * b_tap + (length - 1) * b_row + (columns if masked else wide)
+        b = integers(rng, end, dtype)
+        start = integers(rng, wide, dtype)
+        for accumulate in (False, True):
+            c = integers(rng, c_offset + rows * c_row + 8, dtype)
+            arguments = (rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row)
+            right = expected(*arguments, c, c_offset, c_row, columns, start, accumulate)
+            one_tile(*arguments, c, c_offset, c_row, columns, start, accumulate, masked)
+            np.testing.assert_array_equal(c, right, err_msg=f"{columns} columns, accumulate={accumulate}")
+
+
+@pytest.mark.parametrize("taps", [0, 1])
+def test_an_empty_sum_leaves_the_start(taps):
+    """No taps, or taps of length zero, give the start values: a phase that no filter tap reaches."""
+    columns = tile_columns(4) - 3
+    c, start = np.full(TILE_ROWS * columns, np.nan, np.float32), np.arange(tile_columns(4), dtype=np.float32)
+    a, b = np.full(64, np.nan, np.float32), np.full(64, np.nan, np.float32)
+    one_tile(
+        TILE_ROWS, a, 0, 1, 1, np.zeros(taps, np.int64), 0, b, 0, 0, 0, c, 0, columns, columns, start, False, False
+    )
+    np.testing.assert_array_equal(c.reshape(TILE_ROWS, columns), np.tile(start[:columns], (TILE_ROWS, 1)))
+
+
+def test_values_that_are_not_read_do_not_matter():
+    """Start is ignored when accumulating, C when not."""
+    ones, nans, taps = np.ones(64, np.float32), np.full(64, np.nan, np.float32), np.zeros(1, np.int64)
+    c = np.zeros(4, np.float32)
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, nans, True, True)
+    np.testing.assert_array_equal(c, 2)
+    c[:] = np.nan
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, ones, False, True)
+    np.testing.assert_array_equal(c, 3)
+
+
+def test_vectors_and_mask_must_be_literals():
+    array = np.ones(64, np.float32)
+    with pytest.raises(TypingError, match="vectors and mask_b must be literals"):
+        _three_vectors(array, np.zeros(1, np.int64), array, array)
+
+
+@pytest.mark.parametrize(("total", "parts"), [(14, 2), (13, 2), (7, 1), (37, 4), (12, 1), (25, 3)])
+def test_split_evenly_covers_the_range_with_even_parts(total, parts):
+    ranges = [split_evenly(total, parts, i) for i in range(parts)]
+    assert [i for begin, end in ranges for i in range(begin, end)] == list(range(total))
+    sizes = [end - begin for begin, end in ranges]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_panel_is_two_vectors_wide():
+    assert tile_columns(4) == 2 * REGISTER_BYTES // 4

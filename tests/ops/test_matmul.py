@@ -1,0 +1,159 @@
+"""matmul and linear against their reference and PyTorch."""
+
+import numpy as np
+import pytest
+import torch
+
+import convcore
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.matmul import linear, matmul, product
+from convcore.testing import gradcheck, gradgradcheck
+from kernels.reference import matmul as reference
+
+# (M, K, N): whole tiles, remainders in every direction, vectors, both sides of the packing threshold.
+SIZES = [
+    (12, 8, 32),
+    (1, 1, 1),
+    (13, 7, 33),
+    (5, 3, 100),
+    (64, 17, 31),
+    (100, 40, 65),
+    (1, 50, 3),
+    (70, 1, 1),
+    (3, 300, 2),
+]
+
+
+def operands(size, dtype=np.float32, integers=True):
+    rng = np.random.default_rng(sum(size))
+    m, k, n = size
+    draw = (lambda shape: rng.integers(-4, 5, shape)) if integers else rng.standard_normal
+    return draw((m, k)).astype(dtype), draw((k, n)).astype(dtype)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_reference_agrees_with_torch(size):
+    a, b = operands(size, np.float64, integers=False)
+    bias = b[0]
+    np.testing.assert_allclose(
+        reference.matmul(a, b), (torch.tensor(a) @ torch.tensor(b)).numpy(), rtol=1e-12, atol=1e-12
+    )
+    right = torch.nn.functional.linear(torch.tensor(a), torch.tensor(b).T, torch.tensor(bias)).numpy()
+    np.testing.assert_allclose(reference.linear(a, b.T, bias), right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("layout_b", ["rows", "columns", "slice"])
+@pytest.mark.parametrize("layout_a", ["rows", "columns", "slice"])
+@pytest.mark.parametrize("size", SIZES)
+def test_product_is_exact_for_integers_in_every_layout(size, layout_a, layout_b, dtype):
+    def laid_out(array, layout):
+        if layout == "columns":
+            return np.asfortranarray(array)
+        if layout == "slice":
+            larger = np.full((2 * array.shape[0], array.shape[1] + 3), np.nan, dtype)
+            larger[::2, 2:-1] = array
+            return larger[::2, 2:-1]
+        return array
+
+    a, b = operands(size, dtype)
+    bias = b[0].copy()
+    left, right = laid_out(a, layout_a), laid_out(b, layout_b)
+    np.testing.assert_array_equal(product(left, right), reference.matmul(a, b))
+    np.testing.assert_array_equal(product(left, right, bias), reference.matmul(a, b) + bias)
+
+
+@pytest.mark.parametrize(
+    ("shape_a", "shape_b"),
+    [
+        ((3, 4), (4, 5)), ((4,), (4,)), ((4,), (4, 5)), ((3, 4), (4,)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)),
+        ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 6)), ((1, 3, 4), (7, 4, 2)), ((7, 3, 4), (4,)), ((4,), (7, 4, 2)),
+        ((0, 4), (4, 5)), ((3, 0), (0, 5)), ((2, 3, 0), (0, 2)), ((0, 3, 4), (4, 2)),
+    ],
+)  # fmt: skip
+def test_shapes_and_gradients_follow_torch(shape_a, shape_b):
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal(shape_a), rng.standard_normal(shape_b)
+    tensors = [convcore.tensor(v, requires_grad=True) for v in (a, b)]
+    torch_tensors = [torch.tensor(v, requires_grad=True) for v in (a, b)]
+    out, right = matmul(*tensors), torch.matmul(*torch_tensors)
+    assert tuple(out.shape) == tuple(right.shape)
+    cotangent = rng.standard_normal(right.shape)
+    out.backward(convcore.tensor(cotangent))
+    right.backward(torch.tensor(cotangent))
+    np.testing.assert_allclose(out.detach().numpy(), right.detach().numpy(), rtol=1e-12, atol=1e-12)
+    for tensor, torch_tensor in zip(tensors, torch_tensors, strict=True):
+        np.testing.assert_allclose(tensor.grad.numpy(), torch_tensor.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 4), (100, 4)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_linear_follows_torch(shape, with_bias):
+    rng = np.random.default_rng(4)
+    arrays = [rng.standard_normal(shape), rng.standard_normal((6, 4))] + ([rng.standard_normal(6)] if with_bias else [])
+    tensors = [convcore.tensor(v, requires_grad=True) for v in arrays]
+    torch_tensors = [torch.tensor(v, requires_grad=True) for v in arrays]
+    out, right = linear(*tensors), torch.nn.functional.linear(*torch_tensors)
+    cotangent = rng.standard_normal(right.shape)
+    out.backward(convcore.tensor(cotangent))
+    right.backward(torch.tensor(cotangent))
+    np.testing.assert_allclose(out.detach().numpy(), right.detach().numpy(), rtol=1e-12, atol=1e-12)
+    for tensor, torch_tensor in zip(tensors, torch_tensors, strict=True):
+        np.testing.assert_allclose(tensor.grad.numpy(), torch_tensor.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_derivatives():
+    rng = np.random.default_rng(5)
+    a, b, weight, bias = (
+        convcore.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((3, 4), (2, 4, 5), (6, 4), (6,))
+    )
+    assert gradcheck(matmul, (a, b))
+    assert gradgradcheck(matmul, (a, b))
+    assert gradcheck(linear, (a, weight, bias))
+    assert gradgradcheck(linear, (a, weight, bias))
+
+
+def test_integer_matrices():
+    a = convcore.tensor([[1, 2], [3, 4]])
+    np.testing.assert_array_equal(matmul(a, a).numpy(), [[7, 10], [15, 22]])
+
+
+def test_one_and_two_threads_give_the_same_bits():
+    a, b = operands((150, 333, 77), integers=False)
+    before, results = convcore.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            convcore.set_num_threads(threads)
+            results.append((product(a, b).tobytes(), product(a[:20], b).tobytes()))
+    finally:
+        convcore.set_num_threads(before)
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: matmul(convcore.ones(2, 3), convcore.ones(4, 5)), ShapeError, "a has 3 columns but b has 4 rows"),
+        (lambda: matmul(convcore.ones(2, 3, 4), convcore.ones(5, 4, 1)), ShapeError, "leading axes do not broadcast"),
+        (lambda: matmul(convcore.ones(2, 2), convcore.tensor(2.0)), ShapeError, "at least 1 axis; use \\*"),
+        (
+            lambda: matmul(convcore.ones(2, 2), convcore.ones(2, 2, dtype=convcore.float64)),
+            DTypeError, "one dtype, got float32 and float64",
+        ),
+        (lambda: matmul(convcore.ones(2, 2), 3), DTypeError, "both operands must be tensors, got Tensor and int"),
+        (lambda: linear(convcore.ones(2, 3), convcore.ones(5, 4)), ShapeError, "x has 3 features but weight expects 4"),
+        (lambda: linear(convcore.tensor(1.0), convcore.ones(5, 4)), ShapeError, "x is a scalar but weight expects 4"),
+        (lambda: linear(convcore.ones(2, 3), convcore.ones(3)), ShapeError, "weight must have 2 axes"),
+        (
+            lambda: linear(convcore.ones(2, 3), convcore.ones(5, 3), convcore.ones(3)),
+            ShapeError, "one value for each of the 5 outputs",
+        ),
+        (
+            lambda: linear(convcore.ones(2, 3).long(), convcore.ones(5, 3).long()),
+            DTypeError, "must be float32 or float64, got int64",
+        ),
+    ],
+)  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
