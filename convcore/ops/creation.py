@@ -68,14 +68,14 @@ def full(size: int | Sequence[int], fill_value: float, *, dtype: Any = None, req
 
 
 def _filled(op: str, size: tuple[Any, ...], value: float, dtype: Any, requires_grad: bool) -> Tensor:
-    array = memory.empty(shape_of(op, size), number_type(op, value) if dtype is None else element_type(op, dtype))
+    array = memory.empty(new_shape(op, size), number_type(op, value) if dtype is None else element_type(op, dtype))
     array.fill(value)
     return _leaf(array, requires_grad)
 
 
 def empty(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set."""
-    return _leaf(memory.empty(shape_of("empty", size), element_type("empty", dtype)), requires_grad)
+    return _leaf(memory.empty(new_shape("empty", size), element_type("empty", dtype)), requires_grad)
 
 
 def zeros(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
@@ -88,7 +88,7 @@ def ones(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool =
     return _filled("ones", size, 1, dtype, requires_grad)
 
 
-def shape_of(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
     """The shape of a new tensor, given as one sequence or as several integers."""
     shape = sizes(op, size)
     if -1 in shape:

@@ -10,7 +10,7 @@ CHUNK = 16 * 1024  # elements: 64 KiB of float32 in and as much out stay in a co
 def relu_forward(x, out):
     """Rectified linear unit.
 
-    Computes: out[i] = x[i] if x[i] > 0 else 0, and NaN where x[i] is NaN; x and out (length).
+    Computes: out[i] = x[i] if x[i] > 0 else 0, and NaN where x[i] is NaN; x and out (length). Denormals count as 0.
     Requires: C-contiguous 1-D arrays of one length and dtype.
     Writes: out.
     Parallel over: chunks of CHUNK elements.
