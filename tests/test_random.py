@@ -1,4 +1,4 @@
-"""Seeds, states and random tensors."""
+"""Generators: seeds, states, and counters for masks."""
 
 import json
 import pickle
@@ -10,7 +10,6 @@ import pytest
 import convcore
 from convcore import random
 from convcore.errors import CheckpointError, DTypeError, ShapeError
-from convcore.ops.sampling import rand, randint, randn, randperm
 from convcore.random import Generator
 
 
@@ -91,10 +90,10 @@ def test_seeds_as_in_torch(seed, stored):
 def test_module_functions_act_on_the_default_generator():
     assert random.manual_seed(5) is random.default_generator
     state = random.get_rng_state()
-    first = rand(4).array
+    first = convcore.rand(4).array
     assert random.initial_seed() == 5
     random.set_rng_state(state)
-    np.testing.assert_array_equal(rand(4).array, first)
+    np.testing.assert_array_equal(convcore.rand(4).array, first)
 
 
 def test_wrong_seeds_and_states():
@@ -109,43 +108,3 @@ def test_wrong_seeds_and_states():
         with pytest.raises(CheckpointError, match=r"set_state: state must be a dictionary from get_state\(\)"):
             generator.set_state(state)  # pyright: ignore[reportArgumentType]
     assert draws(generator) == draws(Generator(4)), "a refused state must change nothing"
-
-
-def test_random_tensors():
-    generator = Generator(0)
-    x = rand(3, 4, generator=generator)
-    assert isinstance(x, convcore.Tensor)
-    assert x.array.shape == (3, 4)
-    assert x.array.dtype == np.float32
-    assert randn((2, 3), generator=generator, dtype=convcore.float64, requires_grad=True).requires_grad
-    assert randn().array.shape == ()
-    assert rand(0, 3).array.shape == (0, 3)
-    np.testing.assert_array_equal(np.sort(randperm(50, generator=generator).array), np.arange(50))
-    np.testing.assert_array_equal(rand(5, generator=Generator(1)).array, rand(5, generator=Generator(1)).array)
-    assert randperm(3, dtype=np.int32).array.dtype == np.int32
-
-
-def test_random_distributions():
-    generator = Generator(0)
-    uniform, normal = rand(40000, generator=generator).array, randn(40000, generator=generator).array
-    assert 0 <= uniform.min() < 0.001 < 0.999 < uniform.max() < 1
-    assert abs(uniform.mean() - 0.5) < 0.01
-    assert abs(normal.mean()) < 0.03
-    assert abs(normal.std() - 1) < 0.02
-    integers = randint(-2, 3, (40000,), generator=generator).array
-    assert integers.dtype == np.int64
-    np.testing.assert_allclose(np.bincount(integers + 2) / 40000, [0.2] * 5, atol=0.015)
-    np.testing.assert_array_equal(np.unique(randint(3, (1000,), generator=generator).array), [0, 1, 2])
-
-
-def test_wrong_arguments_of_random_tensors():
-    with pytest.raises(DTypeError, match=r"rand: dtype must be float32 or float64, got int64.*randint"):
-        rand(2, dtype=np.int64)
-    with pytest.raises(ShapeError, match=r"randn: sizes must be at least 0, got \(2, -1\)"):
-        randn(2, -1)
-    with pytest.raises(ShapeError, match=r"randint: needs low < high, got low=3, high=3"):
-        randint(3, 3, (2,))
-    with pytest.raises(ShapeError, match=r"randint: 0 to 255 does not fit into int8"):
-        randint(256, (2,), dtype=np.int8)
-    with pytest.raises(ShapeError, match=r"randperm: n must be at least 0"):
-        randperm(-1)

@@ -60,10 +60,15 @@ def randint(
     """Integers from `low` (0 if left out) up to but without `high`: randint(high, size) or randint(low, high, size)."""
     if size is None:
         low, high, size = 0, low, high
-    if high <= low:
-        raise ShapeError(f"randint: high must be greater than low, got low={low} and high={high}")
-    array = _source(generator).integers(low, high, shape_of("randint", (size,)))
-    return wrap(converted(np.asarray(array), element_type("randint", dtype)))
+    dtype = element_type("randint", dtype)
+    first = integer("randint", "low", low, -(1 << 63))
+    last = integer("randint", "high", high, -(1 << 63)) - 1
+    if last < first:
+        raise ShapeError(f"randint: high must be greater than low, got low={first} and high={last + 1}")
+    if dtype.kind in "iu" and not np.iinfo(dtype).min <= first <= last <= np.iinfo(dtype).max:
+        raise ShapeError(f"randint: {first} to {last} does not fit into {dtype}")
+    array = _source(generator).integers(first, last, shape_of("randint", (size,)), endpoint=True)
+    return wrap(converted(np.asarray(array), dtype))
 
 
 def randperm(n: int, *, generator: Generator | None = None) -> Tensor:

@@ -56,6 +56,10 @@ def test_like_takes_shape_and_dtype():
 def test_bad_input():
     with pytest.raises(ShapeError, match="randint: high must be greater than low, got low=3 and high=3"):
         convcore.randint(3, 3, (2,))
+    with pytest.raises(ShapeError, match="randint: 0 to 255 does not fit into int8"):
+        convcore.randint(256, (2,), dtype=convcore.int8)
+    with pytest.raises(DTypeError, match=r"randint: high must be an integer, got 2\.5"):
+        convcore.randint(2.5, (2,))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ShapeError, match=r"randn: sizes must be at least 0, got \(-1,\)"):
         convcore.randn(-1)
     with pytest.raises(ShapeError, match="randperm: n must be at least 0, got -1"):
