@@ -9,14 +9,16 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba import prange
+from numba import extending, prange
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
 
 from kernels import threads
 from kernels.cache import KernelCache, numba_config
 
 __all__ = ["FAST_MATH", "Kernel", "compiler_target", "inline", "intrinsic", "kernel", "kernels", "prange"]
+
+# A function that is called without its first parameter, the typing context: no static checker knows that.
+intrinsic: Any = extending.intrinsic
 
 # What textbook algebra allows (reordering sums, fusing a*b + c), and never `nnan` or `ninf`: with those LLVM may
 # assume that NaN and infinity do not occur, and they would no longer travel through a network as in PyTorch.

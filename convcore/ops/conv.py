@@ -18,11 +18,11 @@ gradients are the other two, which is how the three Functions below differentiat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Function, Node, wrap
+from convcore.autograd import Function, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops import algorithms
 from convcore.ops.arguments import check_float_tensors
@@ -43,7 +43,7 @@ class Conv2d(Function):
     """out = x * weight + bias."""
 
     @staticmethod
-    def forward(ctx: Node, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: str):
         record = algorithms.select("conv2d", FORWARD, algorithm, geometry, x.array.dtype)
         wants_x, wants_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
@@ -51,7 +51,7 @@ class Conv2d(Function):
         return wrap(record.run(x.array, weight.array, None if bias is None else bias.array, geometry))
 
     @staticmethod
-    def backward(ctx: Node, grad_out: Tensor):
+    def backward(ctx: Any, grad_out: Tensor):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
         grad_x = Conv2dGradInput.apply(grad_out, weight, ctx.geometry, ctx.algorithm) if wants_x else None
@@ -64,14 +64,14 @@ class Conv2dGradInput(Function):
     """grad_x from grad_out and weight."""
 
     @staticmethod
-    def forward(ctx: Node, grad_out: Tensor, weight: Tensor, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, grad_out: Tensor, weight: Tensor, geometry: ConvGeometry, algorithm: str):
         record = algorithms.select("conv2d", GRAD_INPUT, algorithm, geometry, grad_out.array.dtype)
         ctx.save_for_backward(grad_out, weight)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         return wrap(record.run(grad_out.array, weight.array, geometry))
 
     @staticmethod
-    def backward(ctx: Node, grad_grad_x: Tensor):
+    def backward(ctx: Any, grad_grad_x: Tensor):
         grad_out, weight = ctx.saved_tensors
         wants_out, wants_weight, *_ = ctx.needs_input_grad
         to_out = Conv2d.apply(grad_grad_x, weight, None, ctx.geometry, ctx.algorithm) if wants_out else None
@@ -83,14 +83,14 @@ class Conv2dGradWeight(Function):
     """grad_weight from x and grad_out."""
 
     @staticmethod
-    def forward(ctx: Node, x: Tensor, grad_out: Tensor, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, x: Tensor, grad_out: Tensor, geometry: ConvGeometry, algorithm: str):
         record = algorithms.select("conv2d", GRAD_WEIGHT, algorithm, geometry, x.array.dtype)
         ctx.save_for_backward(x, grad_out)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         return wrap(record.run(x.array, grad_out.array, geometry))
 
     @staticmethod
-    def backward(ctx: Node, grad_grad_weight: Tensor):
+    def backward(ctx: Any, grad_grad_weight: Tensor):
         x, grad_out = ctx.saved_tensors
         wants_x, wants_out, *_ = ctx.needs_input_grad
         to_x = Conv2dGradInput.apply(grad_out, grad_grad_weight, ctx.geometry, ctx.algorithm) if wants_x else None
@@ -102,7 +102,7 @@ class ChannelSum(Function):
     """grad_bias from grad_out: the sum over all pixels of each channel."""
 
     @staticmethod
-    def forward(ctx: Node, grad_out: Tensor):
+    def forward(ctx: Any, grad_out: Tensor):
         ctx.shape = grad_out.array.shape
         channels = ctx.shape[1]
         rows = nhwc(grad_out.array).reshape(-1, channels)
@@ -111,7 +111,7 @@ class ChannelSum(Function):
         return wrap(partials.sum(axis=0).astype(rows.dtype))
 
     @staticmethod
-    def backward(ctx: Node, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor):
         return grad.reshape(1, -1, 1, 1).expand(ctx.shape)
 
 

@@ -14,12 +14,12 @@ They are matrix products again, so they are written with the same operations and
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, Node, Variable, wrap
+from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from kernels.cpu.gemm import gemm, gemm_packed
@@ -85,7 +85,7 @@ class MatMul(Function):
     """out = a b for matrices or stacks of matrices."""
 
     @staticmethod
-    def forward(ctx: Node, a: Tensor, b: Tensor):
+    def forward(ctx: Any, a: Tensor, b: Tensor):
         wants_a, wants_b = ctx.needs_input_grad
         ctx.save_for_backward(a if wants_b else None, b if wants_a else None)
         ctx.shapes = a.array.shape, b.array.shape
@@ -94,7 +94,7 @@ class MatMul(Function):
         return wrap(product(a.array, b.array))
 
     @staticmethod
-    def backward(ctx: Node, grad_out: Tensor):
+    def backward(ctx: Any, grad_out: Tensor):
         a, b = ctx.saved_tensors
         wants_a, wants_b = ctx.needs_input_grad
         grad_a = _sum_to(matmul(grad_out, b.transpose(-1, -2)), ctx.shapes[0]) if wants_a else None
@@ -136,13 +136,13 @@ class Linear(Function):
     """out = x weight^T + bias for x (M, C); the bias is where the accumulators start."""
 
     @staticmethod
-    def forward(ctx: Node, x: Tensor, weight: Tensor, bias: Tensor | None):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None):
         wants_x, wants_weight, _ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
         return wrap(product(x.array, weight.array.T, None if bias is None else bias.array))
 
     @staticmethod
-    def backward(ctx: Node, grad_out: Tensor):
+    def backward(ctx: Any, grad_out: Tensor):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         grad_x = matmul(grad_out, weight) if wants_x else None

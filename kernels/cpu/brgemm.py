@@ -21,6 +21,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
 from kernels.jit import inline, intrinsic
@@ -152,7 +153,7 @@ def brgemm(
     Parallel   not at all: callers give threads different tiles.
     """
     if not (isinstance(vectors, types.IntegerLiteral) and isinstance(mask_b, types.BooleanLiteral)):
-        raise types.errors.TypingError("brgemm: vectors and mask_b must be literals")
+        raise TypingError("brgemm: vectors and mask_b must be literals")
     index = types.int64
     signature = types.void(
         index, vectors, mask_b,
@@ -168,7 +169,7 @@ def brgemm(
             "rows vectors mask_b a a_offset a_row a_col taps n_taps length "
             "b b_offset b_tap b_row c c_offset c_row columns start start_offset accumulate"
         )
-        value = dict(zip(names.split(), arguments, strict=True))
+        value: dict[str, Any] = dict(zip(names.split(), arguments, strict=True))
         element = context.get_value_type(a.dtype)
 
         def data(name, array_type):

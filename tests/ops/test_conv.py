@@ -1,6 +1,7 @@
 """conv2d: the reference against PyTorch, every algorithm against the reference, gradients, memory orders, threads."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ TOLERANCE = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 1e-14}
 by_case = pytest.mark.parametrize("case", SMALL_CASES, ids=str)
 
 
-def make_case(case: ConvCase, dtype=np.float64, integers=False):
+def make_case(case: ConvCase, dtype: Any = np.float64, integers=False):
     """x, weight, bias, a random cotangent for the output, and the geometry."""
     rng = np.random.default_rng(sum(map(ord, case.name)))
 
@@ -34,8 +35,10 @@ def make_case(case: ConvCase, dtype=np.float64, integers=False):
     return x, weight, bias, draw(geometry.out_shape), geometry
 
 
-def run_passes(algorithm, x, weight, bias, grad_out, geometry):
-    """The results of all three passes."""
+def run_passes(algorithm, x, weight, bias, grad_out, geometry, dtype=None):
+    """The results of all three passes; with `dtype` the inputs are converted first."""
+    if dtype is not None:
+        x, weight, bias, grad_out = (a.astype(dtype) for a in (x, weight, bias, grad_out))
     forward, grad_input, grad_weight = (
         next(record for record in PASSES[name] if record.name == algorithm).run for name in PASSES
     )
@@ -47,7 +50,7 @@ def run_passes(algorithm, x, weight, bias, grad_out, geometry):
 
 
 def torch_passes(case, x, weight, bias, grad_out):
-    tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
+    tensors: list[Any] = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths", UserWarning)
         out = torch.nn.functional.conv2d(*tensors, **case.settings)
@@ -77,7 +80,7 @@ def test_fast_algorithms_agree_with_the_reference(case, algorithm, dtype):
     x, weight, bias, grad_out, geometry = make_case(case, dtype)
     originals = [a.copy() for a in (x, weight, bias, grad_out)]
     results = run_passes(algorithm, x, weight, bias, grad_out, geometry)
-    expected = run_passes("reference", *(a.astype(np.float64) for a in (x, weight, bias, grad_out)), geometry)
+    expected = run_passes("reference", x, weight, bias, grad_out, geometry, dtype=np.float64)
     for name, actual, right in zip(PASSES, results, expected, strict=True):
         assert actual.dtype == dtype
         assert_within(actual, right, TOLERANCE[np.dtype(dtype)], f"{algorithm} {name}")
@@ -126,8 +129,8 @@ def test_passes_are_adjoint(case, algorithm):
 def test_autograd_agrees_with_torch(algorithm):
     case = next(c for c in SMALL_CASES if c.name == "square3-stride")
     x, weight, bias, grad_out, _ = make_case(case)
-    tensors = [convcore.tensor(a, requires_grad=True) for a in (x, weight, bias)]
-    out = conv2d(*tensors, **case.settings, algorithm=algorithm)
+    tensors: list[Any] = [convcore.tensor(a, requires_grad=True) for a in (x, weight, bias)]
+    out = conv2d(tensors[0], tensors[1], tensors[2], **case.settings, algorithm=algorithm)
     out.backward(convcore.tensor(grad_out))
     actual = (out.detach().numpy(), *(t.grad.numpy() for t in tensors))
     for a, right in zip(actual, torch_passes(case, x, weight, bias, grad_out), strict=True):

@@ -1,5 +1,7 @@
 """What conv2d refuses, and how it says so; which algorithm it chooses, and how it explains that."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,11 @@ from convcore import ones
 from convcore.errors import DTypeError, ShapeError, UnsupportedError
 from convcore.nn import functional as F
 from convcore.ops import algorithms, conv_passes
-from convcore.ops.conv import conv2d, explain_conv2d
+from convcore.ops import conv as conv_ops
+from convcore.ops.conv import explain_conv2d
 from convcore.ops.geometry import conv2d_geometry
+
+conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
 
 
 @pytest.mark.parametrize(

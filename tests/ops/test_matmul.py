@@ -1,14 +1,19 @@
 """matmul and linear against their reference and PyTorch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 import convcore
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.matmul import linear, matmul, product
+from convcore.ops import matmul as matmul_ops
+from convcore.ops.matmul import linear, product
 from convcore.testing import gradcheck, gradgradcheck
 from kernels.reference import matmul as reference
+
+matmul: Any = matmul_ops.matmul  # it is given wrong arguments on purpose
 
 # (M, K, N): whole tiles, remainders in every direction, vectors, both sides of the packing threshold.
 SIZES = [
@@ -24,7 +29,7 @@ SIZES = [
 ]
 
 
-def operands(size, dtype=np.float32, integers=True):
+def operands(size, dtype: Any = np.float32, integers=True):
     rng = np.random.default_rng(sum(size))
     m, k, n = size
     draw = (lambda shape: rng.integers(-4, 5, shape)) if integers else rng.standard_normal
@@ -74,8 +79,8 @@ def test_product_is_exact_for_integers_in_every_layout(size, layout_a, layout_b,
 def test_shapes_and_gradients_follow_torch(shape_a, shape_b):
     rng = np.random.default_rng(3)
     a, b = rng.standard_normal(shape_a), rng.standard_normal(shape_b)
-    tensors = [convcore.tensor(v, requires_grad=True) for v in (a, b)]
-    torch_tensors = [torch.tensor(v, requires_grad=True) for v in (a, b)]
+    tensors: list[Any] = [convcore.tensor(v, requires_grad=True) for v in (a, b)]
+    torch_tensors: list[Any] = [torch.tensor(v, requires_grad=True) for v in (a, b)]
     out, right = matmul(*tensors), torch.matmul(*torch_tensors)
     assert tuple(out.shape) == tuple(right.shape)
     cotangent = rng.standard_normal(right.shape)
@@ -91,8 +96,8 @@ def test_shapes_and_gradients_follow_torch(shape_a, shape_b):
 def test_linear_follows_torch(shape, with_bias):
     rng = np.random.default_rng(4)
     arrays = [rng.standard_normal(shape), rng.standard_normal((6, 4))] + ([rng.standard_normal(6)] if with_bias else [])
-    tensors = [convcore.tensor(v, requires_grad=True) for v in arrays]
-    torch_tensors = [torch.tensor(v, requires_grad=True) for v in arrays]
+    tensors: list[Any] = [convcore.tensor(v, requires_grad=True) for v in arrays]
+    torch_tensors: list[Any] = [torch.tensor(v, requires_grad=True) for v in arrays]
     out, right = linear(*tensors), torch.nn.functional.linear(*torch_tensors)
     cotangent = rng.standard_normal(right.shape)
     out.backward(convcore.tensor(cotangent))

@@ -21,7 +21,7 @@ def main() -> None:
         for optimiser in OPTIMISERS:
             for key, value in condensed(train(torch, name, optimiser, "float64")).items():
                 arrays[f"{name}/{optimiser}/{key}"] = value
-    np.savez_compressed(PATH, **arrays)
+    np.savez_compressed(PATH, allow_pickle=False, **arrays)
     print(f"{PATH.name}: {len(arrays)} arrays, {PATH.stat().st_size / 1024:.0f} KiB")
 
 
