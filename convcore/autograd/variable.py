@@ -61,6 +61,8 @@ class Variable:
     )  # fmt: skip
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
+        if not isinstance(array, np.ndarray):
+            raise DTypeError(f"Tensor: needs a NumPy array, got {type(array).__name__}; use convcore.tensor(..)")
         self.array = array
         self.node: Node | None = None
         self._requires_grad = False

@@ -17,77 +17,94 @@ import numpy as np
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError
 from convcore.ops.arithmetic import unbroadcast
-from convcore.ops.dtypes import as_tensors
-from convcore.ops.indexing import Index, array_index
+from convcore.ops.dtypes import as_tensors, convert
+from convcore.ops.indexing import Index, array_index, frozen
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 
-def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **settings: Any) -> Tensor:
-    """Replace the elements of x by `operation(x, *args, **settings)`, which must have its shape and a fitting dtype."""
+def is_recorded(op: str, x: Tensor, *args: Any) -> bool:
+    """Whether a change of x by these arguments goes into the graph; raises where it must not be made."""
     x.begin_in_place(op)
-    recorded = is_grad_enabled() and (x.requires_grad or any(isinstance(a, Variable) and a.requires_grad for a in args))
+    recorded = is_grad_enabled() and any(isinstance(a, Variable) and a.requires_grad for a in (x, *args))
     if recorded and x.has_other_views():
         raise UnsupportedError(
             f"{op}: a recorded in-place change of memory that is shared with a view (slice, reshape, transpose ..) is "
             "not supported, for the view's gradient would be wrong; change a clone(), or use the ordinary operation"
         )
+    return recorded
+
+
+def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **settings: Any) -> Tensor:
+    """Replace the elements of x by `operation(x, *args, **settings)`, which must have its shape and a fitting dtype."""
+    is_recorded(op, x, *args)
     result = operation(x.before_change(), *args, **settings)
     if result.array.shape != x.array.shape:
         raise ShapeError(f"{op}: the result of shape {result.array.shape} does not fit into {x.array.shape} in place")
     if not np.can_cast(result.array.dtype, x.array.dtype, "same_kind"):
         raise DTypeError(f"{op}: a result of {result.array.dtype} cannot be stored in place in {x.array.dtype}")
-    if result.requires_grad and result.array.dtype != x.array.dtype:
-        result = result.to(x.array.dtype)
-    np.copyto(x.array, result.array, casting="same_kind")
+    result = convert(result, x.array.dtype)
+    np.copyto(x.array, result.array)
     x.mark_changed()
     x.take_place_of(result)
     return x
+
+
+def _assign(op: str, array: np.ndarray, index: tuple[Any, ...], value: np.ndarray) -> None:
+    """array[index] = value, with an error that says what does not fit."""
+    try:
+        array[index] = value
+    except ValueError:
+        raise ShapeError(
+            f"{op}: a value of shape {value.shape} does not broadcast to the shape {array[index].shape} of its place"
+        ) from None
 
 
 class Overwrite(Function):
     """New values at an index of x; the old values there have no influence any more, so their gradient is 0."""
 
     @staticmethod
-    def forward(ctx, x, value, index, basic):
-        ctx.index, ctx.basic = index, basic
+    def forward(ctx, x, value, index, basic, op):
+        ctx.index, ctx.basic, ctx.op = frozen(index), basic, op
         ctx.value_shape = value.array.shape
         out = x.array.copy(order="K")
-        try:
-            out[index] = value.array
-        except ValueError:
-            raise ShapeError(
-                f"setitem: a value of shape {value.array.shape} does not broadcast to the selected part, "
-                f"which has shape {x.array[index].shape}"
-            ) from None
+        _assign(op, out, index, value.array)
         return wrap(out)
 
     @staticmethod
     def backward(ctx, grad_out):
         grad_x = grad_value = None
         if ctx.needs_input_grad[0]:
-            grad_x = Overwrite.apply(grad_out, wrap(np.zeros((), grad_out.array.dtype)), ctx.index, ctx.basic)
+            zero = wrap(np.zeros((), grad_out.array.dtype))
+            grad_x = Overwrite.apply(grad_out, zero, ctx.index, ctx.basic, ctx.op)
         if ctx.needs_input_grad[1]:
             grad_value = unbroadcast(Index.apply(grad_out, ctx.index, ctx.basic), ctx.value_shape)
-        return grad_x, grad_value, None, None
+        return grad_x, grad_value, None, None, None
 
 
-def overwrite(x: Tensor, value: Tensor | float, index: Any) -> Tensor:
-    """A copy of x with `value`, converted to its dtype, at `index`."""
-    return Overwrite.apply(x, *as_tensors("setitem", value, dtype=x.array.dtype), *array_index(index))
+def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
+    """Set x[index] to `value`, converted to x's dtype. What is not recorded touches only the elements at the index."""
+    position, basic = array_index(index)
+    recorded = is_recorded(op, x, value)
+    (new,) = as_tensors(op, value, dtype=x.array.dtype)
+    if recorded:
+        return change(op, x, Overwrite.apply, new, position, basic, op)
+    _assign(op, x.array, position, new.array)
+    x.mark_changed()
+    return x
 
 
 def copy_(x: Tensor, source: Tensor) -> Tensor:
     """Replace the elements of x by those of `source`, which broadcasts."""
-    return change("copy_", x, overwrite, source, ())
+    return put("copy_", x, (), source)
 
 
 def fill_(x: Tensor, value: Tensor | float) -> Tensor:
     """Set every element of x to one number, or to the element of a tensor without axes."""
-    return change("fill_", x, overwrite, value, ())
+    return put("fill_", x, (), value)
 
 
 def setitem(x: Tensor, index: Any, value: Tensor | float) -> None:
     """x[index] = value"""
-    change("setitem", x, overwrite, value, index)
+    put("setitem", x, index, value)

@@ -35,7 +35,7 @@ def array_index(index: Any) -> tuple[tuple[Any, ...], bool]:
     return tuple(result), basic
 
 
-def _frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
+def frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
     """The index with its lists and arrays copied, so that the user may change them before backward."""
     return tuple([np.array(p) if isinstance(p, (np.ndarray, list)) else p for p in index])
 
@@ -46,7 +46,7 @@ class Index(Function):
     @staticmethod
     def forward(ctx, x, index, basic):
         ctx.shape, ctx.basic = x.array.shape, basic
-        ctx.index = _frozen(index) if ctx.needs_input_grad[0] else index
+        ctx.index = frozen(index) if ctx.needs_input_grad[0] else index
         out = x.array[index]
         return x.view_of_memory(out) if basic else wrap(out)
 

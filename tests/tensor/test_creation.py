@@ -108,6 +108,21 @@ def test_requires_grad():
         convcore.tensor([1]).requires_grad = True
 
 
+def test_the_constructor_wraps_an_array():
+    array = np.zeros(2, np.float32)
+    assert convcore.Tensor(array).array is array
+    assert convcore.Tensor(array, requires_grad=True).requires_grad
+    with pytest.raises(DTypeError, match=r"Tensor: needs a NumPy array, got list; use convcore.tensor"):
+        convcore.Tensor([1, 2])  # pyright: ignore[reportArgumentType]
+
+
+def test_the_name_tensor_is_the_function_and_still_the_module():
+    from convcore.tensor import Tensor
+
+    assert Tensor is convcore.Tensor
+    assert callable(convcore.tensor)
+
+
 def test_like_keeps_the_order_in_memory():
     x = convcore.from_numpy(np.zeros((2, 4, 5, 3), np.float32).transpose(0, 3, 1, 2))
     assert convcore.ones_like(x).array.transpose(0, 2, 3, 1).flags.c_contiguous

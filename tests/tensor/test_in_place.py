@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import convcore
+from convcore import memory
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
 
 CHANGES = {
@@ -188,6 +189,19 @@ def test_a_view_that_outlives_its_base_can_be_changed():
     x.sum().backward()
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [[2, 2, 2], [2, 2, 2]]
+
+
+def test_assignment_without_recording_copies_nothing_else():
+    x = convcore.zeros(1_000_000)
+    used = memory.stats()["used"]
+    memory.reset_peak()
+    x[3] = 1
+    x[10:20] = convcore.ones(10)
+    x.fill_(2).zero_()
+    assert memory.stats()["peak"] == used
+    assert x.version.count == 4
+    with pytest.raises(ShapeError, match=r"copy_: a value of shape \(3,\) does not broadcast to the shape \(2,\)"):
+        convcore.zeros(2).copy_(convcore.ones(3))
 
 
 def test_read_only_memory():
