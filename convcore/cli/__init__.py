@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return args.run(args)
-    except (ConvcoreError, OSError, ValueError, FloatingPointError) as error:
+    except (ConvcoreError, OSError, FloatingPointError) as error:
         print(f"convcore {args.command}: error: {one_line(error)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:

@@ -24,6 +24,7 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def positive(text: str) -> int:
+    """A whole number of at least 1."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)

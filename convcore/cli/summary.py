@@ -16,6 +16,7 @@ EXAMPLES = """examples:
 
 
 def add_parser(subparsers: Any) -> None:
+    """Describe the command's options."""
     parser = subparsers.add_parser(
         "summary",
         help="show a model's layers, shapes, parameters, multiply-adds and receptive fields",
@@ -32,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print the table."""
     model = get_model(args.model)
     image = args.input or INPUT_SHAPES[type(model)]
     print(summary(model, (args.batch, *image)))

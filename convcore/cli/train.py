@@ -13,7 +13,7 @@ from convcore.cli.compiling import announce_compile
 from convcore.cli.parser import positive
 from convcore.data import DataLoader, TensorDataset
 from convcore.errors import CheckpointError, ConvcoreError, ShapeError
-from convcore.models import list_models
+from convcore.models import get_model, list_models
 from convcore.training import Settings, Trainer, evaluate, load_progress, prepare, read_data, warm_up
 from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT
 from convcore.training.trainer import CHECKPOINT, HISTORY, WEIGHTS
@@ -26,13 +26,15 @@ EXAMPLES = """examples:
   convcore train
   convcore train --epochs 3 --limit 2000 --out runs/quick
   convcore train --resume --out runs/quick
-  convcore train --data fashion-mnist:~/data/fashion --epochs 20
+  convcore train --data fashion-mnist:~/data/fashion --epochs 20 --out runs/fashion
+  convcore train --data cifar10:~/data/cifar --model simple_cnn --out runs/cifar
 
 The result depends on the settings alone, bit for bit: not on the number of threads, and not on interruptions.
 Ctrl-C keeps the best weights so far; --resume goes on after the last complete epoch."""
 
 
 def add_parser(subparsers: Any) -> None:
+    """Describe the command's options."""
     defaults = Settings()
     parser = subparsers.add_parser(
         "train",
@@ -61,9 +63,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.threads is not None:
-        threads.set_num_threads(args.threads)
+    """Prepare, train, test; returns the exit code."""
     out: Path = args.out
+    if args.threads is not None:
+        use_threads(args.threads)
     settings = resumed_settings(args) if args.resume else Settings(**given_settings(args))
     train, test = read_data(settings.data)
     prepare_folder(out)
@@ -71,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     trainer = prepare(settings, train, out, progress=not args.quiet)
     if args.resume:
         trainer.resume()
+    else:
+        replace_earlier_run(out)
     describe(trainer, settings, test)
     try:
         trainer.fit(settings.epochs)
@@ -109,18 +114,34 @@ def prepare_folder(out: Path) -> None:
     tempfile.TemporaryFile(dir=out).close()
 
 
+def use_threads(n: int) -> None:
+    """Set the number of threads that kernels use."""
+    try:
+        threads.set_num_threads(n)
+    except ValueError as error:
+        raise ShapeError(str(error)) from None
+
+
+def replace_earlier_run(out: Path) -> None:
+    """Remove an earlier run's checkpoint: a resume must not find it beside the new run's weights."""
+    if (out / CHECKPOINT).exists():
+        print(f"replacing the earlier run in {out} (--resume would have continued it)")
+        (out / CHECKPOINT).unlink()
+
+
 def compile_kernels(settings: Settings, train: TensorDataset) -> None:
     """Compile before the first epoch, so that its time is that of training; also the first try of model and data."""
-    shape = train.tensors[0].array.shape[1:]
+    model, shape = get_model(settings.model), train.tensors[0].array.shape[1:]
     try:
         with announce_compile():
-            warm_up(settings.model, shape, settings.batch_size)
+            warm_up(model, shape, settings.batch_size)
     except ConvcoreError as error:
         size = "x".join(map(str, shape))
         raise ShapeError(f"the model {settings.model} does not fit images of {size}: {error}") from error
 
 
 def describe(trainer: Trainer, settings: Settings, test: TensorDataset) -> None:
+    """Say what is about to be trained, and how."""
     if not trainer.progress:
         return
     parameters = sum(parameter.array.size for parameter in trainer.model.parameters())
@@ -155,6 +176,7 @@ def report(trainer: Trainer, test: TensorDataset) -> None:
 
 
 def draw_curves(trainer: Trainer) -> str:
+    """Draw them if matplotlib is there; returns where they are, or why they are not."""
     try:
         from convcore.plot import training_curves
 
@@ -165,12 +187,13 @@ def draw_curves(trainer: Trainer) -> str:
 
 
 def report_interrupt(trainer: Trainer) -> None:
+    """Say what an interrupted run leaves behind and how to go on."""
     best = trainer.best
     if best is None:
         message = "interrupted before the first epoch was complete: nothing to keep"
     else:
         message = (
-            f"interrupted after {len(trainer.history)} complete epochs\n"
+            f"interrupted in epoch {len(trainer.history) + 1}\n"
             f"best weights so far (epoch {best['epoch']}, validation accuracy {best['validation_accuracy']:.2%}): "
             f"{trainer.out / WEIGHTS}\n"
             f"go on with: convcore train --resume --out {trainer.out}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ def read_data(name: str) -> tuple[TensorDataset, TensorDataset]:
     if kind not in READERS or not folder:
         known = ", ".join(f"{reader}:FOLDER" for reader in READERS)
         raise UnsupportedError(f"data must be digits, {known}, got {name!r}")
-    return READERS[kind](folder, "train"), READERS[kind](folder, "test")
+    path = Path(folder).expanduser()  # the shell expands "~" only at the beginning of a word
+    return READERS[kind](path, "train"), READERS[kind](path, "test")
 
 
 def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str], progress: bool = True) -> Trainer:

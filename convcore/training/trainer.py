@@ -16,6 +16,7 @@ from tqdm import tqdm
 import convcore.nn.functional as F
 from convcore.autograd import no_grad
 from convcore.data import DataLoader
+from convcore.errors import CheckpointError
 from convcore.io import load_file, save_file
 from convcore.nn import Module
 from convcore.optim import Optimizer
@@ -83,8 +84,9 @@ class Trainer:
         """Train until `epochs` epochs are done, counting those before a resume."""
         for epoch in range(len(self.history) + 1, epochs + 1):
             start = time.perf_counter()
-            loss, accuracy = self.train_epoch(f"epoch {epoch:2}/{epochs}")
+            loss, accuracy = self.train_epoch(f"epoch {epoch}/{epochs}")
             validation_loss, validation_accuracy = evaluate(self.model, self.validation_data)
+            check_finite(f"epoch {epoch}/{epochs}: the validation loss", validation_loss)
             self.history.append(
                 {
                     "epoch": epoch,
@@ -115,10 +117,7 @@ class Trainer:
             self.optimizer.step()
             self.scheduler.step()
             score.add(loss, logits, labels)
-            if not math.isfinite(score.loss):
-                raise FloatingPointError(
-                    f"{title}: the loss is {loss.item()}; start again with a smaller learning rate"
-                )
+            check_finite(f"{title}: the loss", score.loss)
         return score.loss, score.accuracy
 
     def _bar(self, batches: DataLoader, title: str) -> Iterable[Any]:
@@ -141,12 +140,24 @@ class Trainer:
 
     def resume(self) -> None:
         """Put everything back to where the last completed epoch left it."""
+        if not (self.out / WEIGHTS).is_file():
+            raise CheckpointError(f"{self.out} holds no {WEIGHTS}, the best so far; start again without resuming")
         progress = load_checkpoint(self.out / CHECKPOINT, self.parts)
         self.history = progress["history"]
 
     def load_best(self) -> None:
         """Give the model the weights of the best epoch."""
         self.model.load_state_dict(load_file(self.out / WEIGHTS))
+
+
+def check_finite(what: str, loss: float) -> None:
+    """Stop a training that has diverged: its weights would never recover.
+
+    Raises:
+        FloatingPointError: `loss` is infinite or NaN.
+    """
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"{what} is {loss}; start again with a smaller learning rate")
 
 
 class Score:

@@ -8,25 +8,22 @@ import numpy as np
 
 import convcore.nn.functional as F
 from convcore.autograd import no_grad, wrap
-from convcore.models import CNN, SimpleCNN, get_model
+from convcore.models import CNN, SimpleCNN
+from convcore.nn import Module
 from convcore.optim import Adam
 
 # The image (C, H, W) that each model is made for.
 INPUT_SHAPES = {CNN: (1, 28, 28), SimpleCNN: (3, 224, 224)}
 
 
-def warm_up(model_name: str, input_shape: Sequence[int] | None = None, batch_size: int = 2) -> None:
-    """Compile, or load from disk, the float32 kernels that training this model needs.
+def warm_up(model: Module, image_shape: Sequence[int], batch_size: int = 2) -> None:
+    """Compile, or load from disk, the kernels that training such a model on images (C, H, W) needs.
 
-    Draws from the default random generator, so seed that afterwards.
-
-    Args:
-        model_name: as for `get_model`.
-        input_shape: of an image (C, H, W); by default what the model is made for.
+    The model is trained on nonsense, and dropout draws from the default random generator: throw the one away, and seed
+    the other afterwards.
     """
-    model = get_model(model_name)
     optimizer = Adam(model.parameters())
-    x = wrap(np.zeros((batch_size, *(input_shape or INPUT_SHAPES[type(model)])), np.float32))
+    x = wrap(np.zeros((batch_size, *image_shape), np.float32))
     labels = wrap(np.zeros(batch_size, np.int64))
     F.cross_entropy(model(x), labels).backward()
     optimizer.step()

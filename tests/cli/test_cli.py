@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from convcore import plot
@@ -15,6 +16,7 @@ from convcore.cli import main
 from convcore.io import load_file
 from convcore.models import get_model
 from convcore.training import Trainer
+from kernels import threads
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--limit", "150", "--batch-size", "32", "--epochs", "2"]
@@ -36,6 +38,15 @@ def run(capsys, *arguments):
         code = stop.code
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Batches this small only lose by a second thread."""
+    before = threads.get_num_threads()
+    threads.set_num_threads(1)
+    yield
+    threads.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +95,7 @@ def test_errors_are_one_line_without_traceback():
         (["summary", "cnn", "--input", "28x28"], "a shape is written CxHxW, such as 1x28x28, got '28x28'"),
         (["summary", "cnn", "--input", "3x28x28"], "conv2d: x has 3 channels but weight expects 1"),
         (["summary", "cnn", "--batch", "0"], "must be a whole number of at least 1, got '0'"),
-        (["train", "--model", "cnm"], "there is no model 'cnm'"),
+        (["train", "--model", "cnm"], "train: error: get_model: there is no model 'cnm'"),
         (["train", "--model", "simple_cnn"], "the model simple_cnn does not fit images of 1x28x28"),
         (["train", "--epochs", "-1"], "argument --epochs"),
         (["train", "--epochs", "many"], "argument --epochs"),
@@ -178,7 +189,7 @@ def test_interrupt_and_resume(capsys, tmp_path, monkeypatch, whole_run):
         interrupt_in(patch, epoch=2)
         code, _, err = run(capsys, "train", *TINY, "--out", tmp_path)
     assert code == 130
-    assert "interrupted after 1 complete epoch" in err
+    assert "interrupted in epoch 2\n" in err
     assert f"{tmp_path / 'weights.safetensors'}" in err
     assert f"convcore train --resume --out {tmp_path}" in err
     get_model("cnn").load_state_dict(load_file(tmp_path / "weights.safetensors"))
@@ -192,6 +203,49 @@ def test_interrupt_and_resume(capsys, tmp_path, monkeypatch, whole_run):
     assert "resumed after epoch 1" in out
     for name in ("weights.safetensors", "checkpoint.safetensors", "history.json"):
         assert (tmp_path / name).read_bytes() == (whole_run / name).read_bytes()
+
+
+def test_a_new_run_replaces_an_earlier_one(capsys, tmp_path, monkeypatch):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"another run's")
+    interrupt_in(monkeypatch, epoch=1)
+    code, out, _ = run(capsys, "train", *TINY, "--out", tmp_path)
+    assert code == 130
+    assert f"replacing the earlier run in {tmp_path}" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_compiles_nothing_after_the_warm_up(tmp_path):
+    program = f"""
+from convcore.cli import main, train
+from kernels.jit import kernels
+
+def compiled():
+    return sum(len(kernel.parallel.signatures) for kernel in kernels)
+
+counts = []
+original = train.compile_kernels
+def compile_kernels(*arguments):
+    counts.append(compiled())
+    original(*arguments)
+    counts.append(compiled())
+
+train.compile_kernels = compile_kernels
+assert main(["train", "--quiet", "--threads", "1", *{TINY}, "--out", r"{tmp_path}"]) == 0
+assert counts[0] == 0, counts
+assert counts[1] == compiled() > 10, (counts, compiled())
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+
+
+def test_colour_images(capsys, tmp_path):
+    record = np.random.default_rng(0).integers(0, 10, (40, 3073), dtype=np.uint8)
+    for name in [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]:
+        (tmp_path / name).write_bytes(record.tobytes())
+    options = ["--data", f"cifar10:{tmp_path}", "--model", "simple_cnn", *TINY, "--quiet", "--out", tmp_path / "out"]
+    code, out, err = run(capsys, "train", *options)
+    assert (code, err) == (0, "")
+    assert "of 40 images" in out
 
 
 def test_resume_of_a_complete_run_only_tests(capsys, tmp_path, whole_run):
@@ -229,10 +283,14 @@ def test_interrupt_elsewhere(capsys, monkeypatch):
 
 def test_warmup_runs_every_model(capsys, monkeypatch):
     warmed = []
-    monkeypatch.setattr("convcore.cli.warmup.warm_up", warmed.append)
+
+    def note(model, shape):
+        warmed.append((type(model).__name__, shape))
+
+    monkeypatch.setattr("convcore.cli.warmup.warm_up", note)
     code, out, _ = run(capsys, "warmup")
     assert code == 0
-    assert warmed == ["cnn", "simple_cnn"]
+    assert warmed == [("CNN", (1, 28, 28)), ("SimpleCNN", (3, 224, 224))]
     assert re.search(r"kernels are ready after .* s, kept in ", out)
 
 

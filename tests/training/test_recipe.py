@@ -1,5 +1,7 @@
 """Settings and data of `convcore train`."""
 
+import re
+
 import pytest
 
 from convcore.data import Subset, Transformed, digits
@@ -35,6 +37,13 @@ def test_data_parts():
     assert (len(train), len(test)) == (8000, 2000)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_data("fashion-mnist:nowhere")
+
+
+def test_home_folder_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"no train-images-idx3-ubyte or .* in " + re.escape(str(tmp_path))):
+        read_data("mnist:~")
 
 
 def test_validation_is_set_aside_from_the_training_part(tmp_path):

@@ -118,9 +118,23 @@ def test_history_file(whole_run):
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     trainer = make_trainer(tmp_path)
     next(trainer.model.parameters()).array[:] = np.nan
-    with pytest.raises(FloatingPointError, match=r"epoch  1/6: the loss is nan; .* smaller learning rate"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1/6: the loss is nan; .* smaller learning rate"):
         trainer.fit(EPOCHS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "evaluate", lambda model, data: (float("inf"), 0.5))
+    with pytest.raises(FloatingPointError, match="epoch 1/6: the validation loss is inf"):
+        make_trainer(tmp_path).fit(EPOCHS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resume_needs_the_best_weights(tmp_path):
+    make_trainer(tmp_path).fit(1)
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"holds no weights\.safetensors"):
+        make_trainer(tmp_path).resume()
 
 
 def test_evaluate_weighs_samples_equally_and_uses_evaluation_mode():
