@@ -33,6 +33,9 @@ numba_config: Any = config  # its settings are made at run time, where type chec
 
 STALE_AFTER_DAYS = 30
 
+# Called before any kernel is loaded or compiled: they provide what kernels call by name.
+before_kernels: list[Callable[[], None]] = []
+
 # Called once per process, just before the first kernel is compiled rather than loaded, with the folder that will
 # keep it; None where no folder can.
 on_first_compile: Callable[[Path | None], None] | None = None
@@ -150,38 +153,58 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
+        for prepare in before_kernels:
+            prepare()
         path = self._path(sig, target_context.codegen())
-        if path is not None:
-            # Whatever a damaged file makes pickle or LLVM raise, the answer is the same: compile again.
-            with contextlib.suppress(Exception):
-                content = path.read_bytes()
-                digest, payload = content[:32], content[32:]
-                if hashlib.sha256(payload).digest() == digest:
-                    return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
-        _announce_compile()
+        # Whatever a damaged file makes LLVM raise, the answer is the same: compile again.
+        with contextlib.suppress(Exception):
+            stored = read_entry(path)
+            if stored is not None:
+                return compiler.CompileResult._rebuild(target_context, *stored)
+        announce_compile()
         return None
 
     def save_overload(self, sig, data) -> None:
         path = self._path(sig, data.codegen)
         if path is None or data.library.has_dynamic_globals or data.lifted:
             return
-        payload = serialize.dumps(data._reduce())
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-        # A full disk or a folder deleted under us must not stop the computation: the kernel is in memory.
-        try:
-            temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        write_entry(path, data._reduce())
 
     def _path(self, sig, codegen) -> Path | None:
-        """One file per signature, target and settings: two processes can never give one name to two kernels."""
-        directory = cache_directory() if self._enabled else None
-        if directory is None:
-            return None
-        key = repr((str(sig), codegen.magic_tuple(), code_settings()))
-        return directory / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.bin"
+        return entry_path(self._name, str(sig), codegen) if self._enabled else None
+
+
+def entry_path(name: str, signature: str, codegen: Any) -> Path | None:
+    """One file per signature, target and settings: two processes can never give one name to two kernels."""
+    directory = cache_directory()
+    if directory is None:
+        return None
+    key = repr((signature, codegen.magic_tuple(), code_settings()))
+    return directory / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.bin"
+
+
+def read_entry(path: Path | None) -> Any:
+    """What `write_entry` wrote; None where there is no such file, or it is damaged."""
+    with contextlib.suppress(Exception):
+        if path is not None:
+            content = path.read_bytes()
+            digest, payload = content[:32], content[32:]
+            if hashlib.sha256(payload).digest() == digest:
+                return pickle.loads(payload)
+    return None
+
+
+def write_entry(path: Path, entry: Any) -> None:
+    """Write a file at once, with a digest of itself."""
+    payload = serialize.dumps(entry)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
+    # A full disk or a folder deleted under us must not stop the computation: the kernel is in memory.
+    try:
+        temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def code_settings() -> str:
@@ -190,7 +213,8 @@ def code_settings() -> str:
     return " ".join([*values, f"OPT_MAX={numba_config.OPT.is_opt_max}"])
 
 
-def _announce_compile() -> None:
+def announce_compile() -> None:
+    """Call `on_first_compile`, once per process."""
     global _announced
     if not _announced:
         _announced = True

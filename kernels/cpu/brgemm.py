@@ -23,8 +23,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, intrinsic
+from kernels.machine_code import MachineCode
 
 _INT = ir.IntType(64)
 
@@ -133,106 +134,95 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
         tile.store(builder.load(accumulator[m, v], typ=tile.vector), c_rows[m], v)
 
 
+def _symbol(element: ir.Type, mask_b: bool) -> str:
+    return f"convcore_brgemm_{element}" + ("_masked" if mask_b else "")
+
+
+def _signature() -> ir.FunctionType:
+    """Sizes and strides are 64-bit integers; the names are those of `_ARGUMENTS`."""
+    pointers = {"a", "taps", "b", "c", "start"}
+    return ir.FunctionType(ir.VoidType(), [ir.PointerType() if name in pointers else _INT for name in _ARGUMENTS])
+
+
+_ARGUMENTS = (
+    "rows", "a", "a_row", "a_col", "taps", "n_taps", "length", "b", "b_tap", "b_row", "c", "c_row", "columns", "start",
+    "accumulate",
+)  # fmt: skip
+_VARIANTS = [(element, mask_b) for element in (ir.FloatType(), ir.DoubleType()) for mask_b in (False, True)]
+
+
+def _build(module: ir.Module) -> None:
+    """Write one function per element type and kind of B, with a tile for every number of rows and vectors."""
+    for element, mask_b in _VARIANTS:
+        function = ir.Function(module, _signature(), _symbol(element, mask_b))
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        value = dict(zip(_ARGUMENTS, function.args, strict=True))
+        rows, accumulate = value.pop("rows"), value.pop("accumulate")
+        value["accumulate"] = builder.trunc(accumulate, ir.IntType(1))
+        lanes = REGISTER_BYTES // (4 if isinstance(element, ir.FloatType) else 8)
+        # Case (vectors - 1) * TILE_ROWS + rows; two vectors where the columns need them.
+        wide = builder.zext(builder.icmp_signed(">", value["columns"], ir.Constant(_INT, lanes)), _INT)
+        case = builder.add(rows, builder.mul(wide, ir.Constant(_INT, TILE_ROWS)))
+        done = function.append_basic_block("done")
+        switch = builder.switch(case, done)
+        for vectors in range(1, TILE_VECTORS + 1):
+            for tile_rows in range(1, TILE_ROWS + 1):
+                block = function.append_basic_block(f"tile_{tile_rows}x{vectors}")
+                switch.add_case(ir.Constant(_INT, (vectors - 1) * TILE_ROWS + tile_rows), block)
+                builder.position_at_end(block)
+                _emit_tile(_Tile(builder, element, vectors, mask_b, **value), tile_rows)
+                builder.branch(done)
+        builder.position_at_end(done)
+        builder.ret_void()
+
+
+MachineCode("brgemm", [_symbol(*variant) for variant in _VARIANTS], _build)
+
+
 @intrinsic
 def brgemm(
     typing_context,
-    rows, vectors, mask_b,
-    a, a_offset, a_row, a_col,
-    taps, n_taps, length,
-    b, b_offset, b_tap, b_row,
-    c, c_offset, c_row, columns,
-    start, start_offset, accumulate,
+    rows, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
+    start, start_offset, accumulate, mask_b,
 ):  # fmt: skip
     """Compute one tile of C.
 
     Computes   the formula at the top of this file, for m < rows and j < columns.
-    Requires   `vectors` (NV, 1 to 2) and `mask_b` are literals; 1 <= rows <= TILE_ROWS; (NV - 1) * VL < columns <=
-               NV * VL. Arrays are flat and contiguous; offsets and strides count elements. B's rows reach to a full
-               NV * VL columns unless `mask_b`. `start` is read only when `accumulate` is false, C only when true.
+    Requires   1 <= rows <= TILE_ROWS; 1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets
+               and strides count elements. `mask_b` is a literal: True where B's rows may end after `columns`, False
+               where they reach to full vectors (a packed panel). `start` is read only when `accumulate` is false,
+               C only when it is true.
     Writes     rows * columns elements of C, and nothing beside them.
     Parallel   not at all: callers give threads different tiles.
+    Why        see the top of this file.
     """
-    if not (isinstance(vectors, types.IntegerLiteral) and isinstance(mask_b, types.BooleanLiteral)):
-        raise TypingError("brgemm: vectors and mask_b must be literals")
+    if not isinstance(mask_b, types.BooleanLiteral):
+        raise TypingError("brgemm: mask_b must be a literal, True or False")
     index = types.int64
     signature = types.void(
-        index, vectors, mask_b,
-        a, index, index, index,
-        taps, index, index,
-        b, index, index, index,
-        c, index, index, index,
-        start, index, types.boolean,
+        index, a, index, index, index, taps, index, index, b, index, index, index, c, index, index, index,
+        start, index, types.boolean, mask_b,
     )  # fmt: skip
 
     def codegen(context, builder, signature, arguments):
         names = (
-            "rows vectors mask_b a a_offset a_row a_col taps n_taps length "
-            "b b_offset b_tap b_row c c_offset c_row columns start start_offset accumulate"
+            "rows a a_offset a_row a_col taps n_taps length b b_offset b_tap b_row c c_offset c_row columns "
+            "start start_offset accumulate mask_b"
         )
         value: dict[str, Any] = dict(zip(names.split(), arguments, strict=True))
         element = context.get_value_type(a.dtype)
-
-        def data(name, array_type):
+        for name, array_type in (("a", a), ("taps", taps), ("b", b), ("c", c), ("start", start)):
             pointer = context.make_array(array_type)(context, builder, value[name]).data
             offset = value.get(f"{name}_offset")
-            return pointer if offset is None else builder.gep(pointer, [offset], source_etype=element)
-
-        tile = _Tile(
-            builder, element, vectors.literal_value, mask_b.literal_value,
-            data("a", a), value["a_row"], value["a_col"],
-            data("taps", taps), value["n_taps"], value["length"],
-            data("b", b), value["b_tap"], value["b_row"],
-            data("c", c), value["c_row"], value["columns"],
-            data("start", start), value["accumulate"],
-        )  # fmt: skip
-        done = builder.append_basic_block("tile_done")
-        switch = builder.switch(value["rows"], done)
-        for rows in range(1, TILE_ROWS + 1):
-            block = builder.append_basic_block(f"tile_{rows}_rows")
-            switch.add_case(ir.Constant(_INT, rows), block)
-            builder.position_at_end(block)
-            _emit_tile(tile, rows)
-            builder.branch(done)
-        builder.position_at_end(done)
+            value[name] = pointer if offset is None else builder.gep(pointer, [offset], source_etype=element)
+        value["accumulate"] = builder.zext(value["accumulate"], _INT)
+        symbol = _symbol(element, mask_b.literal_value)
+        function = cgutils.get_or_insert_function(builder.module, _signature(), symbol)
+        given = [value[name] for name in _ARGUMENTS]
+        builder.call(function, [builder.bitcast(v, t) for v, t in zip(given, _signature().args, strict=True)])
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-@inline
-def multiply_tile(
-    rows, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-    start, start_offset, accumulate,
-):  # fmt: skip
-    """`brgemm` for a packed B (rows of full panels): as many vectors as `columns` needs."""
-    if columns > REGISTER_BYTES // a.itemsize:
-        brgemm(
-            rows, 2, False, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, start_offset, accumulate,
-        )  # fmt: skip
-    else:
-        brgemm(
-            rows, 1, False, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, start_offset, accumulate,
-        )  # fmt: skip
-
-
-@inline
-def multiply_tile_masked(
-    rows, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-    start, start_offset, accumulate,
-):  # fmt: skip
-    """`brgemm` for a B that lies in memory as the user left it: nothing beyond `columns` is read."""
-    if columns > REGISTER_BYTES // a.itemsize:
-        brgemm(
-            rows, 2, True, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, start_offset, accumulate,
-        )  # fmt: skip
-    else:
-        brgemm(
-            rows, 1, True, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, start_offset, accumulate,
-        )  # fmt: skip
 
 
 @inline

@@ -19,7 +19,7 @@ Architectures" (2018), section II, with channels-last layout.
 
 import numpy as np
 
-from kernels.cpu.brgemm import multiply_tile, multiply_tile_masked, split_evenly
+from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.window import copy_window, reaches_outside
@@ -112,14 +112,14 @@ def conv2d_direct(
                             for tile in range(tiles):
                                 begin, end = split_evenly(count_w, tiles, tile)
                                 dw = phases_w[pw, START] + begin * dst_step_w
-                                multiply_tile(
+                                brgemm(
                                     end - begin, a, a_row_offset + begin * src_step_w * channels,
                                     src_step_w * channels, 1, taps, n_runs, length,
                                     packed, panel * channels * lanes_per_panel,
                                     length * lanes_per_panel, lanes_per_panel,
                                     destination, (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel,
                                     dst_step_w * c_dst, columns,
-                                    start, (g * n_panels + p) * lanes_per_panel, False,
+                                    start, (g * n_panels + p) * lanes_per_panel, False, False,
                                 )  # fmt: skip
         restore_denormals(mode)
 
@@ -188,10 +188,10 @@ def conv2d_grad_weight_direct(
                         c_offset = (((part * groups + g) * k_h + r) * k_w + run) * channels * filters + first_filter
                         for tile in range(tiles):
                             begin, end = split_evenly(run_length, tiles, tile)
-                            multiply_tile_masked(
+                            brgemm(
                                 end - begin, window, a_offset + begin, 1, stride_w * channels, taps, rows, w_out,
                                 gradient, b_offset, w_out * c_out, c_out,
                                 sums, c_offset + begin * filters, filters, columns,
-                                zeros, 0, block > first_block,
+                                zeros, 0, block > first_block, True,
                             )  # fmt: skip
         restore_denormals(mode)

@@ -14,7 +14,7 @@ The patches of a block of rows live in the task's own buffer: the matrix of the 
 
 import numpy as np
 
-from kernels.cpu.brgemm import multiply_tile, multiply_tile_masked, split_evenly
+from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
@@ -83,11 +83,11 @@ def conv2d_forward_im2col(
                 for tile in range(tiles):
                     begin, end = split_evenly(pixels, tiles, tile)
                     pixel = (image * h_out + oh) * w_out + begin
-                    multiply_tile(
+                    brgemm(
                         end - begin, patches, begin * depth, depth, 1, taps, 1, depth,
                         packed, (g * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel,
                         destination, pixel * c_out + g * filters + p * lanes_per_panel, c_out, columns,
-                        start, (g * n_panels + p) * lanes_per_panel, False,
+                        start, (g * n_panels + p) * lanes_per_panel, False, False,
                     )  # fmt: skip
         restore_denormals(mode)
 
@@ -132,10 +132,10 @@ def conv2d_grad_input_im2col(
             for t in range(k_h * k_w):
                 for tile in range(tiles):
                     begin, end = split_evenly(pixels, tiles, tile)
-                    multiply_tile(
+                    brgemm(
                         end - begin, gradient, (first_pixel + begin) * c_out + g * filters, c_out, 1, taps, 1, filters,
                         packed, ((g * n_panels + p) * k_h * k_w + t) * filters * lanes_per_panel, 0, lanes_per_panel,
-                        patches, begin * columns, columns, columns, zeros, 0, False,
+                        patches, begin * columns, columns, columns, zeros, 0, False, False,
                     )  # fmt: skip
                 for pixel in range(pixels):
                     h = (oh_first + pixel // w_out) * stride_h + t // k_w * dil_h - pad_top
@@ -191,10 +191,10 @@ def conv2d_grad_weight_im2col(
                 b_offset = (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel
                 for tile in range(tiles):
                     begin, end = split_evenly(depth, tiles, tile)
-                    multiply_tile_masked(
+                    brgemm(
                         end - begin, patches, begin, 1, depth, taps, 1, rows * w_out,
                         gradient, b_offset, 0, c_out,
                         sums, (task * depth + begin) * filters + p * lanes_per_panel, filters, columns,
-                        zeros, 0, block > first_block,
+                        zeros, 0, block > first_block, True,
                     )  # fmt: skip
         restore_denormals(mode)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kernels.cpu.brgemm import multiply_tile, multiply_tile_masked, split_evenly
+from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import kernel, prange
@@ -34,11 +34,11 @@ def gemm_packed(a, a_offsets, a_row, a_col, panels, bias, out, rows_per_task):
         columns = min(lanes_per_panel, n_columns - p * lanes_per_panel)
         for tile in range(tiles):
             begin, end = split_evenly(rows, tiles, tile)
-            multiply_tile(
+            brgemm(
                 end - begin, a, a_offsets[i] + (first + begin) * a_row, a_row, a_col, taps, 1, depth,
                 packed, (i * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel,
                 destination, (i * m_rows + first + begin) * n_columns + p * lanes_per_panel, n_columns, columns,
-                bias, p * lanes_per_panel, False,
+                bias, p * lanes_per_panel, False, False,
             )  # fmt: skip
         restore_denormals(mode)
 
@@ -69,10 +69,10 @@ def gemm(a, a_offsets, a_row, a_col, b, b_offsets, b_row, depth, out, rows_per_t
         columns = min(lanes_per_panel, n_columns - p * lanes_per_panel)
         for tile in range(tiles):
             begin, end = split_evenly(rows, tiles, tile)
-            multiply_tile_masked(
+            brgemm(
                 end - begin, a, a_offsets[i] + (first + begin) * a_row, a_row, a_col, taps, 1, depth,
                 b, b_offsets[i] + p * lanes_per_panel, 0, b_row,
                 destination, (i * m_rows + first + begin) * n_columns + p * lanes_per_panel, n_columns, columns,
-                zeros, 0, False,
+                zeros, 0, False, True,
             )  # fmt: skip
         restore_denormals(mode)

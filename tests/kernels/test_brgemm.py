@@ -4,27 +4,31 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from kernels.cpu.brgemm import brgemm, multiply_tile, multiply_tile_masked, split_evenly
+from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
 from kernels.jit import inline, kernel, prange
 
 
 @kernel
 def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, accumulate, masked):  # fmt: skip
+             start, accumulate, mask_b):  # fmt: skip
     """A single tile, as a kernel calls it."""
     for _ in prange(1):
-        if masked:
-            multiply_tile_masked(rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-                                 c, c_offset, c_row, columns, start, 0, accumulate)  # fmt: skip
+        if mask_b:
+            brgemm(
+                rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
+                c, c_offset, c_row, columns, start, 0, accumulate, True,
+            )  # fmt: skip
         else:
-            multiply_tile(rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-                          c, c_offset, c_row, columns, start, 0, accumulate)  # fmt: skip
+            brgemm(
+                rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
+                c, c_offset, c_row, columns, start, 0, accumulate, False,
+            )  # fmt: skip
 
 
 @inline
-def _three_vectors(a, taps, b, c):
-    brgemm(1, 3.5, False, a, 0, 1, 1, taps, 1, 1, b, 0, 1, 1, c, 0, 1, 1, c, 0, False)
+def _unknown_mask(a, taps, mask_b):
+    brgemm(1, a, 0, 1, 1, taps, 1, 1, a, 0, 1, 1, a, 0, 1, 1, a, 0, False, mask_b)
 
 
 def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
@@ -94,10 +98,9 @@ def test_values_that_are_not_read_do_not_matter():
     np.testing.assert_array_equal(c, 3)
 
 
-def test_vectors_and_mask_must_be_literals():
-    array = np.ones(64, np.float32)
-    with pytest.raises(TypingError, match="vectors and mask_b must be literals"):
-        _three_vectors(array, np.zeros(1, np.int64), array, array)
+def test_the_mask_must_be_a_literal():
+    with pytest.raises(TypingError, match="mask_b must be a literal"):
+        _unknown_mask(np.ones(64, np.float32), np.zeros(1, np.int64), True)
 
 
 @pytest.mark.parametrize(("total", "parts"), [(14, 2), (13, 2), (7, 1), (37, 4), (12, 1), (25, 3)])
