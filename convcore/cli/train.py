@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 from dataclasses import fields
@@ -196,6 +197,6 @@ def report_interrupt(trainer: Trainer) -> None:
             f"interrupted in epoch {len(trainer.history) + 1}\n"
             f"best weights so far (epoch {best['epoch']}, validation accuracy {best['validation_accuracy']:.2%}): "
             f"{trainer.out / WEIGHTS}\n"
-            f"go on with: convcore train --resume --out {trainer.out}"
+            f"go on with: convcore train --resume --out {shlex.quote(str(trainer.out))}"
         )
     print(message, file=sys.stderr)
