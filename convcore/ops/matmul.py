@@ -22,6 +22,7 @@ from convcore import memory
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
+from convcore.ops.arithmetic import unbroadcast
 from kernels.cpu.gemm import gemm, gemm_packed
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import tile_columns
@@ -97,17 +98,9 @@ class MatMul(Function):
     def backward(ctx: Any, grad_out: Tensor):
         a, b = ctx.saved_tensors
         wants_a, wants_b = ctx.needs_input_grad
-        grad_a = _sum_to(matmul(grad_out, b.transpose(-1, -2)), ctx.shapes[0]) if wants_a else None
-        grad_b = _sum_to(matmul(a.transpose(-1, -2), grad_out), ctx.shapes[1]) if wants_b else None
+        grad_a = unbroadcast(matmul(grad_out, b.transpose(-1, -2)), ctx.shapes[0]) if wants_a else None
+        grad_b = unbroadcast(matmul(a.transpose(-1, -2), grad_out), ctx.shapes[1]) if wants_b else None
         return grad_a, grad_b
-
-
-def _sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Sum over the batch axes that broadcasting added or stretched."""
-    added = len(grad.shape) - len(shape)
-    stretched = [i + added for i, size in enumerate(shape[:-2]) if size == 1 and grad.shape[i + added] != 1]
-    axes = [*range(added), *stretched]
-    return grad.sum(axes).reshape(shape) if axes else grad
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
