@@ -23,10 +23,25 @@ from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.window import copy_window, reaches_outside
-from kernels.jit import kernel, prange
+from kernels.jit import inline, kernel, prange
 
 # Columns of a phase table.
 START, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3
+
+
+@inline
+def _extent(phases, offsets, src_step):
+    """The most destinations of a phase, and the first and last source index that any phase reads.
+
+    A loop of its own, because Numba would make a parallel region of `offsets.min()` inside a parallel kernel.
+    """
+    most, first, last = 0, offsets[0], offsets[0]
+    for p in range(phases.shape[0]):
+        most = max(most, phases[p, COUNT])
+    for t in range(offsets.size):
+        first = min(first, offsets[t])
+        last = max(last, offsets[t])
+    return most, first, last + (most - 1) * src_step
 
 
 @kernel
@@ -53,16 +68,15 @@ def conv2d_direct(
     channels, filters = c_src // groups, c_dst // groups
     n_panels = panels.shape[1]
     panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
-    most_rows, most_columns = phases_h[:, COUNT].max(), phases_w[:, COUNT].max()
+    most_rows, h_first, h_last = _extent(phases_h, offsets_h, src_step_h)
+    most_columns, w_first, w_last = _extent(phases_w, offsets_w, src_step_w)
     row_blocks = (most_rows + rows_per_task - 1) // rows_per_task
     tasks = n * phases_h.shape[0] * row_blocks * panel_blocks
 
-    # The window of a task in the source, for any phase of columns.
-    w_first, w_last = offsets_w.min(), offsets_w.max() + (most_columns - 1) * src_step_w
-    h_first, h_last = offsets_h.min(), offsets_h.max() + (most_rows - 1) * src_step_h
+    # The window of a task in the source reaches over all phases of columns.
     copied = groups > 1 or reaches_outside(h_first, h_last, h_src) or reaches_outside(w_first, w_last, w_src)
     window_columns = w_last - w_first + 1
-    window_rows = offsets_h.max() - offsets_h.min() + (rows_per_task - 1) * src_step_h + 1
+    window_rows = h_last - h_first - (most_rows - rows_per_task) * src_step_h + 1
 
     for task in prange(tasks):
         mode = flush_denormals()

@@ -71,9 +71,9 @@ def vector_unit(triple: str, name: str, features: str) -> VectorUnit:
     return AVX2 if has >= _AVX2_FEATURES else SSE
 
 
-_UNIT = vector_unit(*compiler_target())
-REGISTER_BYTES = _UNIT.register_bytes
-TILE_ROWS = _UNIT.tile_rows
+UNIT = vector_unit(*compiler_target())
+REGISTER_BYTES = UNIT.register_bytes
+TILE_ROWS = UNIT.tile_rows
 TILE_VECTORS = 2
 
 
