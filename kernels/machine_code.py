@@ -38,7 +38,8 @@ class MachineCode:
         """Load or compile the functions and make their names known; later calls do nothing."""
         if self.library is None:
             with global_compiler_lock:
-                codegen: Any = cpu_target.target_context.codegen()
+                context: Any = cpu_target.target_context
+                codegen = context.codegen()
                 self.library = self._load(codegen) or self._compile(codegen)
                 for symbol in self.symbols:
                     llvm.add_symbol(symbol, self.library.get_pointer_to_function(symbol))

@@ -156,7 +156,7 @@ def _build(module: ir.Module) -> None:
     for element, mask_b in _VARIANTS:
         function = ir.Function(module, _signature(), _symbol(element, mask_b))
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        value = dict(zip(_ARGUMENTS, function.args, strict=True))
+        value: dict[str, Any] = dict(zip(_ARGUMENTS, function.args, strict=True))
         rows, accumulate = value.pop("rows"), value.pop("accumulate")
         value["accumulate"] = builder.trunc(accumulate, ir.IntType(1))
         lanes = REGISTER_BYTES // (4 if isinstance(element, ir.FloatType) else 8)

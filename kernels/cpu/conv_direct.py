@@ -69,7 +69,7 @@ def conv2d_direct(
     n_panels = panels.shape[1]
     panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
     most_rows, h_first, h_last = _extent(phases_h, offsets_h, src_step_h)
-    most_columns, w_first, w_last = _extent(phases_w, offsets_w, src_step_w)
+    _, w_first, w_last = _extent(phases_w, offsets_w, src_step_w)
     row_blocks = (most_rows + rows_per_task - 1) // rows_per_task
     tasks = n * phases_h.shape[0] * row_blocks * panel_blocks
 
