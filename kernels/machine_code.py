@@ -7,6 +7,7 @@ nothing but the call.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +46,12 @@ class MachineCode:
                     llvm.add_symbol(symbol, self.library.get_pointer_to_function(symbol))
 
     def _load(self, codegen: Any) -> Any:
-        stored = cache.read_entry(cache.entry_path(self.name, "", codegen))
-        return None if stored is None else codegen.unserialize_library(stored)
+        # Whatever a file that is not what it says makes LLVM raise, the answer is the same: compile again.
+        with contextlib.suppress(Exception):
+            stored = cache.read_entry(cache.entry_path(self.name, "", codegen))
+            if stored is not None:
+                return codegen.unserialize_library(stored)
+        return None
 
     def _compile(self, codegen: Any) -> Any:
         cache.announce_compile()

@@ -128,7 +128,8 @@ def copy_kernels(folder: Path) -> Path:
     """Put the infrastructure of `kernels/` and two files of tiny kernels below `folder`."""
     (folder / "kernels" / "cpu").mkdir(parents=True)
     for name in (
-        "__init__.py", "jit.py", "cache.py", "threads.py", "cpu/__init__.py", "cpu/denormals.py", "cpu/target.py",
+        "__init__.py", "jit.py", "cache.py", "threads.py", "machine_code.py", "cpu/__init__.py",
+        "cpu/denormals.py", "cpu/target.py",
     ):  # fmt: skip
         shutil.copy(ROOT / "kernels" / name, folder / "kernels" / name)
     (folder / "kernels" / "cpu" / "tiny.py").write_text(TINY)

@@ -7,6 +7,7 @@ Architectures" (2009).
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import intrinsic, kernel, prange
 
@@ -58,7 +59,9 @@ def fma_peak(x, out, steps):
     """
     flat = out.reshape(-1)
     for task in prange(out.shape[0]):
+        mode = flush_denormals()
         _fma_chains(x, flat, task * out.shape[1], steps)
+        restore_denormals(mode)
 
 
 @kernel
@@ -73,5 +76,7 @@ def copy_bandwidth(x, out):
     """
     parts = 64
     for part in prange(parts):
+        mode = flush_denormals()
         for i in range(part * x.size // parts, (part + 1) * x.size // parts):
             out[i] = x[i]
+        restore_denormals(mode)
