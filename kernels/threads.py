@@ -24,11 +24,11 @@ from kernels.cache import numba_config
 if "NUMBA_THREADING_LAYER" not in os.environ and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     numba_config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
-# Idle OpenMP threads spin, by default for milliseconds. That keeps the next region's start at 1 us, but on a machine that
-# others use too, every region may wait that long for a thread that spins in vain: a training step of 64 digits took
-# 1100 ms instead of 84 at a load of 6 on 2 cores. A fifteenth of the spinning costs an idle machine 2 % of that step and
-# leaves a loaded one at 172 ms; no spinning at all costs an idle machine 18 %. GNU OpenMP reads this when it is loaded,
-# before the first parallel kernel.
+# Idle OpenMP threads spin, by default for milliseconds. That keeps the next region's start at 1 us, but on a machine
+# that others use too, every region may wait that long for a thread that spins in vain: a training step of 64 digits
+# took 1100 ms instead of 84 at a load of 6 on 2 cores. A fifteenth of the spinning costs an idle machine 2 % of that
+# step and leaves a loaded one at 172 ms; no spinning at all costs an idle machine 18 %. GNU OpenMP reads this when it
+# is loaded, before the first parallel kernel.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
