@@ -6,6 +6,7 @@ the pool is an ordinary ndarray; when it and all views of it are gone, its block
 """
 
 import math
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,11 +17,22 @@ ALIGNMENT = 64  # bytes: a cache line, and an AVX-512 register
 SMALLEST_POOLED = 16 * 1024  # bytes: below this NumPy's own small-block cache is faster
 MAX_IDLE = 2 * 1024**3  # bytes of blocks kept for later; what comes back beyond that goes to the system
 
-_lock = threading.Lock()
+# An RLock: Python's garbage collector can run anywhere, also while the lock is held, and then a _Lease may end.
+_lock = threading.RLock()
 _idle: dict[int, list[np.ndarray]] = defaultdict(list)
 _idle_bytes = 0
 _used_bytes = 0
 _peak_bytes = 0
+
+
+def _after_fork_in_child() -> None:
+    """Another thread of the parent may have held the lock; it does not exist in the child to release it."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _Lease:
