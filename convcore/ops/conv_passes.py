@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from convcore import memory
+from convcore.ops import conv_winograd
 from convcore.ops.algorithms import Algorithm
 from convcore.ops.geometry import AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
@@ -255,14 +256,17 @@ def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
 
 _DIRECT = "the micro-kernel on the input itself"
 _IM2COL = "patches copied into a matrix, then a matrix product"
+_WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
 _REFERENCE = "shifted views in float64, one filter tap at a time"
 
 FORWARD = (
+    Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, forward_direct),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, forward_reference),
 )
 GRAD_INPUT = (
+    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, grad_input_direct),
     Algorithm("im2col", _IM2COL, grad_input_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_input_reference),

@@ -1,0 +1,75 @@
+"""Running Winograd's F(4x4, 3x3): when it is accepted, and how its work is split.
+
+See kernels/cpu/conv_winograd.py for the algorithm. Error on normally distributed data: at most 5e-5 of the output's
+maximum (tested; typically 1e-5), where the direct algorithm has 5e-6. A NaN or an infinity spreads over the 4x4 tiles
+of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it. `use_algorithm("direct")`
+switches both off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convcore import memory
+from convcore.ops.geometry import ConvGeometry
+from convcore.ops.layout import nhwc
+from kernels.cpu.conv_winograd import OUT_TILE, POINTS, conv2d_winograd_f4x4_k3x3, transform_filters_f4x4_k3x3
+from kernels.cpu.target import tile_columns
+
+# Thresholds: measured with benchmarks/conv.py on 2 cores of an Emerald Rapids Xeon, see benchmarks/NOTES.md.
+MIN_CHANNELS = 32  # below, the transforms of input and output cost more than the products save
+MIN_TILES = 48  # below, the transform of the filters does
+TILES_PER_TASK = 48
+MIN_TASKS = 16
+
+
+def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Why Winograd is not for this convolution; None if it is."""
+    height, width = geometry.height, geometry.width
+    if (height.kernel, width.kernel) != (3, 3):
+        return f"it is for 3x3 filters, not {height.kernel}x{width.kernel}"
+    if (height.stride, width.stride, height.dilation, width.dilation) != (1, 1, 1, 1):
+        return "it needs stride 1 and dilation 1"
+    if geometry.groups != 1:
+        return f"it does not do groups, here {geometry.groups}"
+    if dtype != np.float32:
+        return "its rounding error is ten times that of the direct algorithm: float64 asks for accuracy"
+    if min(geometry.c_in, geometry.c_out) < MIN_CHANNELS:
+        return f"it pays from {MIN_CHANNELS} channels on, here {geometry.c_in} and {geometry.c_out}"
+    tiles = geometry.n * -(-geometry.h_out // OUT_TILE) * -(-geometry.w_out // OUT_TILE)
+    if tiles < MIN_TILES:
+        return f"it pays from {MIN_TILES} tiles of 4x4 outputs on, here {tiles}"
+    return None
+
+
+def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool) -> None:
+    """dst = src * weight with `pad_top`, `pad_left` zeros before; `transposed` exchanges channels and turns filters."""
+    c_out, c_in = weight.shape[:2]
+    strides = (9, c_in * 9) if transposed else (c_in * 9, 9)
+    c_src, c_dst = (c_out, c_in) if transposed else (c_in, c_out)
+    panel_columns = tile_columns(weight.itemsize)
+    n_panels = -(-c_dst // panel_columns)
+    panels = memory.empty((n_panels, POINTS, c_src, panel_columns), weight.dtype)
+    transform_filters_f4x4_k3x3(np.ascontiguousarray(weight).reshape(-1), *strides, transposed, c_dst, panels)
+    start = np.zeros(n_panels * panel_columns, weight.dtype)
+    if bias is not None:
+        start[:c_dst] = bias
+    tiles_w = -(-dst.shape[3] // OUT_TILE)
+    tile_rows = dst.shape[0] * -(-dst.shape[2] // OUT_TILE)
+    rows = max(1, min(TILES_PER_TASK // tiles_w, tile_rows // MIN_TASKS))
+    conv2d_winograd_f4x4_k3x3(nhwc(src), panels, start, nhwc(dst), pad_top, pad_left, rows)
+
+
+def forward(x, weight, bias, geometry: ConvGeometry):
+    """out = x * weight + bias."""
+    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    _run(x, weight, bias, out, geometry.height.pad_before, geometry.width.pad_before, transposed=False)
+    return out
+
+
+def grad_input(grad_out, weight, geometry: ConvGeometry):
+    """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
+    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
+    _run(grad_out, weight, None, grad_x, *pads, transposed=True)
+    return grad_x

@@ -1,0 +1,61 @@
+"""Vectors as values: arithmetic, loads and stores, each against NumPy; parts touch nothing beyond their count."""
+
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+
+from kernels.cpu.simd import vfma, vload, vload_part, vsplat, vstore, vstore_part
+from kernels.cpu.target import lanes
+from kernels.jit import inline, kernel, prange
+
+
+@kernel
+def _arithmetic(x, y, out, factor):
+    for _ in prange(1):
+        n = x.size
+        a, b = vload(x, 0), vload(y, 0)
+        vstore(a + b, out, 0)
+        vstore(a - b, out, n)
+        vstore(a * b, out, 2 * n)
+        vstore(vfma(a, b, vsplat(x, factor)), out, 3 * n)
+
+
+@kernel
+def _parts(x, loaded, stored, index, count):
+    for _ in prange(1):
+        part = vload_part(x, index, count)
+        vstore(part, loaded, 0)
+        vstore_part(part, stored, index, count)
+
+
+@inline
+def _mixed(x, y):
+    return vload(x, 0) + vload(y, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arithmetic(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, n)).astype(dtype)
+    out = np.full(4 * n, np.nan, dtype)
+    _arithmetic(x, y, out, dtype(0.5))
+    fused = (x.astype(np.longdouble) * y + 0.5).astype(dtype)
+    for actual, right in zip(out.reshape(4, n), (x + y, x - y, x * y, fused), strict=True):
+        np.testing.assert_array_equal(actual, right)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parts_touch_nothing_beyond_their_count(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    for count in range(n + 1):
+        x = np.arange(1, 4 + count, dtype=dtype)  # the memory ends with the part
+        loaded, stored = np.full(n, np.nan, dtype), np.full(3 + n, -1, dtype)
+        _parts(x, loaded, stored, 3, count)
+        np.testing.assert_array_equal(loaded, [*x[3:], *[0] * (n - count)])
+        np.testing.assert_array_equal(stored, [*[-1] * 3, *x[3:], *[-1] * (n - count)])
+
+
+def test_two_element_types_do_not_mix():
+    with pytest.raises(TypingError, match="No implementation of function"):
+        _mixed(np.ones(64, np.float32), np.ones(64, np.float64))
