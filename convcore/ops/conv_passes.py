@@ -12,6 +12,12 @@ import numpy as np
 from convcore import memory
 from convcore.ops import conv_winograd
 from convcore.ops.algorithms import Algorithm
+from convcore.ops.conv_depthwise_passes import (
+    forward_depthwise,
+    grad_input_depthwise,
+    grad_weight_depthwise,
+    refuse_depthwise,
+)
 from convcore.ops.geometry import AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_direct, conv_im2col
@@ -254,24 +260,28 @@ def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
     return grad_weight.astype(x.dtype)
 
 
+_DEPTHWISE = "a filter for each channel, channels side by side in a vector"
 _DIRECT = "the micro-kernel on the input itself"
 _IM2COL = "patches copied into a matrix, then a matrix product"
 _WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
 _REFERENCE = "shifted views in float64, one filter tap at a time"
 
 FORWARD = (
+    Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
     Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, forward_direct),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, forward_reference),
 )
 GRAD_INPUT = (
+    Algorithm("depthwise", _DEPTHWISE, grad_input_depthwise, refuse_depthwise),
     Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, grad_input_direct),
     Algorithm("im2col", _IM2COL, grad_input_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_input_reference),
 )
 GRAD_WEIGHT = (
+    Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_weight_reference),

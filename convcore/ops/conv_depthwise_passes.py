@@ -1,0 +1,129 @@
+"""The algorithm "depthwise" of 2-D convolution: one filter for each channel.
+
+out[n, c, oh, ow] = bias[c] + sum over r, s of
+    x[n, c, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left] * weight[c, 0, r, s]
+
+Source: the layer is L. Sifre's, in "Rigid-Motion Scattering for Image Classification" (2014), section 6.2; the kernel's
+form is explained in `kernels/cpu/conv_depthwise.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from convcore import memory
+from convcore.ops.geometry import Axis, ConvGeometry
+from convcore.ops.layout import nhwc
+from kernels.cpu import conv_depthwise
+from kernels.cpu.partial_sums import sum_filter_partials
+
+# Enough tasks that two to sixteen threads are evenly loaded.
+TASKS = 32
+
+
+@dataclass(frozen=True)
+class DepthwiseWalk:
+    """One dimension as `kernels/cpu/conv_depthwise.py` walks it.
+
+    Attributes:
+        spans: (n_spans, 5) integers; the kernel's file says what they mean.
+        taps: for each tap in the order of the spans, its index in the filter.
+        src_step, dst_step: how far source and destination advance within a span.
+        tap_step: how far the source advances from tap to tap.
+    """
+
+    spans: np.ndarray
+    taps: np.ndarray
+    src_step: int
+    dst_step: int
+    tap_step: int
+
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        """The spans cut into single destinations, in rising order."""
+        cut = [
+            (dst + j * self.dst_step, src + j * self.src_step, 1, first, taps)
+            for dst, src, count, first, taps in self.spans.tolist()
+            for j in range(count)
+        ]
+        return np.array(sorted(cut), np.int64)
+
+
+@functools.lru_cache(maxsize=4096)
+def _walk(axis: Axis, to_input: bool) -> DepthwiseWalk:
+    """The walk of the forward pass, or with `to_input` that of the gradient of the input."""
+    walk, size_src, tap_step = axis.forward_walk(), axis.size_in, axis.dilation
+    if to_input:
+        # Taps of one phase lie stride / gcd(stride, dilation) apart in the filter, hence this far in grad_out.
+        walk, size_src, tap_step = axis.grad_input_walk(), axis.size_out, axis.dilation // _gcd(axis)
+    spans = []
+    for start, count, first_tap, taps in walk.phases.tolist():
+        offsets = walk.offsets[first_tap : first_tap + taps]
+        reading = None
+        for j in range(count):
+            # Offsets rise, so the taps inside the source are a range.
+            first, end = np.searchsorted(offsets, (-j * walk.src_step, size_src - j * walk.src_step)).tolist()
+            if (first, end) == reading:
+                spans[-1][conv_depthwise.COUNT] += 1
+            else:
+                reading = first, end
+                source = int(offsets[first]) + j * walk.src_step if first < end else 0
+                spans.append([start + j * walk.dst_step, source, 1, first_tap + first, end - first])
+    return DepthwiseWalk(np.array(spans, np.int64), walk.taps, walk.src_step, walk.dst_step, tap_step)
+
+
+def _gcd(axis: Axis) -> int:
+    return int(np.gcd(axis.stride, axis.dilation))
+
+
+def refuse_depthwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Only a filter per channel: groups == c_in == c_out."""
+    if geometry.groups == geometry.c_in == geometry.c_out:
+        return None
+    return (
+        "it needs one filter for each channel (groups == c_in == c_out), "
+        f"got groups={geometry.groups}, c_in={geometry.c_in}, c_out={geometry.c_out}"
+    )
+
+
+def _depthwise(src, weight, bias, dst, height: DepthwiseWalk, width: DepthwiseWalk) -> None:
+    """Run the kernel from src to dst, both logical (N, C, H, W)."""
+    filters = np.ascontiguousarray(weight[:, 0][:, height.taps][:, :, width.taps].transpose(1, 2, 0))
+    rows = len(height.rows)
+    blocks_per_image = -(-TASKS // max(src.shape[0], 1))
+    conv_depthwise.conv2d_depthwise(
+        nhwc(src), filters, bias, nhwc(dst), height.rows, width.spans,
+        width.src_step, width.dst_step, height.tap_step, width.tap_step, -(-rows // blocks_per_image),
+    )  # fmt: skip
+
+
+def forward_depthwise(x, weight, bias, geometry: ConvGeometry):
+    """out = x * weight + bias, channel by channel."""
+    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
+    _depthwise(x, weight, start, out, _walk(geometry.height, False), _walk(geometry.width, False))
+    return out
+
+
+def grad_input_depthwise(grad_out, weight, geometry: ConvGeometry):
+    """grad_x, by the same walk with flipped filters."""
+    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    start = np.zeros(geometry.c_in, grad_out.dtype)
+    _depthwise(grad_out, weight, start, grad_x, _walk(geometry.height, True), _walk(geometry.width, True))
+    return grad_x
+
+
+def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):
+    """grad_weight: for each tap and channel, a sum over the pixels of the batch."""
+    height, width = _walk(geometry.height, False), _walk(geometry.width, False)
+    grad_weight = memory.empty(geometry.weight_shape, x.dtype)
+    parts = max(1, min(TASKS, geometry.n * geometry.h_out))
+    partials = memory.empty((parts, 1, geometry.k_h, geometry.k_w, geometry.c_out), x.dtype)
+    conv_depthwise.conv2d_grad_weight_depthwise(
+        nhwc(x), nhwc(grad_out), partials, height.rows, width.spans, width.src_step, height.tap_step, width.tap_step
+    )
+    sum_filter_partials(partials, grad_weight)
+    return grad_weight
