@@ -67,9 +67,9 @@ def conv2d_depthwise(
     for task in prange(n * row_blocks):
         mode = flush_denormals()
         image, first_row = task // row_blocks, task % row_blocks * rows_per_task
-        for block in range(_channel_blocks(channels, lanes)):
-            c, c_end = _channel_block(channels, lanes, block)
-            for row in range(first_row, min(first_row + rows_per_task, rows.shape[0])):
+        for row in range(first_row, min(first_row + rows_per_task, rows.shape[0])):
+            for block in range(_channel_blocks(channels, lanes)):
+                c, c_end = _channel_block(channels, lanes, block)
                 src_row = (image * h_src + rows[row, SRC]) * w_src
                 dst_row = (image * h_dst + rows[row, DST]) * w_dst
                 for span in range(spans.shape[0]):
