@@ -18,10 +18,14 @@ from convcore import memory
 from convcore.ops.geometry import Axis, ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_depthwise
+from kernels.cpu.depthwise_tile import DEPTHWISE_ROWS, DEPTHWISE_VECTORS
 from kernels.cpu.partial_sums import sum_filter_partials
+from kernels.cpu.target import REGISTER_BYTES
 
 # Enough tasks that two to sixteen threads are evenly loaded.
 TASKS = 32
+# What a filter gradient reads again for each filter row should come from L1.
+BAND_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,6 @@ class DepthwiseWalk:
     src_step: int
     dst_step: int
     tap_step: int
-
-    @functools.cached_property
-    def rows(self) -> np.ndarray:
-        """The spans cut into single destinations, in rising order."""
-        cut = [
-            (dst + j * self.dst_step, src + j * self.src_step, 1, first, taps)
-            for dst, src, count, first, taps in self.spans.tolist()
-            for j in range(count)
-        ]
-        return np.array(sorted(cut), np.int64)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -75,6 +69,18 @@ def _walk(axis: Axis, to_input: bool) -> DepthwiseWalk:
     return DepthwiseWalk(np.array(spans, np.int64), walk.taps, walk.src_step, walk.dst_step, tap_step)
 
 
+@functools.lru_cache(maxsize=4096)
+def _bands(axis: Axis, to_input: bool, most_rows: int) -> np.ndarray:
+    """The spans of the height cut into bands of at most `most_rows` destinations, in rising order."""
+    walk = _walk(axis, to_input)
+    bands = [
+        (dst + j * walk.dst_step, src + j * walk.src_step, min(most_rows, count - j), first, taps)
+        for dst, src, count, first, taps in walk.spans.tolist()
+        for j in range(0, count, most_rows)
+    ]
+    return np.array(sorted(bands), np.int64)
+
+
 def _gcd(axis: Axis) -> int:
     return int(np.gcd(axis.stride, axis.dilation))
 
@@ -89,14 +95,15 @@ def refuse_depthwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     )
 
 
-def _depthwise(src, weight, bias, dst, height: DepthwiseWalk, width: DepthwiseWalk) -> None:
+def _depthwise(src, weight, bias, dst, geometry: ConvGeometry, to_input: bool) -> None:
     """Run the kernel from src to dst, both logical (N, C, H, W)."""
+    height, width = _walk(geometry.height, to_input), _walk(geometry.width, to_input)
+    bands = _bands(geometry.height, to_input, DEPTHWISE_ROWS)
     filters = np.ascontiguousarray(weight[:, 0][:, height.taps][:, :, width.taps].transpose(1, 2, 0))
-    rows = len(height.rows)
-    blocks_per_image = -(-TASKS // max(src.shape[0], 1))
+    tasks_per_image = -(-TASKS // max(geometry.n, 1))
     conv_depthwise.conv2d_depthwise(
-        nhwc(src), filters, bias, nhwc(dst), height.rows, width.spans,
-        width.src_step, width.dst_step, height.tap_step, width.tap_step, -(-rows // blocks_per_image),
+        nhwc(src), filters, bias, nhwc(dst), bands, width.spans, height.src_step, width.src_step,
+        height.dst_step, width.dst_step, height.tap_step, width.tap_step, -(-len(bands) // tasks_per_image),
     )  # fmt: skip
 
 
@@ -104,26 +111,29 @@ def forward_depthwise(x, weight, bias, geometry: ConvGeometry):
     """out = x * weight + bias, channel by channel."""
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
     start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    _depthwise(x, weight, start, out, _walk(geometry.height, False), _walk(geometry.width, False))
+    _depthwise(x, weight, start, out, geometry, to_input=False)
     return out
 
 
 def grad_input_depthwise(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters."""
     grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
-    start = np.zeros(geometry.c_in, grad_out.dtype)
-    _depthwise(grad_out, weight, start, grad_x, _walk(geometry.height, True), _walk(geometry.width, True))
+    _depthwise(grad_out, weight, np.zeros(geometry.c_in, grad_out.dtype), grad_x, geometry, to_input=True)
     return grad_x
 
 
 def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):
     """grad_weight: for each tap and channel, a sum over the pixels of the batch."""
     height, width = _walk(geometry.height, False), _walk(geometry.width, False)
+    # A band's rows of x and grad_out, as far as one tile sees them.
+    row_bytes = (geometry.w_in * height.src_step + geometry.w_out) * DEPTHWISE_VECTORS * REGISTER_BYTES
+    bands = _bands(geometry.height, False, max(1, BAND_BYTES // row_bytes))
     grad_weight = memory.empty(geometry.weight_shape, x.dtype)
-    parts = max(1, min(TASKS, geometry.n * geometry.h_out))
+    parts = max(1, min(TASKS, geometry.n * len(bands)))
     partials = memory.empty((parts, 1, geometry.k_h, geometry.k_w, geometry.c_out), x.dtype)
     conv_depthwise.conv2d_grad_weight_depthwise(
-        nhwc(x), nhwc(grad_out), partials, height.rows, width.spans, width.src_step, height.tap_step, width.tap_step
-    )
+        nhwc(x), nhwc(grad_out), partials, bands, width.spans,
+        height.src_step, width.src_step, height.tap_step, width.tap_step,
+    )  # fmt: skip
     sum_filter_partials(partials, grad_weight)
     return grad_weight
