@@ -73,11 +73,11 @@ def _walk(axis: Axis, to_input: bool) -> DepthwiseWalk:
 def _bands(axis: Axis, to_input: bool, most_rows: int) -> np.ndarray:
     """The spans of the height cut into bands of at most `most_rows` destinations, in rising order."""
     walk = _walk(axis, to_input)
-    bands = [
-        (dst + j * walk.dst_step, src + j * walk.src_step, min(most_rows, count - j), first, taps)
-        for dst, src, count, first, taps in walk.spans.tolist()
-        for j in range(0, count, most_rows)
-    ]
+    bands = []
+    for dst, src, count, first, taps in walk.spans.tolist():
+        cuts = -(-count // most_rows)
+        for begin, end in ((i * count // cuts, (i + 1) * count // cuts) for i in range(cuts)):
+            bands.append((dst + begin * walk.dst_step, src + begin * walk.src_step, end - begin, first, taps))
     return np.array(sorted(bands), np.int64)
 
 

@@ -76,9 +76,9 @@ def conv2d_depthwise(
         for band in range(first, min(first + bands_per_task, bands.shape[0])):
             src_row = (image * h_src + bands[band, SRC]) * w_src
             dst_row = (image * h_dst + bands[band, DST]) * w_dst
-            for line in range(bands[band, COUNT]):
-                for block in range(_channel_blocks(channels, lanes)):
-                    c, c_end = _channel_block(channels, lanes, block)
+            for block in range(_channel_blocks(channels, lanes)):
+                c, c_end = _channel_block(channels, lanes, block)
+                for line in range(bands[band, COUNT]):
                     for span in range(spans.shape[0]):
                         lines, length = bands[band, COUNT], spans[span, COUNT]
                         src_line, src_pixel, dst_line, dst_pixel = src_h, src_w, dst_h, dst_w
