@@ -76,7 +76,7 @@ def test_picture_colours_what_is_behind():
     compared = [(row, rival) for row in RESULT["rows"] if row["group"] == "conv" for rival in row["rivals"]]
     picture._ratios(axes, compared)
     assert axes.get_xscale() == "log"
-    colors = [to_hex(container.lines[0].get_color()) for container in axes.containers]
+    colors = [to_hex(container[0].get_color()) for container in axes.containers]
     assert colors == [to_hex(picture.AHEAD), to_hex(picture.BEHIND)]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["first forward / torch", "second forward / torch"]
 
