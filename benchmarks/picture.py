@@ -24,7 +24,8 @@ def draw(result: dict, path: str | os.PathLike[str]) -> None:
     figure = Figure(figsize=(14, max(5.0, 1.5 + 0.16 * len(compared))), layout="constrained")
     left, right = figure.subplots(1, 2)
     _ratios(left, compared)
-    _roofline(right, [row for row in rows if row["flops"] and row["traffic"]], machine)
+    single = [row for row in rows if row["flops"] and row["traffic"] and row["work"] != "all passes"]
+    _roofline(right, single, machine)
     figure.suptitle(f"{machine['cpu']}, {machine['threads']} threads, {result['date']}")
     figure.savefig(path, dpi=120)
 
