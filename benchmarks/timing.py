@@ -1,4 +1,4 @@
-"""Timing two sides fairly: in one process, in turns, in several rounds; the result is a ratio with its spread.
+"""Timing several sides fairly: in one process, in turns, in several rounds; the result is a ratio with its spread.
 
 A machine's speed drifts, so a time alone says little, while two times taken within a few milliseconds of each other
 compare well. Each round runs every contestant, for long enough to be measured; the ratio is taken inside the round.
@@ -8,31 +8,59 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# The OpenMP threads of a library spin for a while after their work: let them fall asleep before the next one runs.
-PAUSE = 0.003
+# The threads of a library spin for a while after their work, those of GNU OpenMP for about 3 ms: let them fall asleep
+# before the next contestant runs.
+PAUSE = 0.005
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, lower and upper quartile."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """The quartiles interpolate between the sorted values, as `numpy.percentile` does."""
+        data = list(values)
+        if len(data) == 1:
+            return cls(data[0], data[0], data[0])
+        low, median, high = statistics.quantiles(data, n=4, method="inclusive")
+        return cls(median, low, high)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call of each contestant, one value per round."""
+    """What every contestant needed, one value per round: seconds per call, or bytes."""
 
-    seconds: dict[str, list[float]]
+    values: dict[str, list[float]]
 
-    def median(self, name: str) -> float:
-        return statistics.median(self.seconds[name])
+    def spread(self, name: str) -> Spread:
+        return Spread.of(self.values[name])
 
-    def fastest(self, *names: str) -> str:
+    def fastest(self, names: Sequence[str]) -> str:
         """The contestant with the smallest median."""
-        return min(names, key=self.median)
+        return min(names, key=lambda name: self.spread(name).median)
 
-    def ratio(self, slow: str, fast: str) -> tuple[float, float, float]:
-        """Median, lower and upper quartile over the rounds of seconds[slow] / seconds[fast]."""
-        ratios = sorted(a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True))
-        quarter = len(ratios) // 4
-        return statistics.median(ratios), ratios[quarter], ratios[-1 - quarter]
+    def ratio(self, slow: str, fast: str) -> Spread:
+        """The ratio slow / fast inside each round."""
+        return Spread.of(a / b for a, b in zip(self.values[slow], self.values[fast], strict=True))
+
+    @staticmethod
+    def total(timings: Sequence[Timing]) -> Timing:
+        """One piece of work after the other: the sum of each contestant's values, round by round."""
+        names = timings[0].values
+        return Timing({name: [sum(r) for r in zip(*(t.values[name] for t in timings), strict=True)] for name in names})
+
+
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """The mean for ratios: twice as fast here and half as fast there is 1."""
+    return statistics.geometric_mean(ratios)
 
 
 def _time(function: Callable[[], object], calls: int) -> float:
@@ -42,7 +70,13 @@ def _time(function: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def compare(contestants: Mapping[str, Callable[[], object]], rounds: int = 7, seconds: float = 0.03) -> Timing:
+def in_turns(names: Sequence[str], round_number: int) -> list[str]:
+    """Another name begins each round, so that none is always first."""
+    first = round_number % len(names)
+    return [*names[first:], *names[:first]]
+
+
+def compare(contestants: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.03) -> Timing:
     """Time every contestant in each of `rounds` rounds, each for about `seconds`.
 
     The first calls, in which kernels compile and memory is found, are not counted.
@@ -52,13 +86,10 @@ def compare(contestants: Mapping[str, Callable[[], object]], rounds: int = 7, se
         function()
         once = min(_time(function, 1) for _ in range(2))
         calls[name] = max(1, min(1000, int(seconds / max(once, 1e-7))))
-    results: dict[str, list[float]] = {name: [] for name in contestants}
+    values: dict[str, list[float]] = {name: [] for name in contestants}
     for round_number in range(rounds):
-        names = list(contestants)
-        # Another one begins each round, so that none always follows the same neighbour.
-        first = round_number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in in_turns(list(contestants), round_number):
             time.sleep(PAUSE)
             contestants[name]()
-            results[name].append(_time(contestants[name], calls[name]))
-    return Timing(results)
+            values[name].append(_time(contestants[name], calls[name]))
+    return Timing(values)

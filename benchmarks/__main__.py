@@ -1,0 +1,96 @@
+"""The command `python -m benchmarks`: runs groups, or with `report` turns a stored result into tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import BenchmarkError, report
+
+FAILED = 2
+DESCRIPTION = """Measure convcore against PyTorch and, where installed, ONNX Runtime.
+
+Groups: conv, ops, nets, start, memory; without any, all of them. `python -m benchmarks report RESULT.json` prints a
+stored result as Markdown tables; see `python -m benchmarks report --help`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 for a wrong request."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments[:1] == ["report"]:
+            return _report(arguments[1:])
+        return _run(arguments)
+    except (BenchmarkError, OSError) as error:
+        print(f"benchmarks: error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="what to measure (default: all groups)")
+    parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="numbers of threads (default: all cores)")
+    parser.add_argument("--quick", action="store_true", help="few rounds, only the most telling cases")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cases with TEXT in their names")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="how often each case is measured (default: 9, quick: 3)"
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="store the result")
+    parser.add_argument("--list", action="store_true", help="show groups and cases, measure nothing")
+    args = parser.parse_args(arguments)
+    if args.rounds is not None and args.rounds < 1:
+        raise BenchmarkError(f"--rounds must be at least 1, got {args.rounds}")
+    if args.json is not None and not args.json.parent.is_dir():
+        raise BenchmarkError(f"--json: there is no folder {args.json.parent}")
+
+    # Here, for a report needs neither library.
+    from benchmarks import run
+
+    chosen = run.select(args.groups, args.only, args.quick)
+    if args.list:
+        for name, cases in chosen.items():
+            print(f"{name}: {run.GROUPS[name].summary}")
+            print("".join(f"  {case.name}\n" for case in cases), end="")
+        return 0
+    threads = args.threads or [run.max_num_threads()]
+    rounds = args.rounds or (run.QUICK_ROUNDS if args.quick else run.ROUNDS)
+    result = run.run(chosen, threads, rounds, show=_show)
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{report.tables(result)}", end="")
+    return 0
+
+
+def _show(row: dict) -> None:
+    """One line while the run goes on."""
+    own = report.amount(row["convcore"]["median"], row["unit"])
+    ratios = [f"{rival['ratio']['median']:5.2f} x {rival['name']}" for rival in row["rivals"]]
+    line = f"{row['group']:6} {row['threads']} {row['case']:24} {row['work']:20} {own:>9}  {', '.join(ratios)}"
+    print(line, file=sys.stderr, flush=True)
+
+
+def _report(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks report", description="Print a stored result as tables.")
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="what a run stored with --json")
+    parser.add_argument("--picture", type=Path, metavar="OUT", help="also draw ratios and roofline (needs matplotlib)")
+    args = parser.parse_args(arguments)
+    try:
+        result = json.loads(args.result.read_text(encoding="utf-8"))
+        text = report.tables(result)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise BenchmarkError(f"{args.result} is no result of a benchmark ({type(error).__name__}: {error})") from None
+    print(text, end="")
+    if args.picture is not None:
+        from benchmarks import picture
+
+        picture.draw(result, args.picture)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

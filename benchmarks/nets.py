@@ -1,0 +1,123 @@
+"""Whole networks: a training step (forward, loss, backward, Adam) and inference, as a user of each library writes them.
+
+torch is measured in both memory formats with its fused optimiser, its inference under `inference_mode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import convcore
+from benchmarks import onnx, torch_models
+from benchmarks.formats import TORCH_FORMATS, channels_last
+from benchmarks.row import check_same, row
+from benchmarks.timing import compare
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class NetCase:
+    """A model of `convcore.models`, by the name of its class, and its input."""
+
+    name: str
+    model: str
+    shape: tuple[int, int, int, int]
+    train: bool
+
+
+CASES = (
+    NetCase("cnn-batch64", "CNN", (64, 1, 28, 28), train=True),
+    NetCase("cnn-batch1", "CNN", (1, 1, 28, 28), train=False),
+    NetCase("simple_cnn-batch8", "SimpleCNN", (8, 3, 224, 224), train=True),
+    NetCase("simple_cnn-batch1", "SimpleCNN", (1, 3, 224, 224), train=False),
+)
+QUICK = tuple(case.name for case in CASES)
+
+
+def training_step(library: Any, model: Any, x: Any, labels: Any, **settings: Any) -> Callable[[], Any]:
+    """One step of training with Adam, written with what both libraries have in common."""
+    optimizer = library.optim.Adam(model.train().parameters(), lr=1e-4, **settings)
+    loss_function = library.nn.CrossEntropyLoss()
+
+    def step():
+        loss = loss_function(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def _torch_model(case: NetCase, state: dict[str, torch.Tensor], memory_format=torch.contiguous_format) -> Any:
+    model: Any = getattr(torch_models, case.model)(CLASSES)
+    model.load_state_dict(state)
+    return model.to(memory_format=memory_format)
+
+
+def _counted_flops(function: Callable[[], Any]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return float(counter.get_total_flops())
+
+
+def _inference_row(case: NetCase, x: np.ndarray, own_model, state, rounds: int, threads: int) -> dict:
+    own_x = convcore.from_numpy(channels_last(x))
+    own_model.eval()
+
+    def own():
+        with convcore.no_grad():
+            return own_model(own_x)
+
+    def torch_side(memory_format):
+        model = _torch_model(case, state, memory_format).eval()
+        tensor = torch.tensor(x).to(memory_format=memory_format)
+
+        def run():
+            with torch.inference_mode():
+                return model(tensor)
+
+        return run
+
+    contestants: dict[str, Callable[[], Any]] = {"convcore": own}
+    contestants |= {name: torch_side(memory_format) for name, memory_format in TORCH_FORMATS.items()}
+    rivals = {"torch": list(TORCH_FORMATS)}
+    flops = _counted_flops(contestants["torch NCHW"])
+    expected = contestants["torch NCHW"]().numpy()
+    check_same(f"nets {case.name} inference", own().numpy(), expected)
+    if onnx.available():
+        contestants["onnxruntime"] = onnx.inference(_torch_model(case, state), x, threads)
+        rivals["onnxruntime"] = ["onnxruntime"]
+        check_same(f"nets {case.name} inference with ONNX Runtime", contestants["onnxruntime"](), expected)
+    return row(case.name, "inference", compare(contestants, rounds), rivals, flops=flops)
+
+
+def _training_row(case: NetCase, x: np.ndarray, labels: np.ndarray, own_model, state, rounds: int) -> dict:
+    own_x, own_labels = convcore.from_numpy(channels_last(x)), convcore.from_numpy(labels)
+    contestants = {"convcore": training_step(convcore, own_model, own_x, own_labels)}
+    for name, memory_format in TORCH_FORMATS.items():
+        tensor, model = torch.tensor(x).to(memory_format=memory_format), _torch_model(case, state, memory_format)
+        contestants[name] = training_step(torch, model, tensor, torch.tensor(labels), fused=True)
+    flops = _counted_flops(contestants["torch NCHW"])
+    return row(case.name, "training step", compare(contestants, rounds), {"torch": list(TORCH_FORMATS)}, flops=flops)
+
+
+def rows(cases: Sequence[NetCase], rounds: int, threads: int) -> Iterator[dict]:
+    """A row for inference and, where the case says so, one for a training step; the weights are the same everywhere."""
+    rng = np.random.default_rng(0)
+    convcore.manual_seed(0)
+    for case in cases:
+        x = rng.standard_normal(case.shape, np.float32)
+        labels = rng.integers(0, CLASSES, case.shape[0])
+        own_model = getattr(convcore.models, case.model)(CLASSES)
+        state = {key: torch.tensor(np.array(value.numpy())) for key, value in own_model.state_dict().items()}
+        yield _inference_row(case, x, own_model, state, rounds, threads)
+        if case.train:
+            yield _training_row(case, x, labels, own_model, state, rounds)
