@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 # Enough tasks that two to sixteen threads are evenly loaded.
 MIN_TASKS = 32
 MIN_PANELS_PER_TASK = 4
-# Below this many rows of a, or up to this many panels of b, packing b costs more than it saves.
+# Below this many rows of a, packing b costs more than it saves; or up to this many panels of b, if a lies in columns:
+# such a sum is long (over all pixels), and packing would move all of b through memory once more.
 MIN_ROWS_TO_PACK = 64
 MAX_PANELS_IN_PLACE = 4
 # A product is computed as its transpose where that moves this many times fewer values.
@@ -54,7 +55,7 @@ class Blocking(NamedTuple):
 BLOCKING_OF_ROWS = Blocking(rows=96, min_rows=24, block_depth=512, min_part_depth=512)
 # Where a lies in columns (the gradient of a weight), every step of the sum reads another line of it: the block must be
 # short to stay in L1 and tall to use the whole line. 256 x 25088 x 64: 250 GFLOP/s with these, 170 with the others.
-BLOCKING_OF_COLUMNS = Blocking(rows=192, min_rows=96, block_depth=128, min_part_depth=1024)
+BLOCKING_OF_COLUMNS = Blocking(rows=192, min_rows=192, block_depth=128, min_part_depth=768)
 
 
 def _flat_operand(array: np.ndarray) -> tuple[np.ndarray, int, int]:
@@ -103,7 +104,8 @@ def _blocked_product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     start = np.zeros((2, panels * panel_columns), a.dtype)
     if bias is not None:
         start[1, :n] = bias
-    packed = not b.flags.c_contiguous or (m >= MIN_ROWS_TO_PACK and panels > MAX_PANELS_IN_PLACE)
+    in_place = m < MIN_ROWS_TO_PACK or (panels <= MAX_PANELS_IN_PLACE and a_col > 1)
+    packed = not (in_place and b.flags.c_contiguous)
     offsets = _offsets(b, batch)
     if packed:
         flat_b, b_row, b_col = _flat_operand(b)
