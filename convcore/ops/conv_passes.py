@@ -20,6 +20,7 @@ from convcore.ops.conv_depthwise_passes import (
 )
 from convcore.ops.geometry import AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
+from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.pack import pack_filters
 from kernels.cpu.partial_sums import sum_filter_partials
@@ -170,6 +171,47 @@ def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
     return _summed(partials, geometry)
 
 
+# ------------------------------------------------------------------------------------------------------- pointwise
+
+
+def _refuse_pointwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    if (geometry.k_h, geometry.k_w) != (1, 1):
+        return f"its filters must be 1 x 1, they are {geometry.k_h} x {geometry.k_w}"
+    if geometry.groups > 1:
+        return f"it computes one group, there are {geometry.groups}"
+    if (geometry.height.stride, geometry.width.stride) != (1, 1):
+        return f"its stride must be 1, it is ({geometry.height.stride}, {geometry.width.stride})"
+    if geometry.out_shape[2:] != (geometry.h_in, geometry.w_in):
+        return "it takes no padding"
+    return None
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) as the matrix (N * H * W, C)."""
+    return nhwc(image).reshape(-1, image.shape[1])
+
+
+def _image(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The matrix (N * H * W, C) as (N, C, H, W)."""
+    n, c, h, w = shape
+    return pixels.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def forward_pointwise(x, weight, bias, geometry: ConvGeometry):
+    """out = x weight^T + bias: each pixel's channels through one matrix."""
+    return _image(product(_pixels(x), weight[:, :, 0, 0].T, bias), geometry.out_shape)
+
+
+def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):
+    """grad_x = grad_out weight."""
+    return _image(product(_pixels(grad_out), weight[:, :, 0, 0]), geometry.x_shape)
+
+
+def grad_weight_pointwise(x, grad_out, geometry: ConvGeometry):
+    """grad_weight = grad_out^T x, a sum over all pixels."""
+    return product(_pixels(grad_out).T, _pixels(x)).reshape(geometry.weight_shape)
+
+
 # ---------------------------------------------------------------------------------------------------------- im2col
 
 
@@ -260,6 +302,7 @@ def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
     return grad_weight.astype(x.dtype)
 
 
+_POINTWISE = "one matrix product over all pixels"
 _DEPTHWISE = "a filter for each channel, channels side by side in a vector"
 _DIRECT = "the micro-kernel on the input itself"
 _IM2COL = "patches copied into a matrix, then a matrix product"
@@ -267,6 +310,7 @@ _WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
 _REFERENCE = "shifted views in float64, one filter tap at a time"
 
 FORWARD = (
+    Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
     Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, forward_direct),
@@ -274,6 +318,7 @@ FORWARD = (
     Algorithm("reference", _REFERENCE, forward_reference),
 )
 GRAD_INPUT = (
+    Algorithm("pointwise", _POINTWISE, grad_input_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_input_depthwise, refuse_depthwise),
     Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, grad_input_direct),
@@ -281,6 +326,7 @@ GRAD_INPUT = (
     Algorithm("reference", _REFERENCE, grad_input_reference),
 )
 GRAD_WEIGHT = (
+    Algorithm("pointwise", _POINTWISE, grad_weight_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),

@@ -1,4 +1,9 @@
-"""Matrix products on the micro-kernel: `matmul`, `linear` and their gradients."""
+"""Matrix products on the micro-kernel: `matmul`, `linear`, pointwise convolution, and their gradients.
+
+The blocks and their order are those of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
+Multiplication" (2008), section 4: block_depth rows of a panel of B stay near the core while the tiles of a block of
+rows pass by them, the block of A stays in L2 while panel after panel passes by that.
+"""
 
 import numpy as np
 
@@ -9,70 +14,107 @@ from kernels.jit import kernel, prange
 
 
 @kernel
-def gemm_packed(a, a_offsets, a_row, a_col, panels, bias, out, rows_per_task):
-    """A stack of matrix products with packed right-hand sides.
+def gemm(
+    a, a_offsets, a_row, a_col, b, b_offsets, b_panel, b_row, packed, start, out, depth, row_blocks, panel_blocks,
+    block_depth,
+):  # fmt: skip
+    """A stack of matrix products, each as partial sums over parts of the summation index.
 
-    Computes   out[i, m, j] = bias[j] + sum over l of a[a_offsets[i] + m * a_row + l * a_col] * B[i, l, j].
-    Requires   a flat; panels (count, n_panels, K, PC) from `pack_matrices`; bias padded to full panels; out
-               (count, M, N) C-contiguous.
+    Computes   out[s, i, m, j] = start[s == 0, j] + sum over the l of part s of
+               a[a_offsets[i] + m * a_row + l * a_col] * B[i, l, j] with
+               B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL.
+    Requires   a and b flat; b in panels from `pack_matrices` if `packed`, else as it lies, the
+               columns side by side; start (2, panels * PC), row 0 zero; out (parts, count, M, N) C-contiguous;
+               row_blocks <= M, panel_blocks <= panels, parts <= depth.
     Writes     all of out.
-    Parallel   over the stack, blocks of rows and panels.
-    Why        a panel is read in one straight line by every tile of the task, from L2.
+    Parallel   over parts, the stack, blocks of rows and blocks of panels.
+    Why        see the top of this file.
     """
-    count, m_rows, n_columns = out.shape
-    packed, destination = panels.reshape(-1), out.reshape(-1)
-    n_panels, depth = panels.shape[1], panels.shape[2]
+    parts, count, m_rows, n_columns = out.shape
+    destination, first_sum = out.reshape(-1), start.reshape(-1)
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // out.itemsize)
-    row_blocks = (m_rows + rows_per_task - 1) // rows_per_task
-    for task in prange(count * row_blocks * n_panels):
+    n_panels = (n_columns + lanes_per_panel - 1) // lanes_per_panel
+    part_depth = (depth + parts - 1) // parts
+    depth_blocks = (part_depth + block_depth - 1) // block_depth
+    for task in prange(parts * count * row_blocks * panel_blocks):
         mode = flush_denormals()
-        i, block, p = task // (row_blocks * n_panels), task // n_panels % row_blocks, task % n_panels
-        first = block * rows_per_task
-        rows = min(rows_per_task, m_rows - first)
+        panel_block, rest = task % panel_blocks, task // panel_blocks
+        row_block, rest = rest % row_blocks, rest // row_blocks
+        i, part = rest % count, rest // count
+        first_row, end_row = split_evenly(m_rows, row_blocks, row_block)
+        first_panel, end_panel = split_evenly(n_panels, panel_blocks, panel_block)
+        first_l, end_l = split_evenly(depth, parts, part)
+        rows = end_row - first_row
         tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
         taps = np.zeros(1, np.int64)
-        columns = min(lanes_per_panel, n_columns - p * lanes_per_panel)
-        for tile in range(tiles):
-            begin, end = split_evenly(rows, tiles, tile)
-            brgemm(
-                end - begin, a, a_offsets[i] + (first + begin) * a_row, a_row, a_col, taps, 1, depth,
-                packed, (i * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel,
-                destination, (i * m_rows + first + begin) * n_columns + p * lanes_per_panel, n_columns, columns,
-                bias, p * lanes_per_panel, False, False,
-            )  # fmt: skip
+        for depth_block in range(depth_blocks):
+            begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
+            begin_l, length = first_l + begin_l, stop_l - begin_l
+            a_offset = a_offsets[i] + first_row * a_row + begin_l * a_col
+            for p in range(first_panel, end_panel):
+                first_column = p * lanes_per_panel
+                columns = min(lanes_per_panel, n_columns - first_column)
+                b_offset = b_offsets[i] + p * b_panel + begin_l * b_row
+                start_offset = first_column + (n_panels * lanes_per_panel if part == 0 else 0)
+                c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
+                for tile in range(tiles):
+                    begin, end = split_evenly(rows, tiles, tile)
+                    if packed:
+                        brgemm(
+                            end - begin, a, a_offset + begin * a_row, a_row, a_col, taps, 1, length,
+                            b, b_offset, 0, b_row, destination, c_offset + begin * n_columns, n_columns, columns,
+                            first_sum, start_offset, depth_block > 0, False,
+                        )  # fmt: skip
+                    else:
+                        brgemm(
+                            end - begin, a, a_offset + begin * a_row, a_row, a_col, taps, 1, length,
+                            b, b_offset, 0, b_row, destination, c_offset + begin * n_columns, n_columns, columns,
+                            first_sum, start_offset, depth_block > 0, True,
+                        )  # fmt: skip
         restore_denormals(mode)
 
 
 @kernel
-def gemm(a, a_offsets, a_row, a_col, b, b_offsets, b_row, depth, out, rows_per_task):
-    """A stack of matrix products whose right-hand sides are read as they lie.
+def sum_parts(partials, out, elements_per_task):
+    """Add up the partial sums of `gemm`.
 
-    Computes   out[i, m, j] = sum over l of a[a_offsets[i] + m * a_row + l * a_col] * b[b_offsets[i] + l * b_row + j].
-    Requires   a and b flat; the columns of b side by side; out (count, M, N) C-contiguous.
+    Computes   out[i] = sum over s of partials[s, i].
+    Requires   partials (parts, size) C-contiguous, out flat.
     Writes     all of out.
-    Parallel   over the stack, blocks of rows and panels of columns.
-    Why        saves the packing of b where few rows would use it.
+    Parallel   over blocks of elements.
+    Why        bound by memory: every value is read once, in order, and a block of out stays in L1.
     """
-    count, m_rows, n_columns = out.shape
-    destination = out.reshape(-1)
-    lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // out.itemsize)
-    n_panels = (n_columns + lanes_per_panel - 1) // lanes_per_panel
-    row_blocks = (m_rows + rows_per_task - 1) // rows_per_task
-    for task in prange(count * row_blocks * n_panels):
+    parts, size = partials.shape
+    for task in prange((size + elements_per_task - 1) // elements_per_task):
         mode = flush_denormals()
-        i, block, p = task // (row_blocks * n_panels), task // n_panels % row_blocks, task % n_panels
-        first = block * rows_per_task
-        rows = min(rows_per_task, m_rows - first)
-        tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
-        taps = np.zeros(1, np.int64)
-        zeros = np.zeros(lanes_per_panel, out.dtype)
-        columns = min(lanes_per_panel, n_columns - p * lanes_per_panel)
-        for tile in range(tiles):
-            begin, end = split_evenly(rows, tiles, tile)
-            brgemm(
-                end - begin, a, a_offsets[i] + (first + begin) * a_row, a_row, a_col, taps, 1, depth,
-                b, b_offsets[i] + p * lanes_per_panel, 0, b_row,
-                destination, (i * m_rows + first + begin) * n_columns + p * lanes_per_panel, n_columns, columns,
-                zeros, 0, False, True,
-            )  # fmt: skip
+        first = task * elements_per_task
+        end = min(first + elements_per_task, size)
+        for i in range(first, end):
+            out[i] = partials[0, i]
+        for s in range(1, parts):
+            for i in range(first, end):
+                out[i] += partials[s, i]
+        restore_denormals(mode)
+
+
+@kernel
+def transpose_add(turned, bias, out, rows_per_task):
+    """Turn a stack of products that were computed as their transposes.
+
+    Computes   out[i, m, n] = turned[i, n, m] + bias[n].
+    Requires   turned (count, N, M) and out (count, M, N) C-contiguous; bias (N,).
+    Writes     all of out.
+    Parallel   over matrices and blocks of rows of `turned`.
+    Why        16 rows at a time: the lines that are read stay in L1 until all of them is used.
+    """
+    count, n_columns, m_rows = turned.shape
+    blocks = (n_columns + rows_per_task - 1) // rows_per_task
+    for task in prange(count * blocks):
+        mode = flush_denormals()
+        i, first = task // blocks, task % blocks * rows_per_task
+        end = min(first + rows_per_task, n_columns)
+        for begin in range(first, end, 16):
+            for m in range(m_rows):
+                for n in range(begin, min(begin + 16, end)):
+                    out[i, m, n] = turned[i, n, m] + bias[n]
         restore_denormals(mode)

@@ -58,10 +58,18 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
         i, p = task // n_panels, task % n_panels
         first = p * panel_columns
         used = min(panel_columns, columns - first)
-        for l in range(depth):
-            offset = b_offsets[i] + l * b_row + first * b_col
-            for j in range(used):
-                panels[i, p, l, j] = b[offset + j * b_col]
-            for j in range(used, panel_columns):
-                panels[i, p, l, j] = 0
+        if b_col == 1:
+            for l in range(depth):
+                offset = b_offsets[i] + l * b_row + first
+                for j in range(used):
+                    panels[i, p, l, j] = b[offset + j]
+                for j in range(used, panel_columns):
+                    panels[i, p, l, j] = 0
+        else:
+            for begin in range(0, depth, 16):
+                end = min(begin + 16, depth)
+                for j in range(panel_columns):
+                    offset = b_offsets[i] + (first + j) * b_col
+                    for l in range(begin, end):
+                        panels[i, p, l, j] = b[offset + l * b_row] if j < used else 0
         restore_denormals(mode)

@@ -20,6 +20,12 @@ from convcore.testing.cases import SMALL_CASES, ConvCase
 FAST = ("direct", "im2col")
 # The largest error, as a fraction of the largest result, for sums of up to 1000 products.
 TOLERANCE = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 1e-14}
+POINTWISE_CASES = (
+    *(case for case in SMALL_CASES if case.name in ("pointwise-plain", "pointwise-ragged", "one_pixel")),
+    ConvCase("pointwise-many_pixels", 5, 13, 17, 19, 35, (1, 1)),  # the sum over pixels has more than one part
+    ConvCase("pointwise-few_pixels", 1, 33, 2, 1, 70, (1, 1)),  # turned round
+    ConvCase("pointwise-empty_batch", 0, 3, 4, 4, 5, (1, 1)),
+)
 by_case = pytest.mark.parametrize("case", SMALL_CASES, ids=str)
 
 
@@ -96,6 +102,28 @@ def test_sums_of_small_integers_are_exact(case, algorithm):
     expected = run_passes("reference", x, weight, bias, grad_out, geometry)
     for name, actual, right in zip(PASSES, results, expected, strict=True):
         np.testing.assert_array_equal(actual, right, err_msg=f"{algorithm} {name}")
+
+
+@pytest.mark.parametrize("case", POINTWISE_CASES, ids=str)
+def test_pointwise_convolutions_are_exact_and_independent_of_threads(case):
+    arrays = make_case(case, np.float32, integers=True)
+    expected = run_passes("reference", *arrays)
+    x, weight, bias, grad_out, geometry = make_case(case, np.float32)
+    before, results = convcore.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            convcore.set_num_threads(threads)
+            for name, actual, right in zip(PASSES, run_passes("pointwise", *arrays), expected, strict=True):
+                np.testing.assert_array_equal(actual, right, err_msg=name)
+            results.append([a.tobytes() for a in run_passes("pointwise", x, weight, bias, grad_out, geometry)])
+    finally:
+        convcore.set_num_threads(before)
+    assert results[0] == results[1]
+
+
+def test_a_pointwise_convolution_stays_in_channels_last_memory():
+    out = conv2d(convcore.ones(2, 3, 4, 5), convcore.ones(7, 3, 1, 1), algorithm="pointwise")
+    assert out.array.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 @pytest.mark.parametrize("algorithm", FAST)

@@ -93,7 +93,7 @@ conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
         (
             lambda: conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), algorithm="fft"), UnsupportedError,
             "there is no algorithm 'fft'; "
-            "it must be 'auto' or one of 'depthwise', 'winograd', 'direct', 'im2col', 'reference'",
+            "it must be 'auto' or one of 'pointwise', 'depthwise', 'winograd', 'direct', 'im2col', 'reference'",
         ),
     ],
 )  # fmt: skip
@@ -175,7 +175,7 @@ def test_explanation_names_every_algorithm_with_a_verdict():
     for pass_name, verdicts in explanation.items():
         names = ["direct", "im2col", "reference"]
         winograd = [] if pass_name == "grad_weight" else ["winograd"]
-        assert [name for name, _ in verdicts] == ["depthwise", *winograd, *names]
+        assert [name for name, _ in verdicts] == ["pointwise", "depthwise", *winograd, *names]
     assert explanation.chosen("forward") == "direct"
     text = str(explanation)
     assert "(1, 2, 5, 5) * (3, 2, 3, 3) -> (1, 3, 5, 5), 1,350 multiply-adds" in text
@@ -193,6 +193,26 @@ def test_an_algorithm_that_refuses_says_why(monkeypatch):
     ):
         conv2d(x, weight, algorithm="im2col")
     assert "im2col     refused: the patches of one output row" in str(explain_conv2d(x, weight))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kernel": (1, 3)}, "its filters must be 1 x 1, they are 1 x 3"),
+        ({"stride": (1, 2)}, r"its stride must be 1, it is \(1, 2\)"),
+        ({"padding": 1}, "it takes no padding"),
+        ({"groups": 2}, "it computes one group, there are 2"),
+    ],
+)
+def test_pointwise_refuses_what_is_not_one_product(settings, message):
+    kernel = settings.pop("kernel", (1, 1))
+    x, weight = ones(1, 4, 5, 6), ones(6, 4 // settings.get("groups", 1), *kernel)
+    with pytest.raises(UnsupportedError, match=f"algorithm 'pointwise' cannot compute this: {message}"):
+        conv2d(x, weight, **settings, algorithm="pointwise")
+
+
+def test_auto_takes_pointwise_where_it_can():
+    assert explain_conv2d(ones(1, 4, 5, 6), ones(3, 4, 1, 1)).chosen("grad_weight") == "pointwise"
 
 
 def test_auto_passes_over_what_refuses():

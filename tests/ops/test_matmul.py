@@ -26,6 +26,8 @@ SIZES = [
     (1, 50, 3),
     (70, 1, 1),
     (3, 300, 2),
+    (7, 1100, 200),  # the sum in parts and blocks; turned round if b lies in columns
+    (110, 700, 150),  # several blocks of rows, panels and depth
 ]
 
 
@@ -124,12 +126,13 @@ def test_integer_matrices():
 
 
 def test_one_and_two_threads_give_the_same_bits():
-    a, b = operands((150, 333, 77), integers=False)
+    a, b = operands((150, 1333, 77), integers=False)
     before, results = convcore.get_num_threads(), []
     try:
         for threads in (1, 2):
             convcore.set_num_threads(threads)
-            results.append((product(a, b).tobytes(), product(a[:20], b).tobytes()))
+            few = product(a[:5], np.asfortranarray(b), b[0])
+            results.append((product(a, b).tobytes(), product(a[:20], b).tobytes(), few.tobytes()))
     finally:
         convcore.set_num_threads(before)
     assert results[0] == results[1]
