@@ -80,18 +80,6 @@ def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) 
 # ---------------------------------------------------------------------------------------------------------- direct
 
 
-def _phase_order(walk_h: AxisWalk, walk_w: AxisWalk) -> tuple[np.ndarray, np.ndarray]:
-    """The taps (row, column) in the order of phases that the direct kernel expects."""
-    rows, columns = [], []
-    for _, _, first_h, taps_h in walk_h.phases.tolist():
-        for _, _, first_w, taps_w in walk_w.phases.tolist():
-            for r in walk_h.taps[first_h : first_h + taps_h]:
-                for s in walk_w.taps[first_w : first_w + taps_w]:
-                    rows.append(r)
-                    columns.append(s)
-    return np.array(rows, np.int64), np.array(columns, np.int64)
-
-
 def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: int) -> None:
     """Run the direct kernel from src to dst, both logical (N, C, H, W)."""
     walk_h, walk_w = walks
@@ -111,7 +99,7 @@ def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: i
 def forward_direct(x, weight, bias, geometry: ConvGeometry):
     """out = x * weight + bias, by address arithmetic around the micro-kernel."""
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
-    panels = _packed(weight, geometry, False, *_phase_order(*geometry.forward_walks))
+    panels = _packed(weight, geometry, False, *geometry.forward_taps)
     _direct(x, panels, _start(bias, geometry, panels), out, geometry.forward_walks, geometry.groups)
     return out
 
@@ -123,7 +111,7 @@ def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
     if walks[0].taps.size * walks[1].taps.size == 0:  # the stride steps over every pixel: only padding was read
         grad_x[...] = 0
         return grad_x
-    panels = _packed(weight, geometry, True, *_phase_order(*walks))
+    panels = _packed(weight, geometry, True, *geometry.grad_input_taps)
     _direct(grad_out, panels, _zeros(panels), grad_x, walks, geometry.groups)
     return grad_x
 

@@ -154,6 +154,28 @@ class ConvGeometry:
         """How the gradient of the input walks over height and width."""
         return self.height.grad_input_walk(), self.width.grad_input_walk()
 
+    @functools.cached_property
+    def forward_taps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The filter taps (row, column) in the order in which the forward pass walks over them."""
+        return _tap_order(*self.forward_walks)
+
+    @functools.cached_property
+    def grad_input_taps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The filter taps (row, column) in the order in which the gradient of the input walks over them."""
+        return _tap_order(*self.grad_input_walks)
+
+
+def _tap_order(walk_h: AxisWalk, walk_w: AxisWalk) -> tuple[np.ndarray, np.ndarray]:
+    """The taps (row, column) in the order of phases that the direct kernel expects."""
+    rows, columns = [], []
+    for _, _, first_h, taps_h in walk_h.phases.tolist():
+        for _, _, first_w, taps_w in walk_w.phases.tolist():
+            for r in walk_h.taps[first_h : first_h + taps_h]:
+                for s in walk_w.taps[first_w : first_w + taps_w]:
+                    rows.append(r)
+                    columns.append(s)
+    return np.array(rows, np.int64), np.array(columns, np.int64)
+
 
 def conv2d_geometry(
     x: Any, weight: Any, stride: int | Sequence[int], padding: Padding, dilation: int | Sequence[int], groups: int
