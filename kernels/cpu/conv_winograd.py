@@ -35,16 +35,59 @@ POINTS = IN_TILE * IN_TILE
 
 
 @inline
-def _input_1d(d0, d1, d2, d3, d4, d5, two, four, five):
+def _load_six(array, at, step):
+    """Six vectors, `step` values apart."""
+    return (
+        vload(array, at), vload(array, at + step), vload(array, at + 2 * step),
+        vload(array, at + 3 * step), vload(array, at + 4 * step), vload(array, at + 5 * step),
+    )  # fmt: skip
+
+
+@inline
+def _load_six_parts(array, at, step, count):
+    """The first `count` lanes of six vectors, `step` values apart."""
+    return (
+        vload_part(array, at, count), vload_part(array, at + step, count), vload_part(array, at + 2 * step, count),
+        vload_part(array, at + 3 * step, count), vload_part(array, at + 4 * step, count),
+        vload_part(array, at + 5 * step, count),
+    )  # fmt: skip
+
+
+@inline
+def _store_six_parts(values, array, at, step, count):
+    """The first `count` lanes of six vectors, `step` values apart."""
+    vstore_part(values[0], array, at, count)
+    vstore_part(values[1], array, at + step, count)
+    vstore_part(values[2], array, at + 2 * step, count)
+    vstore_part(values[3], array, at + 3 * step, count)
+    vstore_part(values[4], array, at + 4 * step, count)
+    vstore_part(values[5], array, at + 5 * step, count)
+
+
+@inline
+def _store_six(values, array, at, step):
+    """Six vectors, `step` values apart."""
+    vstore(values[0], array, at)
+    vstore(values[1], array, at + step)
+    vstore(values[2], array, at + 2 * step)
+    vstore(values[3], array, at + 3 * step)
+    vstore(values[4], array, at + 4 * step)
+    vstore(values[5], array, at + 5 * step)
+
+
+@inline
+def _input_1d(d, two, four, five):
     """B^T d for a column of six vectors; rows 1 and 2, and 3 and 4, share their sums."""
+    d0, d1, d2, d3, d4, d5 = d
     a, b = d4 - four * d2, d3 - four * d1
     c, e = d4 - d2, two * (d3 - d1)
     return four * d0 - five * d2 + d4, a + b, a - b, c + e, c - e, four * d1 - five * d3 + d5
 
 
 @inline
-def _output_1d(m0, m1, m2, m3, m4, m5, two, four, eight):
+def _output_1d(m, two, four, eight):
     """A^T m for a column of six vectors."""
+    m0, m1, m2, m3, m4, m5 = m
     sum_12, difference_12 = m1 + m2, m1 - m2
     sum_34, difference_34 = m3 + m4, m3 - m4
     return (
@@ -100,12 +143,7 @@ def transform_filters_f4x4_k3x3(weight, stride_dst, stride_src, flipped, c_dst, 
                     quarter, sixth, twelfth, twenty_fourth,
                 )  # fmt: skip
                 at, step = s * lanes, 3 * lanes
-                vstore(column[0], scratch, at)
-                vstore(column[1], scratch, at + step)
-                vstore(column[2], scratch, at + 2 * step)
-                vstore(column[3], scratch, at + 3 * step)
-                vstore(column[4], scratch, at + 4 * step)
-                vstore(column[5], scratch, at + 5 * step)
+                _store_six(column, scratch, at, step)
             for i in range(IN_TILE):
                 at = i * 3 * lanes
                 row = _filter_1d(
@@ -114,12 +152,7 @@ def transform_filters_f4x4_k3x3(weight, stride_dst, stride_src, flipped, c_dst, 
                 )  # fmt: skip
                 at = ((p * POINTS + i * IN_TILE) * c_src + l) * panel_columns + v
                 step = c_src * panel_columns
-                vstore(row[0], packed, at)
-                vstore(row[1], packed, at + step)
-                vstore(row[2], packed, at + 2 * step)
-                vstore(row[3], packed, at + 3 * step)
-                vstore(row[4], packed, at + 4 * step)
-                vstore(row[5], packed, at + 5 * step)
+                _store_six(row, packed, at, step)
         restore_denormals(mode)
 
 
@@ -132,40 +165,11 @@ def _transform_input(window, row_stride, column, channels, planes, plane_size, o
         used = min(lanes, channels - c)
         for i in range(IN_TILE):
             at = i * row_stride + column * channels + c
-            row = _input_1d(
-                vload_part(window, at, used),
-                vload_part(window, at + channels, used),
-                vload_part(window, at + 2 * channels, used),
-                vload_part(window, at + 3 * channels, used),
-                vload_part(window, at + 4 * channels, used),
-                vload_part(window, at + 5 * channels, used),
-                two, four, five,
-            )  # fmt: skip
-            at = i * IN_TILE * lanes
-            vstore(row[0], scratch, at)
-            vstore(row[1], scratch, at + lanes)
-            vstore(row[2], scratch, at + 2 * lanes)
-            vstore(row[3], scratch, at + 3 * lanes)
-            vstore(row[4], scratch, at + 4 * lanes)
-            vstore(row[5], scratch, at + 5 * lanes)
+            row = _input_1d(_load_six_parts(window, at, channels, used), two, four, five)
+            _store_six(row, scratch, i * IN_TILE * lanes, lanes)
         for q in range(IN_TILE):
-            at, step = q * lanes, IN_TILE * lanes
-            column_values = _input_1d(
-                vload(scratch, at),
-                vload(scratch, at + step),
-                vload(scratch, at + 2 * step),
-                vload(scratch, at + 3 * step),
-                vload(scratch, at + 4 * step),
-                vload(scratch, at + 5 * step),
-                two, four, five,
-            )  # fmt: skip
-            at, step = q * plane_size + offset + c, IN_TILE * plane_size
-            vstore_part(column_values[0], planes, at, used)
-            vstore_part(column_values[1], planes, at + step, used)
-            vstore_part(column_values[2], planes, at + 2 * step, used)
-            vstore_part(column_values[3], planes, at + 3 * step, used)
-            vstore_part(column_values[4], planes, at + 4 * step, used)
-            vstore_part(column_values[5], planes, at + 5 * step, used)
+            values = _input_1d(_load_six(scratch, q * lanes, IN_TILE * lanes), two, four, five)
+            _store_six_parts(values, planes, q * plane_size + offset + c, IN_TILE * plane_size, used)
 
 
 @inline
@@ -179,15 +183,7 @@ def _transform_output(
         used = min(lanes, columns - k)
         for i in range(IN_TILE):
             at = i * IN_TILE * plane_size + offset + k
-            row = _output_1d(
-                vload(products, at),
-                vload(products, at + plane_size),
-                vload(products, at + 2 * plane_size),
-                vload(products, at + 3 * plane_size),
-                vload(products, at + 4 * plane_size),
-                vload(products, at + 5 * plane_size),
-                two, four, eight,
-            )  # fmt: skip
+            row = _output_1d(_load_six(products, at, plane_size), two, four, eight)
             at = i * OUT_TILE * lanes
             vstore(row[0], scratch, at)
             vstore(row[1], scratch, at + lanes)
@@ -195,16 +191,7 @@ def _transform_output(
             vstore(row[3], scratch, at + 3 * lanes)
         start = vload(bias, bias_offset + k)
         for q in range(width):
-            at, step = q * lanes, OUT_TILE * lanes
-            y = _output_1d(
-                vload(scratch, at),
-                vload(scratch, at + step),
-                vload(scratch, at + 2 * step),
-                vload(scratch, at + 3 * step),
-                vload(scratch, at + 4 * step),
-                vload(scratch, at + 5 * step),
-                two, four, eight,
-            )  # fmt: skip
+            y = _output_1d(_load_six(scratch, q * lanes, OUT_TILE * lanes), two, four, eight)
             at = dst_offset + q * c_dst + k
             vstore_part(y[0] + start, dst, at, used)
             if rows > 1:
