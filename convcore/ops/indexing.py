@@ -87,7 +87,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     where, shape = index.array, input.array.shape
     if where.dtype.kind not in "iu":
         raise DTypeError(f"gather: index must hold integers, got {where.dtype}")
-    if where.ndim != len(shape) or any(w > s for i, (w, s) in enumerate(zip(where.shape, shape)) if i != place):  # noqa: B905
+    if where.ndim != len(shape) or any(
+        w > s for i, (w, s) in enumerate(zip(where.shape, shape, strict=True)) if i != place
+    ):
         raise ShapeError(
             f"gather: index must have the input's number of axes and be no larger outside dim={dim}, "
             f"got index {where.shape} for input {shape}"
