@@ -2,20 +2,24 @@
 
     C[m, j] (+)= start[j] + sum over t, l of A[taps[t] + m*a_row + l*a_col] * B[t*b_tap + l*b_row + j]
 
-for rows m and columns j of one tile. Every convolution, matrix product and weight gradient of this library is a walk
-of addresses around this one function. Sources: E. Georganas et al., "High-Performance Deep Learning via a Single
+for any number of rows m and up to 2 * VL columns j. Every convolution, matrix product and weight gradient of this
+library is a walk of addresses around this one function. Sources: E. Georganas et al., "High-Performance Deep Learning via a Single
 Building Block" (2020), section II, for the batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS" (2015),
 section 5, for the register tile.
 
-Why it is fast. A tile has MR rows and NV vectors of columns, so MR * NV accumulators, all of them in registers. One
-step of l loads NV vectors of B and MR single values of A and does MR * NV fused multiply-adds: 2 + 12 loads for
-24 of them on AVX-512, so the two FMA units set the pace and not the loads; and 24 independent chains of additions
-hide the FMA's latency of 4 cycles three times over.
+Why it is fast. The rows are dealt to tiles. A tile has at most MR rows and NV vectors of columns, so MR * NV
+accumulators, all of them in registers. One step of l loads NV vectors of B and MR single values of A and does MR * NV
+fused multiply-adds: 2 + 12 loads for 24 of them on AVX-512, so the two FMA units set the pace and not the loads; and 24
+independent chains of additions hide the FMA's latency of 4 cycles three times over. What is left is the price of
+beginning and ending a tile, which short sums feel: so the loop over tiles stands here and not in the callers, the inner
+loop is not unrolled (it already has enough work for every unit), and only what must be masked is: a masked store
+takes AMD's cores many cycles.
 
 LLVM's own vectoriser does not find this form (it stays at 256-bit registers), so `_emit_tile` writes it as LLVM IR.
 Its Python loops over m and v run while the kernel compiles: they unroll the tile.
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +36,7 @@ _INT = ir.IntType(64)
 
 @dataclass
 class _Tile:
-    """One call's operands as LLVM values (pointers, strides in elements, sizes), and the few ways to touch them."""
+    """One tile's operands as LLVM values (pointers, strides in elements, sizes), and the few ways to touch them."""
 
     builder: Any
     element: Any  # LLVM's float or double
@@ -52,17 +56,21 @@ class _Tile:
     columns: Any
     start: Any
     accumulate: Any
+    relu: Any
 
     def __post_init__(self):
         self.element_bytes = 4 if isinstance(self.element, ir.FloatType) else 8
         self.lanes = REGISTER_BYTES // self.element_bytes
         self.vector = ir.VectorType(self.element, self.lanes)
-        self.mask = ir.VectorType(ir.IntType(1), self.lanes)
-        # The lanes of the last vector that are columns of C: lane < columns - (NV - 1) * VL.
+        self.zero = ir.Constant(self.vector, None)
+        self.whole = self.builder.icmp_signed("==", self.columns, ir.Constant(_INT, self.vectors * self.lanes))
+
+    def last_mask(self):
+        """The lanes of the last vector that are columns of C: lane < columns - (NV - 1) * VL."""
         lane_type = ir.VectorType(_INT, self.lanes)
         used = self.builder.sub(self.columns, ir.Constant(_INT, (self.vectors - 1) * self.lanes))
         lane = ir.Constant(lane_type, list(range(self.lanes)))
-        self.last_mask = self.builder.icmp_signed("<", lane, self.splat(used, lane_type))
+        return self.builder.icmp_signed("<", lane, self.splat(used, lane_type))
 
     def splat(self, value, vector_type):
         undefined = ir.Constant(vector_type, ir.Undefined)
@@ -76,26 +84,52 @@ class _Tile:
         offset = index if stride is None else self.builder.mul(index, stride)
         return self.builder.gep(pointer, [offset], source_etype=self.element)
 
-    def load(self, row, v: int, masked: bool):
-        """Vector v of a row; of the last vector, if `masked`, only the lanes that are columns: memory may end there."""
+    def load(self, row, v: int, mask=None):
+        """Vector v of a row; of the last vector, with a mask, only the lanes that are columns: memory may end there."""
         pointer = self.builder.bitcast(self.at(row, v * self.lanes), self.vector.as_pointer())
-        if not masked or v < self.vectors - 1:
+        if mask is None or v < self.vectors - 1:
             return self.builder.load(pointer, align=self.element_bytes, typ=self.vector)
-        zero = ir.Constant(self.vector, None)
-        return self.call("llvm.masked.load.{}.p0", self.vector, [pointer, self.last_mask, zero])
+        return self.call("llvm.masked.load.{}.p0", self.vector, [pointer, mask, self.zero])
 
-    def store(self, value, row, v: int) -> None:
+    def store(self, value, row, v: int, mask=None) -> None:
         pointer = self.builder.bitcast(self.at(row, v * self.lanes), self.vector.as_pointer())
-        if v < self.vectors - 1:
+        if mask is None or v < self.vectors - 1:
             self.builder.store(value, pointer, align=self.element_bytes)
         else:
-            self.call("llvm.masked.store.{}.p0", ir.VoidType(), [value, pointer, self.last_mask])
+            self.call("llvm.masked.store.{}.p0", ir.VoidType(), [value, pointer, mask])
 
     def call(self, name, result, arguments):
         """Call an LLVM intrinsic on vectors (llvmlite's own way to declare one refuses vector types)."""
         name = name.format(f"v{self.lanes}f{8 * self.element_bytes}")
         signature = ir.FunctionType(result, [argument.type for argument in arguments])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
+
+    def for_whole_and_partial(self, work) -> None:
+        """Run `work(mask)` with no mask where the columns fill their vectors, else with that of the last one."""
+        with self.builder.if_else(self.whole) as (whole, partial):
+            with whole:
+                work(None)
+            with partial:
+                work(self.last_mask())
+
+
+@contextlib.contextmanager
+def _loop(builder, count):
+    """Count from 0 to `count` - 1; LLVM must not unroll it."""
+    before = builder.block
+    body, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed(">", count, _INT(0)), body, done)
+    builder.position_at_end(body)
+    index = builder.phi(_INT)
+    index.add_incoming(_INT(0), before)
+    yield index
+    following = builder.add(index, _INT(1))
+    index.add_incoming(following, builder.block)
+    back = builder.cbranch(builder.icmp_signed("<", following, count), body, done)
+    module = builder.module
+    rule = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    back.set_metadata("llvm.loop", module.add_metadata([ir.MetaDataString(module, "convcore"), rule]))
+    builder.position_at_end(done)
 
 
 def _emit_tile(tile: _Tile, rows: int) -> None:
@@ -105,33 +139,45 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
     accumulator = {mv: cgutils.alloca_once(builder, tile.vector) for mv in grid}
     c_rows = [tile.at(tile.c, m, tile.c_row) for m in range(rows)]
 
-    with builder.if_else(tile.accumulate) as (resume, begin):
-        with resume:
-            for m, v in grid:
-                builder.store(tile.load(c_rows[m], v, masked=True), accumulator[m, v])
-        with begin:
-            first = [tile.load(tile.start, v, masked=True) for v in range(tile.vectors)]
+    def resume(mask):
+        for m, v in grid:
+            builder.store(tile.load(c_rows[m], v, mask), accumulator[m, v])
+
+    def finish(mask):
+        for m, v in grid:
+            tile.store(builder.load(accumulator[m, v], typ=tile.vector), c_rows[m], v, mask)
+
+    with builder.if_else(tile.accumulate) as (resuming, beginning):
+        with resuming:
+            tile.for_whole_and_partial(resume)
+        with beginning:
+            first = [tile.load(tile.start, v) for v in range(tile.vectors)]
             for m, v in grid:
                 builder.store(first[v], accumulator[m, v])
 
-    with cgutils.for_range(builder, tile.n_taps) as t:
-        offset = builder.load(builder.gep(tile.taps, [t.index], source_etype=_INT), typ=_INT)
+    b_mask = tile.last_mask() if tile.mask_b else None
+    with _loop(builder, tile.n_taps) as t:
+        offset = builder.load(builder.gep(tile.taps, [t], source_etype=_INT), typ=_INT)
         a_tap = tile.at(tile.a, offset)
         a_rows = [tile.at(a_tap, m, tile.a_row) for m in range(rows)]
-        b_tap = tile.at(tile.b, t.index, tile.b_tap)
-        with cgutils.for_range(builder, tile.length) as l:
-            b_row = tile.at(b_tap, l.index, tile.b_row)
-            b = [tile.load(b_row, v, tile.mask_b) for v in range(tile.vectors)]
+        b_tap = tile.at(tile.b, t, tile.b_tap)
+        with _loop(builder, tile.length) as l:
+            b_row = tile.at(b_tap, l, tile.b_row)
+            b = [tile.load(b_row, v, b_mask) for v in range(tile.vectors)]
             for m in range(rows):
-                value = builder.load(tile.at(a_rows[m], l.index, tile.a_col), typ=tile.element)
+                value = builder.load(tile.at(a_rows[m], l, tile.a_col), typ=tile.element)
                 a = tile.splat(value, tile.vector)
                 for v in range(tile.vectors):
                     slot = accumulator[m, v]
                     total = builder.load(slot, typ=tile.vector)
                     builder.store(tile.call("llvm.fma.{}", tile.vector, [a, b[v], total]), slot)
 
-    for m, v in grid:
-        tile.store(builder.load(accumulator[m, v], typ=tile.vector), c_rows[m], v)
+    with builder.if_then(tile.relu):
+        for m, v in grid:
+            value = builder.load(accumulator[m, v], typ=tile.vector)
+            negative = builder.fcmp_ordered("<=", value, tile.zero)  # not for NaN, which passes
+            builder.store(builder.select(negative, tile.zero, value), accumulator[m, v])
+    tile.for_whole_and_partial(finish)
 
 
 def _symbol(element: ir.Type, mask_b: bool) -> str:
@@ -146,9 +192,38 @@ def _signature() -> ir.FunctionType:
 
 _ARGUMENTS = (
     "rows", "a", "a_row", "a_col", "taps", "n_taps", "length", "b", "b_tap", "b_row", "c", "c_row", "columns", "start",
-    "accumulate",
+    "accumulate", "relu",
 )  # fmt: skip
 _VARIANTS = [(element, mask_b) for element in (ir.FloatType(), ir.DoubleType()) for mask_b in (False, True)]
+
+
+def _emit_rows(builder, element, mask_b: bool, vectors: int, value: dict[str, Any]) -> None:
+    """Emit the loop over tiles: `rows` dealt to ceil(rows / TILE_ROWS) of them, as evenly as possible.
+
+    Even tiles waste least: 14 rows as 7 + 7 keep the FMA units busier than 12 + 2.
+    """
+    value = dict(value)
+    rows = value.pop("rows")
+    pointers = {name: cgutils.alloca_once_value(builder, value[name]) for name in ("a", "c")}
+    tiles = builder.sdiv(builder.add(rows, _INT(TILE_ROWS - 1)), _INT(TILE_ROWS))
+    fewest = builder.sdiv(rows, builder.select(builder.icmp_signed(">", tiles, _INT(0)), tiles, _INT(1)))
+    larger = builder.sub(rows, builder.mul(fewest, tiles))  # so many tiles have one row more
+    with _loop(builder, tiles) as index:
+        tile_rows = builder.add(fewest, builder.zext(builder.icmp_signed("<", index, larger), _INT))
+        for name, slot in pointers.items():
+            value[name] = builder.load(slot, typ=ir.PointerType())
+        done = builder.append_basic_block("tile_done")
+        switch = builder.switch(tile_rows, done)
+        for count in range(1, TILE_ROWS + 1):
+            block = builder.append_basic_block(f"tile_{count}x{vectors}")
+            switch.add_case(_INT(count), block)
+            builder.position_at_end(block)
+            _emit_tile(_Tile(builder, element, vectors, mask_b, **value), count)
+            builder.branch(done)
+        builder.position_at_end(done)
+        for name, slot in pointers.items():
+            step = builder.mul(tile_rows, value[f"{name}_row"])
+            builder.store(builder.gep(value[name], [step], source_etype=element), slot)
 
 
 def _build(module: ir.Module) -> None:
@@ -157,22 +232,14 @@ def _build(module: ir.Module) -> None:
         function = ir.Function(module, _signature(), _symbol(element, mask_b))
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         value: dict[str, Any] = dict(zip(_ARGUMENTS, function.args, strict=True))
-        rows, accumulate = value.pop("rows"), value.pop("accumulate")
-        value["accumulate"] = builder.trunc(accumulate, ir.IntType(1))
+        for flag in ("accumulate", "relu"):
+            value[flag] = builder.trunc(value[flag], ir.IntType(1))
         lanes = REGISTER_BYTES // (4 if isinstance(element, ir.FloatType) else 8)
-        # Case (vectors - 1) * TILE_ROWS + rows; two vectors where the columns need them.
-        wide = builder.zext(builder.icmp_signed(">", value["columns"], ir.Constant(_INT, lanes)), _INT)
-        case = builder.add(rows, builder.mul(wide, ir.Constant(_INT, TILE_ROWS)))
-        done = function.append_basic_block("done")
-        switch = builder.switch(case, done)
-        for vectors in range(1, TILE_VECTORS + 1):
-            for tile_rows in range(1, TILE_ROWS + 1):
-                block = function.append_basic_block(f"tile_{tile_rows}x{vectors}")
-                switch.add_case(ir.Constant(_INT, (vectors - 1) * TILE_ROWS + tile_rows), block)
-                builder.position_at_end(block)
-                _emit_tile(_Tile(builder, element, vectors, mask_b, **value), tile_rows)
-                builder.branch(done)
-        builder.position_at_end(done)
+        with builder.if_else(builder.icmp_signed(">", value["columns"], _INT(lanes))) as (wide, narrow):
+            with wide:
+                _emit_rows(builder, element, mask_b, 2, value)
+            with narrow:
+                _emit_rows(builder, element, mask_b, 1, value)
         builder.ret_void()
 
 
@@ -183,15 +250,16 @@ MachineCode("brgemm", [_symbol(*variant) for variant in _VARIANTS], _build)
 def brgemm(
     typing_context,
     rows, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-    start, start_offset, accumulate, mask_b,
+    start, start_offset, accumulate, relu, mask_b,
 ):  # fmt: skip
-    """Compute one tile of C.
+    """Compute up to a panel's width of C.
 
-    Computes   the formula at the top of this file, for m < rows and j < columns.
-    Requires   1 <= rows <= TILE_ROWS; 1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets
-               and strides count elements. `mask_b` is a literal: True where B's rows may end after `columns`, False
-               where they reach to full vectors (a packed panel). `start` is read only when `accumulate` is false,
-               C only when it is true.
+    Computes   the formula at the top of this file, for m < rows and j < columns; if `relu`, max(0, that), where NaN
+               stays NaN.
+    Requires   1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets and strides count
+               elements. `mask_b` is a literal: True where B's rows may end after `columns`, False where they reach to
+               full vectors (a packed panel). `start` is read only when `accumulate` is false, and to full vectors; C
+               only when it is true.
     Writes     rows * columns elements of C, and nothing beside them.
     Parallel   not at all: callers give threads different tiles.
     Why        see the top of this file.
@@ -201,13 +269,13 @@ def brgemm(
     index = types.int64
     signature = types.void(
         index, a, index, index, index, taps, index, index, b, index, index, index, c, index, index, index,
-        start, index, types.boolean, mask_b,
+        start, index, types.boolean, types.boolean, mask_b,
     )  # fmt: skip
 
     def codegen(context, builder, signature, arguments):
         names = (
             "rows a a_offset a_row a_col taps n_taps length b b_offset b_tap b_row c c_offset c_row columns "
-            "start start_offset accumulate mask_b"
+            "start start_offset accumulate relu mask_b"
         )
         value: dict[str, Any] = dict(zip(names.split(), arguments, strict=True))
         element = context.get_value_type(a.dtype)
@@ -215,7 +283,8 @@ def brgemm(
             pointer = context.make_array(array_type)(context, builder, value[name]).data
             offset = value.get(f"{name}_offset")
             value[name] = pointer if offset is None else builder.gep(pointer, [offset], source_etype=element)
-        value["accumulate"] = builder.zext(value["accumulate"], _INT)
+        for flag in ("accumulate", "relu"):
+            value[flag] = builder.zext(value[flag], _INT)
         symbol = _symbol(element, mask_b.literal_value)
         function = cgutils.get_or_insert_function(builder.module, _signature(), symbol)
         given = [value[name] for name in _ARGUMENTS]

@@ -19,9 +19,9 @@ Architectures" (2018), section II, with channels-last layout.
 
 import numpy as np
 
-from kernels.cpu.brgemm import brgemm, split_evenly
+from kernels.cpu.brgemm import brgemm
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.window import copy_window, reaches_outside
 from kernels.jit import inline, kernel, prange
 
@@ -114,8 +114,6 @@ def conv2d_direct(
                         for u in range(runs_w):
                             taps[t * runs_w + u] = row_offset + (offsets_w[first_w + u] - w_first) * channels
                     tap_number = first_h * offsets_w.size + taps_h * first_w
-                    count_w = phases_w[pw, COUNT]
-                    tiles = (count_w + TILE_ROWS - 1) // TILE_ROWS
                     for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
                         columns = min(lanes_per_panel, filters - p * lanes_per_panel)
                         panel = (g * n_panels + p) * offsets_h.size * offsets_w.size + tap_number
@@ -123,18 +121,15 @@ def conv2d_direct(
                             dh = phases_h[ph, START] + j * dst_step_h
                             a_row_offset = a_origin + (j - j_first) * src_step_h * row_stride
                             dst_row = (image * h_dst + dh) * w_dst
-                            for tile in range(tiles):
-                                begin, end = split_evenly(count_w, tiles, tile)
-                                dw = phases_w[pw, START] + begin * dst_step_w
-                                brgemm(
-                                    end - begin, a, a_row_offset + begin * src_step_w * channels,
-                                    src_step_w * channels, 1, taps, n_runs, length,
-                                    packed, panel * channels * lanes_per_panel,
-                                    length * lanes_per_panel, lanes_per_panel,
-                                    destination, (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel,
-                                    dst_step_w * c_dst, columns,
-                                    start, (g * n_panels + p) * lanes_per_panel, False, False,
-                                )  # fmt: skip
+                            dw = phases_w[pw, START]
+                            brgemm(
+                                phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_runs, length,
+                                packed, panel * channels * lanes_per_panel,
+                                length * lanes_per_panel, lanes_per_panel,
+                                destination, (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel,
+                                dst_step_w * c_dst, columns,
+                                start, (g * n_panels + p) * lanes_per_panel, False, False, False,
+                            )  # fmt: skip
         restore_denormals(mode)
 
 
@@ -170,7 +165,6 @@ def conv2d_grad_weight_direct(
     row_stride = window_columns * channels
     # With dilation 1 the s and c of a filter row form one contiguous run of rows for the tile.
     runs, run_length = (1, k_w * channels) if dil_w == 1 else (k_w, channels)
-    tiles = (run_length + TILE_ROWS - 1) // TILE_ROWS
 
     for task in prange(parts * groups * panel_blocks):
         mode = flush_denormals()
@@ -200,12 +194,9 @@ def conv2d_grad_weight_direct(
                     for run in range(runs):
                         a_offset = r * dil_h * row_stride + run * dil_w * channels
                         c_offset = (((part * groups + g) * k_h + r) * k_w + run) * channels * filters + first_filter
-                        for tile in range(tiles):
-                            begin, end = split_evenly(run_length, tiles, tile)
-                            brgemm(
-                                end - begin, window, a_offset + begin, 1, stride_w * channels, taps, rows, w_out,
-                                gradient, b_offset, w_out * c_out, c_out,
-                                sums, c_offset + begin * filters, filters, columns,
-                                zeros, 0, block > first_block, True,
-                            )  # fmt: skip
+                        brgemm(
+                            run_length, window, a_offset, 1, stride_w * channels, taps, rows, w_out,
+                            gradient, b_offset, w_out * c_out, c_out, sums, c_offset, filters, columns,
+                            zeros, 0, block > first_block, False, True,
+                        )  # fmt: skip
         restore_denormals(mode)

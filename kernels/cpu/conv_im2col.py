@@ -14,9 +14,9 @@ The patches of a block of rows live in the task's own buffer: the matrix of the 
 
 import numpy as np
 
-from kernels.cpu.brgemm import brgemm, split_evenly
+from kernels.cpu.brgemm import brgemm
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
 
@@ -70,7 +70,6 @@ def conv2d_forward_im2col(
         image, oh = task // row_blocks, task % row_blocks * rows_per_task
         rows = min(rows_per_task, h_out - oh)
         pixels = rows * w_out
-        tiles = (pixels + TILE_ROWS - 1) // TILE_ROWS
         patches = np.empty(pixels * depth, x.dtype)
         taps = np.zeros(1, np.int64)
         for g in range(groups):
@@ -80,15 +79,12 @@ def conv2d_forward_im2col(
             )  # fmt: skip
             for p in range(n_panels):
                 columns = min(lanes_per_panel, filters - p * lanes_per_panel)
-                for tile in range(tiles):
-                    begin, end = split_evenly(pixels, tiles, tile)
-                    pixel = (image * h_out + oh) * w_out + begin
-                    brgemm(
-                        end - begin, patches, begin * depth, depth, 1, taps, 1, depth,
-                        packed, (g * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel,
-                        destination, pixel * c_out + g * filters + p * lanes_per_panel, c_out, columns,
-                        start, (g * n_panels + p) * lanes_per_panel, False, False,
-                    )  # fmt: skip
+                brgemm(
+                    pixels, patches, 0, depth, 1, taps, 1, depth,
+                    packed, (g * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel, destination,
+                    (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel, c_out, columns,
+                    start, (g * n_panels + p) * lanes_per_panel, False, False, False,
+                )  # fmt: skip
         restore_denormals(mode)
 
 
@@ -127,16 +123,13 @@ def conv2d_grad_input_im2col(
         for oh_first in range(0, h_out, rows_per_block):
             rows = min(rows_per_block, h_out - oh_first)
             pixels = rows * w_out
-            tiles = (pixels + TILE_ROWS - 1) // TILE_ROWS
             first_pixel = (image * h_out + oh_first) * w_out
             for t in range(k_h * k_w):
-                for tile in range(tiles):
-                    begin, end = split_evenly(pixels, tiles, tile)
-                    brgemm(
-                        end - begin, gradient, (first_pixel + begin) * c_out + g * filters, c_out, 1, taps, 1, filters,
-                        packed, ((g * n_panels + p) * k_h * k_w + t) * filters * lanes_per_panel, 0, lanes_per_panel,
-                        patches, begin * columns, columns, columns, zeros, 0, False, False,
-                    )  # fmt: skip
+                brgemm(
+                    pixels, gradient, first_pixel * c_out + g * filters, c_out, 1, taps, 1, filters,
+                    packed, ((g * n_panels + p) * k_h * k_w + t) * filters * lanes_per_panel, 0, lanes_per_panel,
+                    patches, 0, columns, columns, zeros, 0, False, False, False,
+                )  # fmt: skip
                 for pixel in range(pixels):
                     h = (oh_first + pixel // w_out) * stride_h + t // k_w * dil_h - pad_top
                     w = pixel % w_out * stride_w + t % k_w * dil_w - pad_left
@@ -170,7 +163,6 @@ def conv2d_grad_weight_im2col(
     row_blocks = (h_out + rows_per_block - 1) // rows_per_block
     blocks = n * row_blocks
     depth = k_h * k_w * channels
-    tiles = (depth + TILE_ROWS - 1) // TILE_ROWS
     for task in prange(parts * groups):
         mode = flush_denormals()
         part, g = task // groups, task % groups
@@ -189,12 +181,9 @@ def conv2d_grad_weight_im2col(
             for p in range(n_panels):
                 columns = min(lanes_per_panel, filters - p * lanes_per_panel)
                 b_offset = (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel
-                for tile in range(tiles):
-                    begin, end = split_evenly(depth, tiles, tile)
-                    brgemm(
-                        end - begin, patches, begin, 1, depth, taps, 1, rows * w_out,
-                        gradient, b_offset, 0, c_out,
-                        sums, (task * depth + begin) * filters + p * lanes_per_panel, filters, columns,
-                        zeros, 0, block > first_block, True,
-                    )  # fmt: skip
+                brgemm(
+                    depth, patches, 0, 1, depth, taps, 1, rows * w_out, gradient, b_offset, 0, c_out,
+                    sums, task * depth * filters + p * lanes_per_panel, filters, columns,
+                    zeros, 0, block > first_block, False, True,
+                )  # fmt: skip
         restore_denormals(mode)

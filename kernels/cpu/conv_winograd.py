@@ -22,10 +22,10 @@ The price is accuracy: the factors up to 8 cost about one decimal digit against 
 
 import numpy as np
 
-from kernels.cpu.brgemm import brgemm, split_evenly
+from kernels.cpu.brgemm import brgemm
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.simd import vload, vload_part, vsplat, vstore, vstore_part
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.window import copy_window
 from kernels.jit import inline, kernel, prange
 
@@ -244,19 +244,16 @@ def conv2d_winograd_f4x4_k3x3(src, panels, bias, dst, pad_top, pad_left, tile_ro
             for j in range(tiles_w):
                 offset = (row * tiles_w + j) * c_src
                 _transform_input(window, row_stride, j * OUT_TILE, c_src, planes, tiles * c_src, offset, scratch)
-        groups = (tiles + TILE_ROWS - 1) // TILE_ROWS
         for p in range(n_panels):
             columns = min(panel_columns, c_dst - p * panel_columns)
             # The last panel's products fill whole vectors too: its filters beyond the last are zero.
             wide = (columns + lanes - 1) // lanes * lanes
             for e in range(POINTS):
-                for group in range(groups):
-                    begin, end = split_evenly(tiles, groups, group)
-                    brgemm(
-                        end - begin, planes, (e * tiles + begin) * c_src, c_src, 1, taps, 1, c_src,
-                        packed, (p * POINTS + e) * c_src * panel_columns, 0, panel_columns,
-                        products, (e * tiles + begin) * panel_columns, panel_columns, wide, zeros, 0, False, False,
-                    )  # fmt: skip
+                brgemm(
+                    tiles, planes, e * tiles * c_src, c_src, 1, taps, 1, c_src,
+                    packed, (p * POINTS + e) * c_src * panel_columns, 0, panel_columns,
+                    products, e * tiles * panel_columns, panel_columns, wide, zeros, 0, False, False, False,
+                )  # fmt: skip
             for row in range(rows):
                 image, i = (first_row + row) // tiles_h, (first_row + row) % tiles_h
                 for j in range(tiles_w):

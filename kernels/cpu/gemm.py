@@ -9,7 +9,7 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.jit import kernel, prange
 
 
@@ -45,7 +45,6 @@ def gemm(
         first_panel, end_panel = split_evenly(n_panels, panel_blocks, panel_block)
         first_l, end_l = split_evenly(depth, parts, part)
         rows = end_row - first_row
-        tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
         taps = np.zeros(1, np.int64)
         for depth_block in range(depth_blocks):
             begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
@@ -57,20 +56,16 @@ def gemm(
                 b_offset = b_offsets[i] + p * b_panel + begin_l * b_row
                 start_offset = first_column + (n_panels * lanes_per_panel if part == 0 else 0)
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
-                for tile in range(tiles):
-                    begin, end = split_evenly(rows, tiles, tile)
-                    if packed:
-                        brgemm(
-                            end - begin, a, a_offset + begin * a_row, a_row, a_col, taps, 1, length,
-                            b, b_offset, 0, b_row, destination, c_offset + begin * n_columns, n_columns, columns,
-                            first_sum, start_offset, depth_block > 0, False,
-                        )  # fmt: skip
-                    else:
-                        brgemm(
-                            end - begin, a, a_offset + begin * a_row, a_row, a_col, taps, 1, length,
-                            b, b_offset, 0, b_row, destination, c_offset + begin * n_columns, n_columns, columns,
-                            first_sum, start_offset, depth_block > 0, True,
-                        )  # fmt: skip
+                if packed:
+                    brgemm(
+                        rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
+                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False, False,
+                    )  # fmt: skip
+                else:
+                    brgemm(
+                        rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
+                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False, True,
+                    )  # fmt: skip
         restore_denormals(mode)
 
 

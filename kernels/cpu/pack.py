@@ -8,10 +8,43 @@ multiplications by zero and save every tile a special case.
     +------+------+---+         panel 0: row 0 (PC values), row 1, ..., row K-1
     |  0   |  1   | 2 |   ->    panel 1: row 0, ...
     +------+------+---+         panel 2: its missing columns are 0
+
+A column of B is usually what lies side by side in memory (the weights of one filter), so packing is transposing. Value
+by value that would touch a cache line for each; squares of VL x VL values are turned in registers instead.
 """
 
+import numpy as np
+
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.jit import kernel, prange
+from kernels.cpu.simd import vload, vstore, vtranspose
+from kernels.cpu.target import REGISTER_BYTES
+from kernels.jit import inline, kernel, prange
+
+SCRATCH_BYTES = 16 * 1024  # a turned block of filters, before its rows go to their taps: half of the smallest L1
+
+
+@inline
+def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row, out_columns):
+    """out[out_offset + j * out_row + i] = source[offset + i * row + j], 0 for rows <= i < out_columns."""
+    lanes = REGISTER_BYTES // out.itemsize
+    if row == 1:  # a single column: there is nothing to turn
+        for i in range(rows):
+            out[out_offset + i] = source[offset + i]
+        for i in range(rows, out_columns):
+            out[out_offset + i] = 0
+        return
+    whole_rows, whole_columns = rows // lanes * lanes, columns // lanes * lanes
+    for i in range(0, whole_rows, lanes):
+        for j in range(0, whole_columns, lanes):
+            vtranspose(source, offset + i * row + j, row, out, out_offset + j * out_row + i, out_row)
+        for j in range(whole_columns, columns):
+            for k in range(i, i + lanes):
+                out[out_offset + j * out_row + k] = source[offset + k * row + j]
+    for j in range(columns):
+        for i in range(whole_rows, rows):
+            out[out_offset + j * out_row + i] = source[offset + i * row + j]
+        for i in range(rows, out_columns):
+            out[out_offset + j * out_row + i] = 0
 
 
 @kernel
@@ -20,25 +53,45 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
 
     Computes   panels[g, p, t, l, j] = weight[g * stride_group + k * stride_dst + l * stride_src + r * k_w + s] with
                k = p * PC + j and (r, s) = (rows[t], columns[t]); 0 for k >= c_dst.
-    Requires   weight flat, of shape (groups, K, C, k_h, k_w) or read with K and C exchanged: the strides say which.
+    Requires   weight flat, of shape (groups, K, C, k_h, k_w) or read with K and C exchanged: the strides say which,
+               and the smaller one is k_h * k_w. A tap may be missing in (rows, columns).
     Writes     all of panels (groups, n_panels, n_taps, c_src, PC).
-    Parallel   over groups and panels.
-    Why        one pass over the filters; a panel is written in order. One flat array instead of a strided one is one
-               compiled variant instead of three.
+    Parallel   over groups, panels and blocks of l.
+    Why        the k_h * k_w taps of a channel lie side by side, and where l has the smaller stride those of many
+               channels: such a run is turned in squares into a block that stays in L1, and its rows, PC values each, are
+               copied to their taps. One flat array instead of a strided one is one compiled variant instead of three.
     """
-    groups, n_panels, _, c_src, panel_columns = panels.shape
-    for task in prange(groups * n_panels):
+    groups, n_panels, n_taps, c_src, panel_columns = panels.shape
+    packed = panels.reshape(-1)
+    lanes = REGISTER_BYTES // panels.itemsize
+    # The channels of one run: as many as the scratch holds where they are neighbours, else one.
+    filter_taps = min(stride_dst, stride_src)
+    step = 1
+    if stride_src == filter_taps:
+        step = max(1, min(c_src, SCRATCH_BYTES // (filter_taps * panel_columns * panels.itemsize)))
+    blocks = (c_src + step - 1) // step
+    blocks_per_task = max(1, 32 // step)
+    tasks_per_panel = (blocks + blocks_per_task - 1) // blocks_per_task
+    for task in prange(groups * n_panels * tasks_per_panel):
         mode = flush_denormals()
-        g, p = task // n_panels, task % n_panels
+        part, panel = task % tasks_per_panel, task // tasks_per_panel
+        g, p = panel // n_panels, panel % n_panels
         first = p * panel_columns
         used = min(panel_columns, c_dst - first)
-        for t in range(rows.size):
-            for l in range(c_src):
-                offset = g * stride_group + first * stride_dst + l * stride_src + rows[t] * k_w + columns[t]
-                for j in range(used):
-                    panels[g, p, t, l, j] = weight[offset + j * stride_dst]
-                for j in range(used, panel_columns):
-                    panels[g, p, t, l, j] = 0
+        scratch = np.empty(step * filter_taps * panel_columns, panels.dtype)
+        for block in range(part * blocks_per_task, min((part + 1) * blocks_per_task, blocks)):
+            l_first = block * step
+            count = min(step, c_src - l_first)
+            offset = g * stride_group + first * stride_dst + l_first * stride_src
+            run = count * filter_taps
+            transpose_block(weight, offset, stride_dst, used, run, scratch, 0, panel_columns, panel_columns)
+            for t in range(n_taps):
+                tap = rows[t] * k_w + columns[t]
+                target = ((panel * n_taps + t) * c_src + l_first) * panel_columns
+                for l in range(count):
+                    source = (l * filter_taps + tap) * panel_columns
+                    for j in range(0, panel_columns, lanes):
+                        vstore(vload(scratch, source + j), packed, target + l * panel_columns + j)
         restore_denormals(mode)
 
 
@@ -47,29 +100,31 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     """Pack a stack of matrices, the right-hand operands of a matrix product.
 
     Computes   panels[i, p, l, j] = b[b_offsets[i] + l * b_row + (p * PC + j) * b_col], 0 for p * PC + j >= columns.
-    Requires   b flat.
+    Requires   b flat; b_row or b_col is 1.
     Writes     all of panels (count, n_panels, K, PC).
-    Parallel   over matrices and panels.
-    Why        one pass over the matrix; a panel is written in order.
+    Parallel   over matrices, panels and blocks of l.
+    Why        one pass over the matrix; rows are copied, columns turned in squares.
     """
     count, n_panels, depth, panel_columns = panels.shape
-    for task in prange(count * n_panels):
+    packed = panels.reshape(-1)
+    rows_per_task = 256
+    blocks = (depth + rows_per_task - 1) // rows_per_task
+    for task in prange(count * n_panels * blocks):
         mode = flush_denormals()
-        i, p = task // n_panels, task % n_panels
+        block, panel = task % blocks, task // blocks
+        i, p = panel // n_panels, panel % n_panels
         first = p * panel_columns
         used = min(panel_columns, columns - first)
+        l_first = block * rows_per_task
+        l_end = min(l_first + rows_per_task, depth)
+        offset = b_offsets[i] + l_first * b_row + first * b_col
+        target = (panel * depth + l_first) * panel_columns
         if b_col == 1:
-            for l in range(depth):
-                offset = b_offsets[i] + l * b_row + first
+            for l in range(l_end - l_first):
                 for j in range(used):
-                    panels[i, p, l, j] = b[offset + j]
+                    packed[target + l * panel_columns + j] = b[offset + l * b_row + j]
                 for j in range(used, panel_columns):
-                    panels[i, p, l, j] = 0
+                    packed[target + l * panel_columns + j] = 0
         else:
-            for begin in range(0, depth, 16):
-                end = min(begin + 16, depth)
-                for j in range(panel_columns):
-                    offset = b_offsets[i] + (first + j) * b_col
-                    for l in range(begin, end):
-                        panels[i, p, l, j] = b[offset + l * b_row] if j < used else 0
+            transpose_block(b, offset, b_col, used, l_end - l_first, packed, target, panel_columns, panel_columns)
         restore_denormals(mode)

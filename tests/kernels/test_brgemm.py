@@ -11,28 +11,28 @@ from kernels.jit import inline, kernel, prange
 
 @kernel
 def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, accumulate, mask_b):  # fmt: skip
+             start, accumulate, relu, mask_b):  # fmt: skip
     """A single tile, as a kernel calls it."""
     for _ in prange(1):
         if mask_b:
             brgemm(
                 rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-                c, c_offset, c_row, columns, start, 0, accumulate, True,
+                c, c_offset, c_row, columns, start, 0, accumulate, relu, True,
             )  # fmt: skip
         else:
             brgemm(
                 rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-                c, c_offset, c_row, columns, start, 0, accumulate, False,
+                c, c_offset, c_row, columns, start, 0, accumulate, relu, False,
             )  # fmt: skip
 
 
 @inline
 def _unknown_mask(a, taps, mask_b):
-    brgemm(1, a, 0, 1, 1, taps, 1, 1, a, 0, 1, 1, a, 0, 1, 1, a, 0, False, mask_b)
+    brgemm(1, a, 0, 1, 1, taps, 1, 1, a, 0, 1, 1, a, 0, 1, 1, a, 0, False, False, mask_b)
 
 
 def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, accumulate):  # fmt: skip
+             start, accumulate, relu):  # fmt: skip
     """The formula, in float64; everything of C outside the tile stays as it was."""
     result = c.astype(np.float64)
     for m in range(rows):
@@ -44,7 +44,7 @@ def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, 
                     total += float(a[a_offset + tap + m * a_row + l * a_col]) * float(
                         b[b_offset + t * b_tap + l * b_row + j]
                     )
-            result[at] = total
+            result[at] = max(total, 0) if relu else total
     return result
 
 
@@ -54,7 +54,7 @@ def integers(rng, size, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("masked", [False, True], ids=["packed", "masked"])
-@pytest.mark.parametrize("rows", range(1, TILE_ROWS + 1))
+@pytest.mark.parametrize("rows", [*range(1, TILE_ROWS + 2), 3 * TILE_ROWS - 1])
 def test_every_tile_size_is_exact(rows, masked, dtype):
     """Integers make sums exact; every number of columns, with taps, strides and offsets that are all different."""
     rng = np.random.default_rng(rows)
@@ -70,8 +70,9 @@ def test_every_tile_size_is_exact(rows, masked, dtype):
         for accumulate in (False, True):
             c = integers(rng, c_offset + rows * c_row + 8, dtype)
             arguments = (rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row)
-            right = expected(*arguments, c, c_offset, c_row, columns, start, accumulate)
-            one_tile(*arguments, c, c_offset, c_row, columns, start, accumulate, masked)
+            relu = columns % 2 == 1
+            right = expected(*arguments, c, c_offset, c_row, columns, start, accumulate, relu)
+            one_tile(*arguments, c, c_offset, c_row, columns, start, accumulate, relu, masked)
             np.testing.assert_array_equal(c, right, err_msg=f"{columns} columns, accumulate={accumulate}")
 
 
@@ -82,7 +83,7 @@ def test_an_empty_sum_leaves_the_start(taps):
     c, start = np.full(TILE_ROWS * columns, np.nan, np.float32), np.arange(tile_columns(4), dtype=np.float32)
     a, b = np.full(64, np.nan, np.float32), np.full(64, np.nan, np.float32)
     one_tile(
-        TILE_ROWS, a, 0, 1, 1, np.zeros(taps, np.int64), 0, b, 0, 0, 0, c, 0, columns, columns, start, False, False
+        TILE_ROWS, a, 0, 1, 1, np.zeros(taps, np.int64), 0, b, 0, 0, 0, c, 0, columns, columns, start, False, False, False
     )
     np.testing.assert_array_equal(c.reshape(TILE_ROWS, columns), np.tile(start[:columns], (TILE_ROWS, 1)))
 
@@ -91,11 +92,18 @@ def test_values_that_are_not_read_do_not_matter():
     """Start is ignored when accumulating, C when not."""
     ones, nans, taps = np.ones(64, np.float32), np.full(64, np.nan, np.float32), np.zeros(1, np.int64)
     c = np.zeros(4, np.float32)
-    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, nans, True, True)
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, nans, True, False, True)
     np.testing.assert_array_equal(c, 2)
     c[:] = np.nan
-    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, ones, False, True)
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, ones, False, False, True)
     np.testing.assert_array_equal(c, 3)
+
+
+def test_relu_lets_nan_pass():
+    a, start, taps = np.array([1, -1, np.nan], np.float32), np.zeros(64, np.float32), np.zeros(1, np.int64)
+    c = np.full(3, 7, np.float32)
+    one_tile(3, a, 0, 1, 1, taps, 1, np.ones(64, np.float32), 0, 0, 4, c, 0, 1, 1, start, False, True, True)
+    np.testing.assert_array_equal(c, [1, 0, np.nan])
 
 
 def test_the_mask_must_be_a_literal():
