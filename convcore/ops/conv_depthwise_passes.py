@@ -19,7 +19,7 @@ from convcore.ops.geometry import Axis, ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_depthwise
 from kernels.cpu.depthwise_tile import DEPTHWISE_ROWS, DEPTHWISE_VECTORS
-from kernels.cpu.partial_sums import sum_filter_partials
+from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.target import REGISTER_BYTES
 
 # Enough tasks that two to sixteen threads are evenly loaded.
@@ -135,5 +135,6 @@ def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):
         nhwc(x), nhwc(grad_out), partials, bands, width.spans,
         height.src_step, width.src_step, height.tap_step, width.tap_step,
     )  # fmt: skip
-    sum_filter_partials(partials, grad_weight)
+    taps = geometry.k_h * geometry.k_w
+    sum_filter_partials(partials, grad_weight.reshape(-1), taps, channels_per_sum(taps))
     return grad_weight

@@ -22,18 +22,22 @@ from convcore.ops.geometry import AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
 from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
+from kernels.cpu.conv_grad_weight import channels_per_sum, conv2d_grad_weight_direct, sum_filter_partials
 from kernels.cpu.pack import pack_filters
-from kernels.cpu.partial_sums import sum_filter_partials
-from kernels.cpu.target import tile_columns
+from kernels.cpu.target import TILE_ROWS, tile_columns
 from kernels.reference import conv as reference
 
 # A task's window and its packed filters should both stay in L2: 1 to 2 MiB on today's servers, less on laptops.
 WINDOW_BYTES = 128 * 1024
 PANEL_BYTES = 512 * 1024
 # Enough tasks that two to sixteen threads are evenly loaded, few enough that each one is worth its start.
-MIN_TASKS = 32
+MIN_TASKS = 16
 # Partial sums of a filter gradient may take this much memory in all.
 PARTIALS_BYTES = 64 * 1024**2
+# The gradient of the filters: a block's pixels of one tile and one panel stay in L1, its sums (9 taps) in L2.
+PIXELS_PER_BLOCK = 256
+CHANNELS_PER_TASK = 64
+FILTERS_PER_TASK = 32
 PATCHES_BYTES = 256 * 1024
 MAX_PATCHES_ROW_BYTES = 256 * 1024**2
 
@@ -134,7 +138,8 @@ def _partials(geometry: ConvGeometry, parts: int, dtype) -> np.ndarray:
 
 def _summed(partials: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     grad_weight = memory.empty(geometry.weight_shape, partials.dtype)
-    sum_filter_partials(partials, grad_weight)
+    taps = geometry.k_h * geometry.k_w
+    sum_filter_partials(partials, grad_weight.reshape(-1), taps, channels_per_sum(taps))
     return grad_weight
 
 
@@ -144,17 +149,23 @@ def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
         return _no_pixels(geometry, x.dtype)
     height, width = geometry.height, geometry.width
     channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
-    panel_columns = tile_columns(x.itemsize)
-    panels = -(-filters // panel_columns)
-    panels_per_task = max(1, min(PANEL_BYTES // (geometry.reduction * panel_columns * x.itemsize), panels))
-    rows = max(1, min(WINDOW_BYTES // (height.stride * geometry.w_in * channels * x.itemsize), geometry.h_out))
-    blocks = geometry.n * -(-geometry.h_out // rows)
+    tile_channels = -(-channels // -(-channels // TILE_ROWS))
+    tiles, panels = -(-channels // tile_channels), -(-filters // tile_columns(x.itemsize))
+    tiles_per_task = min(-(-CHANNELS_PER_TASK // tile_channels), tiles)
+    panels_per_task = min(-(-FILTERS_PER_TASK // tile_columns(x.itemsize)), panels)
+    pixels = max(1, PIXELS_PER_BLOCK // (height.stride * width.stride))
+    rows = max(1, min(pixels // geometry.w_out, geometry.h_out))
+    images = max(1, min(pixels // (geometry.h_out * geometry.w_out), geometry.n))
+    blocks = -(-geometry.n // images) * -(-geometry.h_out // rows)
+    tasks_per_part = geometry.groups * -(-tiles // tiles_per_task) * -(-panels // panels_per_task)
+    # Each part writes its sums and has them read again: that must stay less than the images themselves.
     weight_bytes = geometry.c_out * geometry.reduction * x.itemsize
-    parts = _parts(geometry.groups * -(-panels // panels_per_task), blocks, weight_bytes)
-    partials = _partials(geometry, parts, x.dtype)
-    conv_direct.conv2d_grad_weight_direct(
+    worth = max(1, (x.nbytes + grad_out.nbytes) // (2 * weight_bytes))
+    partials = _partials(geometry, min(worth, _parts(tasks_per_part, blocks, weight_bytes)), x.dtype)
+    conv2d_grad_weight_direct(
         nhwc(x), nhwc(grad_out), partials, geometry.k_h, geometry.k_w, height.stride, width.stride,
-        height.pad_before, width.pad_before, height.dilation, width.dilation, geometry.groups, rows, panels_per_task,
+        height.pad_before, width.pad_before, height.dilation, width.dilation, geometry.groups,
+        rows, images, tile_channels, tiles_per_task, panels_per_task,
     )  # fmt: skip
     return _summed(partials, geometry)
 

@@ -11,30 +11,6 @@ from kernels.jit import kernel, prange
 
 
 @kernel
-def sum_filter_partials(partials, grad_weight):
-    """Add up the parts of a filter gradient and bring it into the filters' layout.
-
-    Computes   grad_weight[g * K + k, c, r, s] = sum over i of partials[i, g, r, s * C + c, k].
-    Requires   partials (parts, groups, k_h, k_w * C, K) C-contiguous.
-    Writes     all of grad_weight (groups * K, C, k_h, k_w), of any strides.
-    Parallel   over groups, filter rows and channels.
-    Why        the parts are read in order, one row of K values at a time.
-    """
-    parts, groups, k_h, run, filters = partials.shape
-    for task in prange(groups * k_h * run):
-        mode = flush_denormals()
-        g, r, m = task // (k_h * run), task // run % k_h, task % run
-        channels = grad_weight.shape[1]
-        s, c = m // channels, m % channels
-        for k in range(filters):
-            total = partials[0, g, r, m, k]
-            for i in range(1, parts):
-                total += partials[i, g, r, m, k]
-            grad_weight[g * filters + k, c, r, s] = total
-        restore_denormals(mode)
-
-
-@kernel
 def column_sums(rows, partials, rows_per_part):
     """Sum the rows of a matrix, in parts: the gradient of a bias.
 
