@@ -18,8 +18,8 @@ from convcore import memory
 from convcore.ops.geometry import Axis, ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_depthwise
-from kernels.cpu.depthwise_tile import DEPTHWISE_ROWS, DEPTHWISE_VECTORS
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
+from kernels.cpu.depthwise_tile import DEPTHWISE_ROWS, DEPTHWISE_VECTORS
 from kernels.cpu.target import REGISTER_BYTES
 
 # Enough tasks that two to sixteen threads are evenly loaded.
@@ -130,11 +130,11 @@ def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):
     bands = _bands(geometry.height, False, max(1, BAND_BYTES // row_bytes))
     grad_weight = memory.empty(geometry.weight_shape, x.dtype)
     parts = max(1, min(TASKS, geometry.n * len(bands)))
-    partials = memory.empty((parts, 1, geometry.k_h, geometry.k_w, geometry.c_out), x.dtype)
+    partials = memory.empty((parts, 1, 1, geometry.k_h, geometry.k_w, geometry.c_out), x.dtype)
     conv_depthwise.conv2d_grad_weight_depthwise(
         nhwc(x), nhwc(grad_out), partials, bands, width.spans,
         height.src_step, width.src_step, height.tap_step, width.tap_step,
     )  # fmt: skip
     taps = geometry.k_h * geometry.k_w
-    sum_filter_partials(partials, grad_weight.reshape(-1), taps, channels_per_sum(taps))
+    sum_filter_partials(partials, grad_weight.reshape(-1), taps, geometry.c_out, channels_per_sum(taps))
     return grad_weight

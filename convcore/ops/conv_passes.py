@@ -18,7 +18,7 @@ from convcore.ops.conv_depthwise_passes import (
     grad_weight_depthwise,
     refuse_depthwise,
 )
-from convcore.ops.geometry import AxisWalk, ConvGeometry
+from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
 from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
@@ -36,8 +36,10 @@ MIN_TASKS = 16
 PARTIALS_BYTES = 64 * 1024**2
 # The gradient of the filters: a block's pixels of one tile and one panel stay in L1, its sums (9 taps) in L2.
 PIXELS_PER_BLOCK = 256
-CHANNELS_PER_TASK = 64
-FILTERS_PER_TASK = 32
+# Its channels and filters: few taps leave room for more of both, which are then copied less often.
+TASK_SIZE, TASK_SIZE_OF_FEW_TAPS, FEW_TAPS = 64, 128, 4
+# Up to so many pixels per channel, a pointwise gradient is an ordinary matrix product: the rest goes over its parts.
+SHORT_SUM = 8
 PATCHES_BYTES = 256 * 1024
 MAX_PATCHES_ROW_BYTES = 256 * 1024**2
 
@@ -131,29 +133,31 @@ def _no_pixels(geometry: ConvGeometry, dtype) -> np.ndarray:
     return np.zeros(geometry.weight_shape, dtype)
 
 
-def _partials(geometry: ConvGeometry, parts: int, dtype) -> np.ndarray:
+def _partials(geometry: ConvGeometry, parts: int, dtype, block_filters: int) -> np.ndarray:
+    """Room for partial sums of the filters of each group, in blocks of so many filters."""
     channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
-    return memory.empty((parts, geometry.groups, geometry.k_h, geometry.k_w * channels, filters), dtype)
+    blocks = -(-filters // block_filters)
+    return memory.empty((parts, geometry.groups, blocks, geometry.k_h, geometry.k_w * channels, block_filters), dtype)
 
 
 def _summed(partials: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     grad_weight = memory.empty(geometry.weight_shape, partials.dtype)
     taps = geometry.k_h * geometry.k_w
-    sum_filter_partials(partials, grad_weight.reshape(-1), taps, channels_per_sum(taps))
+    filters = geometry.c_out // geometry.groups
+    sum_filter_partials(partials, grad_weight.reshape(-1), taps, filters, channels_per_sum(taps))
     return grad_weight
 
 
-def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
-    """grad_weight, with pixels as the summation index of the micro-kernel."""
-    if geometry.n == 0:
-        return _no_pixels(geometry, x.dtype)
+def _grad_weight(x: np.ndarray, grad_out: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+    """grad_weight from blocks (N, H, W, C) and (N, H', W', K) of a geometry that may see their pixels as other rows."""
     height, width = geometry.height, geometry.width
     channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
     tile_channels = -(-channels // -(-channels // TILE_ROWS))
     tiles, panels = -(-channels // tile_channels), -(-filters // tile_columns(x.itemsize))
-    tiles_per_task = min(-(-CHANNELS_PER_TASK // tile_channels), tiles)
-    panels_per_task = min(-(-FILTERS_PER_TASK // tile_columns(x.itemsize)), panels)
-    pixels = max(1, PIXELS_PER_BLOCK // (height.stride * width.stride))
+    size = TASK_SIZE_OF_FEW_TAPS if geometry.k_h * geometry.k_w <= FEW_TAPS else TASK_SIZE
+    tiles_per_task = min(-(-size // tile_channels), tiles)
+    panels_per_task = min(-(-size // tile_columns(x.itemsize)), panels)
+    pixels = max(1, PIXELS_PER_BLOCK // height.stride)
     rows = max(1, min(pixels // geometry.w_out, geometry.h_out))
     images = max(1, min(pixels // (geometry.h_out * geometry.w_out), geometry.n))
     blocks = -(-geometry.n // images) * -(-geometry.h_out // rows)
@@ -161,13 +165,21 @@ def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
     # Each part writes its sums and has them read again: that must stay less than the images themselves.
     weight_bytes = geometry.c_out * geometry.reduction * x.itemsize
     worth = max(1, (x.nbytes + grad_out.nbytes) // (2 * weight_bytes))
-    partials = _partials(geometry, min(worth, _parts(tasks_per_part, blocks, weight_bytes)), x.dtype)
+    parts = min(worth, _parts(tasks_per_part, blocks, weight_bytes))
+    partials = _partials(geometry, parts, x.dtype, panels_per_task * tile_columns(x.itemsize))
     conv2d_grad_weight_direct(
-        nhwc(x), nhwc(grad_out), partials, geometry.k_h, geometry.k_w, height.stride, width.stride,
+        x, grad_out, partials, geometry.k_h, geometry.k_w, height.stride, width.stride,
         height.pad_before, width.pad_before, height.dilation, width.dilation, geometry.groups,
         rows, images, tile_channels, tiles_per_task, panels_per_task,
     )  # fmt: skip
     return _summed(partials, geometry)
+
+
+def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
+    """grad_weight, with pixels as the summation index of the micro-kernel."""
+    if geometry.n == 0:
+        return _no_pixels(geometry, x.dtype)
+    return _grad_weight(nhwc(x), nhwc(grad_out), geometry)
 
 
 # ------------------------------------------------------------------------------------------------------- pointwise
@@ -178,9 +190,8 @@ def _refuse_pointwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
         return f"its filters must be 1 x 1, they are {geometry.k_h} x {geometry.k_w}"
     if geometry.groups > 1:
         return f"it computes one group, there are {geometry.groups}"
-    if (geometry.height.stride, geometry.width.stride) != (1, 1):
-        return f"its stride must be 1, it is ({geometry.height.stride}, {geometry.width.stride})"
-    if geometry.out_shape[2:] != (geometry.h_in, geometry.w_in):
+    pads = geometry.height.pad_before, geometry.height.pad_after, geometry.width.pad_before, geometry.width.pad_after
+    if any(pads):
         return "it takes no padding"
     return None
 
@@ -196,19 +207,45 @@ def _image(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return pixels.reshape(n, h, w, c).transpose(0, 3, 1, 2)
 
 
+def _seen(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+    """The pixels that a stride does not step over."""
+    return x[:, :, :: geometry.height.stride, :: geometry.width.stride]
+
+
 def forward_pointwise(x, weight, bias, geometry: ConvGeometry):
     """out = x weight^T + bias: each pixel's channels through one matrix."""
-    return _image(product(_pixels(x), weight[:, :, 0, 0].T, bias), geometry.out_shape)
+    return _image(product(_pixels(_seen(x, geometry)), weight[:, :, 0, 0].T, bias), geometry.out_shape)
 
 
 def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):
-    """grad_x = grad_out weight."""
-    return _image(product(_pixels(grad_out), weight[:, :, 0, 0]), geometry.x_shape)
+    """grad_x = grad_out weight; 0 where the stride stepped over a pixel."""
+    seen = _image(product(_pixels(grad_out), weight[:, :, 0, 0]), (*geometry.x_shape[:2], *geometry.out_shape[2:]))
+    if seen.shape == geometry.x_shape:
+        return seen
+    grad_x = memory.empty_channels_last(*geometry.x_shape, seen.dtype)
+    grad_x[...] = 0
+    _seen(grad_x, geometry)[...] = seen
+    return grad_x
+
+
+def _in_long_rows(geometry: ConvGeometry) -> ConvGeometry:
+    """The same pixels, which a 1x1 filter sees one by one, in rows as long as a block: for the micro-kernel's sums."""
+    pixels = geometry.n * geometry.h_out * geometry.w_out
+    length = next(length for length in range(min(PIXELS_PER_BLOCK, pixels), 0, -1) if pixels % length == 0)
+    n, h, w = (pixels // length, 1, length) if length > geometry.w_out else (geometry.n, *geometry.out_shape[2:])
+    axes = (Axis(size, size, kernel=1, stride=1, pad_before=0, pad_after=0, dilation=1) for size in (h, w))
+    return ConvGeometry(n, geometry.c_in, geometry.c_out, 1, *axes)
 
 
 def grad_weight_pointwise(x, grad_out, geometry: ConvGeometry):
     """grad_weight = grad_out^T x, a sum over all pixels."""
-    return product(_pixels(grad_out).T, _pixels(x)).reshape(geometry.weight_shape)
+    if geometry.n == 0:
+        return _no_pixels(geometry, x.dtype)
+    if geometry.n * geometry.h_out * geometry.w_out <= SHORT_SUM * min(geometry.c_in, geometry.c_out):
+        return product(_pixels(grad_out).T, _pixels(_seen(x, geometry))).reshape(geometry.weight_shape)
+    rows = _in_long_rows(geometry)
+    seen = nhwc(_seen(x, geometry)).reshape(rows.n, rows.h_in, rows.w_in, rows.c_in)
+    return _grad_weight(seen, nhwc(grad_out).reshape(rows.n, rows.h_in, rows.w_in, rows.c_out), rows)
 
 
 # ---------------------------------------------------------------------------------------------------------- im2col
@@ -270,7 +307,8 @@ def grad_weight_im2col(x, grad_out, geometry: ConvGeometry):
     rows = _rows_of_patches(geometry, x.itemsize)
     blocks = geometry.n * -(-geometry.h_out // rows)
     weight_bytes = geometry.c_out * geometry.reduction * x.itemsize
-    partials = _partials(geometry, _parts(geometry.groups, blocks, weight_bytes), x.dtype)
+    filters = geometry.c_out // geometry.groups
+    partials = _partials(geometry, _parts(geometry.groups, blocks, weight_bytes), x.dtype, filters)
     conv_im2col.conv2d_grad_weight_im2col(nhwc(x), nhwc(grad_out), partials, *_im2col_settings(geometry), rows)
     return _summed(partials, geometry)
 

@@ -14,7 +14,7 @@ They are matrix products again, so they are written with the same operations and
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,31 +31,21 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 # Enough tasks that two to sixteen threads are evenly loaded.
-MIN_TASKS = 32
+MIN_TASKS = 16
 MIN_PANELS_PER_TASK = 4
-# Below this many rows of a, packing b costs more than it saves; or up to this many panels of b, if a lies in columns:
-# such a sum is long (over all pixels), and packing would move all of b through memory once more.
+# Below this many rows of a, packing b costs more than it saves.
 MIN_ROWS_TO_PACK = 96  # 512 x 3136: 64 rows 1.20 ms in place and 1.58 packed, 256 rows 4.18 and 3.42
-MAX_PANELS_IN_PLACE = 4
+# Rows of a that are longer than a block are copied, unless so few panels of b pass by that it does not pay.
+MIN_PANELS_TO_COPY = 8
 # A product is computed as its transpose where that moves this many times fewer values.
 TURNING_COST = 2
 ELEMENTS_PER_TASK = 4096
 
 
-class Blocking(NamedTuple):
-    """How the kernel's loops are split: the most rows of a task, the fewest, and rows of b in a block and in a part."""
-
-    rows: int
-    min_rows: int
-    block_depth: int
-    min_part_depth: int
-
-
-# Measured with float32 on two AVX-512 cores: 1024 x 1024 x 1024 reaches 258 GFLOP/s, its packing included.
-BLOCKING_OF_ROWS = Blocking(rows=96, min_rows=24, block_depth=512, min_part_depth=512)
-# Where a lies in columns (the gradient of a weight), every step of the sum reads another line of it: the block must be
-# short to stay in L1 and tall to use the whole line.
-BLOCKING_OF_COLUMNS = Blocking(rows=192, min_rows=192, block_depth=128, min_part_depth=768)
+# How the kernel's loops are split: the most rows of a task and the fewest, the rows of b in a block and, at least, in a
+# part. A block of a (96 x 256) stays in L2, one of a panel of b in L1.
+ROWS_PER_TASK, MIN_ROWS_PER_TASK = 96, 24
+BLOCK_DEPTH, MIN_PART_DEPTH = 256, 512
 
 
 def _flat_operand(array: np.ndarray) -> tuple[np.ndarray, int, int]:
@@ -77,16 +67,16 @@ def _offsets(array: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
 
 
-def _split(count: int, m: int, k: int, panels: int, blocking: Blocking) -> tuple[int, int, int]:
+def _split(count: int, m: int, k: int, panels: int) -> tuple[int, int, int]:
     """Into how many blocks of rows, blocks of panels and parts of the sum `count` products are split.
 
     Too few tasks are made more by taking fewer panels each, then by splitting the sum, then by taking fewer rows.
     """
     wanted = -(-MIN_TASKS // count)
-    row_blocks = -(-m // blocking.rows)
+    row_blocks = -(-m // ROWS_PER_TASK)
     panel_blocks = min(-(-wanted // row_blocks), -(-panels // MIN_PANELS_PER_TASK))
-    parts = min(-(-wanted // (row_blocks * panel_blocks)), max(1, k // blocking.min_part_depth))
-    row_blocks = max(row_blocks, min(-(-wanted // (panel_blocks * parts)), -(-m // blocking.min_rows)))
+    parts = min(-(-wanted // (row_blocks * panel_blocks)), max(1, k // MIN_PART_DEPTH))
+    row_blocks = max(row_blocks, min(-(-wanted // (panel_blocks * parts)), -(-m // MIN_ROWS_PER_TASK)))
     return row_blocks, panel_blocks, parts
 
 
@@ -101,13 +91,12 @@ def _blocked_product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     panel_columns = tile_columns(a.itemsize)
     panels, count = -(-n // panel_columns), math.prod(batch)
     flat_a, a_row, a_col = _flat_operand(a)
-    blocking = BLOCKING_OF_ROWS if a_col == 1 else BLOCKING_OF_COLUMNS
-    row_blocks, panel_blocks, parts = _split(count, m, k, panels, blocking)
+    row_blocks, panel_blocks, parts = _split(count, m, k, panels)
     start = np.zeros((2, panels * panel_columns), a.dtype)
     if bias is not None:
         start[1, :n] = bias
-    in_place = m < MIN_ROWS_TO_PACK or (panels <= MAX_PANELS_IN_PLACE and a_col > 1)
-    packed = not (in_place and b.flags.c_contiguous)
+    packed = not (m < MIN_ROWS_TO_PACK and a_col == 1 and b.flags.c_contiguous)
+    copied = a_col != 1 or (packed and k > BLOCK_DEPTH and panels >= MIN_PANELS_TO_COPY)
     offsets = _offsets(b, batch)
     if packed:
         flat_b, b_row, b_col = _flat_operand(b)
@@ -120,8 +109,8 @@ def _blocked_product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
         flat_b, b_panel, b_row = b.reshape(-1), panel_columns, n
     sums = out.reshape(1, count, m, n) if parts == 1 else memory.empty((parts, count, m, n), a.dtype)
     gemm(
-        flat_a, _offsets(a, batch), a_row, a_col, flat_b, offsets, b_panel, b_row, packed, start, sums, k,
-        row_blocks, panel_blocks, blocking.block_depth,
+        flat_a, _offsets(a, batch), a_row, a_col, copied, flat_b, offsets, b_panel, b_row, packed, start, sums, k,
+        row_blocks, panel_blocks, BLOCK_DEPTH,
     )  # fmt: skip
     if parts > 1:
         sum_parts(sums.reshape(parts, -1), out.reshape(-1), ELEMENTS_PER_TASK)

@@ -3,9 +3,9 @@
     C[m, j] (+)= start[j] + sum over t, l of A[taps[t] + m*a_row + l*a_col] * B[t*b_tap + l*b_row + j]
 
 for any number of rows m and up to 2 * VL columns j. Every convolution, matrix product and weight gradient of this
-library is a walk of addresses around this one function. Sources: E. Georganas et al., "High-Performance Deep Learning via a Single
-Building Block" (2020), section II, for the batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS" (2015),
-section 5, for the register tile.
+library is a walk of addresses around this one function. Sources: E. Georganas et al., "High-Performance Deep Learning
+via a Single Building Block" (2020), section II, for the batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS"
+(2015), section 5, for the register tile.
 
 Why it is fast. The rows are dealt to tiles. A tile has at most MR rows and NV vectors of columns, so MR * NV
 accumulators, all of them in registers. One step of l loads NV vectors of B and MR single values of A and does MR * NV
@@ -27,7 +27,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
 from kernels.jit import inline, intrinsic
 from kernels.machine_code import MachineCode
 

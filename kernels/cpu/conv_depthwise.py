@@ -106,11 +106,12 @@ def conv2d_depthwise(
 def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, stride_w, dil_h, dil_w):
     """The gradient of the filters, as partial sums over parts of the batch.
 
-    Computes   partials[i, 0, r, s, c] = sum over the pixels (n, oh, ow) of part i whose tap (r, s) is inside the image
-               of x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left, c] * G[n, oh, ow, c]
+    Computes   partials[i, 0, 0, r, s, c] = sum over the pixels (n, oh, ow) of part i whose tap (r, s) is inside the
+               image of x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left, c] *
+               G[n, oh, ow, c]
                with G = grad_out.
-    Requires   x (N, H, W, C), grad_out (N, H', W', C) C-contiguous; partials (parts, 1, k_h, k_w, C); bands and spans,
-               the tables of h and w for the forward pass.
+    Requires   x (N, H, W, C), grad_out (N, H', W', C) C-contiguous; partials (parts, 1, 1, k_h, k_w, C); bands and
+               spans, the tables of h and w for the forward pass.
     Writes     all of partials.
     Parallel   over parts, which divide the bands of the batch evenly; `sum_filter_partials` adds them in a fixed order.
     Why        the sums of a filter row stay in registers over all pixels of a band and a span, and a band stays in the
@@ -118,7 +119,7 @@ def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, 
     """
     n, h_in, w_in, channels = x.shape
     _, h_out, w_out, _ = grad_out.shape
-    parts, _, k_h, k_w, _ = partials.shape
+    parts, _, _, k_h, k_w, _ = partials.shape
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     lanes = REGISTER_BYTES // x.itemsize
     n_bands = bands.shape[0]

@@ -3,8 +3,8 @@
     grad_weight[k, c, r, s] = sum over pixels (n, oh, ow) of x[n, oh * stride + r * dil - pad, ..., c] * G[n, oh, ow, k]
 
 For one tap (r, s) that is (channels x pixels) times (pixels x filters). The micro-kernel takes tiles of a few channels
-by a panel of filters, and a *block* of a few hundred pixels as its sum. Both operands are first copied into the order in
-which it reads them:
+by a panel of filters, and a *block* of a few hundred pixels as its sum. Both operands are first copied into the order
+in which it reads them:
 
     window[tile, image, row, column, c]   the channels of one tile side by side, padding as real zeros
     panels[panel, pixel, k]               G, a panel's filters side by side
@@ -21,49 +21,55 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.pack import SCRATCH_BYTES, transpose_block
+from kernels.cpu.pack import SCRATCH_BYTES, copy_tiles, transpose_block
 from kernels.cpu.simd import vload, vload_part, vstore
 from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
 
 @inline
-def _copy_tile(x, image_offset, h_in, w_in, c_in, channel, count, h_first, w_first, window, at, rows, columns, width):
-    """window[at + (i * columns + j) * width + c] = x[h_first + i, w_first + j, channel + c], 0 outside the image.
+def _copy_window(
+    x, image_offset, h_in, w_in, c_in, first_channel, channels, tiles, first_tile, end_tile, h_first, w_first,
+    window, at, rows, columns, tile_size, width,
+):  # fmt: skip
+    """window[at + tile * tile_size + (i * columns + j) * width + c] = x[h_first + i, w_first + j, channel c of tile].
 
-    Whole vectors are stored, in rising order: what lies beyond `width` is overwritten by the next pixel.
+    0 outside the image.
     """
-    lanes = REGISTER_BYTES // window.itemsize
     inside_first = min(max(-w_first, 0), columns)
     inside_end = max(min(columns, w_in - w_first), inside_first)
     for i in range(rows):
         h = h_first + i
         target = at + i * columns * width
         first, end = (inside_first, inside_end) if 0 <= h < h_in else (columns, columns)
-        for e in range(target, target + first * width):
-            window[e] = 0
-        source = image_offset + (h * w_in + w_first + first) * c_in + channel
-        for j in range(first, end):
-            for c in range(0, count, lanes):
-                vstore(vload_part(x, source + c, min(lanes, count - c)), window, target + j * width + c)
-            source += c_in
-        for e in range(target + end * width, target + columns * width):
-            window[e] = 0
+        for tile in range(end_tile - first_tile):
+            for e in range(target + tile * tile_size, target + tile * tile_size + first * width):
+                window[e] = 0
+        source = image_offset + (h * w_in + w_first + first) * c_in + first_channel
+        copy_tiles(
+            x, source, c_in, end - first, channels, tiles, first_tile, end_tile,
+            window, target + first * width, tile_size, width,
+        )  # fmt: skip
+        for tile in range(end_tile - first_tile):
+            for e in range(target + tile * tile_size + end * width, target + tile * tile_size + columns * width):
+                window[e] = 0
 
 
 @inline
-def _copy_panel(rows, offset, row, count, columns, panel_columns, panels, at):
-    """panels[at + i * panel_columns + j] = rows[offset + i * row + j], 0 for j >= columns."""
+def _copy_panels(source, offset, row, count, columns, panels, panel_size, panel_columns):
+    """panels[p * panel_size + i * PC + j] = source[offset + i * row + p * PC + j], 0 beyond the columns."""
     lanes = REGISTER_BYTES // panels.itemsize
-    if columns == panel_columns:
-        for i in range(count):
+    whole = columns // panel_columns * panel_columns
+    for i in range(count):
+        target = i * panel_columns
+        for first in range(0, whole, panel_columns):
             for j in range(0, panel_columns, lanes):
-                vstore(vload(rows, offset + i * row + j), panels, at + i * panel_columns + j)
-    else:
-        for i in range(count):
+                vstore(vload(source, offset + i * row + first + j), panels, target + j)
+            target += panel_size
+        if whole < columns:
             for j in range(0, panel_columns, lanes):
-                used = min(max(columns - j, 0), lanes)
-                vstore(vload_part(rows, offset + i * row + j, used), panels, at + i * panel_columns + j)
+                used = min(max(columns - whole - j, 0), lanes)
+                vstore(vload_part(source, offset + i * row + whole + j, used), panels, target + j)
 
 
 @kernel
@@ -73,13 +79,14 @@ def conv2d_grad_weight_direct(
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch.
 
-    Computes   partials[i, g, r, s * C + c, k] = sum over the pixels (n, oh, ow) of part i of
-               x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left, c] * G[n, oh, ow, k]
-               with G = grad_out.
+    Computes   partials[i, g, b, r, s * C + c, k] = sum over the pixels (n, oh, ow) of part i of
+               x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left, c] *
+               G[n, oh, ow, b * B + k] with G = grad_out, and B = panels_per_task * PC the filters of a task.
     Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. A block has `images_per_block` images if
                rows_per_block = H', else that many rows of one image. Block b (counted over the batch) belongs to part
-               b * parts // blocks, and every part has one: parts <= blocks. A tile has at most `tile_channels` channels.
-    Writes     all of partials (parts, groups, k_h, k_w * C/groups, K/groups).
+               b * parts // blocks, and every part has one: parts <= blocks. A tile has at most `tile_channels`
+               channels.
+    Writes     partials (parts, groups, blocks of panels, k_h, k_w * C/groups, B), where there is such a filter.
     Parallel   over parts, groups, blocks of tiles and blocks of panels; `sum_filter_partials` adds the parts in a fixed
                order.
     Why        see the top of this file. A single tile of all channels takes the k_w taps of a filter row as one: with
@@ -93,7 +100,7 @@ def conv2d_grad_weight_direct(
     lanes = REGISTER_BYTES // x.itemsize
     panel_columns = TILE_VECTORS * lanes
     n_panels = (filters + panel_columns - 1) // panel_columns
-    panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
+    panel_blocks, block_columns = partials.shape[2], partials.shape[5]
     n_tiles = (channels + tile_channels - 1) // tile_channels
     tile_blocks = (n_tiles + tiles_per_task - 1) // tiles_per_task
     row_blocks = (h_out + rows_per_block - 1) // rows_per_block
@@ -101,7 +108,7 @@ def conv2d_grad_weight_direct(
     window_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
     window_columns = (w_out - 1) * stride_w + (k_w - 1) * dil_w + 1
     image_size = window_rows * window_columns * tile_channels
-    tile_size = images_per_block * image_size
+    tile_size = images_per_block * image_size + lanes  # a tile's last store reaches beyond its last pixel
     panel_size = images_per_block * rows_per_block * w_out * panel_columns
     merged = n_tiles == 1 and dil_w == 1
     runs = 1 if merged else k_w
@@ -113,8 +120,7 @@ def conv2d_grad_weight_direct(
         g, part = rest % groups, rest // groups
         first_tile, end_tile = tile_block * tiles_per_task, min((tile_block + 1) * tiles_per_task, n_tiles)
         first_panel, end_panel = panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)
-        # A vector more: the last pixel's store, too, reaches beyond its tile.
-        window = np.empty((end_tile - first_tile) * tile_size + lanes, x.dtype)
+        window = np.empty((end_tile - first_tile) * tile_size, x.dtype)
         panels = np.empty((end_panel - first_panel) * panel_size, x.dtype)
         taps = np.empty(images_per_block * rows_per_block, np.int64)
         zeros = np.zeros(panel_columns, x.dtype)
@@ -122,22 +128,18 @@ def conv2d_grad_weight_direct(
         for block in range(first_block, end_block):
             first_image, oh = block // row_blocks * images_per_block, block % row_blocks * rows_per_block
             images, rows = min(images_per_block, n - first_image), min(rows_per_block, h_out - oh)
-            for tile in range(first_tile, end_tile):
-                channel, end_channel = split_evenly(channels, n_tiles, tile)
-                for i in range(images):
-                    _copy_tile(
-                        source, (first_image + i) * h_in * w_in * c_in, h_in, w_in, c_in, g * channels + channel,
-                        end_channel - channel, oh * stride_h - pad_top, -pad_left,
-                        window, (tile - first_tile) * tile_size + i * image_size,
-                        (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, tile_channels,
-                    )  # fmt: skip
-            pixels = images * rows * w_out
-            for p in range(first_panel, end_panel):
-                _copy_panel(
-                    gradient, (first_image * h_out + oh) * w_out * c_out + g * filters + p * panel_columns, c_out,
-                    pixels, min(panel_columns, filters - p * panel_columns), panel_columns,
-                    panels, (p - first_panel) * panel_size,
+            for i in range(images):
+                _copy_window(
+                    source, (first_image + i) * h_in * w_in * c_in, h_in, w_in, c_in, g * channels, channels,
+                    n_tiles, first_tile, end_tile, oh * stride_h - pad_top, -pad_left, window, i * image_size,
+                    (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, tile_size, tile_channels,
                 )  # fmt: skip
+            first_filter = first_panel * panel_columns
+            _copy_panels(
+                gradient, (first_image * h_out + oh) * w_out * c_out + g * filters + first_filter, c_out,
+                images * rows * w_out, min(filters, end_panel * panel_columns) - first_filter,
+                panels, panel_size, panel_columns,
+            )  # fmt: skip
             for i in range(images):
                 for row in range(rows):
                     taps[i * rows + row] = i * image_size + row * stride_h * window_columns * tile_channels
@@ -149,47 +151,53 @@ def conv2d_grad_weight_direct(
                     for r in range(k_h):
                         for s in range(runs):
                             a_offset = (r * dil_h * window_columns + s * dil_w) * tile_channels
-                            c_row = ((part * groups + g) * k_h + r) * k_w * channels + s * channels + channel
+                            slab = ((part * groups + g) * panel_blocks + panel_block) * k_h + r
+                            c_offset = (slab * k_w * channels + s * channels + channel) * block_columns
                             brgemm(
                                 m_rows, window, (tile - first_tile) * tile_size + a_offset, 1, stride_w * tile_channels,
                                 taps, images * rows, w_out,
                                 panels, (p - first_panel) * panel_size, w_out * panel_columns, panel_columns,
-                                sums, c_row * filters + p * panel_columns, filters, columns,
+                                sums, c_offset + (p - first_panel) * panel_columns, block_columns, columns,
                                 zeros, 0, block > first_block, False, False,
                             )  # fmt: skip
         restore_denormals(mode)
 
 
 @kernel
-def sum_filter_partials(partials, grad_weight, taps, channels_per_task):
+def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task):
     """Add up the parts of a filter gradient and bring it into the filters' layout.
 
-    Computes   grad_weight[(g * K + k), c, r, s] = sum over i of partials[i, g, r, s * C + c, k].
-    Requires   partials (parts, groups, k_h, k_w * C, K) C-contiguous; grad_weight flat; taps = k_h * k_w.
+    Computes   grad_weight[g * K + b * B + k, c, r, s] = sum over i of partials[i, g, b, r, s * C + c, k].
+    Requires   partials (parts, groups, blocks, k_h, k_w * C, B) C-contiguous, where the last block may hold fewer
+               than B of the K = `filters` filters; grad_weight flat; taps = k_h * k_w.
     Writes     all of grad_weight.
     Parallel   over groups, panels of filters and blocks of channels.
     Why        the parts are read a vector of filters at a time; their sum is turned in squares (`transpose_block`).
     """
-    parts, groups, k_h, run, filters = partials.shape
+    parts, groups, filter_blocks, k_h, run, block_columns = partials.shape
     sums = partials.reshape(-1)
     k_w = taps // k_h
     channels = run // k_w
     lanes = REGISTER_BYTES // partials.itemsize
     panel_columns = TILE_VECTORS * lanes
-    n_panels = (filters + panel_columns - 1) // panel_columns
+    panels_per_block = (block_columns + panel_columns - 1) // panel_columns
+    n_panels = filter_blocks * panels_per_block
     blocks = (channels + channels_per_task - 1) // channels_per_task
-    part_size = groups * k_h * run * filters
+    part_size = groups * filter_blocks * k_h * run * block_columns
     for task in prange(groups * n_panels * blocks):
         mode = flush_denormals()
         block, rest = task % blocks, task // blocks
         p, g = rest % n_panels, rest // n_panels
+        filter_block, column = p // panels_per_block, p % panels_per_block * panel_columns
+        k = filter_block * block_columns + column
+        columns = min(panel_columns, block_columns - column, filters - k)
         first, end = block * channels_per_task, min((block + 1) * channels_per_task, channels)
-        columns = min(panel_columns, filters - p * panel_columns)
         scratch = np.empty(channels_per_task * taps * panel_columns, partials.dtype)
         for r in range(k_h):
             for s in range(k_w):
+                slab = (g * filter_blocks + filter_block) * k_h + r
                 for c in range(first, end):
-                    at = ((g * k_h + r) * run + s * channels + c) * filters + p * panel_columns
+                    at = (slab * run + s * channels + c) * block_columns + column
                     target = ((c - first) * taps + r * k_w + s) * panel_columns
                     for j in range(0, columns, lanes):
                         used = min(lanes, columns - j)
@@ -198,10 +206,11 @@ def sum_filter_partials(partials, grad_weight, taps, channels_per_task):
                             total = total + vload_part(sums, at + i * part_size + j, used)
                         vstore(total, scratch, target + j)
         count = (end - first) * taps
-        out_offset = ((g * filters + p * panel_columns) * channels + first) * taps
-        transpose_block(
-            scratch, 0, panel_columns, count, columns, grad_weight, out_offset, channels * taps, count
-        )  # fmt: skip
+        out_offset = ((g * filters + k) * channels + first) * taps
+        if columns > 0:
+            transpose_block(
+                scratch, 0, panel_columns, count, columns, grad_weight, out_offset, channels * taps, count
+            )  # fmt: skip
         restore_denormals(mode)
 
 

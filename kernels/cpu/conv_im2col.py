@@ -145,11 +145,11 @@ def conv2d_grad_weight_im2col(
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch: transposed patches times grad_out.
 
-    Computes   partials[i, g, r, s * C + c, k] = sum over the pixels of part i of
+    Computes   partials[i, g, 0, r, s * C + c, k] = sum over the pixels of part i of
                patches[pixel, (r, s, c)] * grad_out[pixel, k].
     Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. Block b of rows (counted over the batch) belongs to
                part b * parts // blocks, and every part has one: parts <= blocks.
-    Writes     all of partials (parts, groups, k_h, k_w * C/groups, K/groups).
+    Writes     all of partials (parts, groups, 1, k_h, k_w * C/groups, K/groups).
     Parallel   over parts and groups; `sum_filter_partials` adds the parts in a fixed order.
     Why        the product runs on the micro-kernel with pixels as its summation index; grad_out needs no packing.
     """

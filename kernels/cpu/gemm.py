@@ -3,39 +3,65 @@
 The blocks and their order are those of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
 Multiplication" (2008), section 4: block_depth rows of a panel of B stay near the core while the tiles of a block of
 rows pass by them, the block of A stays in L2 while panel after panel passes by that.
+
+Where A's rows are contiguous and short it is read where it lies. Else a block of it is copied first: its rows lie in
+pages of their own, and often some power of two apart, so that they share few sets of the L1 cache and push each other
+out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line:
+
+    A^T, a block                 copied
+    l=0 | m0 m1 m2 m3 ...        tile 0: l=0 | m0 m1 .. m5 |, l=1 | m0 m1 .. m5 |, ...
+    l=1 | m0 m1 m2 m3 ...        tile 1: l=0 | m6 m7 ..    |, ...
 """
 
 import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
-from kernels.jit import kernel, prange
+from kernels.cpu.pack import copy_tiles
+from kernels.cpu.simd import vload, vstore
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.jit import inline, kernel, prange
+
+
+@inline
+def _copy_rows(a, offset, row, rows, length, block, block_row):
+    """block[m * block_row + l] = a[offset + m * row + l]."""
+    lanes = REGISTER_BYTES // block.itemsize
+    for m in range(rows):
+        for l in range(0, length - lanes + 1, lanes):
+            vstore(vload(a, offset + m * row + l), block, m * block_row + l)
+        for l in range(length // lanes * lanes, length):
+            block[m * block_row + l] = a[offset + m * row + l]
 
 
 @kernel
 def gemm(
-    a, a_offsets, a_row, a_col, b, b_offsets, b_panel, b_row, packed, start, out, depth, row_blocks, panel_blocks,
-    block_depth,
+    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, start, out, depth, row_blocks,
+    panel_blocks, block_depth,
 ):  # fmt: skip
     """A stack of matrix products, each as partial sums over parts of the summation index.
 
     Computes   out[s, i, m, j] = start[s == 0, j] + sum over the l of part s of
                a[a_offsets[i] + m * a_row + l * a_col] * B[i, l, j] with
                B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL.
-    Requires   a and b flat; b in panels from `pack_matrices` if `packed`, else as it lies, the
-               columns side by side; start (2, panels * PC), row 0 zero; out (parts, count, M, N) C-contiguous;
-               row_blocks <= M, panel_blocks <= panels, parts <= depth.
+    Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
+               `pack_matrices` if `packed` (which it must be if a is copied), else as it lies, the columns side by side;
+               start (2, panels * PC), row 0 zero; out (parts, count, M, N) C-contiguous; row_blocks <= M,
+               panel_blocks <= panels, parts <= depth.
     Writes     all of out.
     Parallel   over parts, the stack, blocks of rows and blocks of panels.
     Why        see the top of this file.
     """
     parts, count, m_rows, n_columns = out.shape
     destination, first_sum = out.reshape(-1), start.reshape(-1)
-    lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // out.itemsize)
-    n_panels = (n_columns + lanes_per_panel - 1) // lanes_per_panel
+    lanes = REGISTER_BYTES // out.itemsize
+    panel_columns = TILE_VECTORS * lanes
+    n_panels = (n_columns + panel_columns - 1) // panel_columns
+    transposed = a_col != 1
     part_depth = (depth + parts - 1) // parts
     depth_blocks = (part_depth + block_depth - 1) // block_depth
+    # An odd number of panel rows between two rows of a block: no two of a tile's rows share a set of the cache.
+    block_row = min(block_depth, part_depth) // panel_columns * panel_columns + 2 * panel_columns
     for task in prange(parts * count * row_blocks * panel_blocks):
         mode = flush_denormals()
         panel_block, rest = task % panel_blocks, task // panel_blocks
@@ -45,26 +71,48 @@ def gemm(
         first_panel, end_panel = split_evenly(n_panels, panel_blocks, panel_block)
         first_l, end_l = split_evenly(depth, parts, part)
         rows = end_row - first_row
+        # Only of a transposed A the copies of the tiles lie apart; else all rows are one piece.
+        pieces = (rows + TILE_ROWS - 1) // TILE_ROWS if transposed else 1
+        piece_size = TILE_ROWS * block_row
         taps = np.zeros(1, np.int64)
+        # A vector more: the last store of a tile's copy, too, reaches beyond it.
+        block = np.empty((rows + TILE_ROWS) * block_row + lanes if copied else 0, out.dtype)
         for depth_block in range(depth_blocks):
             begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
             begin_l, length = first_l + begin_l, stop_l - begin_l
             a_offset = a_offsets[i] + first_row * a_row + begin_l * a_col
+            if transposed:
+                copy_tiles(
+                    a, a_offset, a_col, length, rows, pieces, 0, pieces, block, 0, piece_size, TILE_ROWS
+                )  # fmt: skip
+            elif copied:
+                _copy_rows(a, a_offset, a_row, rows, length, block, block_row)
             for p in range(first_panel, end_panel):
-                first_column = p * lanes_per_panel
-                columns = min(lanes_per_panel, n_columns - first_column)
+                first_column = p * panel_columns
+                columns = min(panel_columns, n_columns - first_column)
                 b_offset = b_offsets[i] + p * b_panel + begin_l * b_row
-                start_offset = first_column + (n_panels * lanes_per_panel if part == 0 else 0)
+                start_offset = first_column + (n_panels * panel_columns if part == 0 else 0)
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
-                if packed:
+                if copied:
+                    for piece in range(pieces):
+                        begin, end = split_evenly(rows, pieces, piece)
+                        brgemm(
+                            end - begin, block, piece * piece_size, 1 if transposed else block_row,
+                            TILE_ROWS if transposed else 1, taps, 1, length, b, b_offset, 0, b_row,
+                            destination, c_offset + begin * n_columns, n_columns, columns, first_sum, start_offset,
+                            depth_block > 0, False, False,
+                        )  # fmt: skip
+                elif packed:
                     brgemm(
                         rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
-                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False, False,
+                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False,
+                        False,
                     )  # fmt: skip
                 else:
                     brgemm(
                         rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
-                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False, True,
+                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False,
+                        True,
                     )  # fmt: skip
         restore_denormals(mode)
 

@@ -16,11 +16,12 @@ by value that would touch a cache line for each; squares of VL x VL values are t
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import vload, vstore, vtranspose
+from kernels.cpu.simd import vload, vload_part, vstore, vtranspose
 from kernels.cpu.target import REGISTER_BYTES
 from kernels.jit import inline, kernel, prange
 
 SCRATCH_BYTES = 16 * 1024  # a turned block of filters, before its rows go to their taps: half of the smallest L1
+ROWS_PER_PASS = 8  # rows of a matrix that are read side by side
 
 
 @inline
@@ -58,8 +59,8 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
     Writes     all of panels (groups, n_panels, n_taps, c_src, PC).
     Parallel   over groups, panels and blocks of l.
     Why        the k_h * k_w taps of a channel lie side by side, and where l has the smaller stride those of many
-               channels: such a run is turned in squares into a block that stays in L1, and its rows, PC values each, are
-               copied to their taps. One flat array instead of a strided one is one compiled variant instead of three.
+               channels: such a run is turned in squares into a block that stays in L1, and its rows, PC values each,
+               are copied to their taps. One flat array instead of a strided one is one compiled variant.
     """
     groups, n_panels, n_taps, c_src, panel_columns = panels.shape
     packed = panels.reshape(-1)
@@ -95,6 +96,57 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
         restore_denormals(mode)
 
 
+@inline
+def copy_tiles(source, offset, column, count, rows, tiles, first_tile, end_tile, out, at, tile_size, width):
+    """The left operand of some tiles, when its columns are contiguous: `rows` dealt to `tiles` as `split_evenly` does.
+
+    out[at + i * tile_size + l * width + m] = source[offset + l * column + begin(first_tile + i) + m] for the rows m of
+    a tile. Whole vectors are stored, in rising order: what lies beyond a tile's rows is overwritten by its next column,
+    and one vector beyond the tile's last column must be free. They are read whole as well, except at the end of
+    `source`.
+    """
+    lanes = REGISTER_BYTES // out.itemsize
+    size, larger = rows // tiles, rows % tiles
+    last = (source.size - offset - (rows + width + lanes)) // column
+    whole = min(max(last + 1, 0), count)
+    for l in range(whole):
+        begin = offset + l * column + first_tile * size + min(first_tile, larger)
+        target = at + l * width
+        for tile in range(first_tile, end_tile):
+            for m in range(0, width, lanes):
+                vstore(vload(source, begin + m), out, target + m)
+            begin += size + (1 if tile < larger else 0)
+            target += tile_size
+    for l in range(whole, count):
+        begin = offset + l * column + first_tile * size + min(first_tile, larger)
+        target = at + l * width
+        for tile in range(first_tile, end_tile):
+            used = size + (1 if tile < larger else 0)
+            for m in range(0, used, lanes):
+                vstore(vload_part(source, begin + m, min(lanes, used - m)), out, target + m)
+            begin += used
+            target += tile_size
+
+
+@inline
+def _copy_panels(b, offset, b_row, rows, columns, packed, target, depth, panel_columns):
+    """packed[target + (p * depth + l) * PC + j] = b[offset + l * b_row + p * PC + j], 0 beyond the columns.
+
+    A few rows at a time: each is read in its order, and a panel gets more than a line at once.
+    """
+    lanes = REGISTER_BYTES // packed.itemsize
+    for first in range(0, columns, panel_columns):
+        used = min(panel_columns, columns - first)
+        at = target + first * depth
+        for l in range(rows):
+            for j in range(0, panel_columns, lanes):
+                if used == panel_columns:
+                    vstore(vload(b, offset + l * b_row + first + j), packed, at + l * panel_columns + j)
+                else:
+                    part = vload_part(b, offset + l * b_row + first + j, min(max(used - j, 0), lanes))
+                    vstore(part, packed, at + l * panel_columns + j)
+
+
 @kernel
 def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     """Pack a stack of matrices, the right-hand operands of a matrix product.
@@ -102,29 +154,26 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     Computes   panels[i, p, l, j] = b[b_offsets[i] + l * b_row + (p * PC + j) * b_col], 0 for p * PC + j >= columns.
     Requires   b flat; b_row or b_col is 1.
     Writes     all of panels (count, n_panels, K, PC).
-    Parallel   over matrices, panels and blocks of l.
-    Why        one pass over the matrix; rows are copied, columns turned in squares.
+    Parallel   over matrices and blocks of rows, or panels where the columns of b are contiguous.
+    Why        one pass over the matrix, along its contiguous axis; rows are copied, columns turned in squares.
     """
     count, n_panels, depth, panel_columns = panels.shape
     packed = panels.reshape(-1)
-    rows_per_task = 256
-    blocks = (depth + rows_per_task - 1) // rows_per_task
-    for task in prange(count * n_panels * blocks):
+    by_rows = b_col == 1
+    tasks = (depth + ROWS_PER_PASS - 1) // ROWS_PER_PASS if by_rows else n_panels
+    for task in prange(count * tasks):
         mode = flush_denormals()
-        block, panel = task % blocks, task // blocks
-        i, p = panel // n_panels, panel % n_panels
-        first = p * panel_columns
-        used = min(panel_columns, columns - first)
-        l_first = block * rows_per_task
-        l_end = min(l_first + rows_per_task, depth)
-        offset = b_offsets[i] + l_first * b_row + first * b_col
-        target = (panel * depth + l_first) * panel_columns
-        if b_col == 1:
-            for l in range(l_end - l_first):
-                for j in range(used):
-                    packed[target + l * panel_columns + j] = b[offset + l * b_row + j]
-                for j in range(used, panel_columns):
-                    packed[target + l * panel_columns + j] = 0
+        i, part = task // tasks, task % tasks
+        if by_rows:
+            first = part * ROWS_PER_PASS
+            _copy_panels(
+                b, b_offsets[i] + first * b_row, b_row, min(ROWS_PER_PASS, depth - first), columns,
+                packed, (i * n_panels * depth + first) * panel_columns, depth, panel_columns,
+            )  # fmt: skip
         else:
-            transpose_block(b, offset, b_col, used, l_end - l_first, packed, target, panel_columns, panel_columns)
+            first = part * panel_columns
+            transpose_block(
+                b, b_offsets[i] + first * b_col, b_col, min(panel_columns, columns - first), depth,
+                packed, (i * n_panels + part) * depth * panel_columns, panel_columns, panel_columns,
+            )  # fmt: skip
         restore_denormals(mode)
