@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from convcore import memory
-from convcore.ops import conv_winograd
+from convcore.ops import conv_first_layer, conv_winograd
 from convcore.ops.algorithms import Algorithm
 from convcore.ops.conv_depthwise_passes import (
     forward_depthwise,
@@ -341,6 +341,7 @@ def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
 
 _POINTWISE = "one matrix product over all pixels"
 _DEPTHWISE = "a filter for each channel, channels side by side in a vector"
+_FIRST_LAYER = "pixels side by side in a vector, the values under a filter as the rows of a product"
 _DIRECT = "the micro-kernel on the input itself"
 _IM2COL = "patches copied into a matrix, then a matrix product"
 _WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
@@ -358,6 +359,7 @@ GRAD_INPUT = (
     Algorithm("pointwise", _POINTWISE, grad_input_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_input_depthwise, refuse_depthwise),
     Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, conv_winograd.refuse),
+    Algorithm("first_layer", _FIRST_LAYER, conv_first_layer.grad_input, conv_first_layer.refuse),
     Algorithm("direct", _DIRECT, grad_input_direct),
     Algorithm("im2col", _IM2COL, grad_input_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_input_reference),

@@ -21,10 +21,12 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.pack import SCRATCH_BYTES, copy_tiles, transpose_block
-from kernels.cpu.simd import vload, vload_part, vstore
-from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
+from kernels.cpu.pack import SCRATCH_BYTES, copy_panels, copy_tiles, transpose_block
+from kernels.cpu.simd import vload_part, vstore
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
+
+MAX_TILES_IN_PLACE = 8
 
 
 @inline
@@ -46,30 +48,17 @@ def _copy_window(
             for e in range(target + tile * tile_size, target + tile * tile_size + first * width):
                 window[e] = 0
         source = image_offset + (h * w_in + w_first + first) * c_in + first_channel
-        copy_tiles(
-            x, source, c_in, end - first, channels, tiles, first_tile, end_tile,
-            window, target + first * width, tile_size, width,
-        )  # fmt: skip
+        if width == c_in:  # one tile of all channels: a row of the window is a row of the image
+            for e in range((end - first) * width):
+                window[target + first * width + e] = x[source + e]
+        else:
+            copy_tiles(
+                x, source, c_in, end - first, channels, tiles, first_tile, end_tile,
+                window, target + first * width, tile_size, width,
+            )  # fmt: skip
         for tile in range(end_tile - first_tile):
             for e in range(target + tile * tile_size + end * width, target + tile * tile_size + columns * width):
                 window[e] = 0
-
-
-@inline
-def _copy_panels(source, offset, row, count, columns, panels, panel_size, panel_columns):
-    """panels[p * panel_size + i * PC + j] = source[offset + i * row + p * PC + j], 0 beyond the columns."""
-    lanes = REGISTER_BYTES // panels.itemsize
-    whole = columns // panel_columns * panel_columns
-    for i in range(count):
-        target = i * panel_columns
-        for first in range(0, whole, panel_columns):
-            for j in range(0, panel_columns, lanes):
-                vstore(vload(source, offset + i * row + first + j), panels, target + j)
-            target += panel_size
-        if whole < columns:
-            for j in range(0, panel_columns, lanes):
-                used = min(max(columns - whole - j, 0), lanes)
-                vstore(vload_part(source, offset + i * row + whole + j, used), panels, target + j)
 
 
 @kernel
@@ -112,6 +101,8 @@ def conv2d_grad_weight_direct(
     panel_size = images_per_block * rows_per_block * w_out * panel_columns
     merged = n_tiles == 1 and dil_w == 1
     runs = 1 if merged else k_w
+    # With few channels a panel of G serves so few tiles that its copy would not pay.
+    in_place = merged and k_h * ((k_w * channels + TILE_ROWS - 1) // TILE_ROWS) <= MAX_TILES_IN_PLACE
 
     for task in prange(parts * groups * tile_blocks * panel_blocks):
         mode = flush_denormals()
@@ -121,7 +112,7 @@ def conv2d_grad_weight_direct(
         first_tile, end_tile = tile_block * tiles_per_task, min((tile_block + 1) * tiles_per_task, n_tiles)
         first_panel, end_panel = panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)
         window = np.empty((end_tile - first_tile) * tile_size, x.dtype)
-        panels = np.empty((end_panel - first_panel) * panel_size, x.dtype)
+        panels = np.empty(0 if in_place else (end_panel - first_panel) * panel_size, x.dtype)
         taps = np.empty(images_per_block * rows_per_block, np.int64)
         zeros = np.zeros(panel_columns, x.dtype)
         first_block, end_block = split_evenly(blocks, parts, part)
@@ -135,11 +126,12 @@ def conv2d_grad_weight_direct(
                     (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, tile_size, tile_channels,
                 )  # fmt: skip
             first_filter = first_panel * panel_columns
-            _copy_panels(
-                gradient, (first_image * h_out + oh) * w_out * c_out + g * filters + first_filter, c_out,
-                images * rows * w_out, min(filters, end_panel * panel_columns) - first_filter,
-                panels, panel_size, panel_columns,
-            )  # fmt: skip
+            b_offset = (first_image * h_out + oh) * w_out * c_out + g * filters + first_filter
+            if not in_place:
+                copy_panels(
+                    gradient, b_offset, c_out, images * rows * w_out,
+                    min(filters, end_panel * panel_columns) - first_filter, panels, 0, panel_size, panel_columns,
+                )  # fmt: skip
             for i in range(images):
                 for row in range(rows):
                     taps[i * rows + row] = i * image_size + row * stride_h * window_columns * tile_channels
@@ -153,13 +145,22 @@ def conv2d_grad_weight_direct(
                             a_offset = (r * dil_h * window_columns + s * dil_w) * tile_channels
                             slab = ((part * groups + g) * panel_blocks + panel_block) * k_h + r
                             c_offset = (slab * k_w * channels + s * channels + channel) * block_columns
-                            brgemm(
-                                m_rows, window, (tile - first_tile) * tile_size + a_offset, 1, stride_w * tile_channels,
-                                taps, images * rows, w_out,
-                                panels, (p - first_panel) * panel_size, w_out * panel_columns, panel_columns,
-                                sums, c_offset + (p - first_panel) * panel_columns, block_columns, columns,
-                                zeros, 0, block > first_block, False, False,
-                            )  # fmt: skip
+                            a_offset += (tile - first_tile) * tile_size
+                            c_offset += (p - first_panel) * panel_columns
+                            if in_place:
+                                brgemm(
+                                    m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
+                                    gradient, b_offset + (p - first_panel) * panel_columns, w_out * c_out, c_out,
+                                    sums, c_offset, block_columns, columns,
+                                    zeros, 0, block > first_block, False, True,
+                                )  # fmt: skip
+                            else:
+                                brgemm(
+                                    m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
+                                    panels, (p - first_panel) * panel_size, w_out * panel_columns, panel_columns,
+                                    sums, c_offset, block_columns, columns,
+                                    zeros, 0, block > first_block, False, False,
+                                )  # fmt: skip
         restore_denormals(mode)
 
 

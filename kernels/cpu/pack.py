@@ -21,7 +21,7 @@ from kernels.cpu.target import REGISTER_BYTES
 from kernels.jit import inline, kernel, prange
 
 SCRATCH_BYTES = 16 * 1024  # a turned block of filters, before its rows go to their taps: half of the smallest L1
-ROWS_PER_PASS = 8  # rows of a matrix that are read side by side
+ROWS_PER_PASS = 64  # rows of a matrix that one task copies
 
 
 @inline
@@ -129,22 +129,23 @@ def copy_tiles(source, offset, column, count, rows, tiles, first_tile, end_tile,
 
 
 @inline
-def _copy_panels(b, offset, b_row, rows, columns, packed, target, depth, panel_columns):
-    """packed[target + (p * depth + l) * PC + j] = b[offset + l * b_row + p * PC + j], 0 beyond the columns.
+def copy_panels(source, offset, row, count, columns, panels, at, panel_size, panel_columns):
+    """panels[at + p * panel_size + i * PC + j] = source[offset + i * row + p * PC + j], 0 beyond the columns.
 
-    A few rows at a time: each is read in its order, and a panel gets more than a line at once.
+    For rows that are contiguous: each is read in its order.
     """
-    lanes = REGISTER_BYTES // packed.itemsize
-    for first in range(0, columns, panel_columns):
-        used = min(panel_columns, columns - first)
-        at = target + first * depth
-        for l in range(rows):
+    lanes = REGISTER_BYTES // panels.itemsize
+    whole = columns // panel_columns * panel_columns
+    for i in range(count):
+        target = at + i * panel_columns
+        for first in range(0, whole, panel_columns):
             for j in range(0, panel_columns, lanes):
-                if used == panel_columns:
-                    vstore(vload(b, offset + l * b_row + first + j), packed, at + l * panel_columns + j)
-                else:
-                    part = vload_part(b, offset + l * b_row + first + j, min(max(used - j, 0), lanes))
-                    vstore(part, packed, at + l * panel_columns + j)
+                vstore(vload(source, offset + i * row + first + j), panels, target + j)
+            target += panel_size
+        if whole < columns:
+            for j in range(0, panel_columns, lanes):
+                used = min(max(columns - whole - j, 0), lanes)
+                vstore(vload_part(source, offset + i * row + whole + j, used), panels, target + j)
 
 
 @kernel
@@ -166,9 +167,9 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
         i, part = task // tasks, task % tasks
         if by_rows:
             first = part * ROWS_PER_PASS
-            _copy_panels(
+            copy_panels(
                 b, b_offsets[i] + first * b_row, b_row, min(ROWS_PER_PASS, depth - first), columns,
-                packed, (i * n_panels * depth + first) * panel_columns, depth, panel_columns,
+                packed, (i * n_panels * depth + first) * panel_columns, depth * panel_columns, panel_columns,
             )  # fmt: skip
         else:
             first = part * panel_columns
