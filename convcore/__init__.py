@@ -4,7 +4,7 @@ from convcore import config  # isort: skip  # before all others: it checks whose
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
 from convcore import autograd, data, io, models, nn, optim, transforms
-from convcore.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from convcore.autograd import enable_grad, is_grad_enabled, no_fusion, no_grad, set_grad_enabled
 from convcore.ops.algorithms import use_algorithm
 from convcore.ops.arithmetic import add, div, mul, neg, pow, reciprocal, sub
 from convcore.ops.comparison import allclose, eq, equal, ge, gt, isfinite, isnan, le, lt, ne
@@ -141,6 +141,7 @@ __all__ = [
     "ne",
     "neg",
     "nn",
+    "no_fusion",
     "no_grad",
     "ones",
     "ones_like",
