@@ -49,13 +49,13 @@ class Memory:
     """Who must hear of changes of one piece of memory. It exists only where somebody must.
 
     Attributes:
-        changes: how often it was changed since this object exists.
+        changes: how often it was changed, or may have been, since this object exists.
         dependants: deferred tensors that are to be computed from it.
         exposures: what lets NumPy code write to it; empty if nothing does.
         derived: results computed from it and kept until it changes (`convcore.ops.derived`).
     """
 
-    __slots__ = ("changes", "dependants", "derived", "exposures")
+    __slots__ = ("__weakref__", "changes", "dependants", "derived", "exposures")
 
     def __init__(self) -> None:
         self.changes = 0
@@ -75,14 +75,17 @@ class Memory:
         if _FOR_EVER in self.exposures:
             return array
         result = np.asarray(Exposure(self, array))
-        self.settle_dependants()
-        self.derived.clear()
+        self._begin_exposure()
         return result
 
     def expose_for_ever(self) -> None:
         """From now on anybody may write to the memory at any time."""
         self.exposures.add(_FOR_EVER)
+        self._begin_exposure()
+
+    def _begin_exposure(self) -> None:
         self.settle_dependants()
+        self.changes += 1
         self.derived.clear()
 
 

@@ -25,8 +25,8 @@ import math
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import vfma, vless_equal, vload, vload_part, vselect, vsplat, vstore, vstore_part
-from kernels.cpu.target import REGISTER_BYTES, lanes
+from kernels.cpu.simd import vfma, vlanes, vless_equal, vload, vload_part, vselect, vsplat, vstore, vstore_part
+from kernels.cpu.target import lanes
 from kernels.jit import inline, kernel, prange
 
 RUN = 64  # numbers that one lane sums up in x's own precision
@@ -42,7 +42,7 @@ def wide_columns(channels: int, itemsize: int) -> int:
 @inline
 def normalise(x, first, last, coefficients, lowest, out, out_first):
     """out = (x - center) * scale + shift, not below `lowest`, for x[first:last], which begins with channel 0."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit = vsplat(x, lowest)
     for block in range(first, last, wide):
@@ -62,7 +62,7 @@ def normalise(x, first, last, coefficients, lowest, out, out_first):
 @inline
 def add_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, sums):
     """sums[0] += g and sums[1] += g * (x - center) for x[first:last]; g is grad_out where the ReLU lets it pass."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
     for block in range(first, last, wide):
@@ -100,7 +100,7 @@ def _combined(deviation, gradient, coefficients, j, limit, zero, frozen):
 @inline
 def combine_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, frozen, grad_x):
     """grad_x[first:last] from the sums' coefficients; `frozen` statistics do not depend on x and leave scale * g."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
     for block in range(first, last, wide):
@@ -151,7 +151,7 @@ def join_sums(workspace, sums):
 @inline
 def _add_deviations(x, first, last, center, sums):
     """sums[0] += x - center for x[first:last]."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     wide = center.shape[0]
     for block in range(first, last, wide):
         count = min(wide, last - block)
@@ -166,7 +166,7 @@ def _add_deviations(x, first, last, center, sums):
 @inline
 def _add_squares(x, first, last, center, sums):
     """sums[0] += (x - center)^2 for x[first:last]."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     wide = center.shape[0]
     for block in range(first, last, wide):
         count = min(wide, last - block)

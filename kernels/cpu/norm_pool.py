@@ -20,6 +20,7 @@ from kernels.cpu.simd import (
     vfma,
     vgreater,
     vis_nan,
+    vlanes,
     vless_equal,
     vload,
     vload_bytes,
@@ -30,7 +31,7 @@ from kernels.cpu.simd import (
     vstore_bytes,
     vstore_part,
 )
-from kernels.cpu.target import REGISTER_BYTES, lanes
+from kernels.cpu.target import lanes
 from kernels.jit import inline, kernel, prange
 
 NOWHERE = 255  # so a window may have up to 255 taps
@@ -42,16 +43,23 @@ def position_channels(channels: int, itemsize: int) -> int:
 
 
 @inline
+def _taps(start, stop, dilation):
+    """The taps of a window along an axis; integer division takes as long as a whole window of vectors."""
+    count = max(stop - start, 0)
+    return count if dilation == 1 else (count + dilation - 1) // dilation
+
+
+@inline
 def _load(array, at, count):
     """A vector of which `count` lanes are wanted; the others may be 0."""
-    if count >= REGISTER_BYTES // array.itemsize:
+    if count >= vlanes(array):
         return vload(array, at)
     return vload_part(array, at, count)
 
 
 @inline
 def _store(value, array, at, count):
-    if count >= REGISTER_BYTES // array.itemsize:
+    if count >= vlanes(array):
         vstore(value, array, at)
     else:
         vstore_part(value, array, at, count)
@@ -77,13 +85,14 @@ def batch_norm_max_pool2d_forward(
     wide = coefficients.shape[1]
     for row in prange(n * h_out):
         mode = flush_denormals()
-        lanes = REGISTER_BYTES // x.itemsize
+        lanes = vlanes(x)
         i, oh = row // h_out, row % h_out
+        rows = _taps(h_start[oh], h_stop[oh], dil_h)
         zero, one = vsplat(x, x.dtype.type(0)), vsplat(x, x.dtype.type(1))
         nowhere, lowest_value = vsplat(x, x.dtype.type(NOWHERE)), vsplat(x, x.dtype.type(-np.inf))
         for ow in range(w_out):
-            has_taps = (h_stop[oh] > h_start[oh]) & (w_stop[ow] > w_start[ow])
-            limit = vsplat(x, lowest if has_taps else x.dtype.type(np.nan))  # a maximum of nothing stays -inf
+            columns = _taps(w_start[ow], w_stop[ow], dil_w)
+            limit = vsplat(x, lowest if rows * columns else x.dtype.type(np.nan))  # a maximum of nothing stays -inf
             pixel = row * w_out + ow
             for j in range(0, channels, lanes):
                 count = channels - j
@@ -91,11 +100,11 @@ def batch_norm_max_pool2d_forward(
                 shift = vload(coefficients, 2 * wide + j)
                 largest, position = lowest_value, zero
                 row_number = zero
-                for h in range(h_start[oh], h_stop[oh], dil_h):
-                    at = (i * h_in + h) * w_in * channels + j
+                for r in range(rows):
+                    at = ((i * h_in + h_start[oh] + r * dil_h) * w_in + w_start[ow]) * channels + j
                     number = row_number
-                    for w in range(w_start[ow], w_stop[ow], dil_w):
-                        value = vfma(_load(x, at + w * channels, count) - center, scale, shift)
+                    for s in range(columns):
+                        value = vfma(_load(x, at + s * dil_w * channels, count) - center, scale, shift)
                         larger = vgreater(value, largest) | vis_nan(value)
                         largest = vselect(larger, value, largest)
                         position = vselect(larger, number, position)
@@ -119,7 +128,7 @@ def _collect_row(
     grad_out, positions, i, h, row, channels, h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once
 ):  # fmt: skip
     """row[w * channels + c] = what the windows send to pixel (i, h, w); `once`: every column lies in one window."""
-    lanes = REGISTER_BYTES // row.itemsize
+    lanes = vlanes(row)
     h_out, w_out = grad_out.shape[1], grad_out.shape[2]
     zero, one = vsplat(row, row.dtype.type(0)), vsplat(row, row.dtype.type(1))
     only = once and oh_stop[h] - oh_start[h] == 1 and dil_h == 1
@@ -129,21 +138,23 @@ def _collect_row(
     for oh in range(oh_start[h], oh_stop[h]):
         r = (h - h_start[oh]) // dil_h
         if h_start[oh] + r * dil_h == h:
+            number = vsplat(row, row.dtype.type(r * k_w))
             for ow in range(w_out):
-                pixel = (i * h_out + oh) * w_out + ow
+                taps = _taps(w_start[ow], w_stop[ow], dil_w)
+                at, pixel = w_start[ow] * channels, (i * h_out + oh) * w_out + ow
                 for j in range(0, channels, lanes):
-                    count = channels - j
-                    gradient = _load(grad_out, pixel * channels + j, count)
+                    gradient = _load(grad_out, pixel * channels + j, channels - j)
                     position = vload_bytes(positions, pixel * positions.shape[3] + j, gradient)
-                    number = vsplat(row, row.dtype.type(r * k_w))
-                    for w in range(w_start[ow], w_stop[ow], dil_w):
-                        at = w * channels + j
-                        here = vselect(vequal(position, number), gradient, zero)
+                    place = at + j
+                    tap = number
+                    for _ in range(taps):
+                        here = vselect(vequal(position, tap), gradient, zero)
                         if only:
-                            _store(here, row, at, count)
+                            _store(here, row, place, channels - j)
                         else:
-                            vstore(vload(row, at) + here, row, at)  # beyond `count` lanes it adds 0
-                        number = number + one
+                            vstore(vload(row, place) + here, row, place)  # beyond the channels it adds 0
+                        place += dil_w * channels
+                        tap = tap + one
 
 
 @kernel
@@ -165,7 +176,7 @@ def batch_norm_max_pool2d_grad_sums(
     chunks, wide = workspace.shape[1], workspace.shape[2]
     for chunk in prange(chunks):
         mode = flush_denormals()
-        row = np.zeros(_row_length(w_in * channels, REGISTER_BYTES // x.itemsize), x.dtype)
+        row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
         run = np.zeros((2, wide), x.dtype)
         totals = workspace[:, chunk]
         for j in range(wide):
@@ -203,7 +214,7 @@ def batch_norm_max_pool2d_grad_input(
     n, h_in, w_in, channels = x.shape
     for chunk in prange((n * h_in + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
-        row = np.zeros(_row_length(w_in * channels, REGISTER_BYTES // x.itemsize), x.dtype)
+        row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
         size = w_in * channels
         for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
             i, h = image_row // h_in, image_row % h_in

@@ -105,6 +105,16 @@ def _suffix(vector: Vector) -> str:
 
 
 @intrinsic
+def vlanes(typing_context, array):
+    """VL of an array's element type: a constant, where REGISTER_BYTES // array.itemsize would divide each time."""
+
+    def codegen(context, builder, sig, args):
+        return context.get_constant(types.int64, Vector(array.dtype).lanes)
+
+    return types.int64(array), codegen
+
+
+@intrinsic
 def vload(typing_context, array, index):
     """VL values of a flat array, beginning at `index`."""
     vector = Vector(array.dtype)

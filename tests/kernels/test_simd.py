@@ -9,6 +9,7 @@ from kernels.cpu.simd import (
     vfma,
     vgreater,
     vis_nan,
+    vlanes,
     vless_equal,
     vload,
     vload_bytes,
@@ -29,6 +30,7 @@ def _arithmetic(x, y, out, factor):
         n = x.size
         a, b = vload(x, 0), vload(y, 0)
         vstore(a + b, out, 0)
+        out[4 * n] = vlanes(x)
         vstore(a - b, out, n)
         vstore(a * b, out, 2 * n)
         vstore(vfma(a, b, vsplat(x, factor)), out, 3 * n)
@@ -73,11 +75,12 @@ def test_arithmetic(dtype):
     n = lanes(np.dtype(dtype).itemsize)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, n)).astype(dtype)
-    out = np.full(4 * n, np.nan, dtype)
+    out = np.full(4 * n + 1, np.nan, dtype)
     _arithmetic(x, y, out, dtype(0.5))
     fused = (x.astype(np.longdouble) * y + 0.5).astype(dtype)
-    for actual, right in zip(out.reshape(4, n), (x + y, x - y, x * y, fused), strict=True):
+    for actual, right in zip(out[:-1].reshape(4, n), (x + y, x - y, x * y, fused), strict=True):
         np.testing.assert_array_equal(actual, right)
+    assert out[-1] == n
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -53,7 +53,7 @@ def run(x, grad_out, lines, lowest, geometry, frozen=False, rows_per_chunk=3):
 
 
 def lines_for(channels, dtype, seed=0):
-    """Coefficients on a coarse grid, so that everything before the pooling is exact: center, scale, shift, and so on."""
+    """Coefficients on a coarse grid, so that everything before the pooling is exact."""
     rng = np.random.default_rng(seed)
     return (rng.integers(-8, 9, (6, channels)) / 8).astype(dtype)
 
