@@ -3,8 +3,9 @@
 from convcore import config  # isort: skip  # before all others: it checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
-from convcore import autograd, data, io, models, nn, optim, transforms
-from convcore.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from convcore import autograd, data, io, memory, models, nn, optim, transforms
+from convcore.autograd import enable_grad, is_grad_enabled, no_fusion, no_grad, set_grad_enabled
+from convcore.ops import derived
 from convcore.ops.algorithms import use_algorithm
 from convcore.ops.arithmetic import add, div, mul, neg, pow, reciprocal, sub
 from convcore.ops.comparison import allclose, eq, equal, ge, gt, isfinite, isnan, le, lt, ne
@@ -64,6 +65,13 @@ from kernels.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
+
+def clear_caches() -> None:
+    """Return memory that is kept for later: idle blocks of the pool, and packed weights."""
+    derived.clear()
+    memory.clear()
+
+
 float = float32
 double = float64
 long = int64
@@ -88,6 +96,7 @@ __all__ = [
     "cat",
     "chunk",
     "clamp",
+    "clear_caches",
     "clone",
     "config",
     "data",
@@ -141,6 +150,7 @@ __all__ = [
     "ne",
     "neg",
     "nn",
+    "no_fusion",
     "no_grad",
     "ones",
     "ones_like",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from convcore.autograd.variable import set_tensor_class
 from convcore.errors import DTypeError
 from convcore.ops import arithmetic, comparison, dtypes, elementwise, in_place, indexing, reduce, softmax
@@ -27,6 +29,10 @@ class Tensor(TensorData):
 
     __slots__ = ()
     __array_priority__ = 1000  # NumPy arrays leave operators with a tensor to the tensor
+
+    def __init__(self, array: np.ndarray, requires_grad: bool = False):
+        super().__init__(array, requires_grad)
+        self.version.watched().expose_for_ever()  # the caller has the array
 
     # Copies
 
@@ -341,7 +347,7 @@ class Tensor(TensorData):
         return in_place.change("sqrt_", self, elementwise.sqrt)
 
     def relu_(self) -> Tensor:
-        return in_place.change("relu_", self, elementwise.relu)
+        return elementwise.relu_(self)
 
     def clamp_(self, min: float | None = None, max: float | None = None) -> Tensor:
         return in_place.change("clamp_", self, elementwise.clamp, min, max)

@@ -41,25 +41,25 @@ class TensorData(Variable):
     @property
     def shape(self) -> Size:
         """The sizes of its axes."""
-        return Size(self.array.shape)
+        return Size((self.deferred or self.array).shape)
 
     def size(self, dim: Integer | None = None) -> Any:
         """The shape, or the size of one axis."""
-        return self.shape if dim is None else self.array.shape[dim]
+        return self.shape if dim is None else self.shape[dim]
 
     @property
     def dtype(self) -> np.dtype:
         """The type of its elements, as a NumPy dtype."""
-        return self.array.dtype
+        return (self.deferred or self.array).dtype
 
     @property
     def ndim(self) -> Integer:
         """The number of axes."""
-        return self.array.ndim
+        return (self.deferred or self.array).ndim
 
     def dim(self) -> Integer:
         """The number of axes."""
-        return self.array.ndim
+        return (self.deferred or self.array).ndim
 
     def numel(self) -> Integer:
         """The number of elements."""
@@ -71,7 +71,7 @@ class TensorData(Variable):
 
     def is_floating_point(self) -> Truth:
         """Whether it is float32 or float64."""
-        return self.array.dtype.kind == "f"
+        return (self.deferred or self.array).dtype.kind == "f"
 
     def is_contiguous(self) -> Truth:
         """Whether the elements lie in memory in row-major order without holes."""
@@ -101,10 +101,10 @@ class TensorData(Variable):
     # Its numbers outside the graph
 
     def numpy(self) -> np.ndarray:
-        """The NumPy array itself: it shares the memory."""
+        """The numbers as a NumPy array that shares the memory."""
         if self.requires_grad:
             raise GraphError("numpy: changes of the array would be unknown to the graph; use x.detach().numpy()")
-        return self.array
+        return self.version.watched().expose(self.array)
 
     def __array__(self, dtype: Any = None, copy: Truth | None = None) -> np.ndarray:
         array = self.numpy()

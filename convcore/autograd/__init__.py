@@ -1,11 +1,13 @@
 """Automatic differentiation: the graph, Functions that know their gradient, and the sweep that applies them."""
 
-from convcore.autograd.function import Function, Node, once_differentiable
+from convcore.autograd.deferred import Deferred, may_defer, no_fusion
+from convcore.autograd.function import Function, Node, next_number, once_differentiable
 from convcore.autograd.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from convcore.autograd.sweep import backward, grad
-from convcore.autograd.variable import Variable, wrap
+from convcore.autograd.variable import Variable, wrap, wrap_deferred
 
 __all__ = [
+    "Deferred",
     "Function",
     "Node",
     "Variable",
@@ -13,8 +15,12 @@ __all__ = [
     "enable_grad",
     "grad",
     "is_grad_enabled",
+    "may_defer",
+    "next_number",
+    "no_fusion",
     "no_grad",
     "once_differentiable",
     "set_grad_enabled",
     "wrap",
+    "wrap_deferred",
 ]

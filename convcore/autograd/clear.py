@@ -16,6 +16,6 @@ def clear_gradients(tensors: Iterable[Variable], set_to_none: bool) -> None:
             tensor.grad = None
         else:
             gradient = tensor.grad.detach()  # after create_graph=True it stands in a graph
-            gradient.array.fill(0)
+            gradient.before_write().fill(0)
             gradient.mark_changed()
             tensor.grad = gradient

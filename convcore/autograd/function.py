@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 
 
+def next_number() -> int:
+    """The number of a node that is to be made later, of a call that happens now."""
+    return next(_numbers)
+
+
 class Node:
     """One recorded call of a Function: the `ctx` of its forward and backward, and a vertex of the graph.
 
@@ -30,6 +35,8 @@ class Node:
         edges: for each argument where its gradient goes: None, a leaf, or (node, output index). Not the tensors
             themselves: memory that backward does not need is freed as soon as the user lets it go.
     """
+
+    enters_at = 0  # past how many deferred tensors backward need not go: see `convcore.autograd.deferred`
 
     def __init__(self, function: type[Function], needs_input_grad: tuple[bool, ...], edges: tuple[Any, ...]):
         self.function = function

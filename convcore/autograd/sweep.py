@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcore.autograd.deferred import Exposure
 from convcore.autograd.function import Node
 from convcore.autograd.grad_mode import state
 from convcore.autograd.variable import Variable, wrap
@@ -194,8 +195,8 @@ def _seed(tensor: Variable, gradient: Any) -> Any:
 
 def _owner(array: np.ndarray) -> int:
     """The identity of the memory behind an array, the same for all of its views."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    while isinstance(array.base, (np.ndarray, Exposure)):
+        array = array.base.array if isinstance(array.base, Exposure) else array.base
     return id(array)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcore.autograd.deferred import Deferred, Memory
 from convcore.autograd.grad_mode import state
 from convcore.errors import DTypeError, GraphError, ShapeError
 
@@ -25,13 +26,21 @@ class Version:
     Attributes:
         count: in-place changes so far.
         viewers: tensors alive that show the memory through view operations (slice, reshape, ..), the first included.
+        memory: who must hear of changes, if anybody must.
     """
 
-    __slots__ = ("count", "viewers")
+    __slots__ = ("count", "memory", "viewers")
 
     def __init__(self) -> None:
         self.count = 0
         self.viewers = 0
+        self.memory: Memory | None = None
+
+    def watched(self) -> Memory:
+        """The object that somebody who must hear of changes registers with."""
+        if self.memory is None:
+            self.memory = Memory()
+        return self.memory
 
 
 class _Viewer:
@@ -54,10 +63,12 @@ class Variable:
         array: the numbers, a NumPy array of any strides.
         node: the graph node whose output this is; None for a leaf (made by the user).
         version: counts in-place changes of the memory; shared with views of it.
+        deferred: how to compute all of these, as long as they are not set; else None.
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "_grad", "_requires_grad", "_viewer", "array", "node", "output_index", "version",
+        "__dict__", "__weakref__", "_grad", "_requires_grad", "_viewer", "array", "deferred", "node", "output_index",
+        "version",
     )  # fmt: skip
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
@@ -70,8 +81,18 @@ class Variable:
         self.version = Version()
         self._grad: Any = None
         self._viewer: _Viewer | None = None
+        self.deferred: Deferred | None = None
         if requires_grad:
             self.requires_grad_()
+
+    def __getattr__(self, name: str) -> Any:
+        # Python asks here only for what is not set: the numbers and the place in the graph of a deferred tensor.
+        if name in ("array", "node", "output_index", "version"):
+            deferred = self.deferred
+            if deferred is not None:
+                deferred.settle()
+            return object.__getattribute__(self, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def requires_grad(self) -> bool:
@@ -85,7 +106,7 @@ class Variable:
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor."""
-        return self.node is None
+        return not self._requires_grad if self.deferred is not None else self.node is None
 
     @property
     def grad_fn(self) -> Node | None:
@@ -117,6 +138,7 @@ class Variable:
             )
         if not requires_grad and self.node is not None:
             raise GraphError("requires_grad: cannot be switched off on a computed tensor; use detach() instead")
+        self._settle_dependants()
         self._requires_grad = bool(requires_grad)
         return self
 
@@ -175,10 +197,12 @@ class Variable:
             raise DTypeError(f"data: must be a tensor, got {type(value).__name__}")
         if self.requires_grad and value.array.dtype.kind != "f":
             raise DTypeError(f"data: a tensor that requires a gradient holds floats, got {value.array.dtype}")
+        self._settle_dependants()
         count = self.version.count
         self.array = value.array
         self.version = Version()
         self.version.count = count + 1
+        self.version.memory = value.version.watched()
         self._viewer = None
 
     def begin_in_place(self, operation: str) -> None:
@@ -192,10 +216,24 @@ class Variable:
             raise GraphError(
                 f"{operation}: this tensor's memory is read-only (an expanded or foreign array); clone() it first"
             )
+        self._settle_dependants()
+
+    def _settle_dependants(self) -> None:
+        memory = self.version.memory
+        if memory is not None:
+            memory.settle_dependants()
+
+    def before_write(self) -> np.ndarray:
+        """The array, to write to it: deferred tensors that depend on its present numbers are computed first."""
+        self._settle_dependants()
+        return self.array
 
     def mark_changed(self) -> None:
         """Note that the memory was changed in place, so that backward can refuse to use what it saved before."""
-        self.version.count += 1
+        version = self.version
+        version.count += 1
+        if version.memory is not None:
+            version.memory.changes += 1
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient of this tensor with respect to every leaf to the leaf's `.grad`.
@@ -221,5 +259,17 @@ def set_tensor_class(cls: type) -> None:
 
 
 def wrap(array: np.ndarray) -> Tensor:
-    """A tensor around an array, outside the graph."""
-    return _tensor_class(array)
+    """A tensor around an array that only tensors will hold, outside the graph."""
+    result: Any = object.__new__(_tensor_class)
+    Variable.__init__(result, array)
+    return result
+
+
+def wrap_deferred(deferred: Deferred) -> Tensor:
+    """A tensor that is computed at the first look at it."""
+    result: Any = object.__new__(_tensor_class)
+    result._requires_grad = deferred.recorded
+    result._grad = result._viewer = None
+    result.deferred = deferred
+    deferred.tensor = weakref.ref(result)
+    return result

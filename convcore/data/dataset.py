@@ -46,13 +46,13 @@ class TensorDataset(Dataset):
         shapes = [a.shape for a in arrays]
         if any(not shape or shape[0] != shapes[0][0] for shape in shapes):
             raise ShapeError(f"TensorDataset: all tensors must have the same length (first axis), got shapes {shapes}")
-        self.tensors = tuple(wrap(a) for a in arrays)
+        self.tensors = tuple(t.detach() if isinstance(t, Variable) else _shared(t) for t in tensors)
 
     def __len__(self) -> int:
         return self.tensors[0].array.shape[0]
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return tuple(wrap(np.asarray(t.array[index])) for t in self.tensors)
+        return tuple(t.detach_as(np.asarray(t.array[index])) for t in self.tensors)
 
     def get_batch(self, indices: np.ndarray) -> tuple[Any, ...]:
         """The samples at `indices`, stacked: one NumPy gather per tensor instead of one Python call per sample."""
@@ -120,3 +120,10 @@ def random_split(dataset: Dataset, lengths: Sequence[int], seed: int) -> list[Su
         )
     order = np.random.default_rng(seed).permutation(len(dataset))
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(lengths)[:-1])]
+
+
+def _shared(array: np.ndarray) -> Any:
+    """A tensor in memory that its owner may write to."""
+    result = wrap(array)
+    result.version.watched().expose_for_ever()
+    return result

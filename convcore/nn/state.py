@@ -45,7 +45,7 @@ def load_into(model: str, own: Mapping[str, Tensor], given: Mapping[str, Any], s
         )
     for key, tensor in own.items():
         if key in given:
-            np.copyto(tensor.array, given[key].array, casting="unsafe")
+            np.copyto(tensor.before_write(), given[key].array, casting="unsafe")
             tensor.mark_changed()
     return LoadResult(missing, unexpected)
 

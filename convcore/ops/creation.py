@@ -59,7 +59,9 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: needs a NumPy array, got {type(array).__name__}; use convcore.tensor")
     element_type("from_numpy", array.dtype)
-    return wrap(array)
+    result = wrap(array)
+    result.version.watched().expose_for_ever()
+    return result
 
 
 def full(size: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

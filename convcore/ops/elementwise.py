@@ -14,6 +14,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError
 from convcore.ops.arithmetic import check_broadcast, unbroadcast
 from convcore.ops.dtypes import as_tensors, compute, floating, require_floating
+from convcore.ops.in_place import change
 from convcore.ops.layout import empty_like, flat, like
 from kernels.cpu.elementwise import relu_forward, relu_grad_input
 
@@ -241,8 +242,19 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def relu(input: Tensor) -> Tensor:
     """max(x, 0) of each element of a float32 or float64 tensor of any shape"""
+    if isinstance(input, Variable) and input.deferred is not None:
+        fused = input.deferred.relu()
+        if fused is not None:
+            return fused
     require_floating("relu", input)
     return Relu.apply(input)
+
+
+def relu_(x: Tensor) -> Tensor:
+    """`relu` in place"""
+    if x.deferred is not None and x.deferred.relu_in_place():
+        return x
+    return change("relu_", x, relu)
 
 
 def _refuse_bools(op: str, x: Tensor) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, once_differentiable, wrap
+from convcore.autograd import Function, Variable, once_differentiable, wrap
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.layout import nchw, nhwc
 from convcore.ops.pool_geometry import (
@@ -145,9 +145,9 @@ def max_pool2d(
         ShapeError: wrong rank, an empty image, a size out of range, or a window larger than the padded image.
         DTypeError: x is no tensor of floats, or a size is no integer.
     """
-    check_float_tensors("max_pool2d", x=x)
-    geometry = max_pool2d_geometry(x.array, kernel_size, stride, padding, dilation, ceil_mode)
-    return MaxPool2d.apply(x, geometry, return_indices)
+    form = _form("max_pool2d", x)
+    geometry = max_pool2d_geometry(form, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool2d(x, geometry, return_indices)
 
 
 def avg_pool2d(
@@ -197,8 +197,23 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
 
 def adaptive_max_pool2d(x: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False) -> Any:
     """The largest values of windows that cover the image evenly; see `adaptive_avg_pool2d` and `max_pool2d`."""
-    check_float_tensors("adaptive_max_pool2d", x=x)
-    geometry = adaptive_pool2d_geometry("adaptive_max_pool2d", x.array, output_size)
+    geometry = adaptive_pool2d_geometry("adaptive_max_pool2d", _form("adaptive_max_pool2d", x), output_size)
+    return _max_pool2d(x, geometry, return_indices)
+
+
+def _form(op: str, x: Any) -> Any:
+    """Something with the shape and dtype of x, a float tensor: not its array while that is not computed yet."""
+    if isinstance(x, Variable) and x.deferred is not None:
+        return x.deferred
+    check_float_tensors(op, x=x)
+    return x.array
+
+
+def _max_pool2d(x: Tensor, geometry: PoolGeometry, return_indices: bool) -> Any:
+    if x.deferred is not None and not return_indices:
+        fused = x.deferred.max_pool2d(geometry)
+        if fused is not None:
+            return fused
     return MaxPool2d.apply(x, geometry, return_indices)
 
 

@@ -55,6 +55,11 @@ class Windows:
     def size_out(self) -> int:
         return self.start.size
 
+    @functools.cached_property
+    def is_partition(self) -> bool:
+        """Whether every position lies in exactly one window, as with a stride of the window's size."""
+        return self.dilation == 1 and bool((self.over_stop - self.over_start == 1).all())
+
 
 @dataclass(frozen=True, eq=False)
 class PoolGeometry:

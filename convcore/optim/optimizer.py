@@ -97,7 +97,7 @@ class Optimizer:
         return loss
 
     def _update_one(self, param: Tensor, grad: np.ndarray, group: dict[str, Any]) -> None:
-        array = param.array
+        array = param.before_write()
         flat = layout.flat(array)
         self.update(param, flat, layout.flat(layout.like(grad, array)), self.state[param], group)
         if not np.may_share_memory(flat, array):  # its memory has holes: `flat` is a copy

@@ -1,14 +1,182 @@
 """Batch normalisation over the rows of a matrix: row = one pixel of one image, column = one channel.
 
-A channels-last batch (N, H, W, C) is the matrix (N*H*W, C) without a copy, so the inner loops run over channels that
-lie side by side and every sum is C independent sums, one per vector lane. Each pass touches memory once.
+A channels-last batch (N, H, W, C) is the matrix (N*H*W, C) without a copy. Its memory is one line of numbers whose
+channels repeat every C, so vectors need not end where rows do: the kernels walk in steps of `wide` numbers, a multiple
+of C and of the vector's length (`wide_columns`), and see any number of channels, 3 as well as 64, as full vectors.
 
-Long sums go in blocks of rows ("chunks"). The blocks depend on the shape alone and are added in their order, so the
-result does not depend on the number of threads. Sums are float64: as fast, since memory sets the pace here.
+    C = 3, VL = 4      | c0 c1 c2 c0 | c1 c2 c0 c1 | c2 c0 c1 c2 |      wide = 12: three vectors, four rows
+
+What belongs to channels is given as a matrix `coefficients` of such lines, each with its channels repeated up to
+`wide`:
+
+    0 center    1 scale    2 shift             out    = (x - center) * scale + shift
+    3 scale     4 slope    5 shift             grad_x = scale * grad_out + slope * (x - center) + shift
+
+A ReLU on top is `lowest` = 0: what is not above it becomes it, and lets no gradient pass. NaN, which compares false
+with everything, switches that off. So batch norm with and without ReLU are the same kernels, and the mask of the ReLU
+is not kept but computed again from x, by the same instructions.
+
+Long sums go in three steps: short runs in x's own precision, where a vector holds most; the runs of a chunk of rows in
+float64; the chunks in their order. All of this follows from the shape alone, not from the number of threads.
 """
 
+import math
+
+import numpy as np
+
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.jit import kernel, prange
+from kernels.cpu.simd import vfma, vlanes, vless_equal, vload, vload_part, vselect, vsplat, vstore, vstore_part
+from kernels.cpu.target import lanes
+from kernels.jit import inline, kernel, prange
+
+RUN = 64  # numbers that one lane sums up in x's own precision
+LEAST_WIDE = 128  # numbers: enough sums side by side that none waits for its predecessor
+
+
+def wide_columns(channels: int, itemsize: int) -> int:
+    """The length of a step: the smallest multiple of the channels and the vector's length from LEAST_WIDE on."""
+    wide = math.lcm(channels, lanes(itemsize))
+    return wide * -(-LEAST_WIDE // wide)
+
+
+@inline
+def normalise(x, first, last, coefficients, lowest, out, out_first):
+    """out = (x - center) * scale + shift, not below `lowest`, for x[first:last], which begins with channel 0."""
+    lanes = vlanes(x)
+    wide = coefficients.shape[1]
+    limit = vsplat(x, lowest)
+    for block in range(first, last, wide):
+        count = min(wide, last - block)
+        to = out_first + block - first
+        full = count // lanes * lanes
+        for j in range(0, full, lanes):
+            value = vload(x, block + j) - vload(coefficients, j)
+            value = vfma(value, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
+            vstore(vselect(vless_equal(value, limit), limit, value), out, to + j)
+        if full < count:
+            value = vload_part(x, block + full, count - full) - vload(coefficients, full)
+            value = vfma(value, vload(coefficients, wide + full), vload(coefficients, 2 * wide + full))
+            vstore_part(vselect(vless_equal(value, limit), limit, value), out, to + full, count - full)
+
+
+@inline
+def add_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, sums):
+    """sums[0] += g and sums[1] += g * (x - center) for x[first:last]; g is grad_out where the ReLU lets it pass."""
+    lanes = vlanes(x)
+    wide = coefficients.shape[1]
+    limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
+    for block in range(first, last, wide):
+        count = min(wide, last - block)
+        at = grad_first + block - first
+        full = count // lanes * lanes
+        for j in range(0, full, lanes):
+            deviation = vload(x, block + j) - vload(coefficients, j)
+            value = vfma(deviation, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
+            gradient = vselect(vless_equal(value, limit), zero, vload(grad_out, at + j))
+            vstore(vload(sums, j) + gradient, sums, j)
+            vstore(vfma(gradient, deviation, vload(sums, wide + j)), sums, wide + j)
+        if full < count:  # lanes that are not loaded must add 0: there the center is 0, too
+            rest = count - full
+            deviation = vload_part(x, block + full, rest) - vload_part(coefficients, full, rest)
+            value = vfma(deviation, vload(coefficients, wide + full), vload(coefficients, 2 * wide + full))
+            gradient = vselect(vless_equal(value, limit), zero, vload_part(grad_out, at + full, rest))
+            vstore(vload(sums, full) + gradient, sums, full)
+            vstore(vfma(gradient, deviation, vload(sums, wide + full)), sums, wide + full)
+
+
+@inline
+def _combined(deviation, gradient, coefficients, j, limit, zero, frozen):
+    """One vector of grad_x, for the places from j on of a step."""
+    wide = coefficients.shape[1]
+    value = vfma(deviation, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
+    gradient = vselect(vless_equal(value, limit), zero, gradient)
+    scale = vload(coefficients, 3 * wide + j)
+    if frozen:
+        return scale * gradient
+    slope, shift = vload(coefficients, 4 * wide + j), vload(coefficients, 5 * wide + j)
+    return vfma(scale, gradient, vfma(slope, deviation, shift))
+
+
+@inline
+def combine_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, frozen, grad_x):
+    """grad_x[first:last] from the sums' coefficients; `frozen` statistics do not depend on x and leave scale * g."""
+    lanes = vlanes(x)
+    wide = coefficients.shape[1]
+    limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
+    for block in range(first, last, wide):
+        count = min(wide, last - block)
+        at = grad_first + block - first
+        full = count // lanes * lanes
+        for j in range(0, full, lanes):
+            deviation = vload(x, block + j) - vload(coefficients, j)
+            gradient = vload(grad_out, at + j)
+            vstore(_combined(deviation, gradient, coefficients, j, limit, zero, frozen), grad_x, block + j)
+        if full < count:
+            rest = count - full
+            deviation = vload_part(x, block + full, rest) - vload(coefficients, full)
+            gradient = vload_part(grad_out, at + full, rest)
+            gradient = _combined(deviation, gradient, coefficients, full, limit, zero, frozen)
+            vstore_part(gradient, grad_x, block + full, rest)
+
+
+@inline
+def add_run(run, totals):
+    """Move the sums of a run to the float64 sums and begin a new one."""
+    for i in range(run.shape[0]):
+        for j in range(run.shape[1]):
+            totals[i, j] += run[i, j]
+            run[i, j] = 0
+
+
+@inline
+def fold(totals, channels):
+    """Add up the repetitions of each channel; the sums are then in the first places."""
+    for j in range(channels, totals.shape[0]):
+        totals[j % channels] += totals[j]
+
+
+@inline
+def join_sums(workspace, sums):
+    """sums[i, c] = what all chunks have in workspace[i] for channel c, in the order of the chunks."""
+    channels = sums.shape[1]
+    for i in range(sums.shape[0]):
+        for c in range(channels):
+            sums[i, c] = 0.0
+        for chunk in range(workspace.shape[1]):
+            fold(workspace[i, chunk], channels)
+            for c in range(channels):
+                sums[i, c] += workspace[i, chunk, c]
+
+
+@inline
+def _add_deviations(x, first, last, center, sums):
+    """sums[0] += x - center for x[first:last]."""
+    lanes = vlanes(x)
+    wide = center.shape[0]
+    for block in range(first, last, wide):
+        count = min(wide, last - block)
+        full = count // lanes * lanes
+        for j in range(0, full, lanes):
+            vstore(vload(sums, j) + (vload(x, block + j) - vload(center, j)), sums, j)
+        if full < count:
+            deviation = vload_part(x, block + full, count - full) - vload_part(center, full, count - full)
+            vstore(vload(sums, full) + deviation, sums, full)
+
+
+@inline
+def _add_squares(x, first, last, center, sums):
+    """sums[0] += (x - center)^2 for x[first:last]."""
+    lanes = vlanes(x)
+    wide = center.shape[0]
+    for block in range(first, last, wide):
+        count = min(wide, last - block)
+        full = count // lanes * lanes
+        for j in range(0, full, lanes):
+            deviation = vload(x, block + j) - vload(center, j)
+            vstore(vfma(deviation, deviation, vload(sums, j)), sums, j)
+        if full < count:
+            deviation = vload_part(x, block + full, count - full) - vload_part(center, full, count - full)
+            vstore(vfma(deviation, deviation, vload(sums, full)), sums, full)
 
 
 @kernel
@@ -16,34 +184,51 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
     """Mean and biased variance of every column.
 
     Computes   mean[c] = sum_r x[r, c] / rows;  variance[c] = sum_r (x[r, c] - mean[c])^2 / rows.
-    Requires   x (rows, C) C-contiguous, rows >= 1; workspace float64 (2, chunks, C), where
-               chunks = ceil(rows / rows_per_chunk).
+    Requires   x (rows, C) C-contiguous, rows >= 1; workspace float64 (2, chunks, wide), where chunks =
+               ceil(rows / rows_per_chunk); rows_per_chunk * C a multiple of wide.
     Writes     mean, variance, float64 (C,).
     Parallel   over chunks of rows.
     Why        x comes from memory once. A chunk fits into the L2 cache, so its deviations from its own mean are taken
-               there, in a second pass, and no large mean can spoil them. The chunks are then joined (Chan, Golub &
-               LeVeque 1979): sum of squares = sum over chunks of own sum of squares + own rows * (own mean - mean)^2.
+               there, in a second pass, and no large mean can spoil them. In the first pass the chunk's first numbers
+               stand for the mean: what is summed is small, and float32 will do for short runs. The chunks are then
+               joined (Chan, Golub & LeVeque 1979): sum of squares = sum over chunks of own sum of squares + own rows *
+               (own mean - mean)^2.
     """
     rows, channels = x.shape
-    chunks = workspace.shape[1]
+    chunks, wide = workspace.shape[1], workspace.shape[2]
     for chunk in prange(chunks):
         mode = flush_denormals()
-        first = chunk * rows_per_chunk
-        last = min(first + rows_per_chunk, rows)
-        chunk_mean = workspace[0, chunk]
-        chunk_squares = workspace[1, chunk]
+        first = chunk * rows_per_chunk * channels
+        last = min(first + rows_per_chunk * channels, rows * channels)
+        count = (last - first) // channels
+        center = np.zeros(wide, x.dtype)
+        run = np.zeros((1, wide), x.dtype)
+        totals = workspace[:1, chunk]
+        squares = workspace[1:, chunk]
+        for j in range(wide):
+            totals[0, j] = 0
+            squares[0, j] = 0
+        for j in range(min(wide, last - first)):
+            value = x[first // channels + j // channels, j % channels]
+            center[j] = value if value - value == 0 else 0  # from infinity everything would deviate by NaN
+        for begin in range(first, last, RUN * wide):
+            _add_deviations(x, begin, min(begin + RUN * wide, last), center, run)
+            add_run(run, totals)
+        for j in range(wide):
+            totals[0, j] += np.float64(center[j]) * ((last - first - j + wide - 1) // wide)
+        fold(totals[0], channels)
         for c in range(channels):
-            chunk_mean[c] = 0.0
-            chunk_squares[c] = 0.0
-        for r in range(first, last):
-            for c in range(channels):
-                chunk_mean[c] += x[r, c]
+            totals[0, c] /= count
+        for j in range(wide):
+            center[j] = totals[0, j % channels]
+        for begin in range(first, last, RUN * wide):
+            _add_squares(x, begin, min(begin + RUN * wide, last), center, run)
+            add_run(run, squares)
+        fold(squares[0], channels)
         for c in range(channels):
-            chunk_mean[c] /= last - first
-        for r in range(first, last):
-            for c in range(channels):
-                deviation = x[r, c] - chunk_mean[c]
-                chunk_squares[c] += deviation * deviation
+            rounding = totals[0, c] - center[c]
+            total = squares[0, c] - count * rounding * rounding
+            squares[0, c] = 0.0 if total < 0 else total
         restore_denormals(mode)
     for c in range(channels):
         mean[c] = 0.0
@@ -64,11 +249,12 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
 
 
 @kernel
-def batch_norm_forward(x, center, scale, shift, out, rows_per_chunk):
-    """An affine map of every column.
+def batch_norm_forward(x, coefficients, lowest, out, rows_per_chunk):
+    """An affine map of every column, and a ReLU on top of it if wanted.
 
-    Computes   out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c].
-    Requires   x (rows, C) C-contiguous; center, scale, shift (C,) of its dtype.
+    Computes   out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c]; `lowest` instead of what is not above it.
+    Requires   x (rows, C) C-contiguous; coefficients (3 or more, wide), C-contiguous, and lowest of its dtype;
+               rows_per_chunk * C a multiple of wide.
     Writes     out (rows, C).
     Parallel   over chunks of rows.
     Why        one read, one write. x - center is exact for x near the mean, so that a large mean costs no digits,
@@ -77,62 +263,59 @@ def batch_norm_forward(x, center, scale, shift, out, rows_per_chunk):
     rows, channels = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
-        first = chunk * rows_per_chunk
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            for c in range(channels):
-                out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c]
+        first = chunk * rows_per_chunk * channels
+        last = min(first + rows_per_chunk * channels, rows * channels)
+        normalise(x, first, last, coefficients, lowest, out, first)
         restore_denormals(mode)
 
 
 @kernel
-def batch_norm_grad_sums(x, grad_out, center, sum_grad, sum_grad_x, workspace, rows_per_chunk):
+def batch_norm_grad_sums(x, grad_out, coefficients, lowest, sums, workspace, rows_per_chunk):
     """The two sums per column that every gradient of batch norm is made of.
 
-    Computes   sum_grad[c] = sum_r grad_out[r, c];  sum_grad_x[c] = sum_r grad_out[r, c] * (x[r, c] - center[c]).
-    Requires   x, grad_out (rows, C) C-contiguous; center (C,) of their dtype; workspace float64 (2, chunks, C).
-    Writes     sum_grad, sum_grad_x, float64 (C,).
+    Computes   sums[0, c] = sum_r g[r, c];  sums[1, c] = sum_r g[r, c] * (x[r, c] - center[c]), where g is grad_out, but
+               0 where (x - center) * scale + shift is not above `lowest`.
+    Requires   x, grad_out (rows, C) C-contiguous; coefficients and lowest as for `batch_norm_forward`; workspace
+               float64 (2, chunks, wide).
+    Writes     sums, float64 (2, C).
     Parallel   over chunks of rows.
-    Why        both sums in one reading of x and grad_out.
+    Why        both sums in one reading of x and grad_out, and the gradient of the ReLU in the same reading.
     """
     rows, channels = x.shape
-    chunks = workspace.shape[1]
+    chunks, wide = workspace.shape[1], workspace.shape[2]
     for chunk in prange(chunks):
         mode = flush_denormals()
-        first = chunk * rows_per_chunk
-        chunk_grad = workspace[0, chunk]
-        chunk_grad_x = workspace[1, chunk]
-        for c in range(channels):
-            chunk_grad[c] = 0.0
-            chunk_grad_x[c] = 0.0
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            for c in range(channels):
-                chunk_grad[c] += grad_out[r, c]
-                chunk_grad_x[c] += grad_out[r, c] * (x[r, c] - center[c])
+        first = chunk * rows_per_chunk * channels
+        last = min(first + rows_per_chunk * channels, rows * channels)
+        run = np.zeros((2, wide), x.dtype)
+        totals = workspace[:, chunk]
+        for j in range(wide):
+            totals[0, j] = 0
+            totals[1, j] = 0
+        for begin in range(first, last, RUN * wide):
+            end = min(begin + RUN * wide, last)
+            add_gradients(x, begin, end, grad_out, begin, coefficients, lowest, run)
+            add_run(run, totals)
         restore_denormals(mode)
-    for c in range(channels):
-        sum_grad[c] = 0.0
-        sum_grad_x[c] = 0.0
-    for chunk in range(chunks):
-        for c in range(channels):
-            sum_grad[c] += workspace[0, chunk, c]
-            sum_grad_x[c] += workspace[1, chunk, c]
+    join_sums(workspace, sums)
 
 
 @kernel
-def batch_norm_grad_input(x, grad_out, center, scale, slope, shift, grad_x, rows_per_chunk):
+def batch_norm_grad_input(x, grad_out, coefficients, lowest, frozen, grad_x, rows_per_chunk):
     """The gradient of the input, as a map of grad_out and x that is affine in every column.
 
-    Computes   grad_x[r, c] = scale[c] * grad_out[r, c] + slope[c] * (x[r, c] - center[c]) + shift[c].
-    Requires   x, grad_out (rows, C) C-contiguous; center, scale, slope, shift (C,) of their dtype.
+    Computes   grad_x[r, c] = scale[c] * g[r, c] + slope[c] * (x[r, c] - center[c]) + shift[c], with g as in
+               `batch_norm_grad_sums`; only the first term if the statistics are `frozen`.
+    Requires   x, grad_out (rows, C) C-contiguous; coefficients (6, wide), lowest and rows_per_chunk as for
+               `batch_norm_forward`.
     Writes     grad_x (rows, C).
     Parallel   over chunks of rows.
-    Why        two reads, one write; whatever is constant in a column was put into its three coefficients.
+    Why        two reads, one write; whatever is constant in a column was put into its coefficients.
     """
     rows, channels = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
-        first = chunk * rows_per_chunk
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            for c in range(channels):
-                grad_x[r, c] = scale[c] * grad_out[r, c] + (slope[c] * (x[r, c] - center[c]) + shift[c])
+        first = chunk * rows_per_chunk * channels
+        last = min(first + rows_per_chunk * channels, rows * channels)
+        combine_gradients(x, first, last, grad_out, first, coefficients, lowest, frozen, grad_x)
         restore_denormals(mode)

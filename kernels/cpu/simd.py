@@ -3,6 +3,7 @@
     a = vload(x, i)             # VL neighbours, x[i] to x[i + VL - 1]
     b = vload_part(x, i, n)     # the first n of them, 0 in the other lanes; nothing beyond is read
     vstore(vfma(a, b, a + b), out, i)
+    larger = vselect(vgreater(a, b) | vis_nan(a), a, b)   # comparisons give masks, masks choose lane by lane
 
 LLVM's own vectoriser gives up where it cannot prove that arrays do not overlap, and stays at 256-bit registers. Written
 with these, an inner loop over channels is what it says. VL follows the CPU (kernels/cpu/target.py) and the type.
@@ -36,12 +37,26 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
 
 
-def _arithmetic(function, instruction: str) -> None:
-    """Let `function`, an operator of two vectors, become one LLVM instruction."""
+class Mask(types.Type):
+    """The Numba type of a truth value for each lane of a vector."""
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__(name=f"Mask({lanes})")
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager, mask):
+        super().__init__(manager, mask, ir.VectorType(ir.IntType(1), mask.lanes))
+
+
+def _operator(function, kind: type, instruction: str) -> None:
+    """Let `function`, an operator of two values of one kind, become one LLVM instruction."""
 
     class _Typing(AbstractTemplate):
         def generic(self, args, kws):
-            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+            if len(args) == 2 and isinstance(args[0], kind) and args[0] == args[1]:
                 return signature(args[0], *args)
             return None
 
@@ -50,12 +65,13 @@ def _arithmetic(function, instruction: str) -> None:
 
     declare: Any = infer_global(function)
     declare(_Typing)
-    lower_builtin(function, Vector, Vector)(_lower)
+    lower_builtin(function, kind, kind)(_lower)
 
 
-_arithmetic(operator.add, "fadd")
-_arithmetic(operator.sub, "fsub")
-_arithmetic(operator.mul, "fmul")
+_operator(operator.add, Vector, "fadd")
+_operator(operator.sub, Vector, "fsub")
+_operator(operator.mul, Vector, "fmul")
+_operator(operator.or_, Mask, "or_")
 
 
 def _address(context, builder, array_type, array, index, llvm_vector):
@@ -86,6 +102,16 @@ def _first_lanes(builder, count, llvm_vector):
 
 def _suffix(vector: Vector) -> str:
     return f"v{vector.lanes}f{vector.dtype.bitwidth}"
+
+
+@intrinsic
+def vlanes(typing_context, array):
+    """VL of an array's element type: a constant, where REGISTER_BYTES // array.itemsize would divide each time."""
+
+    def codegen(context, builder, sig, args):
+        return context.get_constant(types.int64, Vector(array.dtype).lanes)
+
+    return types.int64(array), codegen
 
 
 @intrinsic
@@ -195,3 +221,76 @@ def vtranspose(typing_context, source, index, row, out, out_index, out_row):
         return context.get_dummy_value()
 
     return types.void(source, types.int64, types.int64, out, types.int64, types.int64), codegen
+
+
+def _comparison(predicate: str, doc: str):
+    """A function of two vectors that gives a mask; false where either lane is NaN."""
+
+    @intrinsic
+    def compare(typing_context, a, b):
+        if not isinstance(a, Vector) or a != b:
+            return None
+
+        def codegen(context, builder, sig, args):
+            return builder.fcmp_ordered(predicate, *args)
+
+        return Mask(a.lanes)(a, b), codegen
+
+    compare.__doc__ = doc
+    return compare
+
+
+vgreater = _comparison(">", "a > b, lane by lane; false beside NaN.")
+vless_equal = _comparison("<=", "a <= b, lane by lane; false beside NaN.")
+vequal = _comparison("==", "a == b, lane by lane; false beside NaN.")
+
+
+@intrinsic
+def vis_nan(typing_context, a):
+    """Which lanes are NaN."""
+
+    def codegen(context, builder, sig, args):
+        return builder.fcmp_unordered("uno", args[0], args[0])
+
+    return Mask(a.lanes)(a), codegen
+
+
+@intrinsic
+def vselect(typing_context, mask, a, b):
+    """a where the mask holds, else b: a blend, never a branch."""
+    if not isinstance(mask, Mask) or a != b or mask.lanes != a.lanes:
+        return None
+
+    def codegen(context, builder, sig, args):
+        return builder.select(*args)
+
+    return a(mask, a, b), codegen
+
+
+def _bytes(llvm_vector):
+    return ir.VectorType(ir.IntType(8), llvm_vector.count)
+
+
+@intrinsic
+def vload_bytes(typing_context, array, index, like):
+    """VL values of a flat uint8 array as floats, in a vector of the type of `like`."""
+
+    def codegen(context, builder, sig, args):
+        llvm_vector = context.get_value_type(like)
+        pointer = _address(context, builder, array, args[0], args[1], _bytes(llvm_vector))
+        return builder.uitofp(builder.load(pointer, align=1, typ=_bytes(llvm_vector)), llvm_vector)
+
+    return like(array, types.int64, like), codegen
+
+
+@intrinsic
+def vstore_bytes(typing_context, value, array, index):
+    """Write VL values, whole numbers from 0 to 255, to a flat uint8 array."""
+
+    def codegen(context, builder, sig, args):
+        kind = _bytes(context.get_value_type(value))
+        pointer = _address(context, builder, array, args[1], args[2], kind)
+        builder.store(builder.fptoui(args[0], kind), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(value, array, types.int64), codegen

@@ -4,7 +4,22 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from kernels.cpu.simd import vfma, vload, vload_part, vsplat, vstore, vstore_part
+from kernels.cpu.simd import (
+    vequal,
+    vfma,
+    vgreater,
+    vis_nan,
+    vlanes,
+    vless_equal,
+    vload,
+    vload_bytes,
+    vload_part,
+    vselect,
+    vsplat,
+    vstore,
+    vstore_bytes,
+    vstore_part,
+)
 from kernels.cpu.target import lanes
 from kernels.jit import inline, kernel, prange
 
@@ -15,6 +30,7 @@ def _arithmetic(x, y, out, factor):
         n = x.size
         a, b = vload(x, 0), vload(y, 0)
         vstore(a + b, out, 0)
+        out[4 * n] = vlanes(x)
         vstore(a - b, out, n)
         vstore(a * b, out, 2 * n)
         vstore(vfma(a, b, vsplat(x, factor)), out, 3 * n)
@@ -28,6 +44,27 @@ def _parts(x, loaded, stored, index, count):
         vstore_part(part, stored, index, count)
 
 
+@kernel
+def _choices(x, y, out):
+    for _ in prange(1):
+        n = x.size
+        a, b = vload(x, 0), vload(y, 0)
+        one, zero = vsplat(x, x.dtype.type(1)), vsplat(x, x.dtype.type(0))
+        vstore(vselect(vgreater(a, b), one, zero), out, 0)
+        vstore(vselect(vless_equal(a, b), one, zero), out, n)
+        vstore(vselect(vequal(a, b), one, zero), out, 2 * n)
+        vstore(vselect(vis_nan(a), one, zero), out, 3 * n)
+        vstore(vselect(vgreater(a, b) | vis_nan(a), a, b), out, 4 * n)
+
+
+@kernel
+def _bytes(numbers, out, copy):
+    for _ in prange(1):
+        values = vload_bytes(numbers, 1, vload(out, 0))
+        vstore(values, out, 0)
+        vstore_bytes(values, copy, 2)
+
+
 @inline
 def _mixed(x, y):
     return vload(x, 0) + vload(y, 0)
@@ -38,11 +75,35 @@ def test_arithmetic(dtype):
     n = lanes(np.dtype(dtype).itemsize)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, n)).astype(dtype)
-    out = np.full(4 * n, np.nan, dtype)
+    out = np.full(4 * n + 1, np.nan, dtype)
     _arithmetic(x, y, out, dtype(0.5))
     fused = (x.astype(np.longdouble) * y + 0.5).astype(dtype)
-    for actual, right in zip(out.reshape(4, n), (x + y, x - y, x * y, fused), strict=True):
+    for actual, right in zip(out[:-1].reshape(4, n), (x + y, x - y, x * y, fused), strict=True):
         np.testing.assert_array_equal(actual, right)
+    assert out[-1] == n
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_comparisons_are_false_beside_nan_and_choose_lane_by_lane(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    pairs = [(1, 2), (2, 1), (3, 3), (np.nan, 1), (1, np.nan), (np.inf, 5), (-np.inf, -np.inf), (0, -0.0)]
+    for first in range(len(pairs)):
+        x, y = np.array([pairs[(first + i) % len(pairs)] for i in range(n)], dtype).T.copy()
+        out = np.full(5 * n, -1, dtype)
+        _choices(x, y, out)
+        larger = np.where((x > y) | np.isnan(x), x, y)
+        for actual, right in zip(out.reshape(5, n), (x > y, x <= y, x == y, np.isnan(x), larger), strict=True):
+            np.testing.assert_array_equal(actual, right)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bytes_become_floats_and_come_back(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    numbers = np.arange(256 - n - 1, 256, dtype=np.uint8)
+    out, copy = np.full(n, np.nan, dtype), np.full(n + 4, 7, np.uint8)
+    _bytes(numbers, out, copy)
+    np.testing.assert_array_equal(out, numbers[1:])
+    np.testing.assert_array_equal(copy, [7, 7, *numbers[1:], 7, 7])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

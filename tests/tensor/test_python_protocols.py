@@ -74,10 +74,10 @@ def test_numpy():
     with pytest.raises(GraphError, match=r"use x.detach\(\).numpy\(\)"):
         np.asarray(x)
     y = x.detach()
-    assert np.asarray(y) is y.array
-    assert np.array(y) is not y.array
+    assert np.shares_memory(np.asarray(y), y.array)
+    assert not np.shares_memory(np.array(y), y.array)
     assert np.asarray(y, dtype=np.float64).dtype == np.float64
-    assert y.__array__(copy=False) is y.array
+    assert np.shares_memory(y.__array__(copy=False), y.array)
     with pytest.raises(ValueError, match="only in a copy"):
         y.__array__(np.float64, copy=False)
     np.testing.assert_array_equal(y, [1, 1])
