@@ -176,6 +176,10 @@ class Deferred:
         """The tensor's value as an ordinary tensor, recorded if the grad mode says so."""
         raise NotImplementedError
 
+    def batch_norm(self, norm: Any) -> Any:
+        """The normalised tensor, fused; None if it cannot be."""
+        return None
+
     def relu(self) -> Any:
         """The rectified tensor, fused; None if it cannot be."""
         return None

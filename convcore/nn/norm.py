@@ -84,7 +84,7 @@ class _BatchNorm(Module):
             init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.array.ndim not in self.axes:
+        if x.ndim not in self.axes:
             letters = " or ".join(f"{ndim} axes ({names})" for ndim, names in self.axes.items())
             raise ShapeError(f"{type(self).__name__}: x must have {letters}\n{array_table([('x', x.array, '')])}")
         update = self.training and self.track_running_stats

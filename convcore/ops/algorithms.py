@@ -32,12 +32,14 @@ class Algorithm:
         summary: half a line on how it works.
         run: computes the pass; its arguments depend on the pass.
         refuses: (geometry, dtype) -> None, or the reason why this algorithm cannot take it.
+        fuses: whether `run` takes `relu`, to rectify what it stores, and `kept`, to keep rearranged weights.
     """
 
     name: str
     summary: str
     run: Callable[..., Any]
     refuses: Callable[[Any, np.dtype], str | None] = accepts_everything
+    fuses: bool = False
 
 
 class _Default(threading.local):

@@ -37,6 +37,11 @@ def pair(op: str, name: str, value: int | Sequence[int], minimum: int) -> tuple[
     return number, number
 
 
+def form(x: Variable) -> Any:
+    """Something with the shape, ndim and dtype of a tensor: not its array as long as that is not computed yet."""
+    return x.array if x.deferred is None else x.deferred
+
+
 def check_float_tensors(op: str, **tensors: Any) -> None:
     """Refuse arguments that are not tensors, not float32 or float64, or not all of one dtype; None is left out."""
     given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
@@ -46,9 +51,9 @@ def check_float_tensors(op: str, **tensors: Any) -> None:
             raise DTypeError(
                 f"{op}: {name} must be a tensor, got {type(tensor).__name__}; convcore.tensor(...) makes one"
             )
-        dtypes.add(tensor.array.dtype)
+        dtypes.add(form(tensor).dtype)
     if len(dtypes) > 1:
-        listed = ", ".join(f"{name} {tensor.array.dtype}" for name, tensor in given.items())
+        listed = ", ".join(f"{name} {form(tensor).dtype}" for name, tensor in given.items())
         raise DTypeError(f"{op}: all tensors must have one dtype, got {listed}; .to(dtype) converts")
     for dtype in dtypes:
         if dtype != np.float32 and dtype != np.float64:

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Function, wrap
+from convcore.autograd import Function, is_grad_enabled, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops import algorithms
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.conv_passes import FORWARD, GRAD_INPUT, GRAD_WEIGHT, PASSES
+from convcore.ops.fused_conv import defer_conv
 from convcore.ops.geometry import ConvGeometry, Padding, conv2d_geometry
 from convcore.ops.layout import nhwc
 from kernels.cpu.partial_sums import column_sums
@@ -139,7 +140,8 @@ def conv2d(
         algorithm: "auto", or the name of one that `explain_conv2d` lists; it is used for the gradients too.
 
     Returns:
-        (N, C_out, H_out, W_out), or (C_out, H_out, W_out) for a single image, in channels-last memory.
+        (N, C_out, H_out, W_out), or (C_out, H_out, W_out) for a single image, in channels-last memory. Where no
+        gradient is recorded it may be computed at the first look, together with the batch norm and ReLU that follow.
 
     Raises:
         ShapeError: shapes or settings do not fit; the message says which rule and shows the shapes.
@@ -154,7 +156,13 @@ def conv2d(
     if bias is not None and tuple(bias.shape) != (geometry.c_out,):
         table = array_table([("weight", weight, "C_out, C_in/groups, K_h, K_w"), ("bias", bias, "C_out")])
         raise ShapeError(f"conv2d: bias must hold one value for each of the {geometry.c_out} filters\n{table}")
-    return Conv2d.apply(x, weight, bias, geometry, algorithms.requested(algorithm))
+    name = algorithms.requested(algorithm)
+    if not (is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))):
+        record = algorithms.select("conv2d", FORWARD, name, geometry, weight.array.dtype)
+        deferred = defer_conv(x, weight, bias, geometry, record)
+        if deferred is not None:
+            return deferred
+    return Conv2d.apply(x, weight, bias, geometry, name)
 
 
 class Explanation(dict):

@@ -20,7 +20,7 @@ from convcore.ops.conv_depthwise_passes import (
 )
 from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
-from convcore.ops.matmul import product
+from convcore.ops.matmul import Kept, made_anew, product
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.conv_grad_weight import channels_per_sum, conv2d_grad_weight_direct, sum_filter_partials
 from kernels.cpu.pack import pack_filters
@@ -86,7 +86,7 @@ def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) 
 # ---------------------------------------------------------------------------------------------------------- direct
 
 
-def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: int) -> None:
+def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: int, relu: bool = False) -> None:
     """Run the direct kernel from src to dst, both logical (N, C, H, W)."""
     walk_h, walk_w = walks
     source = nhwc(src)
@@ -97,16 +97,16 @@ def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: i
     tasks_per_row_block = source.shape[0] * len(walk_h.phases) * -(-panels.shape[1] // panels_per_task)
     conv_direct.conv2d_direct(
         source, panels, start, nhwc(dst), walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets,
-        groups, walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step, walk_w.consecutive,
+        groups, walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step, walk_w.consecutive, relu,
         _rows_for(row_bytes, WINDOW_BYTES, rows, tasks_per_row_block), panels_per_task,
     )  # fmt: skip
 
 
-def forward_direct(x, weight, bias, geometry: ConvGeometry):
+def forward_direct(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
     """out = x * weight + bias, by address arithmetic around the micro-kernel."""
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
-    panels = _packed(weight, geometry, False, *geometry.forward_taps)
-    _direct(x, panels, _start(bias, geometry, panels), out, geometry.forward_walks, geometry.groups)
+    panels = kept("filters in panels", lambda: _packed(weight, geometry, False, *geometry.forward_taps))
+    _direct(x, panels, _start(bias, geometry, panels), out, geometry.forward_walks, geometry.groups, relu)
     return out
 
 
@@ -212,9 +212,10 @@ def _seen(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     return x[:, :, :: geometry.height.stride, :: geometry.width.stride]
 
 
-def forward_pointwise(x, weight, bias, geometry: ConvGeometry):
+def forward_pointwise(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
     """out = x weight^T + bias: each pixel's channels through one matrix."""
-    return _image(product(_pixels(_seen(x, geometry)), weight[:, :, 0, 0].T, bias), geometry.out_shape)
+    pixels = _pixels(_seen(x, geometry))
+    return _image(product(pixels, weight[:, :, 0, 0].T, bias, relu, kept), geometry.out_shape)
 
 
 def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):
@@ -348,10 +349,10 @@ _WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
 _REFERENCE = "shifted views in float64, one filter tap at a time"
 
 FORWARD = (
-    Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise),
+    Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise, fuses=True),
     Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
     Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse),
-    Algorithm("direct", _DIRECT, forward_direct),
+    Algorithm("direct", _DIRECT, forward_direct, fuses=True),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, forward_reference),
 )

@@ -13,7 +13,9 @@ They are matrix products again, so they are written with the same operations and
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
+from convcore.ops.derived import derived
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import tile_columns
@@ -85,8 +88,29 @@ def _is_turned(m: int, k: int, n: int) -> bool:
     return TURNING_COST * m * (k + n) < k * n
 
 
-def _blocked_product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:
-    """out = a b + bias, by the kernel."""
+# What keeps an array derived from the weights: (what it is, how it is made) -> the array.
+Kept = Callable[[str, Callable[[], np.ndarray]], np.ndarray]
+
+
+def made_anew(what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Keeps nothing."""
+    return make()
+
+
+def _packed_matrices(b: np.ndarray) -> np.ndarray:
+    """All matrices of b (..., K, N) in panels."""
+    k, n = b.shape[-2:]
+    flat_b, b_row, b_col = _flat_operand(b)
+    matrices, panel_columns = math.prod(b.shape[:-2]), tile_columns(b.itemsize)
+    panels = memory.empty((matrices, -(-n // panel_columns), k, panel_columns), b.dtype)
+    pack_matrices(flat_b, np.arange(matrices) * (k * n), b_row, b_col, n, panels)
+    return panels
+
+
+def _blocked_product(
+    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray, relu: bool, kept: Kept
+) -> None:
+    """out = a b + bias, rectified if `relu`, by the kernel."""
     batch, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
     panel_columns = tile_columns(a.itemsize)
     panels, count = -(-n // panel_columns), math.prod(batch)
@@ -99,25 +123,26 @@ def _blocked_product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     copied = a_col != 1 or (packed and k > BLOCK_DEPTH and panels >= MIN_PANELS_TO_COPY)
     offsets = _offsets(b, batch)
     if packed:
-        flat_b, b_row, b_col = _flat_operand(b)
-        matrices = math.prod(b.shape[:-2])
-        blocks = memory.empty((matrices, panels, k, panel_columns), a.dtype)
-        pack_matrices(flat_b, np.arange(matrices) * (k * n), b_row, b_col, n, blocks)
-        flat_b, b_panel, b_row = blocks.reshape(-1), k * panel_columns, panel_columns
+        flat_b = kept("right operand in panels", lambda: _packed_matrices(b)).reshape(-1)
+        b_panel, b_row = k * panel_columns, panel_columns
         offsets = offsets // (k * n) * (panels * b_panel)
     else:
         flat_b, b_panel, b_row = b.reshape(-1), panel_columns, n
     sums = out.reshape(1, count, m, n) if parts == 1 else memory.empty((parts, count, m, n), a.dtype)
     gemm(
-        flat_a, _offsets(a, batch), a_row, a_col, copied, flat_b, offsets, b_panel, b_row, packed, start, sums, k,
-        row_blocks, panel_blocks, BLOCK_DEPTH,
+        flat_a, _offsets(a, batch), a_row, a_col, copied, flat_b, offsets, b_panel, b_row, packed,
+        start, relu and parts == 1, sums, k, row_blocks, panel_blocks, BLOCK_DEPTH,
     )  # fmt: skip
     if parts > 1:
-        sum_parts(sums.reshape(parts, -1), out.reshape(-1), ELEMENTS_PER_TASK)
+        sum_parts(sums.reshape(parts, -1), relu, out.reshape(-1), ELEMENTS_PER_TASK)
 
 
-def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+def product(
+    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, relu: bool = False, kept: Kept = made_anew
+) -> np.ndarray:
     """a (..., M, K) times b (..., K, N), batches broadcast, plus bias (N,): on arrays of one float dtype.
+
+    With `relu` the result is rectified as it is stored. `kept` may keep what is derived from b.
 
     The micro-kernel reads its left operand where it lies and wants its right one packed, so the smaller operand should
     be the right one. With few rows a, the product is computed as out^T = b^T a^T: K * M values are packed and M * N are
@@ -130,17 +155,17 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.
     if out.size == 0:
         return out
     if k == 0:
-        out[...] = 0 if bias is None else bias
+        out[...] = 0 if bias is None else np.maximum(bias, 0) if relu else bias
     elif _is_turned(m, k, n) and not b.flags.c_contiguous:
         turned = memory.empty((*batch, n, m), a.dtype)
-        _blocked_product(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), None, turned)
+        _blocked_product(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), None, turned, False, made_anew)
         rows = max(16, ELEMENTS_PER_TASK // m)
         transpose_add(
-            turned.reshape(-1, n, m), np.zeros(n, a.dtype) if bias is None else bias.astype(a.dtype, order="C"),
+            turned.reshape(-1, n, m), np.zeros(n, a.dtype) if bias is None else bias.astype(a.dtype, order="C"), relu,
             out.reshape(-1, m, n), rows,
         )  # fmt: skip
     else:
-        _blocked_product(a, b, bias, out)
+        _blocked_product(a, b, bias, out, relu, kept)
     return out
 
 
@@ -202,7 +227,9 @@ class Linear(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None):
         wants_x, wants_weight, _ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
-        return wrap(product(x.array, weight.array.T, None if bias is None else bias.array))
+        # Gradients of the weight mean that it will change: then what is derived from it is not worth keeping.
+        kept = made_anew if wants_weight else functools.partial(derived, weight)
+        return wrap(product(x.array, weight.array.T, None if bias is None else bias.array, kept=kept))
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):

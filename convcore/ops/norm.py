@@ -32,7 +32,7 @@ import numpy as np
 
 from convcore.autograd import may_defer
 from convcore.errors import ShapeError, array_table
-from convcore.ops.arguments import check_float_tensors
+from convcore.ops.arguments import check_float_tensors, form
 from convcore.ops.fused_norm import (
     BatchNorm,
     Normalisation,
@@ -80,7 +80,11 @@ def batch_norm(
     """
     _check(x, running_mean, running_var, weight, bias, training)
     with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
-        norm = _normalisation(x.array, running_mean, running_var, weight, bias, training, momentum, eps)
+        norm = _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    if x.deferred is not None:
+        fused = x.deferred.batch_norm(norm)
+        if fused is not None:
+            return fused
     if x.array.ndim == 4 and x.array.transpose(0, 2, 3, 1).flags.c_contiguous and may_defer(x):
         return defer_norm(x, weight, bias, norm)
     return BatchNorm.apply(x, weight, bias, norm, False, None)
@@ -89,7 +93,7 @@ def batch_norm(
 def _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps) -> Normalisation:
     """The statistics and coefficients of one call; in training the running statistics move, here and only here."""
     if training:
-        rows = rows_along(x, 1)
+        rows = rows_along(x.array, 1)
         mean, variance = _batch_statistics(rows)
         if rows.shape[0]:
             _update_running(running_mean, mean, momentum)
@@ -99,12 +103,13 @@ def _normalisation(x, running_mean, running_var, weight, bias, training, momentu
     invstd = 1 / np.sqrt(variance + eps)
     # Rounding the mean to x's dtype would shift a whole channel. So the rounded mean is subtracted, exactly for x near
     # it, and what the rounding lost (mean - center) goes into the shift.
-    center = mean.astype(x.dtype)
+    dtype, channels = form(x).dtype, form(x).shape[1]
+    center = mean.astype(dtype)
     scale = invstd if weight is None else invstd * weight.array
     shift = (center - mean) * scale
     if bias is not None:
         shift += bias.array
-    return Normalisation(mean, invstd, training, coefficient_lines(x.shape[1], x.dtype, center, scale, shift))
+    return Normalisation(mean, invstd, training, coefficient_lines(channels, dtype, center, scale, shift))
 
 
 def _batch_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,12 +131,13 @@ def _update_running(running: Tensor | None, batch: np.ndarray, momentum: float) 
 
 def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
     check_float_tensors("batch_norm", x=x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    if x.array.ndim < 2:
+    shape = form(x).shape
+    if len(shape) < 2:
         raise ShapeError(
             "batch_norm: x must have a batch axis and a channel axis, (N, C), (N, C, L) or (N, C, H, W), "
-            f"got shape {x.array.shape}"
+            f"got shape {shape}"
         )
-    channels = x.array.shape[1]
+    channels = shape[1]
     named = [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
     for name, tensor in named:
         if tensor is not None and tensor.array.shape != (channels,):
@@ -140,10 +146,10 @@ def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
                 f"batch_norm: {name} must have one element for each of x's {channels} channels (axis 1), shape "
                 f"({channels},)\n{table}"
             )
-    if training and x.array.shape[0] * math.prod(x.array.shape[2:]) == 1:
+    if training and shape[0] * math.prod(shape[2:]) == 1:
         raise ShapeError(
             "batch_norm: Expected more than 1 value per channel when training, got input size "
-            f"{x.array.shape}; use a larger batch, drop the last small one (drop_last=True), or eval()"
+            f"{shape}; use a larger batch, drop the last small one (drop_last=True), or eval()"
         )
     if not training and (running_mean is None or running_var is None):
         raise ShapeError(

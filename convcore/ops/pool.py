@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, Variable, once_differentiable, wrap
-from convcore.ops.arguments import check_float_tensors
+from convcore.autograd import Function, once_differentiable, wrap
+from convcore.ops.arguments import check_float_tensors, form
 from convcore.ops.layout import nchw, nhwc
 from convcore.ops.pool_geometry import (
     IntPair,
@@ -145,8 +145,8 @@ def max_pool2d(
         ShapeError: wrong rank, an empty image, a size out of range, or a window larger than the padded image.
         DTypeError: x is no tensor of floats, or a size is no integer.
     """
-    form = _form("max_pool2d", x)
-    geometry = max_pool2d_geometry(form, kernel_size, stride, padding, dilation, ceil_mode)
+    check_float_tensors("max_pool2d", x=x)
+    geometry = max_pool2d_geometry(form(x), kernel_size, stride, padding, dilation, ceil_mode)
     return _max_pool2d(x, geometry, return_indices)
 
 
@@ -197,16 +197,9 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
 
 def adaptive_max_pool2d(x: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False) -> Any:
     """The largest values of windows that cover the image evenly; see `adaptive_avg_pool2d` and `max_pool2d`."""
-    geometry = adaptive_pool2d_geometry("adaptive_max_pool2d", _form("adaptive_max_pool2d", x), output_size)
+    check_float_tensors("adaptive_max_pool2d", x=x)
+    geometry = adaptive_pool2d_geometry("adaptive_max_pool2d", form(x), output_size)
     return _max_pool2d(x, geometry, return_indices)
-
-
-def _form(op: str, x: Any) -> Any:
-    """Something with the shape and dtype of x, a float tensor: not its array while that is not computed yet."""
-    if isinstance(x, Variable) and x.deferred is not None:
-        return x.deferred
-    check_float_tensors(op, x=x)
-    return x.array
 
 
 def _max_pool2d(x: Tensor, geometry: PoolGeometry, return_indices: bool) -> Any:

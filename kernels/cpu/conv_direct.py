@@ -47,12 +47,13 @@ def _extent(phases, offsets, src_step):
 @kernel
 def conv2d_direct(
     src, panels, bias, dst, phases_h, offsets_h, phases_w, offsets_w, groups, src_step_h, src_step_w, dst_step_h,
-    dst_step_w, merged, rows_per_task, panels_per_task,
+    dst_step_w, merged, relu, rows_per_task, panels_per_task,
 ):  # fmt: skip
     """Convolve: the forward pass, or the gradient of the input.
 
     Computes   dst[n, dh, dw, k] = bias[k] + sum over taps (t, u) and channels l of
-               src[n, jh * src_step_h + offsets_h[t], jw * src_step_w + offsets_w[u], l] * filter[k, (t, u), l].
+               src[n, jh * src_step_h + offsets_h[t], jw * src_step_w + offsets_w[u], l] * filter[k, (t, u), l];
+               if `relu`, max(0, that), where NaN stays NaN.
     Requires   src (N, H, W, C), dst (N, H', W', K) C-contiguous; panels as `pack_filters` writes them, taps in the
                order of phases (ph, pw), then t, then u; bias padded to full panels per group. If `merged`, the
                offsets_w of a phase are consecutive.
@@ -128,6 +129,6 @@ def conv2d_direct(
                                 length * lanes_per_panel, lanes_per_panel,
                                 destination, (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel,
                                 dst_step_w * c_dst, columns,
-                                start, (g * n_panels + p) * lanes_per_panel, False, False, False,
+                                start, (g * n_panels + p) * lanes_per_panel, False, relu, False,
                             )  # fmt: skip
         restore_denormals(mode)

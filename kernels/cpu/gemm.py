@@ -36,14 +36,15 @@ def _copy_rows(a, offset, row, rows, length, block, block_row):
 
 @kernel
 def gemm(
-    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, start, out, depth, row_blocks,
+    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, start, relu, out, depth, row_blocks,
     panel_blocks, block_depth,
 ):  # fmt: skip
     """A stack of matrix products, each as partial sums over parts of the summation index.
 
     Computes   out[s, i, m, j] = start[s == 0, j] + sum over the l of part s of
                a[a_offsets[i] + m * a_row + l * a_col] * B[i, l, j] with
-               B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL.
+               B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL;
+               if `relu` (with a single part), max(0, that), where NaN stays NaN.
     Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
                `pack_matrices` if `packed` (which it must be if a is copied), else as it lies, the columns side by side;
                start (2, panels * PC), row 0 zero; out (parts, count, M, N) C-contiguous; row_blocks <= M,
@@ -80,6 +81,7 @@ def gemm(
         for depth_block in range(depth_blocks):
             begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
             begin_l, length = first_l + begin_l, stop_l - begin_l
+            rectify = relu and depth_block == depth_blocks - 1
             a_offset = a_offsets[i] + first_row * a_row + begin_l * a_col
             if transposed:
                 copy_tiles(
@@ -100,28 +102,28 @@ def gemm(
                             end - begin, block, piece * piece_size, 1 if transposed else block_row,
                             TILE_ROWS if transposed else 1, taps, 1, length, b, b_offset, 0, b_row,
                             destination, c_offset + begin * n_columns, n_columns, columns, first_sum, start_offset,
-                            depth_block > 0, False, False,
+                            depth_block > 0, rectify, False,
                         )  # fmt: skip
                 elif packed:
                     brgemm(
                         rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
-                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False,
+                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, rectify,
                         False,
                     )  # fmt: skip
                 else:
                     brgemm(
                         rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
-                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, False,
+                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, rectify,
                         True,
                     )  # fmt: skip
         restore_denormals(mode)
 
 
 @kernel
-def sum_parts(partials, out, elements_per_task):
+def sum_parts(partials, relu, out, elements_per_task):
     """Add up the partial sums of `gemm`.
 
-    Computes   out[i] = sum over s of partials[s, i].
+    Computes   out[i] = sum over s of partials[s, i]; if `relu`, max(0, that), where NaN stays NaN.
     Requires   partials (parts, size) C-contiguous, out flat.
     Writes     all of out.
     Parallel   over blocks of elements.
@@ -137,14 +139,18 @@ def sum_parts(partials, out, elements_per_task):
         for s in range(1, parts):
             for i in range(first, end):
                 out[i] += partials[s, i]
+        if relu:
+            for i in range(first, end):
+                value = out[i]
+                out[i] = 0 if value <= 0 else value
         restore_denormals(mode)
 
 
 @kernel
-def transpose_add(turned, bias, out, rows_per_task):
+def transpose_add(turned, bias, relu, out, rows_per_task):
     """Turn a stack of products that were computed as their transposes.
 
-    Computes   out[i, m, n] = turned[i, n, m] + bias[n].
+    Computes   out[i, m, n] = turned[i, n, m] + bias[n]; if `relu`, max(0, that), where NaN stays NaN.
     Requires   turned (count, N, M) and out (count, M, N) C-contiguous; bias (N,).
     Writes     all of out.
     Parallel   over matrices and blocks of rows of `turned`.
@@ -159,5 +165,6 @@ def transpose_add(turned, bias, out, rows_per_task):
         for begin in range(first, end, 16):
             for m in range(m_rows):
                 for n in range(begin, min(begin + 16, end)):
-                    out[i, m, n] = turned[i, n, m] + bias[n]
+                    value = turned[i, n, m] + bias[n]
+                    out[i, m, n] = 0 if relu and value <= 0 else value
         restore_denormals(mode)

@@ -1,0 +1,120 @@
+"""A convolution that nobody will differentiate, fused with the batch norm and the ReLU that follow it.
+
+In evaluation batch norm is an affine map of each channel, and so it can be drawn into the convolution before it:
+
+    (x * weight + bias - center) * scale + shift  =  x * (weight scale) + ((bias - center) scale + shift)
+
+A ReLU is applied as the kernel stores its results. So the image is written once, where three operations would write it
+three times and read it twice. The scaled filters, and their arrangement in panels, are kept with the weight until it
+changes (`convcore.ops.derived`).
+
+`DeferredConv` is what `conv2d` returns where nothing is recorded; see `convcore.autograd.deferred`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Deferred, may_defer, wrap, wrap_deferred
+from convcore.ops.algorithms import Algorithm
+from convcore.ops.derived import derived
+from convcore.ops.geometry import ConvGeometry
+from convcore.ops.layout import flat, nchw, nhwc
+from kernels.cpu.elementwise import relu_forward
+
+if TYPE_CHECKING:
+    from convcore.ops.fused_norm import Normalisation
+    from convcore.tensor import Tensor
+
+SMALLEST_OUTPUT = 16 * 1024  # bytes: below, waiting costs more than fusing saves
+SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wait, if the output is so much larger
+
+
+class DeferredConv(Deferred):
+    """x * weight + bias, perhaps scaled, shifted and rectified, not yet computed.
+
+    Attributes:
+        scale, shift: (C_out,) of a batch norm's affine map, with `center` subtracted first; None without one.
+    """
+
+    __slots__ = ("bias", "geometry", "norm", "record", "rectify", "weight", "x")
+
+    def __init__(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: ConvGeometry,
+        record: Algorithm,
+        norm: Normalisation | None = None,
+        rectify: bool = False,
+        parent: Deferred | None = None,
+    ):
+        super().__init__((x, weight, bias), parent, depth=0, recorded=False)
+        self.x, self.weight, self.bias, self.geometry, self.record = x, weight, bias, geometry, record
+        self.norm, self.rectify = norm, rectify
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.geometry.out_shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.weight.array.dtype
+
+    def compute(self) -> Tensor:
+        weight, bias, key = self.weight.array, None if self.bias is None else self.bias.array, b""
+        if self.norm is not None:
+            center, scale, shift = self.norm.coefficients[:, : self.geometry.c_out]
+            key = scale.tobytes()
+            column = scale.reshape(-1, 1, 1, 1)
+            weight = derived(self.weight, ("scaled filters", key), lambda: self.weight.array * column)
+            bias = ((0 if bias is None else bias) - center) * scale + shift
+
+        def kept(what: str, make: Any) -> np.ndarray:
+            return derived(self.weight, (what, key), make)
+
+        if self.record.fuses:
+            out = self.record.run(self.x.array, weight, bias, self.geometry, self.rectify, kept)
+        else:
+            out = self.record.run(self.x.array, weight, bias, self.geometry)
+            if self.rectify:
+                relu_forward(flat(out), flat(out))
+        return wrap(out)
+
+    def batch_norm(self, norm: Normalisation) -> Tensor | None:
+        if norm.training or self.rectify or self.norm is not None or not np.isfinite(norm.coefficients).all():
+            return None
+        return wrap_deferred(self._with(norm, False, self))
+
+    def relu(self) -> Tensor | None:
+        return wrap_deferred(self._with(self.norm, True, self))
+
+    def relu_in_place(self) -> bool:
+        tensor = self.tensor()
+        if tensor is None:
+            return False
+        rectified = self._with(self.norm, True, self.parent)
+        tensor.deferred, rectified.tensor = rectified, self.tensor
+        self.give_up()
+        return True
+
+    def _with(self, norm: Normalisation | None, rectify: bool, parent: Deferred | None) -> DeferredConv:
+        return DeferredConv(self.x, self.weight, self.bias, self.geometry, self.record, norm, rectify, parent)
+
+
+def defer_conv(
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, record: Algorithm
+) -> Tensor | None:
+    """The convolution of a call that is not recorded, to be computed at the first look; None if it should not wait."""
+    out_bytes = geometry.n * geometry.c_out * geometry.h_out * geometry.w_out * weight.array.itemsize
+    if out_bytes < SMALLEST_OUTPUT or not may_defer(weight) or (bias is not None and not may_defer(bias)):
+        return None
+    if not may_defer(x):
+        if x.array.nbytes * SNAPSHOT_SHARE > out_bytes:
+            return None
+        block = nhwc(x.array)
+        x = wrap(nchw(block.copy() if np.may_share_memory(block, x.array) else block))
+    return wrap_deferred(DeferredConv(x, weight, bias, geometry, record))
