@@ -60,7 +60,8 @@ class Variable:
     """A NumPy array, whether it wants a gradient, and the node of the graph that made it.
 
     Attributes:
-        array: the numbers, a NumPy array of any strides.
+        array: the numbers, a NumPy array of any strides. Who writes to it asks `before_write` for it and calls
+            `mark_changed` afterwards; NumPy code of the user gets `numpy()` instead.
         node: the graph node whose output this is; None for a leaf (made by the user).
         version: counts in-place changes of the memory; shared with views of it.
         deferred: how to compute all of these, as long as they are not set; else None.

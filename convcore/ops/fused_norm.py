@@ -256,7 +256,7 @@ class DeferredNorm(Deferred):
         tensor = self.tensor()
         if self.rectify or tensor is None or (self.recorded and not is_grad_enabled()):
             return False
-        rectified = self._rectified(self.parent, self.recorded)
+        rectified = self._rectified(None, self.recorded)
         tensor.deferred, rectified.tensor = rectified, self.tensor
         self.give_up()
         return True

@@ -175,7 +175,6 @@ def _load(x: Any) -> None:
 
 
 def _step(x: Any) -> None:
-    x.requires_grad_()
     x.grad = convcore.ones(*x.shape)
     optim.SGD([x], lr=1.0).step()
 
@@ -313,6 +312,18 @@ def test_relu_in_place_returns_the_same_tensor_and_stays_fused(forwards):
     np.testing.assert_array_equal(y.array, np.maximum(expected(x), 0))
     np.testing.assert_array_equal(r.array, y.array)
     assert forwards[0] == (True, False)
+
+
+def test_after_relu_in_place_the_value_before_it_cannot_come_back():
+    x = channels_last()
+    y = normalised(x)
+    r = F.relu(y)  # continues y's deferral, and so keeps it
+    before = y.deferred
+    y.relu_()
+    before.settle()
+    assert y.deferred is not None
+    x.add_(1)
+    assert y.array.min() == r.array.min() == 0
 
 
 # One value, many uses
