@@ -43,5 +43,6 @@ def relu_grad_input(grad_out, out, grad_x):
     for chunk in prange(chunks):
         mode = flush_denormals()
         for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, size)):
-            grad_x[i] = zero if out[i] <= zero else grad_out[i]
+            gradient = grad_out[i]  # loaded in any case: a load under a condition would keep vectors away
+            grad_x[i] = zero if out[i] <= zero else gradient
         restore_denormals(mode)

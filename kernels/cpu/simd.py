@@ -16,8 +16,8 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from kernels.cpu.target import lanes
-from kernels.jit import intrinsic
+from kernels.cpu.target import REGISTER_BYTES, lanes
+from kernels.jit import inline, intrinsic
 
 
 class Vector(types.Type):
@@ -54,8 +54,24 @@ def _arithmetic(function, instruction: str) -> None:
 
 
 _arithmetic(operator.add, "fadd")
+_arithmetic(operator.iadd, "fadd")  # a vector is a value, so a += b gives a a new one
 _arithmetic(operator.sub, "fsub")
 _arithmetic(operator.mul, "fmul")
+_arithmetic(operator.truediv, "fdiv")
+
+
+class Mask(types.Type):
+    """The Numba type of one truth value for each lane of a vector."""
+
+    def __init__(self, count: int):
+        self.lanes = count
+        super().__init__(name=f"Mask({count})")
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager, mask):
+        super().__init__(manager, mask, ir.VectorType(ir.IntType(1), mask.lanes))
 
 
 def _address(context, builder, array_type, array, index, llvm_vector):
@@ -160,3 +176,109 @@ def vfma(typing_context, a, b, c):
         return _call(builder, f"llvm.fma.{_suffix(a)}", context.get_value_type(a), args)
 
     return a(a, b, c), codegen
+
+
+@intrinsic
+def vmuladd(typing_context, a, b, c):
+    """a * b + c, rounded once where the CPU does that in one instruction: `vfma` without its cost elsewhere."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.fmuladd.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def vmax(typing_context, a, b):
+    """The larger value of each lane, NaN where either is NaN; which of 0 and -0 is not said."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(args[0].type, [args[0].type] * 2)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.maximum.{_suffix(a)}")
+        return builder.call(function, args, fastmath=("nsz",))
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def vless(typing_context, a, b):
+    """The mask of the lanes where a < b; false where either is NaN."""
+
+    def codegen(context, builder, sig, args):
+        return builder.fcmp_ordered("<", *args)
+
+    return Mask(a.lanes)(a, b), codegen
+
+
+@intrinsic
+def vexceeds(typing_context, a, b):
+    """The mask of the lanes where a > b or a is NaN: a takes the place of b as the maximum so far."""
+
+    def codegen(context, builder, sig, args):
+        return builder.or_(builder.fcmp_ordered(">", *args), builder.fcmp_unordered("uno", args[0], args[0]))
+
+    return Mask(a.lanes)(a, b), codegen
+
+
+@intrinsic
+def vfirst(typing_context, array, count):
+    """The mask of the first `count` lanes of a vector of the array's element type."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        return _first_lanes(builder, args[1], context.get_value_type(vector))
+
+    return Mask(vector.lanes)(array, types.int64), codegen
+
+
+@intrinsic
+def vselect(typing_context, mask, a, b):
+    """a in the lanes of the mask, b in the others; both are computed."""
+
+    def codegen(context, builder, sig, args):
+        return builder.select(*args)
+
+    return a(mask, a, b), codegen
+
+
+@intrinsic
+def vsum(typing_context, a):
+    """The sum of all lanes, halves added to halves: the same order on every CPU of one width."""
+
+    def codegen(context, builder, sig, args):
+        zero = ir.Constant(args[0].type.element, -0.0)
+        kind = ir.FunctionType(zero.type, [zero.type, args[0].type])
+        name = f"llvm.vector.reduce.fadd.{_suffix(a)}"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, [zero, args[0]], fastmath=("reassoc",))
+
+    return a.dtype(a), codegen
+
+
+@intrinsic
+def vlargest(typing_context, a):
+    """The largest of all lanes, NaN if one of them is NaN."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(args[0].type.element, [args[0].type])
+        name = f"llvm.vector.reduce.fmaximum.{_suffix(a)}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args, fastmath=("nsz",))
+
+    return a.dtype(a), codegen
+
+
+@inline
+def load_lanes(array, index, count):
+    """`vload`, or `vload_part` where only `count` lanes are left of a row."""
+    if count >= REGISTER_BYTES // array.itemsize:
+        return vload(array, index)
+    return vload_part(array, index, count)
+
+
+@inline
+def store_lanes(value, array, index, count):
+    """`vstore`, or `vstore_part` where only `count` lanes are left of a row."""
+    if count >= REGISTER_BYTES // array.itemsize:
+        vstore(value, array, index)
+    else:
+        vstore_part(value, array, index, count)
