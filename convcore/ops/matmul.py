@@ -23,6 +23,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
+from convcore.ops.few_rows import product_few_rows
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import tile_columns
@@ -142,6 +143,8 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.
         return out
     if k == 0:
         out[...] = 0 if bias is None else bias
+    elif product_few_rows(a, b, bias, out):
+        pass
     elif _is_turned(m, k, n) and not b.flags.c_contiguous:
         turned = memory.empty((*batch, n, m), a.dtype)
         _blocked_product(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), None, turned)

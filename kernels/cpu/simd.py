@@ -201,6 +201,26 @@ def vmax(typing_context, a, b):
 
 
 @intrinsic
+def vabs(typing_context, a):
+    """The size of each lane, without its sign."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.fabs.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def vcopysign(typing_context, a, b):
+    """The size of each lane of a with the sign of b's."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.copysign.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a, b), codegen
+
+
+@intrinsic
 def vless(typing_context, a, b):
     """The mask of the lanes where a < b; false where either is NaN."""
 
