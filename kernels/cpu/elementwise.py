@@ -1,8 +1,7 @@
 """Activations, one element at a time, on the flat memory of an array: its shape and order of axes do not matter."""
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import load_lanes, store_lanes
-from kernels.cpu.target import REGISTER_BYTES
+from kernels.cpu.simd import load_lanes, store_lanes, vlanes
 from kernels.cpu.vector_math import vexp, vsigmoid, vtanh
 from kernels.jit import kernel, prange
 
@@ -62,7 +61,7 @@ def exp_forward(x, out):
     Why it is fast: a polynomial on whole vectors, no call of libm.
     """
     size = x.shape[0]
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
         mode = flush_denormals()
         end = min((chunk + 1) * CHUNK, size)
@@ -82,7 +81,7 @@ def tanh_forward(x, out):
     Why it is fast: a polynomial on whole vectors, no call of libm.
     """
     size = x.shape[0]
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
         mode = flush_denormals()
         end = min((chunk + 1) * CHUNK, size)
@@ -102,7 +101,7 @@ def sigmoid_forward(x, out):
     Why it is fast: a polynomial on whole vectors, no call of libm.
     """
     size = x.shape[0]
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
         mode = flush_denormals()
         end = min((chunk + 1) * CHUNK, size)

@@ -7,8 +7,7 @@ kernels go through the large matrix once, along its rows.
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import load_lanes, store_lanes, vload, vmuladd, vsplat, vstore, vsum
-from kernels.cpu.target import REGISTER_BYTES
+from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vload, vmuladd, vsplat, vstore, vsum
 from kernels.jit import inline, kernel, prange
 
 FEATURES_PER_TASK = 16
@@ -21,7 +20,7 @@ BLOCK_DEPTH = 8  # rows of b that are added up in registers: where 4 KiB lie bet
 @inline
 def _eight_dots(a_0, a_1, w_0, w_1, w_2, w_3, x, weight, length):
     """The eight dot products of rows of x, which begin at a_0 and a_1, and of weight, at w_0 to w_3; both are flat."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     s_00 = s_01 = s_02 = s_03 = s_10 = s_11 = s_12 = s_13 = vsplat(x, 0)
     whole = length - length % lanes
     for c in range(0, whole, lanes):
@@ -89,7 +88,7 @@ def rows_times_rows(x, weight, bias, out):
 @inline
 def _add_to_two_rows(a, m_0, m_1, k_first, k_end, b, n, columns, out):
     """out[m, n + j] = (out[m, n + j] if k_first > 0) + sum over k of a[m, k] * b[k, n + j], for four vectors."""
-    lanes = REGISTER_BYTES // a.itemsize
+    lanes = vlanes(a)
     j_1, j_2, j_3 = lanes, 2 * lanes, 3 * lanes
     to_0, to_1 = m_0 * columns + n, m_1 * columns + n
     s_00 = s_01 = s_02 = s_03 = s_10 = s_11 = s_12 = s_13 = vsplat(a, 0)
@@ -140,7 +139,7 @@ def rows_times_matrix(a, b, out, rows_per_task, columns_per_task):
     rows, depth = a.shape
     columns = b.shape[1]
     flat_b, flat_out = b.reshape(-1), out.reshape(-1)
-    lanes = REGISTER_BYTES // a.itemsize
+    lanes = vlanes(a)
     column_tasks = (columns + columns_per_task - 1) // columns_per_task
     for task in prange((rows + rows_per_task - 1) // rows_per_task * column_tasks):
         mode = flush_denormals()

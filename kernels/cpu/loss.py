@@ -4,9 +4,8 @@ import math
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.ordered import fenced
-from kernels.cpu.simd import load_lanes, store_lanes, vmuladd, vsplat
+from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vmuladd, vsplat
 from kernels.cpu.softmax import row_maximum, sum_of_exponentials
-from kernels.cpu.target import REGISTER_BYTES
 from kernels.cpu.vector_math import vexp
 from kernels.jit import kernel, prange
 
@@ -78,7 +77,7 @@ def cross_entropy_grad_input(
     """
     rows, classes = x.shape
     flat_x, flat_grad_x = x.reshape(-1), grad_x.reshape(-1)
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
         total_weight = 0.0

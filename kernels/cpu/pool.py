@@ -15,7 +15,7 @@ Fewer channels than two vectors go one vector at a time, the last a part.
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import load_lanes, store_lanes, vexceeds, vload, vmuladd, vselect, vsplat, vstore
+from kernels.cpu.simd import load_lanes, store_lanes, vexceeds, vlanes, vload, vmuladd, vselect, vsplat, vstore
 from kernels.cpu.simd_integers import (
     load_integer_lanes,
     store_integer_lanes,
@@ -24,7 +24,6 @@ from kernels.cpu.simd_integers import (
     visplat,
     vistore,
 )
-from kernels.cpu.target import REGISTER_BYTES
 from kernels.jit import inline, kernel, prange
 
 # A sum of up to this many taps is made in one register, in the dtype of x. More are summed in runs of this length.
@@ -36,7 +35,7 @@ CHANNEL_BLOCK = 512
 @inline
 def _largest_of_two(x, first, rows, row_step, columns, column_step, k_w):
     """The largest values of a window and their places, for two vectors of channels; x is flat."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     one = visplat(x, 1)
     largest_0 = largest_1 = vsplat(x, -np.inf)
     place_0 = place_1 = visplat(x, 0)
@@ -89,7 +88,7 @@ def max_pool2d_forward(x, out, positions, h_start, h_stop, w_start, w_stop, dil_
     n, h_in, w_in, c_in = x.shape
     h_out, w_out = out.shape[1], out.shape[2]
     flat_x, flat_out, flat_positions = x.reshape(-1), out.reshape(-1), positions.reshape(-1)
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     keep_positions = positions.size > 0
     row_step, column_step = dil_h * w_in * c_in, dil_w * c_in
     for row in prange(n * h_out):
@@ -151,7 +150,7 @@ def max_pool2d_grad_input(
     n, h_in, w_in, c_in = grad_x.shape
     h_out, w_out = grad_out.shape[1], grad_out.shape[2]
     flat_grad_out, flat_grad_x, flat_positions = grad_out.reshape(-1), grad_x.reshape(-1), positions.reshape(-1)
-    lanes = REGISTER_BYTES // grad_x.itemsize
+    lanes = vlanes(grad_x)
     most_rows, most_columns = _most_windows(oh_start, oh_stop), _most_windows(ow_start, ow_stop)
     for row in prange(n * h_in):
         mode = flush_denormals()
@@ -197,7 +196,7 @@ def max_pool2d_grad_input(
 @inline
 def _sum_of_window(x, first, rows, row_step, columns, column_step, out, to, c_first, c_end, divisor):
     """out[to + c] = (sum of x[first + c] and what lies steps apart) / divisor, for channels c_first to c_end - 1."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     share = vsplat(x, 1.0 / divisor)
     if c_end - c_first >= 2 * lanes:
         for block in range(c_first, c_end, 2 * lanes):
@@ -279,7 +278,7 @@ def avg_pool2d_grad_input(grad_out, grad_x, oh_start, oh_stop, h_count, ow_start
     n, h_in, w_in, c_in = grad_x.shape
     h_out, w_out = grad_out.shape[1], grad_out.shape[2]
     flat_grad_out, flat_grad_x = grad_out.reshape(-1), grad_x.reshape(-1)
-    lanes = REGISTER_BYTES // grad_x.itemsize
+    lanes = vlanes(grad_x)
     shares = np.empty((h_out, w_out), grad_x.dtype)
     for oh in range(h_out):
         for ow in range(w_out):

@@ -16,8 +16,8 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from kernels.cpu.target import REGISTER_BYTES, lanes
-from kernels.jit import inline, intrinsic
+from kernels.cpu.target import lanes
+from kernels.jit import intrinsic
 
 
 class Vector(types.Type):
@@ -211,6 +211,26 @@ def vabs(typing_context, a):
 
 
 @intrinsic
+def vfenced(typing_context, a):
+    """The value of an expression, never merged with the operations around it: see kernels/cpu/ordered.py."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.arithmetic.fence.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def vsqrt(typing_context, a):
+    """The square root of each lane, NaN below 0."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.sqrt.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a), codegen
+
+
+@intrinsic
 def vcopysign(typing_context, a, b):
     """The size of each lane of a with the sign of b's."""
 
@@ -287,18 +307,56 @@ def vlargest(typing_context, a):
     return a.dtype(a), codegen
 
 
-@inline
-def load_lanes(array, index, count):
+@intrinsic
+def vlanes(typing_context, array):
+    """VL for the array's element type: a constant, where a division by `array.itemsize` would be made at run time."""
+    count = Vector(array.dtype).lanes
+
+    def codegen(context, builder, sig, args):
+        return ir.Constant(ir.IntType(64), count)
+
+    return types.int64(array), codegen
+
+
+@intrinsic
+def load_lanes(typing_context, array, index, count):
     """`vload`, or `vload_part` where only `count` lanes are left of a row."""
-    if count >= REGISTER_BYTES // array.itemsize:
-        return vload(array, index)
-    return vload_part(array, index, count)
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        llvm_vector = context.get_value_type(vector)
+        pointer = _address(context, builder, array, args[0], args[1], llvm_vector)
+        whole = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, vector.lanes))
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                loaded = builder.load(pointer, align=vector.dtype.bitwidth // 8, typ=llvm_vector)
+                from_whole = builder.block
+            with otherwise:
+                given = [pointer, _first_lanes(builder, args[2], llvm_vector), ir.Constant(llvm_vector, None)]
+                part = _call(builder, f"llvm.masked.load.{_suffix(vector)}.p0", llvm_vector, given)
+                from_part = builder.block
+        result = builder.phi(llvm_vector)
+        result.add_incoming(loaded, from_whole)
+        result.add_incoming(part, from_part)
+        return result
+
+    return vector(array, types.int64, types.int64), codegen
 
 
-@inline
-def store_lanes(value, array, index, count):
+@intrinsic
+def store_lanes(typing_context, value, array, index, count):
     """`vstore`, or `vstore_part` where only `count` lanes are left of a row."""
-    if count >= REGISTER_BYTES // array.itemsize:
-        vstore(value, array, index)
-    else:
-        vstore_part(value, array, index, count)
+
+    def codegen(context, builder, sig, args):
+        llvm_vector = context.get_value_type(value)
+        pointer = _address(context, builder, array, args[1], args[2], llvm_vector)
+        whole = builder.icmp_signed(">=", args[3], ir.Constant(args[3].type, value.lanes))
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                builder.store(args[0], pointer, align=value.dtype.bitwidth // 8)
+            with otherwise:
+                given = [args[0], pointer, _first_lanes(builder, args[3], llvm_vector)]
+                _call(builder, f"llvm.masked.store.{_suffix(value)}.p0", ir.VoidType(), given)
+        return context.get_dummy_value()
+
+    return types.void(value, array, types.int64, types.int64), codegen

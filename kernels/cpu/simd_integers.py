@@ -15,8 +15,7 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from kernels.cpu.simd import Mask, Vector, _address, _call, _first_lanes, _splat
-from kernels.cpu.target import REGISTER_BYTES
+from kernels.cpu.simd import Mask, Vector, _address, _call, _first_lanes, _splat, vlanes
 from kernels.jit import inline, intrinsic
 
 
@@ -184,7 +183,7 @@ def vfloats(typing_context, a):
 @inline
 def load_integer_lanes(array, index, count, floats):
     """`viload`, or `viload_part` where only `count` lanes are left of a row."""
-    if count >= REGISTER_BYTES // floats.itemsize:
+    if count >= vlanes(floats):
         return viload(array, index, floats)
     return viload_part(array, index, count, floats)
 
@@ -192,7 +191,7 @@ def load_integer_lanes(array, index, count, floats):
 @inline
 def store_integer_lanes(value, array, index, count, floats):
     """`vistore`, or `vistore_part` where only `count` lanes are left of a row."""
-    if count >= REGISTER_BYTES // floats.itemsize:
+    if count >= vlanes(floats):
         vistore(value, array, index)
     else:
         vistore_part(value, array, index, count)

@@ -8,7 +8,9 @@ from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.simd import (
     load_lanes,
     store_lanes,
+    vfenced,
     vfirst,
+    vlanes,
     vlargest,
     vload,
     vmax,
@@ -18,7 +20,6 @@ from kernels.cpu.simd import (
     vstore,
     vsum,
 )
-from kernels.cpu.target import REGISTER_BYTES
 from kernels.cpu.vector_math import vexp
 from kernels.jit import inline, kernel, prange
 
@@ -34,7 +35,7 @@ def _load_or_lowest(x, index, count):
 @inline
 def row_maximum(x, first, length):
     """The largest of x[first] to x[first + length - 1], NaN if one of them is NaN; x is flat."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     whole = length - length % (2 * lanes)
     largest_0 = largest_1 = vsplat(x, -np.inf)
     for k in range(first, first + whole, 2 * lanes):
@@ -47,7 +48,7 @@ def row_maximum(x, first, length):
 @inline
 def sum_of_exponentials(x, first, length, maximum, out):
     """The sum of exp(x[k] - maximum) along a row, in float64; out, if not empty, gets the powers. Both are flat."""
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     shift = vsplat(x, maximum)
     total = 0.0
     for begin in range(0, length, RUN):
@@ -83,7 +84,7 @@ def softmax_forward(x, out, rows_per_chunk):
     """
     rows, length = x.shape
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
         first = chunk * rows_per_chunk
@@ -108,7 +109,7 @@ def log_softmax_forward(x, out, rows_per_chunk):
     """
     rows, length = x.shape
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
         first = chunk * rows_per_chunk
@@ -118,7 +119,7 @@ def log_softmax_forward(x, out, rows_per_chunk):
             log_total = math.log(sum_of_exponentials(flat_x, at, length, maximum, flat_out[:0]))
             shift, less = vsplat(x, maximum), vsplat(x, log_total)
             for k in range(0, length, lanes):
-                value = load_lanes(flat_x, at + k, length - k) - shift
+                value = vfenced(load_lanes(flat_x, at + k, length - k) - shift)
                 store_lanes(value - less, flat_out, at + k, length - k)
         restore_denormals(mode)
 
@@ -135,7 +136,7 @@ def softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     """
     rows, length = out.shape
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
-    lanes = REGISTER_BYTES // out.itemsize
+    lanes = vlanes(out)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
         first = chunk * rows_per_chunk
@@ -168,7 +169,7 @@ def log_softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     """
     rows, length = out.shape
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
-    lanes = REGISTER_BYTES // out.itemsize
+    lanes = vlanes(out)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
         first = chunk * rows_per_chunk

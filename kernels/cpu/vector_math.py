@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from numba.core import types
 
-from kernels.cpu.simd import vabs, vcopysign, vless, vmuladd, vselect, vsplat
+from kernels.cpu.simd import vabs, vcopysign, vfenced, vless, vmuladd, vselect, vsplat
 from kernels.cpu.simd_integers import vbits, vfloats, vishift_left, visplat
 from kernels.jit import inline, overload
 
@@ -63,9 +63,10 @@ def _reduced_of_type(x, value):
     highest, others = polynomial[0], polynomial[1:]
 
     def reduced(x, value):
-        rounded = vmuladd(value, vsplat(x, LOG2_E), vsplat(x, rounding))
-        n = rounded - vsplat(x, rounding)
-        r = vmuladd(n, vsplat(x, -ln2_high), value)
+        value = vfenced(value)
+        rounded = vfenced(vmuladd(value, vsplat(x, LOG2_E), vsplat(x, rounding)))
+        n = vfenced(rounded - vsplat(x, rounding))
+        r = vfenced(vmuladd(n, vsplat(x, -ln2_high), value))
         r = vmuladd(n, vsplat(x, -ln2_low), r)
         q = vsplat(x, highest)
         for coefficient in others:

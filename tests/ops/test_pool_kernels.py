@@ -37,7 +37,8 @@ def run_max(x, grad_out, geometry, keep=True):
     if keep:
         max_pool2d_grad_input(
             grad_out, positions, grad_x, rows.start, columns.start,
-            rows.over_start, rows.over_stop, columns.over_start, columns.over_stop, rows.dilation, columns.dilation, columns.taps,
+            rows.over_start, rows.over_stop, columns.over_start, columns.over_stop,
+            rows.dilation, columns.dilation, columns.taps,
         )  # fmt: skip
     np.testing.assert_array_equal(x, before[0])
     np.testing.assert_array_equal(grad_out, before[1])
