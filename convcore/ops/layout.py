@@ -34,6 +34,8 @@ def flat(array: np.ndarray) -> np.ndarray:
 
 def memory_order(array: np.ndarray) -> list[int]:
     """The axes from the largest stride to the smallest; axes of length 1 keep their place among equals."""
+    if array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous:  # channels-last, the usual case
+        return [0, 2, 3, 1]
     strides = [-abs(stride) for stride in array.strides]
     return sorted(range(array.ndim), key=strides.__getitem__)
 
