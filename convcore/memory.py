@@ -19,7 +19,7 @@ MAX_IDLE = 2 * 1024**3  # bytes of blocks kept for later; what comes back beyond
 
 # An RLock: Python's garbage collector can run anywhere, also while the lock is held, and then a _Lease may end.
 _lock = threading.RLock()
-_idle: dict[int, list[np.ndarray]] = defaultdict(list)
+_idle: dict[int, list[tuple[np.ndarray, int]]] = defaultdict(list)  # blocks, each with its first aligned address
 _idle_bytes = 0
 _used_bytes = 0
 _peak_bytes = 0
@@ -40,16 +40,10 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "block", "size")
 
-    def __init__(self, block: np.ndarray, size: int, nbytes: int):
-        address = block.ctypes.data
+    def __init__(self, block: tuple[np.ndarray, int], size: int, shape: tuple[int, ...], dtype: np.dtype):
         self.block = block
         self.size = size
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": (nbytes,),
-            "typestr": "|u1",
-            "data": (address + -address % ALIGNMENT, False),
-        }
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (block[1], False)}
 
     def __del__(self) -> None:
         _give_back(self.block, self.size)
@@ -76,10 +70,13 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
         if block is not None:
             _idle_bytes -= size
         _used_bytes += size
-        _peak_bytes = max(_peak_bytes, _used_bytes)
+        if _used_bytes > _peak_bytes:
+            _peak_bytes = _used_bytes
     if block is None:
-        block = np.empty(size + ALIGNMENT, np.uint8)
-    return np.asarray(_Lease(block, size, nbytes)).view(dtype).reshape(shape)
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        address = memory.ctypes.data
+        block = memory, address + -address % ALIGNMENT
+    return np.asarray(_Lease(block, size, shape, dtype))
 
 
 def empty_channels_last(n: int, c: int, h: int, w: int, dtype) -> np.ndarray:
@@ -87,7 +84,7 @@ def empty_channels_last(n: int, c: int, h: int, w: int, dtype) -> np.ndarray:
     return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
 
 
-def _give_back(block: np.ndarray, size: int) -> None:
+def _give_back(block: tuple[np.ndarray, int], size: int) -> None:
     global _idle_bytes, _used_bytes
     with _lock:
         _used_bytes -= size

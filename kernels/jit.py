@@ -15,10 +15,13 @@ from numba.core.registry import cpu_target
 from kernels import threads
 from kernels.cache import KernelCache, numba_config
 
-__all__ = ["FAST_MATH", "Kernel", "compiler_target", "inline", "intrinsic", "kernel", "kernels", "prange"]
+__all__ = ["FAST_MATH", "Kernel", "compiler_target", "inline", "intrinsic", "kernel", "kernels", "overload", "prange"]
 
 # A function that is called without its first parameter, the typing context: no static checker knows that.
 intrinsic: Any = extending.intrinsic
+
+# A function with a body for each type of its arguments, chosen when a kernel is compiled.
+overload: Any = extending.overload
 
 # What textbook algebra allows (reordering sums, fusing a*b + c), and never `nnan` or `ninf`: with those LLVM may
 # assume that NaN and infinity do not occur, and they would no longer travel through a network as in PyTorch.

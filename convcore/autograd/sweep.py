@@ -9,6 +9,7 @@ order: a node is always made after the nodes of its inputs.
 from __future__ import annotations
 
 import heapq
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
     needed = None if wanted is None else _leading(tensors, wanted)
     pending: dict[Node, list[Any]] = {}
     heap: list[tuple[int, Node]] = []
-    owners: set[int] = set()  # memory that something else holds: no `.grad` may share it
+    owners = _Owners()  # memory that something else holds: no `.grad` may share it
 
     def send(key: Any, gradient: Any) -> None:
         if wanted is not None and key in wanted:
@@ -106,7 +107,7 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
             if not tensor.requires_grad:
                 raise GraphError("backward: this tensor does not require a gradient and has no graph behind it")
             seed = _seed(tensor, gradient)
-            owners.add(_owner(seed.array))
+            owners.add(seed.array)
             send(_key(tensor), seed)
         while heap:
             node = heapq.heappop(heap)[1]
@@ -116,7 +117,8 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
                     tensor = reference()
                     if tensor is not None and grad_outs[index] is not None:
                         _accumulate(tensor, grad_outs[index], owners, create_graph)
-            owners.update([_owner(array) for array in node.saved_arrays])
+            for array in node.saved_arrays:
+                owners.add(array)
             for key, gradient in _run(node, grad_outs):
                 send(key, gradient)
             if not retain_graph:
@@ -193,14 +195,30 @@ def _seed(tensor: Variable, gradient: Any) -> Any:
     return gradient
 
 
-def _owner(array: np.ndarray) -> int:
-    """The identity of the memory behind an array, the same for all of its views."""
+class _Owners:
+    """The arrays that own some memory, of those still alive: an id alone may come again in another array."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, weakref.ref[np.ndarray]] = {}
+
+    def add(self, array: np.ndarray) -> None:
+        owner = _owner(array)
+        self._by_id[id(owner)] = weakref.ref(owner)
+
+    def __contains__(self, array: np.ndarray) -> bool:
+        owner = _owner(array)
+        reference = self._by_id.get(id(owner))
+        return reference is not None and reference() is owner
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    """The array that owns the memory behind an array, the same one for all of its views."""
     while isinstance(array.base, (np.ndarray, Exposure)):
         array = array.base.array if isinstance(array.base, Exposure) else array.base
-    return id(array)
+    return array
 
 
-def _accumulate(tensor: Variable, gradient: Any, owners: set[int], create_graph: bool) -> None:
+def _accumulate(tensor: Variable, gradient: Any, owners: _Owners, create_graph: bool) -> None:
     """Add to `.grad`, where possible in place; a first gradient is kept without a copy.
 
     Not so where something else holds the memory: a seed, a saved tensor, or a gradient that this sweep still needs.
@@ -208,11 +226,10 @@ def _accumulate(tensor: Variable, gradient: Any, owners: set[int], create_graph:
     if create_graph:
         tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
     elif tensor.grad is None:
-        owner = _owner(gradient.array)
-        shared = owner in owners or not gradient.array.flags.writeable
+        shared = gradient.array in owners or not gradient.array.flags.writeable
         tensor.grad = wrap(gradient.array.copy(order="K") if shared else gradient.array)
-        owners.add(owner)
-    elif tensor.grad.requires_grad or not tensor.grad.array.flags.writeable or _owner(tensor.grad.array) in owners:
+        owners.add(gradient.array)
+    elif tensor.grad.requires_grad or not tensor.grad.array.flags.writeable or tensor.grad.array in owners:
         tensor.grad = tensor.grad + gradient
     else:
         tensor.grad.add_(gradient)

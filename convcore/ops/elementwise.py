@@ -1,7 +1,7 @@
 """Functions of one element at a time: exp, log, roots, tanh, sigmoid, ReLU, limits and choices.
 
-With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. All but ReLU are
-NumPy's own loops; ReLU, which every layer of a network runs through, has kernels.
+With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. ReLU, exp, tanh and
+sigmoid, which the layers of a network run through, have kernels; the others are NumPy's own loops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from convcore.ops.arithmetic import check_broadcast, unbroadcast
 from convcore.ops.dtypes import as_tensors, compute, floating, require_floating
 from convcore.ops.in_place import change
 from convcore.ops.layout import empty_like, flat, like
-from kernels.cpu.elementwise import relu_forward, relu_grad_input
+from kernels.cpu.elementwise import exp_forward, relu_forward, relu_grad_input, sigmoid_forward, tanh_forward
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -45,6 +45,20 @@ class _FromOutput(Function):
         return out
 
 
+class _FromOutputByKernel(Function):
+    """y = f(x) with a derivative written in y, and a kernel."""
+
+    kernel: Any
+
+    @classmethod
+    def forward(cls, ctx, x):
+        out = empty_like(x.array)
+        cls.kernel(flat(x.array), flat(out))
+        result = wrap(out)
+        ctx.save_for_backward(result)
+        return result
+
+
 class Log(_FromInput):
     """y = ln x, y' = 1 / x"""
 
@@ -67,10 +81,10 @@ class Abs(_FromInput):
         return grad_out * sign(x)
 
 
-class Exp(_FromOutput):
+class Exp(_FromOutputByKernel):
     """y = e^x, y' = y"""
 
-    ufunc = np.exp
+    kernel = exp_forward
 
     @staticmethod
     def backward(ctx, grad_out):
@@ -89,10 +103,10 @@ class Sqrt(_FromOutput):
         return grad_out / (2 * out)
 
 
-class Tanh(_FromOutput):
+class Tanh(_FromOutputByKernel):
     """y = tanh x, y' = 1 - y^2"""
 
-    ufunc = np.tanh
+    kernel = tanh_forward
 
     @staticmethod
     def backward(ctx, grad_out):
@@ -117,16 +131,10 @@ class Rsqrt(Function):
         return grad_out * (out * out * out * -0.5)
 
 
-class Sigmoid(Function):
+class Sigmoid(_FromOutputByKernel):
     """y = 1 / (1 + e^-x), y' = y (1 - y). Where e^-x overflows, y is 0 as it should be."""
 
-    @staticmethod
-    def forward(ctx, x):
-        out = compute(np.exp, compute(np.negative, x.array))
-        with np.errstate(all="ignore"):
-            out = wrap(np.asarray(1 / (1 + out), x.array.dtype))
-        ctx.save_for_backward(out)
-        return out
+    kernel = sigmoid_forward
 
     @staticmethod
     def backward(ctx, grad_out):

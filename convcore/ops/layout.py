@@ -26,27 +26,43 @@ def nchw(block: np.ndarray) -> np.ndarray:
 
 def flat(array: np.ndarray) -> np.ndarray:
     """All elements in the order in which they lie in memory, as a 1-D view; a copy where the memory has holes."""
-    order = memory_order(array)
-    block = array.transpose(order)
+    if array.flags.c_contiguous:
+        return array.reshape(-1)
+    block = array.transpose(memory_order(array))
     return (block if block.flags.c_contiguous else np.ascontiguousarray(block)).reshape(-1)
 
 
 def memory_order(array: np.ndarray) -> list[int]:
     """The axes from the largest stride to the smallest; axes of length 1 keep their place among equals."""
-    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    if array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous:  # channels-last, the usual case
+        return [0, 2, 3, 1]
+    strides = [-abs(stride) for stride in array.strides]
+    return sorted(range(array.ndim), key=strides.__getitem__)
+
+
+def inverse(order: list[int]) -> list[int]:
+    """Where each axis stands in an order of axes: `x.transpose(order).transpose(inverse(order))` is x."""
+    places = [0] * len(order)
+    for place, axis in enumerate(order):
+        places[axis] = place
+    return places
 
 
 def like(array: np.ndarray, model: np.ndarray) -> np.ndarray:
     """`array` with its elements in memory in the same order as those of `model`: as it is, or a copy."""
-    order = memory_order(model)
-    if array.transpose(order).flags.c_contiguous:
+    if array.strides == model.strides and array.flags.c_contiguous:
         return array
-    block = np.ascontiguousarray(array.transpose(order))
-    return block.transpose(np.argsort(order))
+    order = memory_order(model)
+    block = array.transpose(order)
+    if block.flags.c_contiguous:
+        return array
+    return np.ascontiguousarray(block).transpose(inverse(order))
 
 
 def empty_like(model: np.ndarray) -> np.ndarray:
     """An uninitialised dense array with the model's shape, dtype and order of axes in memory."""
+    if model.flags.c_contiguous:
+        return memory.empty(model.shape, model.dtype)
     order = memory_order(model)
     block = memory.empty([model.shape[axis] for axis in order], model.dtype)
-    return block.transpose(np.argsort(order))
+    return block.transpose(inverse(order))

@@ -13,6 +13,7 @@ d l[k] / d x[j] = [k == j] - p[j] with p = softmax(x), so
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -209,8 +210,14 @@ def _rows_per_chunk(rows: np.ndarray) -> int:
 
 def _weights(weight: Tensor | None, x: Tensor) -> np.ndarray:
     if weight is None:
-        return np.ones(x.array.shape[_class_axis(x.array.shape)], x.array.dtype)
+        return _ones(x.array.shape[_class_axis(x.array.shape)], x.array.dtype)
     return np.ascontiguousarray(weight.array)
+
+
+@functools.lru_cache(maxsize=16)
+def _ones(count: int, dtype: np.dtype) -> np.ndarray:
+    """Shared by all calls, which only read it. Marked as read-only, it would have the kernels compiled once more."""
+    return np.ones(count, dtype)
 
 
 def _check_tensors(op: str, input: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
@@ -262,7 +269,8 @@ def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ign
 
 
 def _check_range(op: str, labels: np.ndarray, classes: int, ignore_index: int) -> None:
-    if labels.size == 0 or (labels.min() >= 0 and labels.max() < classes):
+    # Read as unsigned, a negative label is a very large one: one search for both ends of the range.
+    if labels.size == 0 or labels.view(np.uint64).max() < classes:
         return
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
     if wrong.any():

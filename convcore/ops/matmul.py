@@ -26,6 +26,7 @@ from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.derived import derived
+from convcore.ops.few_rows import product_few_rows
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import tile_columns
@@ -156,6 +157,9 @@ def product(
         return out
     if k == 0:
         out[...] = 0 if bias is None else np.maximum(bias, 0) if relu else bias
+    elif product_few_rows(a, b, bias, out):
+        if relu:
+            np.maximum(out, 0, out=out)
     elif _is_turned(m, k, n) and not b.flags.c_contiguous:
         turned = memory.empty((*batch, n, m), a.dtype)
         _blocked_product(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), None, turned, False, made_anew)

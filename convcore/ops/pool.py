@@ -74,7 +74,7 @@ class MaxPool2d(Function):
         grad_x = memory.empty(ctx.geometry.x_block_shape, grad_out.array.dtype)
         max_pool2d_grad_input(
             _block(grad_out.array), positions.array, grad_x,
-            rows.start, columns.start, columns.stop, rows.over_start, rows.over_stop,
+            rows.start, columns.start, rows.over_start, rows.over_stop, columns.over_start, columns.over_stop,
             rows.dilation, columns.dilation, columns.taps,
         )  # fmt: skip
         return _image(grad_x, grad_out.array.ndim), None, None
@@ -108,7 +108,7 @@ class AvgPool2dGradInput(Function):
         grad_x = memory.empty(geometry.x_block_shape, block.dtype)
         avg_pool2d_grad_input(
             block, grad_x,
-            rows.over_start, rows.over_stop, rows.count, columns.start, columns.stop, columns.count,
+            rows.over_start, rows.over_stop, rows.count, columns.over_start, columns.over_stop, columns.count,
         )  # fmt: skip
         return _image(grad_x, grad_out.array.ndim)
 

@@ -7,7 +7,8 @@ With p = softmax(x), dp[k]/dx[l] = p[k] * ([k == l] - p[l]). Summed up against g
     softmax:      grad_x = p * (grad_out - sum_k grad_out[k] * p[k])
     log_softmax:  grad_x = grad_out - p * sum_k grad_out[k]
 
-The gradients are written with tensor operations and can be differentiated again.
+The gradients have kernels of their own. Their own gradients are written with tensor operations, and can be
+differentiated again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from convcore.autograd import Function, wrap
 from convcore.ops.axes import axis
 from convcore.ops.dtypes import require_floating
 from convcore.ops.rows import from_rows, rows_along
-from kernels.cpu.softmax import log_softmax_forward, softmax_forward
+from kernels.cpu.softmax import (
+    log_softmax_forward,
+    log_softmax_grad_input,
+    softmax_forward,
+    softmax_grad_input,
+)
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -54,7 +60,7 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
 class Softmax(Function):
     @staticmethod
     def forward(ctx, x, dim):
-        out = wrap(_along_axis(softmax_forward, x.array, dim))
+        out = wrap(_along_axis(softmax_forward, dim, x.array))
         ctx.save_for_backward(out)
         ctx.dim = dim
         return out
@@ -62,13 +68,30 @@ class Softmax(Function):
     @staticmethod
     def backward(ctx, grad_out):
         (out,) = ctx.saved_tensors
-        return out * (grad_out - (grad_out * out).sum(ctx.dim, keepdim=True)), None
+        return SoftmaxGrad.apply(grad_out, out, ctx.dim), None
+
+
+class SoftmaxGrad(Function):
+    """grad_x = p * (g - s), s = sum_k g[k] * p[k]. For a gradient v of it: p * (v - sum v p) for g, which is the same
+    map, and v * (g - s) - g * sum v p for p."""
+
+    @staticmethod
+    def forward(ctx, grad_out, out, dim):
+        ctx.save_for_backward(grad_out, out)
+        ctx.dim = dim
+        return wrap(_along_axis(softmax_grad_input, dim, grad_out.array, out.array))
+
+    @staticmethod
+    def backward(ctx, v):
+        g, p = ctx.saved_tensors
+        s, t = ((a * p).sum(ctx.dim, keepdim=True) for a in (g, v))
+        return p * (v - t), v * (g - s) - g * t, None
 
 
 class LogSoftmax(Function):
     @staticmethod
     def forward(ctx, x, dim):
-        out = wrap(_along_axis(log_softmax_forward, x.array, dim))
+        out = wrap(_along_axis(log_softmax_forward, dim, x.array))
         ctx.save_for_backward(out)
         ctx.dim = dim
         return out
@@ -76,16 +99,32 @@ class LogSoftmax(Function):
     @staticmethod
     def backward(ctx, grad_out):
         (out,) = ctx.saved_tensors
-        return grad_out - out.exp() * grad_out.sum(ctx.dim, keepdim=True), None
+        return LogSoftmaxGrad.apply(grad_out, out, ctx.dim), None
 
 
-def _along_axis(kernel: Any, array: np.ndarray, dim: int) -> np.ndarray:
-    """Run a kernel over the rows that lie along axis `dim`."""
-    rows = rows_along(array, dim)
-    out = memory.empty(rows.shape, rows.dtype)
-    if rows.size:
-        kernel(rows, out, max(ELEMENTS_PER_CHUNK // rows.shape[1], 1))
-    return from_rows(out, array.shape, dim)
+class LogSoftmaxGrad(Function):
+    """grad_x = g - exp(l) * sum_k g[k]. For a gradient v of it: v - sum v exp(l) for g, -v * exp(l) * sum g for l."""
+
+    @staticmethod
+    def forward(ctx, grad_out, out, dim):
+        ctx.save_for_backward(grad_out, out)
+        ctx.dim = dim
+        return wrap(_along_axis(log_softmax_grad_input, dim, grad_out.array, out.array))
+
+    @staticmethod
+    def backward(ctx, v):
+        g, out = ctx.saved_tensors
+        weighted = v * out.exp()
+        return v - weighted.sum(ctx.dim, keepdim=True), -weighted * g.sum(ctx.dim, keepdim=True), None
+
+
+def _along_axis(kernel: Any, dim: int, *arrays: np.ndarray) -> np.ndarray:
+    """Run a kernel over the rows of arrays of one shape that lie along axis `dim`."""
+    rows = [rows_along(array, dim) for array in arrays]
+    out = memory.empty(rows[0].shape, rows[0].dtype)
+    if out.size:
+        kernel(*rows, out, max(ELEMENTS_PER_CHUNK // out.shape[1], 1))
+    return from_rows(out, arrays[0].shape, dim)
 
 
 def _apply_along(function: type[Function], op: str, x: Tensor, dim: int) -> Tensor:

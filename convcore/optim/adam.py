@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,27 @@ from convcore.autograd import wrap
 from convcore.optim.optimizer import Optimizer, flat_state, zeros_like
 from convcore.tensor import Tensor
 from kernels.cpu.optim import adam_amsgrad_step, adam_step
+
+
+@functools.lru_cache(maxsize=64)  # the parameters of a group mostly share them
+def _scalars(
+    number: Callable[[float], Any],
+    decoupled: bool,
+    step: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool,
+) -> tuple[Any, ...]:
+    """What the kernels take after the arrays, as numbers of the parameter's dtype."""
+    keep, added_decay = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
+    scalars = (
+        keep, added_decay, -1 if maximize else 1, beta1, 1 - beta1, beta2, 1 - beta2,
+        lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), eps,
+    )  # fmt: skip
+    return tuple([number(scalar) for scalar in scalars])
 
 
 class Adam(Optimizer):
@@ -77,18 +99,10 @@ class Adam(Optimizer):
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = zeros_like(param)
         state["step"].array += 1
-        step = float(state["step"].array)
-        lr, weight_decay = group["lr"], group["weight_decay"]
-        beta1, beta2 = group["betas"]
-        keep, added_decay = (1 - lr * weight_decay, 0) if self.decoupled else (1, weight_decay)
-        number = flat.dtype.type
-        settings = [
-            number(value)
-            for value in (
-                keep, added_decay, -1 if group["maximize"] else 1, beta1, 1 - beta1, beta2, 1 - beta2,
-                lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), group["eps"],
-            )
-        ]  # fmt: skip
+        settings = _scalars(
+            flat.dtype.type, self.decoupled, float(state["step"].array),
+            group["lr"], *group["betas"], group["eps"], group["weight_decay"], group["maximize"],
+        )  # fmt: skip
         moments = flat_state(state["exp_avg"], param), flat_state(state["exp_avg_sq"], param)
         if group["amsgrad"]:
             adam_amsgrad_step(flat, grad, *moments, flat_state(state["max_exp_avg_sq"], param), *settings)

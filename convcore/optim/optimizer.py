@@ -100,7 +100,9 @@ class Optimizer:
         array = param.before_write()
         flat = layout.flat(array)
         self.update(param, flat, layout.flat(layout.like(grad, array)), self.state[param], group)
-        if not np.may_share_memory(flat, array):  # its memory has holes: `flat` is a copy
+        if not array.flags.c_contiguous and not np.may_share_memory(
+            flat, array
+        ):  # its memory has holes: `flat` is a copy
             order = layout.memory_order(array)
             array.transpose(order)[...] = flat.reshape([array.shape[axis] for axis in order])
         param.mark_changed()
@@ -179,9 +181,10 @@ def zeros_like(param: Tensor) -> Tensor:
 
 def flat_state(tensor: Tensor, param: Tensor) -> np.ndarray:
     """A state's elements in the memory order of its parameter, as a 1-D view; the state moves if it lay otherwise."""
-    array = tensor.array.astype(param.array.dtype, copy=False)
-    tensor.array = layout.like(array, param.array)
-    return layout.flat(tensor.array)
+    array, model = tensor.array, param.array
+    if array.strides != model.strides or array.dtype != model.dtype:
+        array = tensor.array = layout.like(array.astype(model.dtype, copy=False), model)
+    return layout.flat(array)
 
 
 def _own_copy(name: str, position: int, key: str, value: Any, param: Tensor) -> Any:

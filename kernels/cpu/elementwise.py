@@ -1,6 +1,8 @@
 """Activations, one element at a time, on the flat memory of an array: its shape and order of axes do not matter."""
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.simd import load_lanes, store_lanes, vlanes
+from kernels.cpu.vector_math import vexp, vsigmoid, vtanh
 from kernels.jit import kernel, prange
 
 CHUNK = 16 * 1024  # elements: 64 KiB of float32 in and as much out stay in a core's L2
@@ -43,5 +45,66 @@ def relu_grad_input(grad_out, out, grad_x):
     for chunk in prange(chunks):
         mode = flush_denormals()
         for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, size)):
-            grad_x[i] = zero if out[i] <= zero else grad_out[i]
+            gradient = grad_out[i]  # loaded in any case: a load under a condition would keep vectors away
+            grad_x[i] = zero if out[i] <= zero else gradient
+        restore_denormals(mode)
+
+
+@kernel
+def exp_forward(x, out):
+    """The exponential function.
+
+    Computes: out[i] = exp(x[i]); x and out (length).
+    Requires: C-contiguous 1-D arrays of one length and dtype.
+    Writes: out.
+    Parallel over: chunks of CHUNK elements.
+    Why it is fast: a polynomial on whole vectors, no call of libm.
+    """
+    size = x.shape[0]
+    lanes = vlanes(x)
+    for chunk in prange((size + CHUNK - 1) // CHUNK):
+        mode = flush_denormals()
+        end = min((chunk + 1) * CHUNK, size)
+        for i in range(chunk * CHUNK, end, lanes):
+            store_lanes(vexp(x, load_lanes(x, i, end - i)), out, i, end - i)
+        restore_denormals(mode)
+
+
+@kernel
+def tanh_forward(x, out):
+    """The hyperbolic tangent.
+
+    Computes: out[i] = tanh(x[i]); x and out (length).
+    Requires: C-contiguous 1-D arrays of one length and dtype.
+    Writes: out.
+    Parallel over: chunks of CHUNK elements.
+    Why it is fast: a polynomial on whole vectors, no call of libm.
+    """
+    size = x.shape[0]
+    lanes = vlanes(x)
+    for chunk in prange((size + CHUNK - 1) // CHUNK):
+        mode = flush_denormals()
+        end = min((chunk + 1) * CHUNK, size)
+        for i in range(chunk * CHUNK, end, lanes):
+            store_lanes(vtanh(x, load_lanes(x, i, end - i)), out, i, end - i)
+        restore_denormals(mode)
+
+
+@kernel
+def sigmoid_forward(x, out):
+    """The logistic function.
+
+    Computes: out[i] = 1 / (1 + exp(-x[i])); x and out (length).
+    Requires: C-contiguous 1-D arrays of one length and dtype.
+    Writes: out.
+    Parallel over: chunks of CHUNK elements.
+    Why it is fast: a polynomial on whole vectors, no call of libm.
+    """
+    size = x.shape[0]
+    lanes = vlanes(x)
+    for chunk in prange((size + CHUNK - 1) // CHUNK):
+        mode = flush_denormals()
+        end = min((chunk + 1) * CHUNK, size)
+        for i in range(chunk * CHUNK, end, lanes):
+            store_lanes(vsigmoid(x, load_lanes(x, i, end - i)), out, i, end - i)
         restore_denormals(mode)

@@ -4,7 +4,9 @@ import math
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.ordered import fenced
-from kernels.cpu.softmax import row_maximum
+from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vmuladd, vsplat
+from kernels.cpu.softmax import row_maximum, sum_of_exponentials
+from kernels.cpu.vector_math import vexp
 from kernels.jit import kernel, prange
 
 
@@ -25,6 +27,7 @@ def cross_entropy_forward(
     Why        one pass over a row that stays in the L1 cache; nothing of size (rows, K) is written.
     """
     rows, classes = x.shape
+    flat_x = x.reshape(-1)
     chunks = workspace.shape[1]
     for chunk in prange(chunks):
         mode = flush_denormals()
@@ -32,10 +35,8 @@ def cross_entropy_forward(
         chunk_loss = 0.0
         chunk_weight = 0.0
         for r in range(first, min(first + rows_per_chunk, rows)):
-            maximum = row_maximum(x, r)
-            total = 0.0
-            for k in range(classes):
-                total += math.exp(x[r, k] - maximum)
+            maximum = row_maximum(flat_x, r * classes, classes)
+            total = sum_of_exponentials(flat_x, r * classes, classes, maximum, flat_x[:0])
             maxima[r] = maximum
             sums[r] = total
             loss[r] = 0.0
@@ -75,6 +76,8 @@ def cross_entropy_grad_input(
     Why        one pass; the softmax is made again from the row's maximum and sum instead of being kept.
     """
     rows, classes = x.shape
+    flat_x, flat_grad_x = x.reshape(-1), grad_x.reshape(-1)
+    lanes = vlanes(x)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
         mode = flush_denormals()
         total_weight = 0.0
@@ -90,10 +93,13 @@ def cross_entropy_grad_input(
             if t != ignore_index:
                 hit = grad_loss[r] * (1.0 - label_smoothing) * weight[t]
                 spread = grad_loss[r] * smooth
-            factor = x.dtype.type((hit + spread * total_weight) / sums[r])
-            share = x.dtype.type(spread)
-            for k in range(classes):
-                grad_x[r, k] = factor * math.exp(x[r, k] - maxima[r]) - share * weight[k]
+            factor, shift = vsplat(x, (hit + spread * total_weight) / sums[r]), vsplat(x, maxima[r])
+            share = vsplat(x, -spread)
+            for k in range(0, classes, lanes):
+                at, count = r * classes + k, classes - k
+                power = vexp(x, load_lanes(flat_x, at, count) - shift)
+                value = vmuladd(load_lanes(weight, k, count), share, power * factor)
+                store_lanes(value, flat_grad_x, at, count)
             if t != ignore_index:
                 grad_x[r, t] -= hit
         restore_denormals(mode)

@@ -1,14 +1,23 @@
 """Optimizer steps: one pass over parameter, gradient and state, all of them flat, in place.
 
-The settings come as scalars of the arrays' dtype, so that float32 stays float32 and the loops vectorise.
+The settings come as scalars of the arrays' dtype. The loops are written with vectors: LLVM would have to prove that
+four arrays do not overlap, and does not try.
 """
 
-import math
-
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.jit import kernel, prange
+from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vmax, vmuladd, vsplat, vsqrt
+from kernels.jit import inline, kernel, prange
 
 CHUNK = 16384  # elements of one parallel chunk: 64 KiB of float32 per array, so that small parameters use one thread
+
+
+@inline
+def _gradient(grad, param, i, count, sign, weight_decay):
+    """sign * grad + weight_decay * param, a vector; without decay an infinite parameter adds no NaN."""
+    g = vsplat(grad, sign) * load_lanes(grad, i, count)
+    if weight_decay != 0:
+        g = vmuladd(vsplat(grad, weight_decay), param, g)
+    return g
 
 
 @kernel
@@ -19,16 +28,17 @@ def sgd_step(param, grad, lr, weight_decay, sign):
     Requires   flat contiguous arrays of one dtype and length; scalars of that dtype.
     Writes     param.
     Parallel   over chunks of CHUNK elements.
-    Why fast   one read of each array and one write; the branch on weight_decay is hoisted out of the loop.
+    Why fast   one read of each array and one write.
     """
     size = param.size
+    lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
         mode = flush_denormals()
-        for i in range(chunk * CHUNK, min(size, (chunk + 1) * CHUNK)):
-            g = sign * grad[i]
-            if weight_decay != 0:
-                g += weight_decay * param[i]
-            param[i] -= lr * g
+        end = min(size, (chunk + 1) * CHUNK)
+        for i in range(chunk * CHUNK, end, lanes):
+            p = load_lanes(param, i, end - i)
+            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
         restore_denormals(mode)
 
 
@@ -46,19 +56,18 @@ def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, share, weight_
     Source     Sutskever et al. (2013), section 2.
     """
     size = param.size
+    lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
         mode = flush_denormals()
-        for i in range(chunk * CHUNK, min(size, (chunk + 1) * CHUNK)):
-            g = sign * grad[i]
-            if weight_decay != 0:
-                g += weight_decay * param[i]
-            buffer = momentum * momentum_buffer[i] + share * g
-            momentum_buffer[i] = buffer
-            if nesterov:
-                g += momentum * buffer
-            else:
-                g = buffer
-            param[i] -= lr * g
+        end = min(size, (chunk + 1) * CHUNK)
+        for i in range(chunk * CHUNK, end, lanes):
+            p = load_lanes(param, i, end - i)
+            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            buffer = vsplat(param, momentum) * load_lanes(momentum_buffer, i, end - i)
+            buffer = vmuladd(vsplat(param, share), g, buffer)
+            store_lanes(buffer, momentum_buffer, i, end - i)
+            g = vmuladd(vsplat(param, momentum), buffer, g) if nesterov else buffer
+            store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
         restore_denormals(mode)
 
 
@@ -79,18 +88,19 @@ def adam_step(
     Source     Kingma and Ba (2015), algorithm 1; Loshchilov and Hutter (2019), algorithm 2.
     """
     size = param.size
+    lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
         mode = flush_denormals()
-        for i in range(chunk * CHUNK, min(size, (chunk + 1) * CHUNK)):
-            p = keep * param[i]
-            g = sign * grad[i]
-            if weight_decay != 0:
-                g += weight_decay * p
-            m = beta1 * exp_avg[i] + rest1 * g
-            v = beta2 * exp_avg_sq[i] + rest2 * g * g
-            exp_avg[i] = m
-            exp_avg_sq[i] = v
-            param[i] = p - step_size * m / (scale * math.sqrt(v) + eps)
+        end = min(size, (chunk + 1) * CHUNK)
+        for i in range(chunk * CHUNK, end, lanes):
+            p = vsplat(param, keep) * load_lanes(param, i, end - i)
+            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            m = vmuladd(vsplat(param, rest1), g, vsplat(param, beta1) * load_lanes(exp_avg, i, end - i))
+            v = vmuladd(vsplat(param, rest2) * g, g, vsplat(param, beta2) * load_lanes(exp_avg_sq, i, end - i))
+            store_lanes(m, exp_avg, i, end - i)
+            store_lanes(v, exp_avg_sq, i, end - i)
+            root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
+            store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
         restore_denormals(mode)
 
 
@@ -109,20 +119,19 @@ def adam_amsgrad_step(
     Source     Reddi et al. (2018), algorithm 2.
     """
     size = param.size
+    lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
         mode = flush_denormals()
-        for i in range(chunk * CHUNK, min(size, (chunk + 1) * CHUNK)):
-            p = keep * param[i]
-            g = sign * grad[i]
-            if weight_decay != 0:
-                g += weight_decay * p
-            m = beta1 * exp_avg[i] + rest1 * g
-            v = beta2 * exp_avg_sq[i] + rest2 * g * g
-            w = max_exp_avg_sq[i]
-            if not v <= w and w == w:  # a NaN on either side stays
-                w = v
-            exp_avg[i] = m
-            exp_avg_sq[i] = v
-            max_exp_avg_sq[i] = w
-            param[i] = p - step_size * m / (scale * math.sqrt(w) + eps)
+        end = min(size, (chunk + 1) * CHUNK)
+        for i in range(chunk * CHUNK, end, lanes):
+            p = vsplat(param, keep) * load_lanes(param, i, end - i)
+            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            m = vmuladd(vsplat(param, rest1), g, vsplat(param, beta1) * load_lanes(exp_avg, i, end - i))
+            v = vmuladd(vsplat(param, rest2) * g, g, vsplat(param, beta2) * load_lanes(exp_avg_sq, i, end - i))
+            w = vmax(load_lanes(max_exp_avg_sq, i, end - i), v)
+            store_lanes(m, exp_avg, i, end - i)
+            store_lanes(v, exp_avg_sq, i, end - i)
+            store_lanes(w, max_exp_avg_sq, i, end - i)
+            root = vmuladd(vsplat(param, scale), vsqrt(w), vsplat(param, eps))
+            store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
         restore_denormals(mode)

@@ -69,8 +69,10 @@ def _operator(function, kind: type, instruction: str) -> None:
 
 
 _operator(operator.add, Vector, "fadd")
+_operator(operator.iadd, Vector, "fadd")  # a vector is a value, so a += b gives a a new one
 _operator(operator.sub, Vector, "fsub")
 _operator(operator.mul, Vector, "fmul")
+_operator(operator.truediv, Vector, "fdiv")
 _operator(operator.or_, Mask, "or_")
 
 
@@ -241,6 +243,7 @@ def _comparison(predicate: str, doc: str):
 
 
 vgreater = _comparison(">", "a > b, lane by lane; false beside NaN.")
+vless = _comparison("<", "a < b, lane by lane; false beside NaN.")
 vless_equal = _comparison("<=", "a <= b, lane by lane; false beside NaN.")
 vequal = _comparison("==", "a == b, lane by lane; false beside NaN.")
 
@@ -294,3 +297,156 @@ def vstore_bytes(typing_context, value, array, index):
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64), codegen
+
+
+@intrinsic
+def vmuladd(typing_context, a, b, c):
+    """a * b + c, rounded once where the CPU does that in one instruction: `vfma` without its cost elsewhere."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.fmuladd.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def vmax(typing_context, a, b):
+    """The larger value of each lane, NaN where either is NaN; which of 0 and -0 is not said."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(args[0].type, [args[0].type] * 2)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.maximum.{_suffix(a)}")
+        return builder.call(function, args, fastmath=("nsz",))
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def vabs(typing_context, a):
+    """The size of each lane, without its sign."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.fabs.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def vfenced(typing_context, a):
+    """The value of an expression, never merged with the operations around it: see kernels/cpu/ordered.py."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.arithmetic.fence.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def vsqrt(typing_context, a):
+    """The square root of each lane, NaN below 0."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.sqrt.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def vcopysign(typing_context, a, b):
+    """The size of each lane of a with the sign of b's."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, f"llvm.copysign.{_suffix(a)}", context.get_value_type(a), args)
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def vexceeds(typing_context, a, b):
+    """The mask of the lanes where a > b or a is NaN: a takes the place of b as the maximum so far."""
+
+    def codegen(context, builder, sig, args):
+        return builder.or_(builder.fcmp_ordered(">", *args), builder.fcmp_unordered("uno", args[0], args[0]))
+
+    return Mask(a.lanes)(a, b), codegen
+
+
+@intrinsic
+def vfirst(typing_context, array, count):
+    """The mask of the first `count` lanes of a vector of the array's element type."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        return _first_lanes(builder, args[1], context.get_value_type(vector))
+
+    return Mask(vector.lanes)(array, types.int64), codegen
+
+
+@intrinsic
+def vsum(typing_context, a):
+    """The sum of all lanes, halves added to halves: the same order on every CPU of one width."""
+
+    def codegen(context, builder, sig, args):
+        zero = ir.Constant(args[0].type.element, -0.0)
+        kind = ir.FunctionType(zero.type, [zero.type, args[0].type])
+        name = f"llvm.vector.reduce.fadd.{_suffix(a)}"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, [zero, args[0]], fastmath=("reassoc",))
+
+    return a.dtype(a), codegen
+
+
+@intrinsic
+def vlargest(typing_context, a):
+    """The largest of all lanes, NaN if one of them is NaN."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(args[0].type.element, [args[0].type])
+        name = f"llvm.vector.reduce.fmaximum.{_suffix(a)}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args, fastmath=("nsz",))
+
+    return a.dtype(a), codegen
+
+
+@intrinsic
+def load_lanes(typing_context, array, index, count):
+    """`vload`, or `vload_part` where only `count` lanes are left of a row."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        llvm_vector = context.get_value_type(vector)
+        pointer = _address(context, builder, array, args[0], args[1], llvm_vector)
+        whole = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, vector.lanes))
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                loaded = builder.load(pointer, align=vector.dtype.bitwidth // 8, typ=llvm_vector)
+                from_whole = builder.block
+            with otherwise:
+                given = [pointer, _first_lanes(builder, args[2], llvm_vector), ir.Constant(llvm_vector, None)]
+                part = _call(builder, f"llvm.masked.load.{_suffix(vector)}.p0", llvm_vector, given)
+                from_part = builder.block
+        result = builder.phi(llvm_vector)
+        result.add_incoming(loaded, from_whole)
+        result.add_incoming(part, from_part)
+        return result
+
+    return vector(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_lanes(typing_context, value, array, index, count):
+    """`vstore`, or `vstore_part` where only `count` lanes are left of a row."""
+
+    def codegen(context, builder, sig, args):
+        llvm_vector = context.get_value_type(value)
+        pointer = _address(context, builder, array, args[1], args[2], llvm_vector)
+        whole = builder.icmp_signed(">=", args[3], ir.Constant(args[3].type, value.lanes))
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                builder.store(args[0], pointer, align=value.dtype.bitwidth // 8)
+            with otherwise:
+                given = [args[0], pointer, _first_lanes(builder, args[3], llvm_vector)]
+                _call(builder, f"llvm.masked.store.{_suffix(value)}.p0", ir.VoidType(), given)
+        return context.get_dummy_value()
+
+    return types.void(value, array, types.int64, types.int64), codegen

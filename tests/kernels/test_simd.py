@@ -5,20 +5,33 @@ import pytest
 from numba.core.errors import TypingError
 
 from kernels.cpu.simd import (
+    load_lanes,
+    store_lanes,
+    vabs,
+    vcopysign,
     vequal,
+    vexceeds,
+    vfirst,
     vfma,
     vgreater,
     vis_nan,
     vlanes,
+    vlargest,
+    vless,
     vless_equal,
     vload,
     vload_bytes,
     vload_part,
+    vmax,
+    vmuladd,
     vselect,
     vsplat,
+    vsqrt,
     vstore,
     vstore_bytes,
     vstore_part,
+    vsum,
+    vtranspose,
 )
 from kernels.cpu.target import lanes
 from kernels.jit import inline, kernel, prange
@@ -45,7 +58,7 @@ def _parts(x, loaded, stored, index, count):
 
 
 @kernel
-def _choices(x, y, out):
+def _comparisons(x, y, out):
     for _ in prange(1):
         n = x.size
         a, b = vload(x, 0), vload(y, 0)
@@ -63,6 +76,49 @@ def _bytes(numbers, out, copy):
         values = vload_bytes(numbers, 1, vload(out, 0))
         vstore(values, out, 0)
         vstore_bytes(values, copy, 2)
+
+
+@kernel
+def _choices(x, y, out, count):
+    for _ in prange(1):
+        n = vlanes(x)
+        a, b = vload(x, 0), vload(y, 0)
+        vstore(vmax(a, b), out, 0)
+        vstore(vselect(vless(a, b), a, b), out, n)
+        vstore(vselect(vexceeds(a, b), a, b), out, 2 * n)
+        vstore(vselect(vfirst(x, count), a, b), out, 3 * n)
+
+
+@kernel
+def _functions(x, y, out):
+    for _ in prange(1):
+        n = vlanes(x)
+        a, b = vload(x, 0), vload(y, 0)
+        vstore(vabs(a), out, 0)
+        vstore(vcopysign(a, b), out, n)
+        vstore(vsqrt(vabs(a)), out, 2 * n)
+        vstore(a / b, out, 3 * n)
+        vstore(vmuladd(a, b, a), out, 4 * n)
+        a += b
+        vstore(a, out, 5 * n)
+
+
+@kernel
+def _reductions(x, out):
+    for _ in prange(1):
+        out[0], out[1] = vsum(vload(x, 0)), vlargest(vload(x, 0))
+
+
+@kernel
+def _lanes(x, stored, index, count):
+    for _ in prange(1):
+        store_lanes(load_lanes(x, index, count), stored, index, count)
+
+
+@kernel
+def _turned(source, index, row, out, out_index, out_row):
+    for _ in prange(1):
+        vtranspose(source, index, row, out, out_index, out_row)
 
 
 @inline
@@ -90,7 +146,7 @@ def test_comparisons_are_false_beside_nan_and_choose_lane_by_lane(dtype):
     for first in range(len(pairs)):
         x, y = np.array([pairs[(first + i) % len(pairs)] for i in range(n)], dtype).T.copy()
         out = np.full(5 * n, -1, dtype)
-        _choices(x, y, out)
+        _comparisons(x, y, out)
         larger = np.where((x > y) | np.isnan(x), x, y)
         for actual, right in zip(out.reshape(5, n), (x > y, x <= y, x == y, np.isnan(x), larger), strict=True):
             np.testing.assert_array_equal(actual, right)
@@ -115,6 +171,67 @@ def test_parts_touch_nothing_beyond_their_count(dtype):
         _parts(x, loaded, stored, 3, count)
         np.testing.assert_array_equal(loaded, [*x[3:], *[0] * (n - count)])
         np.testing.assert_array_equal(stored, [*[-1] * 3, *x[3:], *[-1] * (n - count)])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_comparisons_with_and_without_nan(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    values = [1, -np.inf, np.nan, np.inf, np.nan, -2, 0, 3]
+    for shift in range(8):
+        x = np.resize(np.array(values, dtype), n)
+        y = np.roll(np.resize(np.array(values, dtype), 8), shift)[:n].copy()
+        out = np.full(4 * n, 9, dtype)
+        _choices(x, y, out, n - 1)
+        largest, less, exceeds, first = out.reshape(4, n)
+        np.testing.assert_array_equal(largest, np.maximum(x, y))
+        np.testing.assert_array_equal(less, np.where(x < y, x, y))
+        np.testing.assert_array_equal(exceeds, np.where((x > y) | np.isnan(x), x, y))
+        np.testing.assert_array_equal(first, [*x[:-1], y[-1]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_functions_of_each_lane(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((2, n)).astype(dtype)
+    out = np.full(6 * n, np.nan, dtype)
+    _functions(x, y, out)
+    right = abs(x), np.copysign(x, y), np.sqrt(abs(x)), x / y, x * y + x, x + y
+    for actual, expected in zip(out.reshape(6, n), right, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_reductions_of_all_lanes(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    x, out = np.arange(n, dtype=dtype) - 1, np.empty(2, dtype)
+    _reductions(x, out)
+    np.testing.assert_array_equal(out, [x.sum(), n - 2])
+    for place in range(n):
+        y = x.copy()
+        y[place] = np.nan
+        _reductions(y, out)
+        assert np.isnan(out).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lanes_touch_nothing_beyond_their_count(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    for count in range(n + 3):
+        x = np.arange(1, 4 + min(count, n), dtype=dtype)
+        stored = np.full(3 + n, -1, dtype)
+        _lanes(x, stored, 3, count)
+        np.testing.assert_array_equal(stored, [*[-1] * 3, *x[3:], *[-1] * (n - min(count, n))])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_a_square_is_turned(dtype):
+    n = lanes(np.dtype(dtype).itemsize)
+    source = np.arange(2 + n * (n + 3)).astype(dtype)
+    out = np.full((n, n + 1), np.nan, dtype)
+    _turned(source, 2, n + 3, out.reshape(-1), 0, n + 1)
+    np.testing.assert_array_equal(out[:, :n], source[2:].reshape(n, n + 3)[:, :n].T)
+    assert np.isnan(out[:, n]).all()
 
 
 def test_two_element_types_do_not_mix():

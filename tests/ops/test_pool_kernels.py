@@ -36,8 +36,9 @@ def run_max(x, grad_out, geometry, keep=True):
     grad_x = poisoned(x.shape, x.dtype)
     if keep:
         max_pool2d_grad_input(
-            grad_out, positions, grad_x, rows.start, columns.start, columns.stop,
-            rows.over_start, rows.over_stop, rows.dilation, columns.dilation, columns.taps,
+            grad_out, positions, grad_x, rows.start, columns.start,
+            rows.over_start, rows.over_stop, columns.over_start, columns.over_stop,
+            rows.dilation, columns.dilation, columns.taps,
         )  # fmt: skip
     np.testing.assert_array_equal(x, before[0])
     np.testing.assert_array_equal(grad_out, before[1])
@@ -51,8 +52,9 @@ def run_avg(x, grad_out, geometry):
     before = x.copy(), grad_out.copy()
     avg_pool2d_forward(x, out, rows.start, rows.stop, rows.count, columns.start, columns.stop, columns.count)
     avg_pool2d_grad_input(
-        grad_out, grad_x, rows.over_start, rows.over_stop, rows.count, columns.start, columns.stop, columns.count
-    )
+        grad_out, grad_x,
+        rows.over_start, rows.over_stop, rows.count, columns.over_start, columns.over_stop, columns.count,
+    )  # fmt: skip
     np.testing.assert_array_equal(x, before[0])
     np.testing.assert_array_equal(grad_out, before[1])
     return out, grad_x

@@ -1,0 +1,52 @@
+"""Products of matrices of which one size is small, at the speed of reading (or writing) the large matrix once.
+
+A linear layer of 3136 inputs and 512 outputs on one image is such a product, and so are its gradients:
+
+    out     x (M, C) and weight (F, C), M small      rows with rows
+    grad_x  grad_out (M, F) and weight (F, C)        rows with a matrix
+    grad_w  grad_out^T (F, M) and x (M, C)           a sum of M outer products
+
+A layer of few outputs is the same with the roles exchanged. Larger products are for the micro-kernel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.cpu.few_rows import rows_times_matrix, rows_times_rows
+
+FEW = 16
+ROWS_PER_TASK = 16
+# Columns of a task: enough tasks for the threads, and the block of b or out that is used again stays in the L1 cache.
+MIN_COLUMNS_PER_TASK, MAX_COLUMNS_PER_TASK, VALUES_PER_TASK = 256, 1024, 4096
+
+
+def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> bool:
+    """Whether a (M, K) times b (K, N), plus bias (N,), is one of these products; if so it is written to out (M, N)."""
+    if a.ndim != 2 or b.ndim != 2:
+        return False
+    (m, k), n = a.shape, b.shape[1]
+    if min(m, n, k) > FEW:
+        return False
+    if m <= FEW and b.T.flags.c_contiguous:
+        rows_times_rows(_dense(a), b.T, np.zeros(n, a.dtype) if bias is None else _dense(bias), out)
+        return True
+    if n <= FEW and a.flags.c_contiguous:
+        rows_times_rows(_dense(b.T), a, np.zeros(m, a.dtype), out.T)
+    elif m <= FEW and b.flags.c_contiguous:
+        rows_times_matrix(_dense(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
+    elif k <= FEW and b.flags.c_contiguous:
+        rows_times_matrix(_dense(a), b, out, ROWS_PER_TASK, _columns(k))
+    else:
+        return False
+    if bias is not None:
+        out += bias
+    return True
+
+
+def _columns(height: int) -> int:
+    return max(VALUES_PER_TASK // height, MIN_COLUMNS_PER_TASK)
+
+
+def _dense(array: np.ndarray) -> np.ndarray:
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
