@@ -23,7 +23,7 @@ class IntegerVector(types.Type):
     """The Numba type of one register of integers as wide as the floats of `vector`."""
 
     def __init__(self, vector: Vector):
-        self.vector = vector
+        self.vector, self.lanes = vector, vector.lanes
         super().__init__(name=f"IntegerVector({vector.dtype.bitwidth}, {vector.lanes})")
 
 
@@ -144,7 +144,7 @@ def viequal(typing_context, a, b):
     def codegen(context, builder, sig, args):
         return builder.icmp_signed("==", *args)
 
-    return Mask(a.vector.lanes)(a, b), codegen
+    return Mask(a.lanes)(a, b), codegen
 
 
 @intrinsic
