@@ -26,6 +26,8 @@ WINDOWS = {
     "rounded up": {"kernel_size": 2, "ceil_mode": True},
     "many taps": {"kernel_size": (9, 11)},
 }
+# Windows that share no pixel: a pixel's gradient is no sum, which each kernel takes in its own order.
+SEPARATE = ("2x2", "gaps", "rounded up", "many taps")
 
 
 def block(rng, shape, dtype):
@@ -82,7 +84,7 @@ def test_the_steps_one_by_one_give_the_same(window, channels, training, dtype):
     for actual, wanted in zip(fused[1:], steps[1:], strict=True):
         bound = TOLERANCE[dtype] * max(1, abs(wanted).max())
         np.testing.assert_allclose(actual, wanted, rtol=0, atol=bound)
-    if not WINDOWS[window] or not training:
+    if not WINDOWS[window] or (not training and window in SEPARATE):
         np.testing.assert_array_equal(fused[1], steps[1])
 
 
