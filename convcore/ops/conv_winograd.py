@@ -14,13 +14,23 @@ from convcore import memory
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu.conv_winograd import OUT_TILE, POINTS, conv2d_winograd_f4x4_k3x3, transform_filters_f4x4_k3x3
-from kernels.cpu.target import tile_columns
+from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd_f4x4_k3x3, sum_winograd_parts
+from kernels.cpu.target import lanes, tile_columns
 
 # Thresholds: measured with benchmarks/conv.py on 2 cores of an Emerald Rapids Xeon, see benchmarks/NOTES.md.
 MIN_CHANNELS = 32  # below, the transforms of input and output cost more than the products save
 MIN_TILES = 48  # below, the transform of the filters does
 TILES_PER_TASK = 48
 MIN_TASKS = 16
+# The gradient of the filters: what a task transforms at once and multiplies should stay in L2.
+CHANNELS_PER_TASK = 64
+FILTERS_PER_TASK = 128
+CHANNELS_PER_SUM = 16
+
+
+def _tiles(geometry: ConvGeometry) -> int:
+    """The 4x4 tiles of all output images."""
+    return geometry.n * -(-geometry.h_out // OUT_TILE) * -(-geometry.w_out // OUT_TILE)
 
 
 def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
@@ -36,7 +46,7 @@ def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
         return "its rounding error is ten times that of the direct algorithm: float64 asks for accuracy"
     if min(geometry.c_in, geometry.c_out) < MIN_CHANNELS:
         return f"it pays from {MIN_CHANNELS} channels on, here {geometry.c_in} and {geometry.c_out}"
-    tiles = geometry.n * -(-geometry.h_out // OUT_TILE) * -(-geometry.w_out // OUT_TILE)
+    tiles = _tiles(geometry)
     if tiles < MIN_TILES:
         return f"it pays from {MIN_TILES} tiles of 4x4 outputs on, here {tiles}"
     return None
@@ -73,3 +83,25 @@ def grad_input(grad_out, weight, geometry: ConvGeometry):
     pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
     _run(grad_out, weight, None, grad_x, *pads, transposed=True)
     return grad_x
+
+
+def grad_weight(x, grad_out, geometry: ConvGeometry):
+    """grad_weight: the products of transformed tiles of x and of grad_out, summed over the tiles."""
+    tiles, c_in, c_out = _tiles(geometry), geometry.c_in, geometry.c_out
+    if tiles == 0:
+        return np.zeros(geometry.weight_shape, x.dtype)  # the filter gradient of an empty batch: a sum of nothing
+    panel_columns, vector = tile_columns(x.itemsize), lanes(x.itemsize)
+    panels = -(-c_out // panel_columns)
+    blocks = -(-tiles // TILES_PER_TASK)
+    channels = -(-c_in // (-(-c_in // CHANNELS_PER_TASK) * vector)) * vector
+    panels_per_task = -(-panels // -(-panels * panel_columns // FILTERS_PER_TASK))
+    tasks_per_part = -(-c_in // channels) * -(-panels // panels_per_task)
+    parts = min(-(-MIN_TASKS // tasks_per_part), blocks)
+    partials = memory.empty((parts, panels, c_in, 9, panel_columns), x.dtype)
+    conv2d_grad_weight_winograd_f4x4_k3x3(
+        nhwc(x), nhwc(grad_out), partials, geometry.height.pad_before, geometry.width.pad_before,
+        -(-tiles // blocks), channels, panels_per_task,
+    )  # fmt: skip
+    result = memory.empty(geometry.weight_shape, x.dtype)
+    sum_winograd_parts(partials, result, CHANNELS_PER_SUM)
+    return result

@@ -15,6 +15,7 @@ STEPS = {
     "conv2d_depthwise": "one walk for conv2d_forward and conv2d_grad_input",
     "conv2d_winograd_f4x4_k3x3": "one walk for conv2d_forward and conv2d_grad_input",
     "transform_filters_f4x4_k3x3": "a step of the Winograd convolution",
+    "sum_winograd_parts": "a step of conv2d_grad_weight",
     "gemm": "reference: matmul",
     "sum_parts": "a step of gemm",
     "transpose_add": "a step of gemm",
