@@ -5,9 +5,9 @@ conv_winograd_transforms.py derives it for one tile, one channel and one filter.
     dW[k, c] = G^T M[., c, k] G,   M[e, c, k] = sum over tiles t of V[e, t, c] * U[e, t, k]
                                    V[., t, c] = B^T d B   (6x6 values of x),   U[., t, k] = A dY A^T   (4x4 of grad_out)
 
-so each of the 36 points is a matrix product (channels x tiles) times (tiles x filters): the micro-kernel's work. G^T M G
-is linear in M: parts of the tiles are transformed back each on its own, and what is added up over parts is 9 values per
-channel and filter instead of 36.
+so each of the 36 points is a matrix product (channels x tiles) times (tiles x filters): the micro-kernel's work.
+G^T M G is linear in M: parts of the tiles are transformed back each on its own, and what is added up over parts is 9
+values per channel and filter instead of 36.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ from kernels.jit import inline, kernel, prange
 def _transform_grad_out_tiles(
     grad_out, h_out, w_out, c_out, k, count, tiles_h, tiles_w, first, end, panels, at, plane, tile, scratch
 ):
-    """panels[at + e * plane + (t - first) * PC + j] = (A dY A^T)[e] for tiles first <= t < end, filters k + j, j < count.
+    """panels[at + e * plane + (t - first) * PC + j] = (A dY A^T)[e] for tiles first <= t < end, filters k + j.
 
     dY is 0 beyond the image, and for the columns count <= j < PC.
     """
@@ -127,7 +127,7 @@ def conv2d_grad_weight_winograd_f4x4_k3x3(
             first, end = block * tiles_per_block, min((block + 1) * tiles_per_block, tiles)
             transform_input_tiles(
                 source, h_in, w_in, c_in, channel, channels, pad_top, pad_left, tiles_h, tiles_w, first, end,
-                inputs, row, input_plane, tile, scratch,
+                inputs, 0, row, input_plane, tile, scratch,
             )  # fmt: skip
             for p in range(panels):
                 k = (first_panel + p) * panel_columns

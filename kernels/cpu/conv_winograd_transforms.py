@@ -20,15 +20,15 @@ the filter needs the transposed matrices only:
 
     dg = G^T [ (B^T d B) * (A dY A^T) ] G
 
-Source: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), sections 4.1 and 4.2. The price
-is accuracy: the factors up to 8 cost about one decimal digit against the direct algorithm.
+Source: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), sections 4.1 and 4.2. The
+price is accuracy: the factors up to 8 cost about one decimal digit against the direct algorithm.
 
 All functions here work on whole vectors of channels; `scratch` holds 36 vectors between the two dimensions. Point
 e = 6 * i + j of a transformed tile lies e planes behind the first.
 """
 
-from kernels.cpu.simd import vload, vload_part, vsplat, vstore, vstore_part
-from kernels.cpu.target import REGISTER_BYTES
+from kernels.cpu.simd import vload, vload_part, vrelu, vsplat, vstore, vstore_part
+from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.jit import inline
 
 OUT_TILE = 4
@@ -135,7 +135,7 @@ def _grad_filter_1d(m, quarter, sixth, twelfth, twenty_fourth):
 
 @inline
 def transform_input(source, at, row, column, count, planes, target, plane, scratch):
-    """planes[target + e * plane + c] = (B^T d B)[e] with d[i, j] = source[at + i * row + j * column + c], c < count."""
+    """planes[target + e * plane + c] = (B^T d B)[e] with d[i, j] = source[at + i * row + j * column + c]."""
     lanes = REGISTER_BYTES // source.itemsize
     two, four, five = vsplat(source, 2.0), vsplat(source, 4.0), vsplat(source, 5.0)
     for c in range(0, count, lanes):
@@ -148,8 +148,62 @@ def transform_input(source, at, row, column, count, planes, target, plane, scrat
 
 
 @inline
+def transform_filter(taps, at, tap, panels, target, plane, scratch):
+    """panels[target + e * plane + j] = (G g G^T)[e], a panel of filters, with g[r, s] = taps[at + (3r + s) * tap + j]."""
+    lanes = REGISTER_BYTES // taps.itemsize
+    quarter, sixth = vsplat(taps, 1 / 4), vsplat(taps, 1 / 6)
+    twelfth, twenty_fourth = vsplat(taps, 1 / 12), vsplat(taps, 1 / 24)
+    for j in range(0, TILE_VECTORS * lanes, lanes):
+        for s in range(3):
+            column = _filter_1d(_load_three(taps, at + s * tap + j, 3 * tap), quarter, sixth, twelfth, twenty_fourth)
+            _store_six(column, scratch, s * lanes, 3 * lanes)
+        for i in range(IN_TILE):
+            row = _filter_1d(_load_three(scratch, i * 3 * lanes, lanes), quarter, sixth, twelfth, twenty_fourth)
+            _store_six(row, panels, target + i * IN_TILE * plane + j, plane)
+
+
+@inline
+def _store_output(value, dst, at, count, lanes):
+    if count >= lanes:
+        vstore(value, dst, at)
+    else:
+        vstore_part(value, dst, at, count)
+
+
+@inline
+def transform_output(
+    products, at, plane, start, start_at, relu, count, dst, target, row, column, rows, columns, scratch
+):
+    """dst[target + i * row + j * column + k] = (A^T M A)[i, j] + start[start_at + k] for k < count.
+
+    M[e] = products[at + e * plane + k]. Only the `rows` x `columns` of the 4x4 tile that lie inside the image; if
+    `relu`, max(0, that).
+    """
+    lanes = REGISTER_BYTES // products.itemsize
+    two, four, eight = vsplat(products, 2.0), vsplat(products, 4.0), vsplat(products, 8.0)
+    for k in range(0, count, lanes):
+        for j in range(IN_TILE):
+            values = _output_1d(_load_six(products, at + j * plane + k, IN_TILE * plane), two, four, eight)
+            _store_four(values, scratch, j * lanes, IN_TILE * lanes)
+        first = vload(start, start_at + k)
+        for i in range(rows):
+            y = _output_1d(_load_six(scratch, i * IN_TILE * lanes, lanes), two, four, eight)
+            y0, y1, y2, y3 = y[0] + first, y[1] + first, y[2] + first, y[3] + first
+            if relu:
+                y0, y1, y2, y3 = vrelu(y0), vrelu(y1), vrelu(y2), vrelu(y3)
+            out = target + i * row + k
+            _store_output(y0, dst, out, count - k, lanes)
+            if columns > 1:
+                _store_output(y1, dst, out + column, count - k, lanes)
+            if columns > 2:
+                _store_output(y2, dst, out + 2 * column, count - k, lanes)
+            if columns > 3:
+                _store_output(y3, dst, out + 3 * column, count - k, lanes)
+
+
+@inline
 def transform_grad_out(source, at, row, column, count, planes, target, plane, scratch):
-    """planes[target + e * plane + k] = (A dY A^T)[e] with dY[i, j] = source[at + i * row + j * column + k], k < count."""
+    """planes[target + e * plane + k] = (A dY A^T)[e] with dY[i, j] = source[at + i * row + j * column + k]."""
     lanes = REGISTER_BYTES // source.itemsize
     two, four, eight = vsplat(source, 2.0), vsplat(source, 4.0), vsplat(source, 8.0)
     for k in range(0, count, lanes):
@@ -209,25 +263,10 @@ def place(tile_index, tiles_h, tiles_w):
 
 @inline
 def transform_input_tiles(
-    x,
-    h_in,
-    w_in,
-    c_in,
-    channel,
-    count,
-    pad_top,
-    pad_left,
-    tiles_h,
-    tiles_w,
-    first,
-    end,
-    planes,
-    row,
-    plane,
-    tile,
-    scratch,
-):
-    """planes[e * plane + (t - first) * row + c] = (B^T d B)[e] for the tiles first <= t < end of a flat (N, H, W, C).
+    x, h_in, w_in, c_in, channel, count, pad_top, pad_left, tiles_h, tiles_w, first, end, planes, at, row, plane,
+    tile, scratch
+):  # fmt: skip
+    """planes[at + e * plane + (t - first) * row + c] = (B^T d B)[e] for the tiles first <= t < end of x (N, H, W, C).
 
     Takes `count` channels from `channel` on; rows of planes reach to whole vectors of them. Tiles are transformed where
     they lie unless they cross the border or their last vector is not whole.
@@ -237,11 +276,11 @@ def transform_input_tiles(
     for t in range(first, end):
         image, i, j = place(t, tiles_h, tiles_w)
         top, left = i * OUT_TILE - pad_top, j * OUT_TILE - pad_left
-        offset, target = image * h_in * w_in * c_in + channel, (t - first) * row
-        inside = 0 <= top and top + IN_TILE <= h_in and 0 <= left and left + IN_TILE <= w_in
+        offset, target = image * h_in * w_in * c_in + channel, at + (t - first) * row
+        inside = min(top, left) >= 0 and top + IN_TILE <= h_in and left + IN_TILE <= w_in
         if inside and padded == count:
-            at = offset + (top * w_in + left) * c_in
-            transform_input(x, at, w_in * c_in, c_in, count, planes, target, plane, scratch)
+            source = offset + (top * w_in + left) * c_in
+            transform_input(x, source, w_in * c_in, c_in, count, planes, target, plane, scratch)
         else:
             copy_tile(x, offset, h_in, w_in, w_in * c_in, c_in, count, top, left, IN_TILE, tile, padded)
             transform_input(tile, 0, IN_TILE * padded, padded, padded, planes, target, plane, scratch)
