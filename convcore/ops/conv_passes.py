@@ -368,6 +368,7 @@ GRAD_INPUT = (
 GRAD_WEIGHT = (
     Algorithm("pointwise", _POINTWISE, grad_weight_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
+    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_weight, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_weight_reference),

@@ -13,14 +13,39 @@ import numpy as np
 from convcore import memory
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import nhwc
-from kernels.cpu.conv_winograd import OUT_TILE, POINTS, conv2d_winograd_f4x4_k3x3, transform_filters_f4x4_k3x3
-from kernels.cpu.target import tile_columns
+from kernels.cpu.conv_winograd import (
+    DEPTH,
+    conv2d_winograd_f4x4_k3x3,
+    conv2d_winograd_many_filters_f4x4_k3x3,
+    transform_filters_f4x4_k3x3,
+    transform_tiles_f4x4_k3x3,
+)
+from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd_f4x4_k3x3, sum_winograd_parts
+from kernels.cpu.conv_winograd_transforms import OUT_TILE, POINTS
+from kernels.cpu.target import lanes, tile_columns
 
 # Thresholds: measured with benchmarks/conv.py on 2 cores of an Emerald Rapids Xeon, see benchmarks/NOTES.md.
 MIN_CHANNELS = 32  # below, the transforms of input and output cost more than the products save
 MIN_TILES = 48  # below, the transform of the filters does
-TILES_PER_TASK = 48
 MIN_TASKS = 16
+PANELS_AT_ONCE = 2
+# Filters that take at most so much when transformed are transformed beforehand.
+FILTERS_BYTES = 2 * 1024**2
+TILES_PER_TASK = 32
+# Otherwise a slab's transformed tiles take so much.
+SLAB_BYTES = 8 * 1024**2
+SLAB_TILES_PER_TASK = 200
+TILES_PER_TRANSFORM = 16
+# The gradient of the filters: what a task transforms at once and multiplies should stay in L2.
+TILES_PER_BLOCK = 48
+CHANNELS_PER_TASK = 64
+FILTERS_PER_TASK = 128
+CHANNELS_PER_SUM = 16
+
+
+def _tiles(geometry: ConvGeometry) -> int:
+    """The 4x4 tiles of all output images."""
+    return geometry.n * -(-geometry.h_out // OUT_TILE) * -(-geometry.w_out // OUT_TILE)
 
 
 def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
@@ -36,28 +61,43 @@ def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
         return "its rounding error is ten times that of the direct algorithm: float64 asks for accuracy"
     if min(geometry.c_in, geometry.c_out) < MIN_CHANNELS:
         return f"it pays from {MIN_CHANNELS} channels on, here {geometry.c_in} and {geometry.c_out}"
-    tiles = geometry.n * -(-geometry.h_out // OUT_TILE) * -(-geometry.w_out // OUT_TILE)
+    tiles = _tiles(geometry)
     if tiles < MIN_TILES:
         return f"it pays from {MIN_TILES} tiles of 4x4 outputs on, here {tiles}"
     return None
 
 
-def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool) -> None:
+def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, relu: bool = False) -> None:
     """dst = src * weight with `pad_top`, `pad_left` zeros before; `transposed` exchanges channels and turns filters."""
     c_out, c_in = weight.shape[:2]
     strides = (9, c_in * 9) if transposed else (c_in * 9, 9)
     c_src, c_dst = (c_out, c_in) if transposed else (c_in, c_out)
     panel_columns = tile_columns(weight.itemsize)
     n_panels = -(-c_dst // panel_columns)
-    panels = memory.empty((n_panels, POINTS, c_src, panel_columns), weight.dtype)
-    transform_filters_f4x4_k3x3(np.ascontiguousarray(weight).reshape(-1), *strides, transposed, c_dst, panels)
     start = np.zeros(n_panels * panel_columns, weight.dtype)
     if bias is not None:
         start[:c_dst] = bias
-    tiles_w = -(-dst.shape[3] // OUT_TILE)
-    tile_rows = dst.shape[0] * -(-dst.shape[2] // OUT_TILE)
-    rows = max(1, min(TILES_PER_TASK // tiles_w, tile_rows // MIN_TASKS))
-    conv2d_winograd_f4x4_k3x3(nhwc(src), panels, start, nhwc(dst), pad_top, pad_left, rows)
+    filters = np.ascontiguousarray(weight).reshape(-1), *strides, transposed
+    source, destination = nhwc(src), nhwc(dst)
+    tiles_h, tiles_w = -(-dst.shape[2] // OUT_TILE), -(-dst.shape[3] // OUT_TILE)
+    tiles = dst.shape[0] * tiles_h * tiles_w
+    if POINTS * c_src * c_dst * weight.itemsize <= FILTERS_BYTES:
+        panels = memory.empty((n_panels, POINTS, c_src + 1, panel_columns), weight.dtype)
+        transform_filters_f4x4_k3x3(*filters, c_dst, panels)
+        per_task = max(1, min(TILES_PER_TASK, tiles // MIN_TASKS))
+        conv2d_winograd_f4x4_k3x3(source, panels, start, relu, destination, pad_top, pad_left, per_task, PANELS_AT_ONCE)
+        return
+    depths = -(-c_src // DEPTH)
+    slabs = -(-tiles * depths * POINTS * DEPTH * weight.itemsize // SLAB_BYTES)
+    for slab in range(slabs):
+        first, end = slab * tiles // slabs, (slab + 1) * tiles // slabs
+        planes = memory.empty((depths, POINTS, end - first + 1, DEPTH), weight.dtype)
+        transform_tiles_f4x4_k3x3(source, planes, pad_top, pad_left, tiles_h, tiles_w, first, TILES_PER_TRANSFORM)
+        blocks = -(-(end - first) // SLAB_TILES_PER_TASK)
+        panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
+        conv2d_winograd_many_filters_f4x4_k3x3(
+            planes, *filters, start, relu, destination, c_src, first, panels_per_task, -(-(end - first) // blocks)
+        )
 
 
 def forward(x, weight, bias, geometry: ConvGeometry):
@@ -73,3 +113,25 @@ def grad_input(grad_out, weight, geometry: ConvGeometry):
     pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
     _run(grad_out, weight, None, grad_x, *pads, transposed=True)
     return grad_x
+
+
+def grad_weight(x, grad_out, geometry: ConvGeometry):
+    """grad_weight: the products of transformed tiles of x and of grad_out, summed over the tiles."""
+    tiles, c_in, c_out = _tiles(geometry), geometry.c_in, geometry.c_out
+    if tiles == 0:
+        return np.zeros(geometry.weight_shape, x.dtype)  # the filter gradient of an empty batch: a sum of nothing
+    panel_columns, vector = tile_columns(x.itemsize), lanes(x.itemsize)
+    panels = -(-c_out // panel_columns)
+    blocks = -(-tiles // TILES_PER_BLOCK)
+    channels = -(-c_in // (-(-c_in // CHANNELS_PER_TASK) * vector)) * vector
+    panels_per_task = -(-panels // -(-panels * panel_columns // FILTERS_PER_TASK))
+    tasks_per_part = -(-c_in // channels) * -(-panels // panels_per_task)
+    parts = min(-(-MIN_TASKS // tasks_per_part), blocks)
+    partials = memory.empty((parts, panels, c_in, 9, panel_columns), x.dtype)
+    conv2d_grad_weight_winograd_f4x4_k3x3(
+        nhwc(x), nhwc(grad_out), partials, geometry.height.pad_before, geometry.width.pad_before,
+        -(-tiles // blocks), channels, panels_per_task,
+    )  # fmt: skip
+    result = memory.empty(geometry.weight_shape, x.dtype)
+    sum_winograd_parts(partials, result, CHANNELS_PER_SUM)
+    return result

@@ -191,6 +191,17 @@ def vfma(typing_context, a, b, c):
 
 
 @intrinsic
+def vrelu(typing_context, a):
+    """max(0, a); NaN stays NaN."""
+
+    def codegen(context, builder, sig, args):
+        zero = ir.Constant(context.get_value_type(a), None)
+        return builder.select(builder.fcmp_ordered("<=", args[0], zero), zero, args[0])
+
+    return a(a), codegen
+
+
+@intrinsic
 def vtranspose(typing_context, source, index, row, out, out_index, out_row):
     """Turn a square of VL x VL values: out[out_index + j * out_row + i] = source[index + i * row + j].
 
