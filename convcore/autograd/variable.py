@@ -204,6 +204,7 @@ class Variable:
         self.version = Version()
         self.version.count = count + 1
         self.version.memory = value.version.watched()
+        self.version.memory.changes += 1
         self._viewer = None
 
     def begin_in_place(self, operation: str) -> None:

@@ -44,7 +44,25 @@ def form(x: Variable) -> Any:
 
 def check_float_tensors(op: str, **tensors: Any) -> None:
     """Refuse arguments that are not tensors, not float32 or float64, or not all of one dtype; None is left out."""
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    # Every layer of a small network comes by here: what is right is found right by identity, what is not is looked at.
+    common = None
+    for tensor in tensors.values():
+        if tensor is not None:
+            dtype = form(tensor).dtype if isinstance(tensor, Variable) else None
+            if dtype is None or (common is not None and dtype is not common):
+                break
+            common = dtype
+    else:
+        if common is None or common is _FLOAT32 or common is _FLOAT64:
+            return
+    _refuse_tensors(op, {name: tensor for name, tensor in tensors.items() if tensor is not None})
+
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def _refuse_tensors(op: str, given: dict[str, Any]) -> None:
+    """Say what is wrong with the tensors given, if anything is."""
     dtypes = set()
     for name, tensor in given.items():
         if not isinstance(tensor, Variable):

@@ -18,6 +18,7 @@ gradients are the other two, which is how the three Functions below differentiat
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,8 @@ from convcore.autograd import Function, is_grad_enabled, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops import algorithms
 from convcore.ops.arguments import check_float_tensors
-from convcore.ops.conv_passes import FORWARD, GRAD_INPUT, GRAD_WEIGHT, PASSES
+from convcore.ops.conv_passes import PASSES
+from convcore.ops.derived import derived
 from convcore.ops.fused_conv import defer_conv
 from convcore.ops.geometry import ConvGeometry, Padding, conv2d_geometry
 from convcore.ops.layout import nhwc
@@ -40,16 +42,28 @@ if TYPE_CHECKING:
 ROWS_PER_SUM = 1024  # rows of grad_out in one partial sum of a bias gradient
 
 
+def _algorithm(pass_name: str, name: str, geometry: ConvGeometry, dtype: np.dtype) -> algorithms.Algorithm:
+    """`algorithms.select`, once for each geometry."""
+    key = pass_name, name, dtype
+    record = geometry.choices.get(key)
+    if record is None:
+        record = geometry.choices[key] = algorithms.select("conv2d", PASSES[pass_name], name, geometry, dtype)
+    return record
+
+
 class Conv2d(Function):
     """out = x * weight + bias."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: str):
-        record = algorithms.select("conv2d", FORWARD, algorithm, geometry, x.array.dtype)
+        record = _algorithm("forward", algorithm, geometry, x.array.dtype)
         wants_x, wants_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
         ctx.geometry, ctx.algorithm = geometry, algorithm
-        return wrap(record.run(x.array, weight.array, None if bias is None else bias.array, geometry))
+        given = x.array, weight.array, None if bias is None else bias.array, geometry
+        if record.fuses and True not in ctx.needs_input_grad:
+            return wrap(record.run(*given, kept=functools.partial(derived, weight)))
+        return wrap(record.run(*given))
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):
@@ -66,7 +80,7 @@ class Conv2dGradInput(Function):
 
     @staticmethod
     def forward(ctx: Any, grad_out: Tensor, weight: Tensor, geometry: ConvGeometry, algorithm: str):
-        record = algorithms.select("conv2d", GRAD_INPUT, algorithm, geometry, grad_out.array.dtype)
+        record = _algorithm("grad_input", algorithm, geometry, grad_out.array.dtype)
         ctx.save_for_backward(grad_out, weight)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         return wrap(record.run(grad_out.array, weight.array, geometry))
@@ -85,7 +99,7 @@ class Conv2dGradWeight(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, grad_out: Tensor, geometry: ConvGeometry, algorithm: str):
-        record = algorithms.select("conv2d", GRAD_WEIGHT, algorithm, geometry, x.array.dtype)
+        record = _algorithm("grad_weight", algorithm, geometry, x.array.dtype)
         ctx.save_for_backward(x, grad_out)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         return wrap(record.run(x.array, grad_out.array, geometry))
@@ -158,7 +172,7 @@ def conv2d(
         raise ShapeError(f"conv2d: bias must hold one value for each of the {geometry.c_out} filters\n{table}")
     name = algorithms.requested(algorithm)
     if not (is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))):
-        record = algorithms.select("conv2d", FORWARD, name, geometry, weight.array.dtype)
+        record = _algorithm("forward", name, geometry, weight.array.dtype)
         deferred = defer_conv(x, weight, bias, geometry, record)
         if deferred is not None:
             return deferred

@@ -92,7 +92,7 @@ def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: i
     source = nhwc(src)
     panel_bytes = panels.nbytes // (groups * panels.shape[1])
     panels_per_task = max(1, min(PANEL_BYTES // panel_bytes, panels.shape[1]))
-    rows = int(walk_h.phases[:, conv_direct.COUNT].max())
+    rows = walk_h.most
     row_bytes = walk_h.src_step * source.shape[2] * (source.shape[3] // groups) * source.itemsize
     tasks_per_row_block = source.shape[0] * len(walk_h.phases) * -(-panels.shape[1] // panels_per_task)
     conv_direct.conv2d_direct(

@@ -15,7 +15,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +84,19 @@ def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
     if memory.changes == changes and not memory.exposures:
         _keep(_Entry(memory, place, array, changes, result))
     return result
+
+
+def derived_from_all(tensors: Sequence[Tensor | None], key: Hashable, build: Callable[[], Any]) -> Any:
+    """`derived` for a result that depends on several tensors, of which None are left out; kept with the first."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    others = []
+    for tensor in given[1:]:
+        memory = tensor.version.watched()
+        if memory.exposures:
+            return build()
+        # The key holds the Memory itself: as long as it lives no other one can be taken for it.
+        others.append((memory, memory.changes, id(tensor.array)))
+    return derived(given[0], (key, *others), build)
 
 
 def _keep(entry: _Entry) -> None:

@@ -74,7 +74,7 @@ class DeferredConv(Deferred):
             bias = ((0 if bias is None else bias) - center) * scale + shift
 
         def kept(what: str, make: Any) -> np.ndarray:
-            return derived(self.weight, (what, key), make)
+            return derived(self.weight, (what, key) if key else what, make)
 
         if self.record.fuses:
             out = self.record.run(self.x.array, weight, bias, self.geometry, self.rectify, kept)
@@ -85,7 +85,7 @@ class DeferredConv(Deferred):
         return wrap(out)
 
     def batch_norm(self, norm: Normalisation) -> Tensor | None:
-        if norm.training or self.rectify or self.norm is not None or not np.isfinite(norm.coefficients).all():
+        if norm.training or self.rectify or self.norm is not None or not norm.is_finite:
             return None
         return wrap_deferred(self._with(norm, False, self))
 

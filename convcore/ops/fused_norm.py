@@ -13,6 +13,7 @@ changes where the numbers lie and when, not what they are.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,14 @@ class Normalisation:
     invstd: np.ndarray
     training: bool
     coefficients: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.mean.nbytes + self.invstd.nbytes + self.coefficients.nbytes
+
+    @functools.cached_property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.coefficients).all())
 
 
 def coefficient_lines(channels: int, dtype: np.dtype, *lines: np.ndarray) -> np.ndarray:

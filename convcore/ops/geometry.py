@@ -48,6 +48,11 @@ class AxisWalk:
             np.all(np.diff(self.offsets[first : first + count]) == 1) for _, _, first, count in self.phases.tolist()
         )
 
+    @functools.cached_property
+    def most(self) -> int:
+        """The most destinations of a phase."""
+        return int(self.phases[:, 1].max())
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -143,6 +148,11 @@ class ConvGeometry:
     def multiply_adds(self) -> int:
         """The multiply-adds of one forward pass, those with padding included."""
         return self.n * self.c_out * self.h_out * self.w_out * self.reduction
+
+    @functools.cached_property
+    def choices(self) -> dict[Any, Any]:
+        """The algorithms chosen so far, by pass, name asked for and dtype (`convcore.ops.conv`)."""
+        return {}
 
     @functools.cached_property
     def forward_walks(self) -> tuple[AxisWalk, AxisWalk]:

@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcore.autograd import may_defer
+from convcore.autograd import is_grad_enabled, may_defer
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, form
+from convcore.ops.derived import derived_from_all
 from convcore.ops.fused_norm import (
     BatchNorm,
     Normalisation,
@@ -79,8 +80,16 @@ def batch_norm(
         DTypeError: x is not float32 or float64, or another tensor differs from it.
     """
     _check(x, running_mean, running_var, weight, bias, training)
-    with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
-        norm = _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps)
+
+    def normalisation() -> Normalisation:
+        with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
+            return _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps)
+
+    if training or is_grad_enabled():
+        norm = normalisation()
+    else:  # while nothing trains, it is the same at every call
+        tensors = (running_mean, running_var, weight, bias)
+        norm = derived_from_all(tensors, ("normalisation", eps, weight is None), normalisation)
     if x.deferred is not None:
         fused = x.deferred.batch_norm(norm)
         if fused is not None:
