@@ -1,9 +1,9 @@
 """Running Winograd's F(4x4, 3x3): when it is accepted, and how its work is split.
 
-See kernels/cpu/conv_winograd.py for the algorithm. Error on normally distributed data: at most 5e-5 of the output's
-maximum (tested; typically 1e-5), where the direct algorithm has 5e-6. A NaN or an infinity spreads over the 4x4 tiles
-of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it. `use_algorithm("direct")`
-switches both off.
+See kernels/cpu/conv_winograd.py and conv_winograd_grad_weight.py for the algorithm. Error on normally distributed data:
+at most 5e-5 of the result's maximum (tested; typically 1e-5), where the direct algorithm has 5e-6. A NaN or an infinity
+spreads over the 4x4 tiles of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it, and
+over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both off.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd_f4
 from kernels.cpu.conv_winograd_transforms import OUT_TILE, POINTS
 from kernels.cpu.target import lanes, tile_columns
 
-# Thresholds: measured with benchmarks/conv.py on 2 cores of an Emerald Rapids Xeon, see benchmarks/NOTES.md.
-MIN_CHANNELS = 32  # below, the transforms of input and output cost more than the products save
-MIN_TILES = 48  # below, the transform of the filters does
+# Thresholds: measured against the direct algorithm on one core of a Zen 3 EPYC, see benchmarks/NOTES.md.
+MIN_CHANNELS = 16  # below, the transforms of input and output cost more than the products save
+MIN_TILES = 4  # below, the transform of the filters does
 MIN_TASKS = 16
 PANELS_AT_ONCE = 2
-# Filters that take at most so much when transformed are transformed beforehand.
-FILTERS_BYTES = 2 * 1024**2
+# Filters are transformed beforehand if there are more tiles than this and the transformed filters take at most so much.
+FEW_TILES = 128
+FILTERS_BYTES = 4 * 1024**2
 TILES_PER_TASK = 32
-# Otherwise a slab's transformed tiles take so much.
+# Otherwise tiles are, a slab at a time that takes at most so much.
 SLAB_BYTES = 8 * 1024**2
 SLAB_TILES_PER_TASK = 200
+MIN_SLAB_TILES_PER_TASK = 32
 TILES_PER_TRANSFORM = 16
 # The gradient of the filters: what a task transforms at once and multiplies should stay in L2.
 TILES_PER_BLOCK = 48
@@ -81,11 +83,12 @@ def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, 
     source, destination = nhwc(src), nhwc(dst)
     tiles_h, tiles_w = -(-dst.shape[2] // OUT_TILE), -(-dst.shape[3] // OUT_TILE)
     tiles = dst.shape[0] * tiles_h * tiles_w
-    if POINTS * c_src * c_dst * weight.itemsize <= FILTERS_BYTES:
+    if tiles > FEW_TILES and POINTS * c_src * c_dst * weight.itemsize <= FILTERS_BYTES:
         panels = memory.empty((n_panels, POINTS, c_src + 1, panel_columns), weight.dtype)
         transform_filters_f4x4_k3x3(*filters, c_dst, panels)
-        per_task = max(1, min(TILES_PER_TASK, tiles // MIN_TASKS))
-        conv2d_winograd_f4x4_k3x3(source, panels, start, relu, destination, pad_top, pad_left, per_task, PANELS_AT_ONCE)
+        conv2d_winograd_f4x4_k3x3(
+            source, panels, start, relu, destination, pad_top, pad_left, min(TILES_PER_TASK, tiles), PANELS_AT_ONCE
+        )
         return
     depths = -(-c_src // DEPTH)
     slabs = -(-tiles * depths * POINTS * DEPTH * weight.itemsize // SLAB_BYTES)
@@ -93,7 +96,8 @@ def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, 
         first, end = slab * tiles // slabs, (slab + 1) * tiles // slabs
         planes = memory.empty((depths, POINTS, end - first + 1, DEPTH), weight.dtype)
         transform_tiles_f4x4_k3x3(source, planes, pad_top, pad_left, tiles_h, tiles_w, first, TILES_PER_TRANSFORM)
-        blocks = -(-(end - first) // SLAB_TILES_PER_TASK)
+        wanted = min(-(-MIN_TASKS // n_panels), (end - first) // MIN_SLAB_TILES_PER_TASK)
+        blocks = max(-(-(end - first) // SLAB_TILES_PER_TASK), wanted)
         panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
         conv2d_winograd_many_filters_f4x4_k3x3(
             planes, *filters, start, relu, destination, c_src, first, panels_per_task, -(-(end - first) // blocks)

@@ -149,7 +149,7 @@ def transform_input(source, at, row, column, count, planes, target, plane, scrat
 
 @inline
 def transform_filter(taps, at, tap, panels, target, plane, scratch):
-    """panels[target + e * plane + j] = (G g G^T)[e], a panel of filters, with g[r, s] = taps[at + (3r + s) * tap + j]."""
+    """panels[target + e * plane + j] = (G g G^T)[e] for a panel of filters; g[r, s] = taps[at + (3r + s) * tap + j]."""
     lanes = REGISTER_BYTES // taps.itemsize
     quarter, sixth = vsplat(taps, 1 / 4), vsplat(taps, 1 / 6)
     twelfth, twenty_fourth = vsplat(taps, 1 / 12), vsplat(taps, 1 / 24)

@@ -20,7 +20,8 @@ SHAPES = [
     (1, 40, 9, 5, 24, "same"), (0, 4, 8, 8, 4, 1),
 ]  # fmt: skip
 # Which operand is transformed beforehand: the filters, or the tiles, here in slabs of a few.
-FEW_FILTERS, MANY_FILTERS = {}, {"FILTERS_BYTES": 0, "SLAB_BYTES": 36 * 64 * 4 * 9, "SLAB_TILES_PER_TASK": 4}
+FEW_FILTERS = {"FEW_TILES": -1, "TILES_PER_TASK": 5}
+MANY_FILTERS = {"FILTERS_BYTES": 0, "SLAB_BYTES": 36 * 64 * 4 * 9, "SLAB_TILES_PER_TASK": 4}
 # Rounding error as a fraction of the largest output.
 FLOAT32_ERROR = 5e-5
 
@@ -180,8 +181,8 @@ def test_auto_takes_it_where_it_pays():
         (((1, 32, 28, 28), (32, 32, 3, 3)), {"stride": 2}, "it needs stride 1 and dilation 1"),
         (((1, 32, 28, 28), (32, 32, 3, 3)), {"dilation": 2}, "it needs stride 1 and dilation 1"),
         (((1, 64, 28, 28), (32, 32, 3, 3)), {"groups": 2}, "it does not do groups, here 2"),
-        (((1, 16, 28, 28), (64, 16, 3, 3)), {}, "it pays from 32 channels on, here 16 and 64"),
-        (((1, 32, 8, 8), (32, 32, 3, 3)), {}, "it pays from 48 tiles of 4x4 outputs on, here 4"),
+        (((1, 15, 28, 28), (64, 15, 3, 3)), {}, "it pays from 16 channels on, here 15 and 64"),
+        (((1, 32, 6, 6), (32, 32, 3, 3)), {}, "it pays from 4 tiles of 4x4 outputs on, here 1"),
     ],
 )
 def test_refusals(shape, settings, reason):
