@@ -83,7 +83,25 @@ def test_an_empty_sum_leaves_the_start(taps):
     c, start = np.full(TILE_ROWS * columns, np.nan, np.float32), np.arange(tile_columns(4), dtype=np.float32)
     a, b = np.full(64, np.nan, np.float32), np.full(64, np.nan, np.float32)
     one_tile(
-        TILE_ROWS, a, 0, 1, 1, np.zeros(taps, np.int64), 0, b, 0, 0, 0, c, 0, columns, columns, start, False, False, False
+        TILE_ROWS,
+        a,
+        0,
+        1,
+        1,
+        np.zeros(taps, np.int64),
+        0,
+        b,
+        0,
+        0,
+        0,
+        c,
+        0,
+        columns,
+        columns,
+        start,
+        False,
+        False,
+        False,
     )
     np.testing.assert_array_equal(c.reshape(TILE_ROWS, columns), np.tile(start[:columns], (TILE_ROWS, 1)))
 

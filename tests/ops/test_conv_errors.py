@@ -93,7 +93,8 @@ conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
         (
             lambda: conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), algorithm="fft"), UnsupportedError,
             "there is no algorithm 'fft'; "
-            "it must be 'auto' or one of 'pointwise', 'depthwise', 'winograd', 'direct', 'im2col', 'reference'",
+            "it must be 'auto' or one of 'pointwise', 'depthwise', 'grouped', 'winograd', 'direct', 'im2col', "
+            "'reference'",
         ),
     ],
 )  # fmt: skip
@@ -175,7 +176,7 @@ def test_explanation_names_every_algorithm_with_a_verdict():
     for pass_name, verdicts in explanation.items():
         names = ["direct", "im2col", "reference"]
         winograd = [] if pass_name == "grad_weight" else ["winograd"]
-        assert [name for name, _ in verdicts] == ["pointwise", "depthwise", *winograd, *names]
+        assert [name for name, _ in verdicts] == ["pointwise", "depthwise", "grouped", *winograd, *names]
     assert explanation.chosen("forward") == "direct"
     text = str(explanation)
     assert "(1, 2, 5, 5) * (3, 2, 3, 3) -> (1, 3, 5, 5), 1,350 multiply-adds" in text
