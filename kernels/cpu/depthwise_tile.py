@@ -252,9 +252,9 @@ def _emit_prefetch(lanes: _Lanes, value: dict[str, Any], a, c, rows) -> None:
 
 
 def _emit_loops(builder, element, value: dict[str, Any], kind: _Kind) -> None:
-    """Emit the loops over blocks of channels, lines, tiles and the vectors of a block.
+    """Emit the loops over lines, tiles, blocks of channels and the vectors of a block.
 
-    A block is as wide as a cache line, so that a line is used up while it is in L1.
+    Memory is walked in its own order, as prefetching needs it; a block is as wide as a cache line.
     """
     lanes = _Lanes(builder, element)
     vectors = _INT(1) if kind.masked else builder.sdiv(value["channels"], _INT(lanes.lanes))
@@ -263,26 +263,26 @@ def _emit_loops(builder, element, value: dict[str, Any], kind: _Kind) -> None:
     groups, group_lines = _emit_dealt(builder, value["lines"], kind.most_lines(builder, value["rows"]))
     tiles, tile_rows = _emit_dealt(builder, value["rows"], _INT(max(shape.rows for shape in kind.shapes)))
     line_slot, row_slot = (cgutils.alloca_once(builder, _INT) for _ in range(2))
-    with loop(builder, blocks) as block:
-        first = builder.mul(block, per_line)
-        left = builder.sub(vectors, first)
-        here = builder.select(builder.icmp_signed("<", left, per_line), left, per_line)
-        a, c, b, start = (lanes.at(value[name], first, _INT(lanes.lanes)) for name in ("a", "c", "b", "start"))
-        builder.store(_INT(0), line_slot)
-        with loop(builder, groups) as group:
-            lines, line = group_lines(group), builder.load(line_slot, typ=_INT)
-            a_line, c_line = lanes.at(a, line, value["a_line"]), lanes.at(c, line, value["c_line"])
-            builder.store(_INT(0), row_slot)
-            with loop(builder, tiles) as tile:
-                rows, row = tile_rows(tile), builder.load(row_slot, typ=_INT)
-                a_row, c_row = lanes.at(a_line, row, value["a_row"]), lanes.at(c_line, row, value["c_row"])
-                _emit_prefetch(lanes, value, a_row, c_row, rows)
+    builder.store(_INT(0), line_slot)
+    with loop(builder, groups) as group:
+        lines, line = group_lines(group), builder.load(line_slot, typ=_INT)
+        a_line, c_line = (lanes.at(value[name], line, value[f"{name}_line"]) for name in ("a", "c"))
+        builder.store(_INT(0), row_slot)
+        with loop(builder, tiles) as tile:
+            rows, row = tile_rows(tile), builder.load(row_slot, typ=_INT)
+            a_row, c_row = lanes.at(a_line, row, value["a_row"]), lanes.at(c_line, row, value["c_row"])
+            with loop(builder, blocks) as block:
+                first = builder.mul(block, per_line)
+                left = builder.sub(vectors, first)
+                here = builder.select(builder.icmp_signed("<", left, per_line), left, per_line)
+                given = {"a": a_row, "b": value["b"], "c": c_row, "start": value["start"]}
+                given = {name: lanes.at(pointer, first, _INT(lanes.lanes)) for name, pointer in given.items()}
+                _emit_prefetch(lanes, value, given["a"], given["c"], rows)
                 with loop(builder, here) as v:
-                    operands = {"a": a_row, "b": b, "c": c_row, "start": start}
-                    moved = {name: lanes.at(pointer, v, _INT(lanes.lanes)) for name, pointer in operands.items()}
+                    moved = {name: lanes.at(pointer, v, _INT(lanes.lanes)) for name, pointer in given.items()}
                     _emit_tile(builder, element, {**value, **moved}, kind, lines, rows)
-                builder.store(builder.add(row, rows), row_slot)
-            builder.store(builder.add(line, lines), line_slot)
+            builder.store(builder.add(row, rows), row_slot)
+        builder.store(builder.add(line, lines), line_slot)
 
 
 def _emit_choice(builder, element, value: dict[str, Any], functions) -> None:
