@@ -19,11 +19,12 @@ from convcore.ops.geometry import Axis, ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_depthwise
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
-from kernels.cpu.depthwise_tile import DEPTHWISE_ROWS, DEPTHWISE_VECTORS
-from kernels.cpu.target import REGISTER_BYTES
+from kernels.cpu.depthwise_tile import LINE_BYTES
 
 # Enough tasks that two to sixteen threads are evenly loaded.
 TASKS = 32
+# Rows of a band: in a border's column they are what fills a tile.
+BAND_ROWS = 12
 # What a filter gradient reads again for each filter row should come from L1.
 BAND_BYTES = 64 * 1024
 
@@ -98,8 +99,9 @@ def refuse_depthwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
 def _depthwise(src, weight, bias, dst, geometry: ConvGeometry, to_input: bool) -> None:
     """Run the kernel from src to dst, both logical (N, C, H, W)."""
     height, width = _walk(geometry.height, to_input), _walk(geometry.width, to_input)
-    bands = _bands(geometry.height, to_input, DEPTHWISE_ROWS)
-    filters = np.ascontiguousarray(weight[:, 0][:, height.taps][:, :, width.taps].transpose(1, 2, 0))
+    bands = _bands(geometry.height, to_input, BAND_ROWS)
+    taps = height.taps[:, None] * geometry.k_w + width.taps
+    filters = weight.reshape(geometry.c_out, -1).T.take(taps, axis=0)
     tasks_per_image = -(-TASKS // max(geometry.n, 1))
     conv_depthwise.conv2d_depthwise(
         nhwc(src), filters, bias, nhwc(dst), bands, width.spans, height.src_step, width.src_step,
@@ -126,7 +128,7 @@ def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):
     """grad_weight: for each tap and channel, a sum over the pixels of the batch."""
     height, width = _walk(geometry.height, False), _walk(geometry.width, False)
     # A band's rows of x and grad_out, as far as one tile sees them.
-    row_bytes = (geometry.w_in * height.src_step + geometry.w_out) * DEPTHWISE_VECTORS * REGISTER_BYTES
+    row_bytes = (geometry.w_in * height.src_step + geometry.w_out) * LINE_BYTES
     bands = _bands(geometry.height, False, max(1, BAND_BYTES // row_bytes))
     grad_weight = memory.empty(geometry.weight_shape, x.dtype)
     parts = max(1, min(TASKS, geometry.n * len(bands)))

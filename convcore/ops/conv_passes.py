@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from convcore import memory
-from convcore.ops import conv_first_layer, conv_winograd
+from convcore.ops import conv_first_layer, conv_grouped_passes, conv_winograd
 from convcore.ops.algorithms import Algorithm
 from convcore.ops.conv_depthwise_passes import (
     forward_depthwise,
@@ -342,6 +342,7 @@ def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
 
 _POINTWISE = "one matrix product over all pixels"
 _DEPTHWISE = "a filter for each channel, channels side by side in a vector"
+_GROUPED = "few channels per group, output channels side by side in a vector"
 _FIRST_LAYER = "pixels side by side in a vector, the values under a filter as the rows of a product"
 _DIRECT = "the micro-kernel on the input itself"
 _IM2COL = "patches copied into a matrix, then a matrix product"
@@ -351,6 +352,7 @@ _REFERENCE = "shifted views in float64, one filter tap at a time"
 FORWARD = (
     Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise, fuses=True),
     Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.forward_grouped, conv_grouped_passes.refuse_filters),
     Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, forward_direct, fuses=True),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
@@ -359,6 +361,7 @@ FORWARD = (
 GRAD_INPUT = (
     Algorithm("pointwise", _POINTWISE, grad_input_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_input_depthwise, refuse_depthwise),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_input_grouped, conv_grouped_passes.refuse_channels),
     Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, conv_winograd.refuse),
     Algorithm("first_layer", _FIRST_LAYER, conv_first_layer.grad_input, conv_first_layer.refuse),
     Algorithm("direct", _DIRECT, grad_input_direct),
@@ -368,6 +371,7 @@ GRAD_INPUT = (
 GRAD_WEIGHT = (
     Algorithm("pointwise", _POINTWISE, grad_weight_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, conv_grouped_passes.refuse_filters),
     Algorithm("winograd", _WINOGRAD, conv_winograd.grad_weight, conv_winograd.refuse),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),

@@ -101,7 +101,11 @@ LAYER_CASES = (
     ConvCase("resnet-block4", 8, 512, 7, 7, 512, (3, 3), padding=(1, 1)),
     ConvCase("vgg-conv8", 2, 256, 28, 28, 512, (3, 3), padding=(1, 1)),
     ConvCase("mobilenet-depthwise", 8, 96, 56, 56, 96, (3, 3), padding=(1, 1), groups=96),
+    ConvCase("mobilenet-depthwise5x5", 8, 240, 28, 28, 240, (5, 5), padding=(2, 2), groups=240),
+    ConvCase("mobilenet-depthwise_stride", 8, 144, 56, 56, 144, (3, 3), stride=(2, 2), padding=(1, 1), groups=144),
+    ConvCase("convnext-depthwise7x7", 8, 96, 56, 56, 96, (7, 7), padding=(3, 3), groups=96),
     ConvCase("mobilenet-expand", 8, 24, 56, 56, 144, (1, 1)),
     ConvCase("resnext-grouped", 8, 128, 28, 28, 128, (3, 3), padding=(1, 1), groups=32),
+    ConvCase("resnext-grouped_stride", 8, 128, 56, 56, 128, (3, 3), stride=(2, 2), padding=(1, 1), groups=32),
 )
 """Layers of real networks, at the sizes that they have there."""

@@ -1,6 +1,6 @@
 """Depthwise convolution: each channel has a filter of its own, and channels are the lanes of the vectors.
 
-The passes are walks of addresses around `depthwise_tile`. In each dimension the destinations are divided into *spans*:
+The passes are walks of addresses around `depthwise_tiles`. In each dimension the destinations are divided into *spans*:
 neighbours that read the same filter taps, all of them inside the source. In the middle of an image that is one span
 with all taps; at a border each span leaves out the taps that would read padding. So nothing is padded, copied or
 multiplied by zeros, and the micro-kernel knows no borders. A span is a row of a table:
@@ -20,29 +20,11 @@ The gradient of the input walks the same way from grad_out, with one set of span
 
 from kernels.cpu.brgemm import split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.depthwise_tile import DEPTHWISE_ROWS, DEPTHWISE_VECTORS, depthwise_tile
-from kernels.cpu.target import REGISTER_BYTES
-from kernels.jit import inline, kernel, prange
+from kernels.cpu.depthwise_tile import depthwise_tiles
+from kernels.jit import kernel, prange
 
 # Columns of a table of spans.
 DST, SRC, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3, 4
-
-
-@inline
-def _channel_blocks(channels, lanes):
-    """How many blocks the channels of a tile are taken from: of whole vectors, and one of what is left."""
-    return (channels // lanes + DEPTHWISE_VECTORS - 1) // DEPTHWISE_VECTORS + (1 if channels % lanes else 0)
-
-
-@inline
-def _channel_block(channels, lanes, block):
-    """The range [begin, end) of channels in a block."""
-    whole = channels // lanes
-    wide_blocks = (whole + DEPTHWISE_VECTORS - 1) // DEPTHWISE_VECTORS
-    if block == wide_blocks:
-        return whole * lanes, channels
-    begin, end = split_evenly(whole, wide_blocks, block)
-    return begin * lanes, end * lanes
 
 
 @kernel
@@ -65,7 +47,6 @@ def conv2d_depthwise(
     n, h_src, w_src, channels = src.shape
     _, h_dst, w_dst, _ = dst.shape
     source, packed, destination = src.reshape(-1), filters.reshape(-1), dst.reshape(-1)
-    lanes = REGISTER_BYTES // src.itemsize
     taps_w = filters.shape[1]
     band_blocks = (bands.shape[0] + bands_per_task - 1) // bands_per_task
     src_h, src_w = src_step_h * w_src * channels, src_step_w * channels
@@ -76,29 +57,20 @@ def conv2d_depthwise(
         for band in range(first, min(first + bands_per_task, bands.shape[0])):
             src_row = (image * h_src + bands[band, SRC]) * w_src
             dst_row = (image * h_dst + bands[band, DST]) * w_dst
-            for block in range(_channel_blocks(channels, lanes)):
-                c, c_end = _channel_block(channels, lanes, block)
-                for line in range(bands[band, COUNT]):
-                    for span in range(spans.shape[0]):
-                        lines, length = bands[band, COUNT], spans[span, COUNT]
-                        src_line, src_pixel, dst_line, dst_pixel = src_h, src_w, dst_h, dst_w
-                        if lines > length:
-                            lines, length = length, lines
-                            src_line, src_pixel, dst_line, dst_pixel = src_w, src_h, dst_w, dst_h
-                        tap = bands[band, FIRST_TAP] * taps_w + spans[span, FIRST_TAP]
-                        a = (src_row + spans[span, SRC]) * channels + line * src_line + c
-                        d = (dst_row + spans[span, DST]) * channels + line * dst_line + c
-                        tiles = (length + DEPTHWISE_ROWS - 1) // DEPTHWISE_ROWS if line < lines else 0
-                        for tile in range(tiles):
-                            begin, end = split_evenly(length, tiles, tile)
-                            depthwise_tile(
-                                end - begin, source, a + begin * src_pixel, src_pixel,
-                                bands[band, TAPS], tap_step_h * w_src * channels,
-                                spans[span, TAPS], tap_step_w * channels,
-                                packed, tap * channels + c, taps_w * channels, channels,
-                                destination, d + begin * dst_pixel, dst_pixel, c_end - c,
-                                bias, c, 0,
-                            )  # fmt: skip
+            for span in range(spans.shape[0]):
+                lines, rows = bands[band, COUNT], spans[span, COUNT]
+                src_line, src_pixel, dst_line, dst_pixel = src_h, src_w, dst_h, dst_w
+                if lines > rows:
+                    lines, rows = rows, lines
+                    src_line, src_pixel, dst_line, dst_pixel = src_w, src_h, dst_w, dst_h
+                depthwise_tiles(
+                    lines, rows, channels,
+                    source, (src_row + spans[span, SRC]) * channels, src_line, src_pixel,
+                    bands[band, TAPS], tap_step_h * w_src * channels, spans[span, TAPS], tap_step_w * channels,
+                    packed, (bands[band, FIRST_TAP] * taps_w + spans[span, FIRST_TAP]) * channels,
+                    taps_w * channels, channels,
+                    destination, (dst_row + spans[span, DST]) * channels, dst_line, dst_pixel, bias, 0, False,
+                )  # fmt: skip
         restore_denormals(mode)
 
 
@@ -121,7 +93,6 @@ def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, 
     _, h_out, w_out, _ = grad_out.shape
     parts, _, _, k_h, k_w, _ = partials.shape
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
-    lanes = REGISTER_BYTES // x.itemsize
     n_bands = bands.shape[0]
     for part in prange(parts):
         mode = flush_denormals()
@@ -130,24 +101,15 @@ def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, 
         first, end_band = split_evenly(n * n_bands, parts, part)
         for item in range(first, end_band):
             image, band = item // n_bands, item % n_bands
+            x_row = (image * h_in + bands[band, SRC]) * w_in
             gradient_row = (image * h_out + bands[band, DST]) * w_out
-            for block in range(_channel_blocks(channels, lanes)):
-                c, c_end = _channel_block(channels, lanes, block)
-                for t in range(bands[band, TAPS]):
-                    x_row = (image * h_in + bands[band, SRC] + t * dil_h) * w_in
-                    filter_row = (part * k_h + bands[band, FIRST_TAP] + t) * k_w
-                    for span in range(spans.shape[0]):
-                        taps = spans[span, TAPS]
-                        tiles = (taps + DEPTHWISE_ROWS - 1) // DEPTHWISE_ROWS
-                        for tile in range(tiles):
-                            begin, end = split_evenly(taps, tiles, tile)
-                            total = (filter_row + spans[span, FIRST_TAP] + begin) * channels + c
-                            depthwise_tile(
-                                end - begin, source, (x_row + spans[span, SRC] + begin * dil_w) * channels + c,
-                                dil_w * channels,
-                                bands[band, COUNT], stride_h * w_in * channels, spans[span, COUNT], stride_w * channels,
-                                gradient, (gradient_row + spans[span, DST]) * channels + c, w_out * channels, channels,
-                                sums, total, channels, c_end - c,
-                                sums, total, channels,
-                            )  # fmt: skip
+            for span in range(spans.shape[0]):
+                filter_row = (part * k_h + bands[band, FIRST_TAP]) * k_w
+                depthwise_tiles(
+                    bands[band, TAPS], spans[span, TAPS], channels,
+                    source, (x_row + spans[span, SRC]) * channels, dil_h * w_in * channels, dil_w * channels,
+                    bands[band, COUNT], stride_h * w_in * channels, spans[span, COUNT], stride_w * channels,
+                    gradient, (gradient_row + spans[span, DST]) * channels, w_out * channels, channels,
+                    sums, (filter_row + spans[span, FIRST_TAP]) * channels, k_w * channels, channels, sums, 0, True,
+                )  # fmt: skip
         restore_denormals(mode)

@@ -15,7 +15,7 @@ from convcore.ops.conv import conv2d, explain_conv2d
 from convcore.ops.conv_passes import PASSES
 from convcore.ops.geometry import conv2d_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
-from kernels.cpu.depthwise_tile import DEPTHWISE_ROWS, DEPTHWISE_VECTORS, depthwise_tile
+from kernels.cpu.depthwise_tile import depthwise_tiles
 from kernels.cpu.target import lanes
 from kernels.jit import kernel, prange
 
@@ -88,34 +88,46 @@ def poisoned_memory(monkeypatch):
 
 
 @kernel
-def one_tile(rows, a, a_row, n_i, a_i, n_j, a_j, b, b_i, b_j, c, c_offset, c_row, channels, start, start_row):
-    """A single tile, as a kernel calls it."""
+def tiles(
+    lines, rows, channels, a, a_line, a_row, n_i, a_i, n_j, a_j, b, b_i, b_j, c, c_line, c_row, start, accumulate
+):  # fmt: skip
+    """The micro-kernel, as a kernel calls it."""
     for _ in prange(1):
-        depthwise_tile(
-            rows, a, 1, a_row, n_i, a_i, n_j, a_j, b, 2, b_i, b_j, c, c_offset, c_row, channels, start, 3, start_row
-        )
+        depthwise_tiles(
+            lines, rows, channels, a, 1, a_line, a_row, n_i, a_i, n_j, a_j, b, 2, b_i, b_j,
+            c, 5, c_line, c_row, start, 3, accumulate,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("rows", range(1, DEPTHWISE_ROWS + 1))
-def test_every_tile_is_exact_and_writes_nothing_beside(rows, dtype):
-    """Strides and offsets are all different; integers make the sums exact."""
-    rng = np.random.default_rng(rows)
+@pytest.mark.parametrize("accumulate", [False, True], ids=["starts", "accumulates"])
+@pytest.mark.parametrize("n_j", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("apart", [0, 1, 2], ids=["any_steps", "neighbours", "two_apart"])
+def test_every_form_of_the_tile_is_exact_and_writes_nothing_beside(apart, n_j, accumulate, dtype):
+    """All strides differ, but for rows that are `apart` taps apart; integers make the sums exact."""
+    rng = np.random.default_rng(n_j)
     vl = lanes(np.dtype(dtype).itemsize)
-    for channels in (*range(1, vl), *range(vl, DEPTHWISE_VECTORS * vl + 1, vl)):
-        a, b, start = (rng.integers(-3, 4, 4000).astype(dtype) for _ in range(3))
-        a_row, a_i, a_j, b_i, b_j, c_row, start_row = 70, 211, 33, 140, 67, channels + 2, 5
-        c = np.full(5 + DEPTHWISE_ROWS * c_row, np.nan, dtype)
-        right = c.copy()
-        for m in range(rows):
-            at = 5 + m * c_row
-            right[at : at + channels] = start[3 + m * start_row :][:channels]
-            for i in range(3):
-                for j in range(2):
-                    product = a[1 + i * a_i + j * a_j + m * a_row :][:channels] * b[2 + i * b_i + j * b_j :][:channels]
-                    right[at : at + channels] += product
-        one_tile(rows, a, a_row, 3, a_i, 2, a_j, b, b_i, b_j, c, 5, c_row, channels, start, start_row)
-        np.testing.assert_array_equal(c, right, err_msg=str(channels))
+    a, b, start = (rng.integers(-3, 4, 40000).astype(dtype) for _ in range(3))
+    for channels in (1, vl - 1, vl, 2 * vl, 3 * vl + 1, 4 * vl - 1):
+        for lines, rows in ((1, 1), (2, 3), (5, 4), (3, 7), *((1, rows) for rows in range(5, 27))):
+            a_line, a_i, a_j, b_i, b_j = 401, 211, 83, 140, 69
+            a_row = apart * a_j if apart else 37
+            c_row, c_line = channels + 2, (channels + 2) * rows + 3
+            c = rng.integers(-3, 4, 5 + lines * c_line).astype(dtype)
+            right = c.copy()
+            for line in range(lines):
+                for m in range(rows):
+                    at, total = 5 + line * c_line + m * c_row, np.zeros(channels, dtype)
+                    for i in range(2):
+                        for j in range(n_j):
+                            source = a[1 + line * a_line + m * a_row + i * a_i + j * a_j :][:channels]
+                            total += source * b[2 + i * b_i + j * b_j :][:channels]
+                    right[at : at + channels] = total + (c[at : at + channels] if accumulate else start[3:][:channels])
+            tiles(
+                lines, rows, channels, a, a_line, a_row, 2, a_i, n_j, a_j, b, b_i, b_j,
+                c, c_line, c_row, start, accumulate,
+            )  # fmt: skip
+            np.testing.assert_array_equal(c, right, err_msg=f"{channels} channels, {lines} x {rows}")
 
 
 @by_case
@@ -207,16 +219,16 @@ def test_auto_takes_it_for_a_filter_per_channel():
 
 
 @pytest.mark.parametrize(
-    ("weight_shape", "groups", "sizes"),
+    ("weight_shape", "groups", "sizes", "instead"),
     [
-        ((6, 6, 3, 3), 1, "groups=1, c_in=6, c_out=6"),
-        ((6, 2, 3, 3), 3, "groups=3, c_in=6, c_out=6"),
-        ((12, 1, 3, 3), 6, "groups=6, c_in=6, c_out=12"),
+        ((6, 6, 3, 3), 1, "groups=1, c_in=6, c_out=6", "direct"),
+        ((6, 2, 3, 3), 3, "groups=3, c_in=6, c_out=6", "grouped"),
+        ((12, 1, 3, 3), 6, "groups=6, c_in=6, c_out=12", "grouped"),
     ],
 )
-def test_it_refuses_what_is_not_a_filter_per_channel(weight_shape, groups, sizes):
+def test_it_refuses_what_is_not_a_filter_per_channel(weight_shape, groups, sizes, instead):
     x, weight = convcore.ones(1, 6, 5, 5), convcore.ones(*weight_shape)
     reason = r"needs one filter for each channel \(groups == c_in == c_out\), got " + sizes
     with pytest.raises(UnsupportedError, match="'depthwise' cannot compute this: it " + reason):
         conv2d(x, weight, groups=groups, algorithm="depthwise")
-    assert explain_conv2d(x, weight, groups=groups).chosen("forward") == "direct"
+    assert explain_conv2d(x, weight, groups=groups).chosen("forward") == instead

@@ -94,7 +94,8 @@ conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
         (
             lambda: conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), algorithm="fft"), UnsupportedError,
             "there is no algorithm 'fft'; "
-            "it must be 'auto' or one of 'pointwise', 'depthwise', 'winograd', 'direct', 'im2col', 'reference'",
+            "it must be 'auto' or one of 'pointwise', 'depthwise', 'grouped', 'winograd', 'direct', 'im2col', "
+            "'reference'",
         ),
     ],
 )  # fmt: skip
@@ -175,7 +176,8 @@ def test_explanation_names_every_algorithm_with_a_verdict():
     explanation = explain_conv2d(ones(1, 2, 5, 5), ones(3, 2, 3, 3), padding=1)
     assert list(explanation) == ["forward", "grad_input", "grad_weight"]
     for pass_name, verdicts in explanation.items():
-        names = ["pointwise", "depthwise", "winograd", "direct", "im2col", "reference"]
+        first = ["first_layer"] if pass_name == "grad_input" else []
+        names = ["pointwise", "depthwise", "grouped", "winograd", *first, "direct", "im2col", "reference"]
         assert [name for name, _ in verdicts] == names, pass_name
     assert explanation.chosen("forward") == "direct"
     text = str(explanation)
@@ -191,7 +193,7 @@ def test_an_algorithm_that_refuses_says_why(monkeypatch):
     x, weight = (
         ones(1, 2, 17, 5),
         ones(3, 2, 3, 3),
-    )  # a choice is kept with its geometry: these sizes are not used before
+    )  # sizes for which no choice was kept before
     with pytest.raises(
         UnsupportedError, match=r"'im2col' cannot compute this: the patches of one output row.*3 \* 18 \* 4"
     ):

@@ -13,6 +13,7 @@ TESTS = rules.read(ROOT, "tests")
 STEPS = {
     "conv2d_direct": "one walk for conv2d_forward and conv2d_grad_input",
     "conv2d_depthwise": "one walk for conv2d_forward and conv2d_grad_input",
+    "conv2d_grouped": "one walk for conv2d_forward and conv2d_grad_input",
     "conv2d_winograd_f4x4_k3x3": "one walk for conv2d_forward and conv2d_grad_input",
     "conv2d_winograd_many_filters_f4x4_k3x3": "one walk for conv2d_forward and conv2d_grad_input",
     "transform_filters_f4x4_k3x3": "a step of the Winograd convolution",

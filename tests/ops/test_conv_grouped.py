@@ -1,0 +1,171 @@
+"""The algorithm "grouped": every pass against the reference, threads, refusals."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import convcore
+from convcore import memory
+from convcore.errors import UnsupportedError
+from convcore.ops.conv import conv2d, explain_conv2d
+from convcore.ops.conv_passes import PASSES
+from convcore.ops.geometry import conv2d_geometry
+from convcore.testing.cases import SMALL_CASES, ConvCase
+
+
+def grouped(name, n, groups, channels, filters, h, w, kernel_size, **settings):
+    """A convolution of so many channels and filters per group."""
+    return ConvCase(name, n, groups * channels, h, w, groups * filters, kernel_size, groups=groups, **settings)
+
+
+CASES = (
+    *(case for case in SMALL_CASES if case.groups > 1 and case.dilation[1] == 1),
+    grouped("four_each", 2, 8, 4, 4, 9, 13, (3, 3), padding=(1, 1)),
+    grouped("two_each", 1, 20, 2, 2, 8, 9, (3, 3), padding=(1, 1)),
+    grouped("eight_each-stride", 2, 4, 8, 8, 11, 12, (3, 3), stride=(2, 2), padding=(1, 1)),
+    grouped("sixteen_each", 1, 2, 16, 16, 6, 7, (3, 3), padding=(1, 1)),
+    grouped("three_each", 2, 7, 3, 3, 7, 8, (3, 3), padding=(1, 1)),
+    grouped("two_to_five", 1, 9, 2, 5, 8, 7, (3, 5), padding=(1, 2)),
+    grouped("seven_to_one", 2, 5, 7, 1, 9, 8, (2, 3), padding=(1, 0)),
+    grouped("multiplier", 2, 19, 1, 2, 8, 9, (3, 3), padding=(1, 1)),
+    grouped("multiplier-stride", 1, 6, 1, 3, 13, 12, (5, 5), stride=(2, 3), padding=(2, 2)),
+    grouped("one_by_one", 2, 6, 4, 4, 5, 6, (1, 1)),
+    grouped("dilated_rows", 1, 4, 4, 4, 12, 8, (3, 3), stride=(2, 1), padding=(2, 1), dilation=(2, 1)),
+    grouped("many_rows", 1, 4, 4, 4, 50, 6, (3, 3), padding=(1, 1)),
+    grouped("over_padded", 1, 3, 4, 4, 2, 3, (3, 3), padding=(4, 5)),
+    grouped("only_padding_is_read", 1, 3, 2, 2, 1, 1, (1, 1), stride=(5, 5), padding=(2, 2)),
+    grouped("stride_beyond_filter", 1, 3, 2, 4, 17, 16, (2, 2), stride=(5, 4)),
+    grouped("empty_batch", 0, 3, 4, 4, 8, 8, (3, 3), padding=(1, 1)),
+)
+by_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def arrays_of(case: ConvCase, dtype: Any, integers: bool):
+    """x, weight, bias, a random cotangent for the output, and the geometry."""
+    rng = np.random.default_rng(sum(map(ord, case.name)))
+
+    def draw(shape):
+        return (rng.integers(-3, 4, shape) if integers else rng.standard_normal(shape)).astype(dtype)
+
+    x, weight, bias = draw(case.x_shape), draw(case.weight_shape), draw((case.c_out,))
+    geometry = conv2d_geometry(x, weight, **case.settings)
+    return x, weight, bias, draw(geometry.out_shape), geometry
+
+
+def run_passes(algorithm, x, weight, bias, grad_out, geometry):
+    forward, grad_input, grad_weight = (
+        next(record for record in PASSES[name] if record.name == algorithm).run for name in PASSES
+    )
+    return (
+        forward(x, weight, bias, geometry),
+        grad_input(grad_out, weight, geometry),
+        grad_weight(x, grad_out, geometry),
+    )
+
+
+@pytest.fixture
+def poisoned_memory(monkeypatch):
+    """What is not written stays NaN."""
+
+    def empty(shape, dtype):
+        return np.full(shape, np.nan, dtype)
+
+    monkeypatch.setattr(memory, "empty", empty)
+    monkeypatch.setattr(
+        memory, "empty_channels_last", lambda n, c, h, w, dtype: empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+    )
+
+
+@by_case
+def test_sums_of_small_integers_are_exact(case, poisoned_memory):
+    arrays = arrays_of(case, np.float32, integers=True)
+    originals = [a.copy() for a in arrays[:4]]
+    results = run_passes("grouped", *arrays)
+    for name, actual, right in zip(PASSES, results, run_passes("reference", *arrays), strict=True):
+        assert actual.dtype == np.float32
+        np.testing.assert_array_equal(actual, right, err_msg=name)
+    for array, original in zip(arrays, originals, strict=False):
+        np.testing.assert_array_equal(array, original)
+
+
+@by_case
+def test_float64_agrees_with_the_reference(case, poisoned_memory):
+    arrays = arrays_of(case, np.float64, integers=False)
+    results = run_passes("grouped", *arrays)
+    for name, actual, right in zip(PASSES, results, run_passes("reference", *arrays), strict=True):
+        error = np.abs(actual - right).max(initial=0.0)
+        assert error <= 1e-13 * max(np.abs(right).max(initial=0.0), 1e-30), name
+
+
+@by_case
+def test_one_and_two_threads_give_the_same_bits(case):
+    arrays = arrays_of(case, np.float32, integers=False)
+    before = convcore.get_num_threads()
+    try:
+        convcore.set_num_threads(1)
+        one = run_passes("grouped", *arrays)
+        convcore.set_num_threads(2)
+        two = run_passes("grouped", *arrays)
+    finally:
+        convcore.set_num_threads(before)
+    for name, a, b in zip(PASSES, one, two, strict=True):
+        assert a.tobytes() == b.tobytes(), name
+
+
+@st.composite
+def convolutions(draw):
+    """Random small grouped convolutions that fit their image."""
+    size, few = st.integers(1, 12), st.integers(1, 9)
+    kernel_size, padding = (draw(st.integers(1, 4)), draw(st.integers(1, 4))), (draw(few) - 1, draw(few) - 1)
+    h, w = (max(draw(size), kernel_size[i] - 2 * padding[i], 1) for i in range(2))
+    return grouped(
+        "random", draw(st.integers(1, 3)), draw(st.integers(2, 9)), draw(few), draw(few), h, w, kernel_size,
+        stride=(draw(st.integers(1, 4)), draw(st.integers(1, 4))), padding=padding,
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(case=convolutions())
+def test_random_shapes_agree_with_the_reference(case):
+    arrays = arrays_of(case, np.float32, integers=True)
+    results = run_passes("grouped", *arrays)
+    for name, actual, right in zip(PASSES, results, run_passes("reference", *arrays), strict=True):
+        np.testing.assert_array_equal(actual, right, err_msg=name)
+
+
+def test_nan_stays_in_its_group_as_in_torch():
+    x = np.zeros((1, 16, 5, 5), np.float32)
+    x[0, 6, 2, 2] = np.nan
+    weight = np.ones((16, 4, 3, 3), np.float32)
+    expected = torch.nn.functional.conv2d(torch.tensor(x), torch.tensor(weight), padding=1, groups=4).numpy()
+    out = conv2d(convcore.tensor(x), convcore.tensor(weight), padding=1, groups=4, algorithm="grouped").numpy()
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("weight_shape", "settings", "reason"),
+    [
+        ((6, 6, 3, 3), {}, "there is one group"),
+        (
+            (6, 2, 3, 3),
+            {"groups": 3, "dilation": (1, 2)},
+            "the taps of a filter row must be neighbours, the dilation is 2",
+        ),
+        ((96, 2, 3, 3), {"groups": 3}, "groups of 32 filters fill vectors by themselves"),
+    ],
+)
+def test_it_says_what_it_refuses(weight_shape, settings, reason):
+    x, weight = convcore.ones(1, 6, 5, 5), convcore.ones(*weight_shape)
+    with pytest.raises(UnsupportedError, match="'grouped' cannot compute this: " + reason):
+        conv2d(x, weight, algorithm="grouped", **settings)
+    assert explain_conv2d(x, weight, **settings).chosen("forward") == "direct"
+
+
+def test_each_pass_asks_for_the_size_of_its_own_result():
+    """Two channels to 32 filters in a group: filters fill vectors, channels do not."""
+    explanation = explain_conv2d(convcore.ones(1, 6, 5, 5), convcore.ones(96, 2, 3, 3), groups=3)
+    assert [explanation.chosen(name) for name in PASSES] == ["direct", "grouped", "direct"]
