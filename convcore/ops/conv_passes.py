@@ -353,7 +353,7 @@ FORWARD = (
     Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise, fuses=True),
     Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
     Algorithm("grouped", _GROUPED, conv_grouped_passes.forward_grouped, conv_grouped_passes.refuse_filters),
-    Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse),
+    Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse, fuses=True),
     Algorithm("direct", _DIRECT, forward_direct, fuses=True),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, forward_reference),

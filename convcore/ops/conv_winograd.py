@@ -2,8 +2,8 @@
 
 See kernels/cpu/conv_winograd.py and conv_winograd_grad_weight.py for the algorithm. Error on normally distributed data:
 at most 5e-5 of the result's maximum (tested; typically 1e-5), where the direct algorithm has 5e-6. A NaN or an infinity
-spreads over the 4x4 tiles of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it, and
-over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both off.
+spreads over the 4x4 tiles of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it,
+and over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both off.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from convcore import memory
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import nhwc
+from convcore.ops.matmul import Kept, made_anew
 from kernels.cpu.conv_winograd import (
     DEPTH,
     conv2d_winograd_f4x4_k3x3,
@@ -69,7 +70,9 @@ def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     return None
 
 
-def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, relu: bool = False) -> None:
+def _run(
+    src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, relu: bool = False, kept: Kept = made_anew
+) -> None:
     """dst = src * weight with `pad_top`, `pad_left` zeros before; `transposed` exchanges channels and turns filters."""
     c_out, c_in = weight.shape[:2]
     strides = (9, c_in * 9) if transposed else (c_in * 9, 9)
@@ -84,8 +87,13 @@ def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, 
     tiles_h, tiles_w = -(-dst.shape[2] // OUT_TILE), -(-dst.shape[3] // OUT_TILE)
     tiles = dst.shape[0] * tiles_h * tiles_w
     if tiles > FEW_TILES and POINTS * c_src * c_dst * weight.itemsize <= FILTERS_BYTES:
-        panels = memory.empty((n_panels, POINTS, c_src + 1, panel_columns), weight.dtype)
-        transform_filters_f4x4_k3x3(*filters, c_dst, panels)
+
+        def transformed() -> np.ndarray:
+            panels = memory.empty((n_panels, POINTS, c_src + 1, panel_columns), weight.dtype)
+            transform_filters_f4x4_k3x3(*filters, c_dst, panels)
+            return panels
+
+        panels = kept("transformed filters", transformed)
         conv2d_winograd_f4x4_k3x3(
             source, panels, start, relu, destination, pad_top, pad_left, min(TILES_PER_TASK, tiles), PANELS_AT_ONCE
         )
@@ -104,10 +112,11 @@ def _run(src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, 
         )
 
 
-def forward(x, weight, bias, geometry: ConvGeometry):
+def forward(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
     """out = x * weight + bias."""
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
-    _run(x, weight, bias, out, geometry.height.pad_before, geometry.width.pad_before, transposed=False)
+    pads = geometry.height.pad_before, geometry.width.pad_before
+    _run(x, weight, bias, out, *pads, transposed=False, relu=relu, kept=kept)
     return out
 
 
