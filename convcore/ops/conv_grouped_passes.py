@@ -111,7 +111,7 @@ def grad_weight_grouped(x, grad_out, geometry: ConvGeometry):
     columns = (geometry.w_out - 1) * width.stride + width.kernel
     rows = _rows(geometry.h_out, columns, channels, height.stride, x.itemsize, geometry.n)
     parts = max(1, min(TASKS, geometry.n * -(-geometry.h_out // rows)))
-    partials = memory.empty((parts, 1, geometry.k_h, geometry.k_w * channels, geometry.c_out), x.dtype)
+    partials = memory.empty((parts, 1, 1, geometry.k_h, geometry.k_w * channels, geometry.c_out), x.dtype)
     conv_grouped.conv2d_grad_weight_grouped(
         nhwc(x), nhwc(grad_out), partials, geometry.k_w, height.stride, width.stride,
         height.pad_before, width.pad_before, height.dilation, geometry.groups, rows,
@@ -119,5 +119,5 @@ def grad_weight_grouped(x, grad_out, geometry: ConvGeometry):
     )  # fmt: skip
     grad_weight = memory.empty(geometry.weight_shape, x.dtype)
     taps = geometry.k_h * geometry.k_w
-    sum_filter_partials(partials, grad_weight.reshape(-1), taps, channels_per_sum(taps))
+    sum_filter_partials(partials, grad_weight.reshape(-1), taps, geometry.c_out, channels_per_sum(taps))
     return grad_weight

@@ -95,18 +95,18 @@ def conv2d_grad_weight_grouped(
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch.
 
-    Computes   partials[i, 0, r, s * C + c, k] = sum over the pixels (n, oh, ow) of part i of
+    Computes   partials[i, 0, 0, r, s * C + c, k] = sum over the pixels (n, oh, ow) of part i of
                x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s - pad_left, (k // K) * C + c] *
                grad_out[n, oh, ow, k], 0 outside the image.
-    Requires   x (N, H, W, groups * C), grad_out (N, H', W', groups * K) C-contiguous; partials (parts, 1, k_h, k_w * C,
-               groups * K); `widest` output channels to a window (`block_channels`).
+    Requires   x (N, H, W, groups * C), grad_out (N, H', W', groups * K) C-contiguous; partials (parts, 1, 1, k_h,
+               k_w * C, groups * K); `widest` output channels to a window (`block_channels`).
     Writes     all of partials.
     Parallel   over parts, which divide the batch's blocks of `rows_per_block` rows evenly.
     Why        see the top of this file; the sums of a filter row stay in registers over all pixels of a block.
     """
     n, h_in, w_in, c_in = x.shape
     _, h_out, w_out, c_out = grad_out.shape
-    parts, _, k_h, run, _ = partials.shape
+    parts, _, _, k_h, run, _ = partials.shape
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     x_group, out_group = c_in // groups, c_out // groups
     row_blocks = (h_out + rows_per_block - 1) // rows_per_block
