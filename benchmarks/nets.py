@@ -17,7 +17,7 @@ import convcore
 from benchmarks import onnx, torch_models
 from benchmarks.formats import TORCH_FORMATS, channels_last
 from benchmarks.row import check_same, row
-from benchmarks.timing import compare
+from benchmarks.timing import LONG_PAUSE, PAUSE, compare
 
 CLASSES = 10
 
@@ -87,6 +87,7 @@ def _inference_row(case: NetCase, x: np.ndarray, own_model, state, rounds: int, 
         return run
 
     contestants: dict[str, Callable[[], Any]] = {"convcore": own}
+    pause = PAUSE
     contestants |= {name: torch_side(memory_format) for name, memory_format in TORCH_FORMATS.items()}
     rivals = {"torch": list(TORCH_FORMATS)}
     flops = _counted_flops(contestants["torch NCHW"])
@@ -95,8 +96,9 @@ def _inference_row(case: NetCase, x: np.ndarray, own_model, state, rounds: int, 
     if onnx.available():
         contestants["onnxruntime"] = onnx.inference(_torch_model(case, state), x, threads)
         rivals["onnxruntime"] = ["onnxruntime"]
+        pause = LONG_PAUSE
         check_same(f"nets {case.name} inference with ONNX Runtime", contestants["onnxruntime"](), expected)
-    return row(case.name, "inference", compare(contestants, rounds), rivals, flops=flops)
+    return row(case.name, "inference", compare(contestants, rounds, pause=pause), rivals, flops=flops)
 
 
 def _training_row(case: NetCase, x: np.ndarray, labels: np.ndarray, own_model, state, rounds: int) -> dict:
