@@ -2,8 +2,8 @@
 
 See kernels/cpu/conv_winograd.py and conv_winograd_grad_weight.py for the algorithm. Error on normally distributed data:
 at most 5e-5 of the result's maximum (tested; typically 1e-5), where the direct algorithm has 5e-6. A NaN or an infinity
-spreads over the 4x4 tiles of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it, and
-over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both off.
+spreads over the 4x4 tiles of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it,
+and over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both off.
 """
 
 from __future__ import annotations
