@@ -30,7 +30,7 @@ def _refuse(geometry: ConvGeometry, dtype: np.dtype, columns: int, what: str) ->
         return "there is one group"
     if geometry.width.dilation > 1:
         return f"the taps of a filter row must be neighbours, the dilation is {geometry.width.dilation}"
-    # With 28x28 and 56x56 pixels on AVX2 (a Zen 3 server), 2 to 4 results per group took 0.4 to 0.9 times as long as
+    # With 28x28 and 56x56 pixels on AVX2 (a Zen 3 server), 2 to 4 results per group took 0.3 to 0.9 times as long as
     # with "direct", 8 took 1.2 to 1.4 times as long.
     widest = lanes(dtype.itemsize) // 2
     if columns > widest:
