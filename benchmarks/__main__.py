@@ -77,11 +77,12 @@ def _show(row: dict) -> None:
 def _report(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks report", description="Print a stored result as tables.")
     parser.add_argument("result", type=Path, metavar="RESULT.json", help="what a run stored with --json")
+    parser.add_argument("--summary", action="store_true", help="only means, and the rows of the networks")
     parser.add_argument("--picture", type=Path, metavar="OUT", help="also draw ratios and roofline (needs matplotlib)")
     args = parser.parse_args(arguments)
     try:
         result = json.loads(args.result.read_text(encoding="utf-8"))
-        text = report.tables(result)
+        text = report.summary(result) if args.summary else report.tables(result)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise BenchmarkError(f"{args.result} is no result of a benchmark ({type(error).__name__}: {error})") from None
     print(text, end="")

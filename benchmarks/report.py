@@ -21,6 +21,17 @@ def tables(result: dict) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def summary(result: dict) -> str:
+    """What README.md shows: the means of every group with the most threads, and all rows of the networks."""
+    lines = list(_heading(result))
+    machine = max(result["machine"], key=lambda machine: machine["threads"])
+    for group in dict.fromkeys(row["group"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if (row["group"], row["threads"]) == (group, machine["threads"])]
+        table = ["", *_table(rows, machine)] if group == "nets" else []
+        lines += ["", f"**{group}**, {_threads(machine['threads'])}:", *table, "", *_means(rows)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def _heading(result: dict) -> Iterator[str]:
     machine = result["machine"][0]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())

@@ -18,9 +18,10 @@ from convcore.ops.conv_depthwise_passes import (
     grad_weight_depthwise,
     refuse_depthwise,
 )
+from convcore.ops.derived import Kept, made_anew
 from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
-from convcore.ops.matmul import Kept, made_anew, product
+from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.conv_grad_weight import channels_per_sum, conv2d_grad_weight_direct, sum_filter_partials
 from kernels.cpu.pack import pack_filters

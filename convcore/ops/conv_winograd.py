@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from convcore import memory
+from convcore.ops.derived import Kept, made_anew
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import nhwc
-from convcore.ops.matmul import Kept, made_anew
 from kernels.cpu.conv_winograd import (
     DEPTH,
     conv2d_winograd_f4x4_k3x3,

@@ -61,6 +61,15 @@ class _Entry:
         _forget(id(self))
 
 
+# What keeps an array derived from the weights: (what it is, how it is made) -> the array.
+Kept = Callable[[str, Callable[[], np.ndarray]], np.ndarray]
+
+
+def made_anew(what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Keeps nothing."""
+    return make()
+
+
 def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
     """`build()`, an array or a tuple of arrays computed from `tensor`, or what it gave since the last change.
 

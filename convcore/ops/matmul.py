@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
-from convcore.ops.derived import derived
+from convcore.ops.derived import Kept, derived, made_anew
 from convcore.ops.few_rows import product_few_rows
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
@@ -87,15 +86,6 @@ def _split(count: int, m: int, k: int, panels: int) -> tuple[int, int, int]:
 def _is_turned(m: int, k: int, n: int) -> bool:
     """Whether out^T = b^T a^T is the cheaper way round."""
     return TURNING_COST * m * (k + n) < k * n
-
-
-# What keeps an array derived from the weights: (what it is, how it is made) -> the array.
-Kept = Callable[[str, Callable[[], np.ndarray]], np.ndarray]
-
-
-def made_anew(what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Keeps nothing."""
-    return make()
 
 
 def _packed_matrices(b: np.ndarray) -> np.ndarray:

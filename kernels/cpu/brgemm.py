@@ -19,7 +19,6 @@ LLVM's own vectoriser does not find this form (it stays at 256-bit registers), s
 Its Python loops over m and v run while the kernel compiles: they unroll the tile.
 """
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 
+from kernels.cpu.emit import call_intrinsic, loop
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
 from kernels.jit import inline, intrinsic
 from kernels.machine_code import MachineCode
@@ -99,10 +99,7 @@ class _Tile:
             self.call("llvm.masked.store.{}.p0", ir.VoidType(), [value, pointer, mask])
 
     def call(self, name, result, arguments):
-        """Call an LLVM intrinsic on vectors (llvmlite's own way to declare one refuses vector types)."""
-        name = name.format(f"v{self.lanes}f{8 * self.element_bytes}")
-        signature = ir.FunctionType(result, [argument.type for argument in arguments])
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
+        return call_intrinsic(self.builder, name, self.vector, result, arguments)
 
     def for_whole_and_partial(self, work) -> None:
         """Run `work(mask)` with no mask where the columns fill their vectors, else with that of the last one."""
@@ -111,25 +108,6 @@ class _Tile:
                 work(None)
             with partial:
                 work(self.last_mask())
-
-
-@contextlib.contextmanager
-def _loop(builder, count):
-    """Count from 0 to `count` - 1; LLVM must not unroll it."""
-    before = builder.block
-    body, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed(">", count, _INT(0)), body, done)
-    builder.position_at_end(body)
-    index = builder.phi(_INT)
-    index.add_incoming(_INT(0), before)
-    yield index
-    following = builder.add(index, _INT(1))
-    index.add_incoming(following, builder.block)
-    back = builder.cbranch(builder.icmp_signed("<", following, count), body, done)
-    module = builder.module
-    rule = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
-    back.set_metadata("llvm.loop", module.add_metadata([ir.MetaDataString(module, "convcore"), rule]))
-    builder.position_at_end(done)
 
 
 def _emit_tile(tile: _Tile, rows: int) -> None:
@@ -156,12 +134,12 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
                 builder.store(first[v], accumulator[m, v])
 
     b_mask = tile.last_mask() if tile.mask_b else None
-    with _loop(builder, tile.n_taps) as t:
+    with loop(builder, tile.n_taps) as t:
         offset = builder.load(builder.gep(tile.taps, [t], source_etype=_INT), typ=_INT)
         a_tap = tile.at(tile.a, offset)
         a_rows = [tile.at(a_tap, m, tile.a_row) for m in range(rows)]
         b_tap = tile.at(tile.b, t, tile.b_tap)
-        with _loop(builder, tile.length) as l:
+        with loop(builder, tile.length) as l:
             b_row = tile.at(b_tap, l, tile.b_row)
             b = [tile.load(b_row, v, b_mask) for v in range(tile.vectors)]
             for m in range(rows):
@@ -208,7 +186,7 @@ def _emit_rows(builder, element, mask_b: bool, vectors: int, value: dict[str, An
     tiles = builder.sdiv(builder.add(rows, _INT(TILE_ROWS - 1)), _INT(TILE_ROWS))
     fewest = builder.sdiv(rows, builder.select(builder.icmp_signed(">", tiles, _INT(0)), tiles, _INT(1)))
     larger = builder.sub(rows, builder.mul(fewest, tiles))  # so many tiles have one row more
-    with _loop(builder, tiles) as index:
+    with loop(builder, tiles) as index:
         tile_rows = builder.add(fewest, builder.zext(builder.icmp_signed("<", index, larger), _INT))
         for name, slot in pointers.items():
             value[name] = builder.load(slot, typ=ir.PointerType())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.report import amount, tables
+from benchmarks.report import amount, summary, tables
 
 STORED = Path(__file__).with_name("result.json")
 RESULT = json.loads(STORED.read_text(encoding="utf-8"))
@@ -51,6 +51,14 @@ def test_the_heading_says_where_it_ran():
     assert "A Processor (avx2), Linux x86_64, Python 3.12.0; numpy 2.0.0, torch 2.13.0; 2026-01-02." in heading
     assert "Measured with 1 thread: 100 GFLOP/s of multiply-adds, 10.0 GB/s of copying." in heading
     assert "Measured with 2 threads: 200 GFLOP/s of multiply-adds, 12.5 GB/s of copying." in heading
+
+
+def test_the_summary_has_means_and_the_networks():
+    text = summary(RESULT)
+    assert "**nets**, 2 threads:" in text
+    assert "| cnn | training step | 20 ms | 60 ms (NCHW) | 3.00 (3.00-3.00) |  |  |" in text
+    assert "- peak against torch: geometric mean 2.00, ahead in all 1" in text
+    assert "first" not in text  # a row of one thread, in a group of layers
 
 
 def test_every_row_is_in_the_tables():

@@ -1,5 +1,7 @@
 """Convolutions that wait for the batch norm and the ReLU after them: the same numbers, whenever somebody looks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import convcore
 import convcore.nn.functional as F
 from convcore import nn
 from convcore.autograd import no_fusion
+from convcore.errors import UnsupportedError
 from convcore.ops import derived
 
 CASES = {
@@ -143,11 +146,11 @@ def test_recorded_convolutions_do_not_wait():
 
 def test_errors_come_with_the_call():
     x, weight, bias = operands(*CASES["direct"][:2])
-    with pytest.raises(convcore.errors.UnsupportedError, match="algorithm 'pointwise' cannot compute this"):
+    with pytest.raises(UnsupportedError, match="algorithm 'pointwise' cannot compute this"):
         F.conv2d(x, weight, bias, algorithm="pointwise")
 
 
-def model():
+def model() -> Any:
     convcore.manual_seed(1)
     layers = nn.Sequential(
         nn.Conv2d(3, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 40, 1), nn.ReLU(),
