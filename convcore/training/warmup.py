@@ -16,17 +16,25 @@ from convcore.optim import Adam
 INPUT_SHAPES = {CNN: (1, 28, 28), SimpleCNN: (3, 224, 224)}
 
 
-def warm_up(model: Module, image_shape: Sequence[int], batch_size: int = 2) -> None:
+PIXELS = 32 * 28 * 28  # of a batch that is large enough for the kernels of large batches, and small enough to be quick
+
+
+def warm_up(model: Module, image_shape: Sequence[int], batch_size: int | None = None) -> None:
     """Compile, or load from disk, the kernels that training such a model on images (C, H, W) needs.
 
+    Large batches and small ones, such as the last of an epoch, may be computed by different kernels: both are tried.
     The model is trained on nonsense, and dropout draws from the default random generator: throw the one away, and seed
     the other afterwards.
     """
     optimizer = Adam(model.parameters())
-    x = wrap(np.zeros((batch_size, *image_shape), np.float32))
-    labels = wrap(np.zeros(batch_size, np.int64))
-    F.cross_entropy(model(x), labels).backward()
-    optimizer.step()
-    model.eval()
-    with no_grad():
-        model(x)
+    if batch_size is None:
+        batch_size = max(2, PIXELS // (image_shape[1] * image_shape[2]))
+    for size in sorted({batch_size, min(batch_size, 2)}):
+        x = wrap(np.zeros((size, *image_shape), np.float32))
+        labels = wrap(np.zeros(size, np.int64))
+        model.train()
+        F.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+        model.eval()
+        with no_grad():
+            model(x)

@@ -6,7 +6,8 @@ rows pass by them, the block of A stays in L2 while panel after panel passes by 
 
 Where A's rows are contiguous and short it is read where it lies. Else a block of it is copied first: its rows lie in
 pages of their own, and often some power of two apart, so that they share few sets of the L1 cache and push each other
-out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line:
+out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line. So is, for the
+same reasons, a block of a panel where B was not packed as a whole.
 
     A^T, a block                 copied
     l=0 | m0 m1 m2 m3 ...        tile 0: l=0 | m0 m1 .. m5 |, l=1 | m0 m1 .. m5 |, ...
@@ -17,7 +18,7 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.pack import copy_tiles
+from kernels.cpu.pack import copy_panels, copy_tiles
 from kernels.cpu.simd import vload, vstore
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
@@ -78,6 +79,7 @@ def gemm(
         taps = np.zeros(1, np.int64)
         # A vector more: the last store of a tile's copy, too, reaches beyond it.
         block = np.empty((rows + TILE_ROWS) * block_row + lanes if copied else 0, out.dtype)
+        panel = np.empty(0 if packed else block_depth * panel_columns, out.dtype)
         for depth_block in range(depth_blocks):
             begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
             begin_l, length = first_l + begin_l, stop_l - begin_l
@@ -111,10 +113,11 @@ def gemm(
                         False,
                     )  # fmt: skip
                 else:
+                    copy_panels(b, b_offset, b_row, length, columns, panel, 0, panel.size, panel_columns)
                     brgemm(
-                        rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
+                        rows, a, a_offset, a_row, a_col, taps, 1, length, panel, 0, 0, panel_columns,
                         destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, rectify,
-                        True,
+                        False,
                     )  # fmt: skip
         restore_denormals(mode)
 
