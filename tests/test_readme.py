@@ -1,5 +1,6 @@
 """README.md tells the truth: its examples run, its links lead somewhere, its table of facts is measured again."""
 
+import json
 import re
 from pathlib import Path
 
@@ -145,6 +146,15 @@ def test_the_commands_are_marked_for_the_checks():
         "train": "python -m pip install . && convcore train",
         "test": "python -m pip install -e '.[test]' && python -m pytest",
     }
+
+
+def test_the_benchmark_tables_are_those_of_the_stored_result():
+    from benchmarks import report
+
+    result = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    shown = README.split("--summary -->\n")[1].split("<!-- end -->")[0]
+    assert shown == report.summary(result)
+    assert (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8").endswith(report.tables(result))
 
 
 def test_links_lead_somewhere():
