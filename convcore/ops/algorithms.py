@@ -1,8 +1,13 @@
 """Algorithms are visible: which ones an operation has, which one is chosen, and why the others are not.
 
 For each pass (forward, gradient of the input, gradient of the weight) an operation has an ordered tuple of records. A
-record accepts a geometry or refuses it with a reason. "auto" takes the first that accepts; the plain reference comes
-last and accepts everything. An algorithm asked for by name must accept, or UnsupportedError says why it does not.
+record has two kinds of objection to a geometry, each with its reason:
+
+    refuses           it cannot compute this: asking for it by name raises UnsupportedError
+    advises against   it can, but something else was measured to be faster here, or is more accurate
+
+"auto" takes the first record without any objection; an algorithm asked for by name must only be able to compute. The
+plain reference comes last and has no objections.
 """
 
 from __future__ import annotations
@@ -18,8 +23,8 @@ import numpy as np
 from convcore.errors import UnsupportedError
 
 
-def accepts_everything(geometry: Any, dtype: np.dtype) -> str | None:
-    """No reason to refuse."""
+def no_objection(geometry: Any, dtype: np.dtype) -> str | None:
+    """No reason against any geometry."""
     return None
 
 
@@ -31,14 +36,17 @@ class Algorithm:
         name: what users write in `algorithm=`.
         summary: half a line on how it works.
         run: computes the pass; its arguments depend on the pass.
-        refuses: (geometry, dtype) -> None, or the reason why this algorithm cannot take it.
+        refuses: (geometry, dtype) -> None, or the reason why this algorithm cannot compute it.
+        advises_against: (geometry, dtype) -> None, or what is lost and why: "slower: ..", "less accurate: ..". Asked
+            only where the algorithm does not refuse.
         fuses: whether `run` takes `relu`, to rectify what it stores, and `kept`, to keep rearranged weights.
     """
 
     name: str
     summary: str
     run: Callable[..., Any]
-    refuses: Callable[[Any, np.dtype], str | None] = accepts_everything
+    refuses: Callable[[Any, np.dtype], str | None] = no_objection
+    advises_against: Callable[[Any, np.dtype], str | None] = no_objection
     fuses: bool = False
 
 
@@ -68,30 +76,38 @@ def requested(name: str) -> str:
 
 
 def select(op: str, records: Sequence[Algorithm], name: str, geometry: Any, dtype: np.dtype) -> Algorithm:
-    """The record called `name`, or for "auto" the first that accepts."""
+    """The record called `name`, or for "auto" the first without an objection.
+
+    Raises:
+        UnsupportedError: there is no such algorithm, or it refuses.
+    """
     for record in records:
-        if name in ("auto", record.name):
+        if name == record.name:
             reason = record.refuses(geometry, dtype)
-            if reason is None:
-                return record
-            if name != "auto":
+            if reason is not None:
                 raise UnsupportedError(f"{op}: algorithm {name!r} cannot compute this: {reason}")
+            return record
+        if name == "auto" and (record.refuses(geometry, dtype) or record.advises_against(geometry, dtype)) is None:
+            return record
     known = ", ".join(repr(record.name) for record in records)
     raise UnsupportedError(f"{op}: there is no algorithm {name!r}; it must be 'auto' or one of {known}")
 
 
 def explain(records: Sequence[Algorithm], name: str, geometry: Any, dtype: np.dtype) -> list[tuple[str, str]]:
-    """(name, verdict) of every record: "chosen", its reason for refusing, or why it was not reached."""
+    """(name, verdict) of every record: "chosen", its objection, or why it was not reached."""
     chosen = None
     lines = []
     for record in records:
-        reason = record.refuses(geometry, dtype)
-        if reason is not None:
-            verdict = f"refused: {reason}"
-        elif chosen is None and name in ("auto", record.name):
+        refusal = record.refuses(geometry, dtype)
+        advice = None if refusal else record.advises_against(geometry, dtype)
+        if refusal is not None:
+            verdict = f"refused: {refusal}"
+        elif name == record.name or (name == "auto" and chosen is None and advice is None):
             chosen = record.name
             verdict = "chosen"
-        elif name != "auto" and record.name != name:
+        elif advice is not None:
+            verdict = advice
+        elif name != "auto":
             verdict = f"not asked for: algorithm={name!r}"
         else:
             verdict = f"accepts, but {chosen!r} comes first"

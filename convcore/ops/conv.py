@@ -152,6 +152,7 @@ def conv2d(
         dilation: the distance between a filter's taps.
         groups: filters and channels are split into this many groups that do not see each other.
         algorithm: "auto", or the name of one that `explain_conv2d` lists; it is used for the gradients too.
+            "auto" takes the fastest known for these sizes.
 
     Returns:
         (N, C_out, H_out, W_out), or (C_out, H_out, W_out) for a single image, in channels-last memory. Where no
@@ -212,7 +213,11 @@ def explain_conv2d(
     groups: int = 1,
     algorithm: str = "auto",
 ) -> Explanation:
-    """For each pass, every algorithm with "chosen" or the reason why it is not; arguments as for `conv2d`."""
+    """For each pass, every algorithm with "chosen" or the reason why it is not; arguments as for `conv2d`.
+
+    "refused: .." means that the algorithm cannot compute this; "slower: .." and "less accurate: .." that it can, and
+    does if it is asked for by name, but "auto" passes over it.
+    """
     if len(x.shape) == 3:
         x = x.reshape(1, *x.shape)
     check_float_tensors("explain_conv2d", x=x, weight=weight, bias=bias)

@@ -12,16 +12,23 @@ from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu.conv_first_layer import conv2d_grad_input_first_layer
 
+# From 6 channels on the direct algorithm was faster on one Zen 3 core (AVX2): 0.86 to 0.95 of this one's time; see
+# benchmarks/NOTES.md, "Gradient of the input of first layers".
 MAX_CHANNELS = 4
 ROWS_PER_TASK = 32  # of grad_x; the more, the fewer rows of grad_out are multiplied twice
 
 
 def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Why the gradient of the input is better computed otherwise; None if it is not."""
+    """Only one group."""
     if geometry.groups > 1:
         return f"it computes one group, there are {geometry.groups}"
+    return None
+
+
+def advise_against(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Only few channels: more of them fill vectors by themselves."""
     if geometry.c_in > MAX_CHANNELS:
-        return f"it is for images of up to {MAX_CHANNELS} channels, here {geometry.c_in}"
+        return f"slower: it is for images of up to {MAX_CHANNELS} channels, here {geometry.c_in}"
     return None
 
 

@@ -19,33 +19,40 @@ from kernels.cpu import conv_grouped
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.target import lanes
 
+# Groups of more results than this share of a vector's lanes fill vectors by themselves. With 28x28 and 56x56 pixels on
+# AVX2 (8 lanes; benchmarks/NOTES.md, "Grouped convolution"), 2 to 4 results per group took 0.3 to 0.9 times as long as
+# with "direct", 8 took 1.2 to 1.4 times as long.
+WIDEST_SHARE = 1 / 2
 # Enough tasks that two to sixteen threads are evenly loaded; each task spreads the rows between it and the next again.
 TASKS = 16
 # A window is written once and read for every tap: it should stay in L2.
 WINDOW_BYTES = 128 * 1024
 
 
-def _refuse(geometry: ConvGeometry, dtype: np.dtype, columns: int, what: str) -> str | None:
-    if geometry.groups == 1:
-        return "there is one group"
+def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Only filter rows without gaps."""
     if geometry.width.dilation > 1:
         return f"the taps of a filter row must be neighbours, the dilation is {geometry.width.dilation}"
-    # With 28x28 and 56x56 pixels on AVX2 (a Zen 3 server), 2 to 4 results per group took 0.3 to 0.9 times as long as
-    # with "direct", 8 took 1.2 to 1.4 times as long.
-    widest = lanes(dtype.itemsize) // 2
-    if columns > widest:
-        return f"groups of {columns} {what} fill vectors by themselves (more than {widest})"
     return None
 
 
-def refuse_filters(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+def _advise_against(geometry: ConvGeometry, dtype: np.dtype, columns: int, what: str) -> str | None:
+    if geometry.groups == 1:
+        return "slower: there is one group"
+    widest = int(lanes(dtype.itemsize) * WIDEST_SHARE)
+    if columns > widest:
+        return f"slower: groups of {columns} {what} fill vectors by themselves (more than {widest})"
+    return None
+
+
+def advise_against_filters(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     """Groups of few filters: forward pass and gradient of the weight."""
-    return _refuse(geometry, dtype, geometry.c_out // geometry.groups, "filters")
+    return _advise_against(geometry, dtype, geometry.c_out // geometry.groups, "filters")
 
 
-def refuse_channels(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+def advise_against_channels(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     """Groups of few channels: the gradient of the input, where they are the result."""
-    return _refuse(geometry, dtype, geometry.c_in // geometry.groups, "channels")
+    return _advise_against(geometry, dtype, geometry.c_in // geometry.groups, "channels")
 
 
 def _rows(axis_rows: int, columns: int, channels: int, step: int, itemsize: int, n: int) -> int:

@@ -350,11 +350,15 @@ _IM2COL = "patches copied into a matrix, then a matrix product"
 _WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
 _REFERENCE = "shifted views in float64, one filter tap at a time"
 
+_WINOGRAD_OBJECTIONS = conv_winograd.refuse, conv_winograd.advise_against
+_GROUPED_BY_FILTERS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_filters
+_GROUPED_BY_CHANNELS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_channels
+
 FORWARD = (
     Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise, fuses=True),
     Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
-    Algorithm("grouped", _GROUPED, conv_grouped_passes.forward_grouped, conv_grouped_passes.refuse_filters),
-    Algorithm("winograd", _WINOGRAD, conv_winograd.forward, conv_winograd.refuse, fuses=True),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.forward_grouped, *_GROUPED_BY_FILTERS),
+    Algorithm("winograd", _WINOGRAD, conv_winograd.forward, *_WINOGRAD_OBJECTIONS, fuses=True),
     Algorithm("direct", _DIRECT, forward_direct, fuses=True),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, forward_reference),
@@ -362,9 +366,15 @@ FORWARD = (
 GRAD_INPUT = (
     Algorithm("pointwise", _POINTWISE, grad_input_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_input_depthwise, refuse_depthwise),
-    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_input_grouped, conv_grouped_passes.refuse_channels),
-    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, conv_winograd.refuse),
-    Algorithm("first_layer", _FIRST_LAYER, conv_first_layer.grad_input, conv_first_layer.refuse),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_input_grouped, *_GROUPED_BY_CHANNELS),
+    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, *_WINOGRAD_OBJECTIONS),
+    Algorithm(
+        "first_layer",
+        _FIRST_LAYER,
+        conv_first_layer.grad_input,
+        conv_first_layer.refuse,
+        conv_first_layer.advise_against,
+    ),
     Algorithm("direct", _DIRECT, grad_input_direct),
     Algorithm("im2col", _IM2COL, grad_input_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_input_reference),
@@ -372,8 +382,8 @@ GRAD_INPUT = (
 GRAD_WEIGHT = (
     Algorithm("pointwise", _POINTWISE, grad_weight_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
-    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, conv_grouped_passes.refuse_filters),
-    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_weight, conv_winograd.refuse),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, *_GROUPED_BY_FILTERS),
+    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_weight, *_WINOGRAD_OBJECTIONS),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_weight_reference),

@@ -52,7 +52,7 @@ def _tiles(geometry: ConvGeometry) -> int:
 
 
 def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Why Winograd is not for this convolution; None if it is."""
+    """Why Winograd cannot compute this convolution; None if it can."""
     height, width = geometry.height, geometry.width
     if (height.kernel, width.kernel) != (3, 3):
         return f"it is for 3x3 filters, not {height.kernel}x{width.kernel}"
@@ -60,13 +60,18 @@ def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
         return "it needs stride 1 and dilation 1"
     if geometry.groups != 1:
         return f"it does not do groups, here {geometry.groups}"
+    return None
+
+
+def advise_against(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Why Winograd should not compute this convolution, though it can; None if it should."""
     if dtype != np.float32:
-        return "its rounding error is ten times that of the direct algorithm: float64 asks for accuracy"
+        return "less accurate: its rounding error is ten times the direct algorithm's, and float64 asks for accuracy"
     if min(geometry.c_in, geometry.c_out) < MIN_CHANNELS:
-        return f"it pays from {MIN_CHANNELS} channels on, here {geometry.c_in} and {geometry.c_out}"
+        return f"slower: it pays from {MIN_CHANNELS} channels on, here {geometry.c_in} and {geometry.c_out}"
     tiles = _tiles(geometry)
     if tiles < MIN_TILES:
-        return f"it pays from {MIN_TILES} tiles of 4x4 outputs on, here {tiles}"
+        return f"slower: it pays from {MIN_TILES} tiles of 4x4 outputs on, here {tiles}"
     return None
 
 

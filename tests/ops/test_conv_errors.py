@@ -218,21 +218,3 @@ def test_pointwise_refuses_what_is_not_one_product(settings, message):
 
 def test_auto_takes_pointwise_where_it_can():
     assert explain_conv2d(ones(1, 4, 5, 6), ones(3, 4, 1, 1)).chosen("grad_weight") == "pointwise"
-
-
-def test_auto_passes_over_what_refuses():
-    def refuse(geometry, dtype):
-        return "it is too much"
-
-    records = (
-        algorithms.Algorithm("first", "", len, refuse), algorithms.Algorithm("second", "", len),
-        algorithms.Algorithm("third", "", len),
-    )  # fmt: skip
-    dtype = np.dtype(np.float32)
-    assert algorithms.select("op", records, "auto", None, dtype).name == "second"
-    verdicts = dict(algorithms.explain(records, "auto", None, dtype))
-    assert verdicts["first"].startswith("refused: it is too much")
-    assert verdicts["second"].startswith("chosen")
-    assert verdicts["third"].startswith("accepts, but 'second' comes first")
-    with pytest.raises(UnsupportedError, match="op: algorithm 'first' cannot compute this: it is too much"):
-        algorithms.select("op", records, "first", None, dtype)

@@ -146,23 +146,25 @@ def test_nan_stays_in_its_group_as_in_torch():
     np.testing.assert_array_equal(out, expected)
 
 
+def test_it_refuses_filter_rows_with_gaps():
+    x, weight = convcore.ones(1, 6, 5, 5), convcore.ones(6, 2, 3, 3)
+    reason = "the taps of a filter row must be neighbours, the dilation is 2"
+    with pytest.raises(UnsupportedError, match="'grouped' cannot compute this: " + reason):
+        conv2d(x, weight, groups=3, dilation=(1, 2), algorithm="grouped")
+    assert explain_conv2d(x, weight, groups=3, dilation=(1, 2)).chosen("forward") == "direct"
+
+
 @pytest.mark.parametrize(
-    ("weight_shape", "settings", "reason"),
+    ("weight_shape", "groups", "reason"),
     [
-        ((6, 6, 3, 3), {}, "there is one group"),
-        (
-            (6, 2, 3, 3),
-            {"groups": 3, "dilation": (1, 2)},
-            "the taps of a filter row must be neighbours, the dilation is 2",
-        ),
-        ((96, 2, 3, 3), {"groups": 3}, "groups of 32 filters fill vectors by themselves"),
+        ((6, 6, 3, 3), 1, "slower: there is one group"),
+        ((96, 2, 3, 3), 3, "slower: groups of 32 filters fill vectors by themselves"),
     ],
 )
-def test_it_says_what_it_refuses(weight_shape, settings, reason):
-    x, weight = convcore.ones(1, 6, 5, 5), convcore.ones(*weight_shape)
-    with pytest.raises(UnsupportedError, match="'grouped' cannot compute this: " + reason):
-        conv2d(x, weight, algorithm="grouped", **settings)
-    assert explain_conv2d(x, weight, **settings).chosen("forward") == "direct"
+def test_auto_does_not_take_it_where_vectors_fill_by_themselves(weight_shape, groups, reason):
+    explanation = explain_conv2d(convcore.ones(1, 6, 5, 5), convcore.ones(*weight_shape), groups=groups)
+    assert explanation.chosen("forward") == "direct"
+    assert dict(explanation["forward"])["grouped"].startswith(reason)
 
 
 def test_each_pass_asks_for_the_size_of_its_own_result():

@@ -1,5 +1,7 @@
 """Winograd's F(4x4, 3x3): its error, every remainder of its tiles, and what it refuses."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -181,8 +183,6 @@ def test_auto_takes_it_where_it_pays():
         (((1, 32, 28, 28), (32, 32, 3, 3)), {"stride": 2}, "it needs stride 1 and dilation 1"),
         (((1, 32, 28, 28), (32, 32, 3, 3)), {"dilation": 2}, "it needs stride 1 and dilation 1"),
         (((1, 64, 28, 28), (32, 32, 3, 3)), {"groups": 2}, "it does not do groups, here 2"),
-        (((1, 15, 28, 28), (64, 15, 3, 3)), {}, "it pays from 16 channels on, here 15 and 64"),
-        (((1, 32, 6, 6), (32, 32, 3, 3)), {}, "it pays from 4 tiles of 4x4 outputs on, here 1"),
     ],
 )
 def test_refusals(shape, settings, reason):
@@ -192,7 +192,18 @@ def test_refusals(shape, settings, reason):
     assert f"refused: {reason}" in str(explain_conv2d(x, weight, **settings))
 
 
-def test_float64_is_refused_for_its_accuracy():
-    x, weight = ones(1, 32, 28, 28).double(), ones(32, 32, 3, 3).double()
-    with pytest.raises(UnsupportedError, match="float64 asks for accuracy"):
-        conv2d(x, weight, algorithm="winograd")
+@pytest.mark.parametrize(
+    ("shape", "dtype", "reason"),
+    [
+        (((1, 15, 28, 28), (64, 15, 3, 3)), convcore.float32, "slower: it pays from 16 channels on, here 15 and 64"),
+        (((1, 32, 6, 6), (32, 32, 3, 3)), convcore.float32, "slower: it pays from 4 tiles of 4x4 outputs on, here 1"),
+        (((1, 32, 28, 28), (32, 32, 3, 3)), convcore.float64, "less accurate: .* float64 asks for accuracy"),
+    ],
+)
+def test_auto_does_not_take_it_but_it_may_be_asked_for(shape, dtype, reason):
+    x, weight = ones(*shape[0], dtype=dtype), ones(*shape[1], dtype=dtype)
+    explanation = explain_conv2d(x, weight)
+    assert explanation.chosen("forward") == "direct"
+    assert re.match(reason, dict(explanation["forward"])["winograd"])
+    out = conv2d(x, weight, algorithm="winograd").numpy()
+    np.testing.assert_allclose(out, 9 * shape[0][1], rtol=FLOAT32_ERROR)

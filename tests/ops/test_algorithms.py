@@ -1,0 +1,113 @@
+"""Selection: what refuses, what is advised against, and that every algorithm that does not refuse computes rightly."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convcore import ones
+from convcore.errors import UnsupportedError
+from convcore.ops.algorithms import Algorithm, explain, select, use_algorithm
+from convcore.ops.conv import conv2d, explain_conv2d
+from convcore.ops.conv_passes import PASSES
+from convcore.ops.geometry import conv2d_geometry
+from convcore.testing.cases import SMALL_CASES, ConvCase
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# The largest error, as a fraction of the largest result; Winograd's transforms cost digits.
+TOLERANCE = {FLOAT32: 5e-6, FLOAT64: 1e-13}
+WINOGRAD_TOLERANCE = {FLOAT32: 5e-5, FLOAT64: 1e-13}
+
+
+def too_much(geometry, dtype):
+    return "it is too much"
+
+
+def too_slow(geometry, dtype):
+    return "slower: others are faster"
+
+
+RECORDS = (
+    Algorithm("refusing", "", len, too_much, too_slow), Algorithm("slow", "", len, advises_against=too_slow),
+    Algorithm("good", "", len), Algorithm("last", "", len),
+)  # fmt: skip
+
+
+def test_auto_passes_over_what_refuses_and_what_is_advised_against():
+    assert select("op", RECORDS, "auto", None, FLOAT32).name == "good"
+    assert dict(explain(RECORDS, "auto", None, FLOAT32)) == {
+        "refusing": "refused: it is too much ()",
+        "slow": "slower: others are faster ()",
+        "good": "chosen ()",
+        "last": "accepts, but 'good' comes first ()",
+    }
+
+
+def test_what_is_advised_against_may_be_asked_for():
+    assert select("op", RECORDS, "slow", None, FLOAT32).name == "slow"
+    assert dict(explain(RECORDS, "slow", None, FLOAT32)) == {
+        "refusing": "refused: it is too much ()",
+        "slow": "chosen ()",
+        "good": "not asked for: algorithm='slow' ()",
+        "last": "not asked for: algorithm='slow' ()",
+    }
+    assert dict(explain(RECORDS, "last", None, FLOAT32))["slow"] == "slower: others are faster ()"
+
+
+def test_what_refuses_may_not_be_asked_for():
+    with pytest.raises(UnsupportedError, match="op: algorithm 'refusing' cannot compute this: it is too much"):
+        select("op", RECORDS, "refusing", None, FLOAT32)
+
+
+@pytest.mark.parametrize("pass_name", PASSES)
+def test_the_last_record_has_no_objections(pass_name):
+    last = PASSES[pass_name][-1]
+    for case in SMALL_CASES:
+        geometry = conv2d_geometry(np.empty(case.x_shape), np.empty(case.weight_shape), **case.settings)
+        assert last.refuses(geometry, FLOAT64) is None
+        assert last.advises_against(geometry, FLOAT64) is None
+
+
+MORE_CASES = (
+    ConvCase("many_channels-first_layer", 1, 13, 9, 8, 5, (3, 3), stride=(2, 1), padding=(1, 1)),
+    ConvCase("one_group-grouped", 2, 21, 7, 8, 40, (3, 3), padding=(1, 1)),
+    ConvCase("wide_groups-grouped", 1, 66, 5, 6, 66, (3, 3), padding=(1, 0), groups=2),
+)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+@pytest.mark.parametrize("case", [*SMALL_CASES, *MORE_CASES], ids=str)
+def test_whatever_does_not_refuse_is_right(case: ConvCase, dtype: Any):
+    """By name every algorithm may be asked for, so it must be right also where it is slow."""
+    rng = np.random.default_rng(sum(map(ord, case.name)))
+    x, weight = rng.standard_normal(case.x_shape).astype(dtype), rng.standard_normal(case.weight_shape).astype(dtype)
+    geometry = conv2d_geometry(x, weight, **case.settings)
+    bias = rng.standard_normal(case.c_out).astype(dtype)
+    grad_out = rng.standard_normal(geometry.out_shape).astype(dtype)
+    operands = {"forward": (x, weight, bias), "grad_input": (grad_out, weight), "grad_weight": (x, grad_out)}
+    for pass_name, records in PASSES.items():
+        expected = records[-1].run(*(a.astype(np.float64) for a in operands[pass_name]), geometry)
+        for record in records[:-1]:
+            if record.refuses(geometry, dtype) is None:
+                actual = record.run(*operands[pass_name], geometry)
+                tolerance = (WINOGRAD_TOLERANCE if "winograd" in record.name else TOLERANCE)[dtype]
+                error = np.abs(actual - expected).max(initial=0)
+                assert error <= tolerance * np.abs(expected).max(initial=0), (pass_name, record.name)
+
+
+def test_convolutions_may_be_asked_for_what_is_slower():
+    x, weight = ones(1, 6, 5, 5), ones(6, 6, 3, 3)
+    with use_algorithm("winograd"):
+        out = conv2d(x, weight, padding=1)
+        explanation = explain_conv2d(x, weight, padding=1)
+    np.testing.assert_allclose(out.numpy()[0, :, 2, 2], 54, rtol=1e-5)
+    assert [explanation.chosen(name) for name in PASSES] == ["winograd"] * 3
+    assert explain_conv2d(x, weight, padding=1).chosen("forward") == "direct"
+
+
+def test_first_layers_may_have_more_channels_only_by_name():
+    explanation = explain_conv2d(ones(1, 5, 9, 9), ones(6, 5, 3, 3), padding=1, stride=2)
+    assert explanation.chosen("grad_input") == "direct"
+    reason = "slower: it is for images of up to 4 channels, here 5"
+    assert dict(explanation["grad_input"])["first_layer"].startswith(reason)
+    assert explain_conv2d(ones(1, 4, 9, 9), ones(6, 4, 3, 3), padding=1, stride=2).chosen("grad_input") == "first_layer"
