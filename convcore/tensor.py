@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from convcore.autograd.variable import set_tensor_class
 from convcore.errors import DTypeError
-from convcore.ops import arithmetic, comparison, dtypes, elementwise, in_place, indexing, reduce, softmax
+from convcore.ops import arithmetic, comparison, dtypes, elementwise, in_place, indexing, reduce
+from convcore.ops import matmul as products
 from convcore.ops import shape as shapes
-from convcore.ops.matmul import matmul
-from convcore.ops.reduce import Dims
+from convcore.ops import softmax as probabilities
+from convcore.ops.in_place import twin
 from convcore.tensor_data import Size, TensorData
 
 __all__ = ["Size", "Tensor"]
@@ -23,8 +24,8 @@ class Tensor(TensorData):
 
     Make one with `convcore.tensor`, `convcore.zeros`, `convcore.from_numpy` and the like. Methods that end in an
     underscore change the tensor in place. Names, arguments and semantics are torch's, with one relief: `view` copies
-    where the elements do not lie in the order that it asks for. Each method's documentation is that of the function of
-    the same name in `convcore.ops`.
+    where the elements do not lie in the order that it asks for. A method is the function of the same name in
+    `convcore.ops`, with the tensor as its first argument; `twin` makes the one that works in place.
     """
 
     __slots__ = ()
@@ -36,79 +37,36 @@ class Tensor(TensorData):
 
     # Copies
 
-    def clone(self) -> Tensor:
-        return dtypes.clone(self)
-
-    def contiguous(self) -> Tensor:
-        return shapes.contiguous(self)
+    clone = dtypes.clone
+    contiguous = shapes.contiguous
 
     # Arithmetic
 
-    def __add__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.add(self, other)
+    __add__ = __radd__ = add = arithmetic.add
+    __sub__ = sub = arithmetic.sub
+    __rsub__ = arithmetic.rsub
+    __mul__ = __rmul__ = mul = arithmetic.mul
+    __truediv__ = div = arithmetic.div
+    __rtruediv__ = arithmetic.reflected(arithmetic.div)
+    __pow__ = pow = arithmetic.pow
+    __rpow__ = arithmetic.reflected(arithmetic.pow)
+    __neg__ = neg = arithmetic.neg
+    __abs__ = abs = elementwise.abs
+    square = arithmetic.square
+    reciprocal = arithmetic.reciprocal
 
-    def __radd__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.add(other, self)
+    __iadd__ = add_ = twin(arithmetic.add)
+    __isub__ = sub_ = twin(arithmetic.sub)
+    __imul__ = mul_ = twin(arithmetic.mul)
+    __itruediv__ = div_ = twin(arithmetic.div)
+    __ipow__ = pow_ = twin(arithmetic.pow)
+    neg_ = twin(arithmetic.neg)
+    abs_ = twin(elementwise.abs)
 
-    def __sub__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.sub(self, other)
+    # Products
 
-    def __rsub__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.sub(other, self)
-
-    def __mul__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.mul(self, other)
-
-    def __rmul__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.mul(other, self)
-
-    def __truediv__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.div(self, other)
-
-    def __rtruediv__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.div(other, self)
-
-    def __pow__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.pow(self, other)
-
-    def __rpow__(self, other: Tensor | float) -> Tensor:
-        return arithmetic.pow(other, self)
-
-    def __matmul__(self, other: Tensor) -> Tensor:
-        return matmul(self, other)
-
-    def __neg__(self) -> Tensor:
-        return arithmetic.neg(self)
-
-    def __abs__(self) -> Tensor:
-        return elementwise.abs(self)
-
-    def add(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-        return arithmetic.add(self, other, alpha=alpha)
-
-    def sub(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-        return arithmetic.sub(self, other, alpha=alpha)
-
-    def mul(self, other: Tensor | float) -> Tensor:
-        return arithmetic.mul(self, other)
-
-    def div(self, other: Tensor | float) -> Tensor:
-        return arithmetic.div(self, other)
-
-    def pow(self, exponent: Tensor | float) -> Tensor:
-        return arithmetic.pow(self, exponent)
-
-    def matmul(self, other: Tensor) -> Tensor:
-        return matmul(self, other)
-
-    def neg(self) -> Tensor:
-        return arithmetic.neg(self)
-
-    def square(self) -> Tensor:
-        return arithmetic.mul(self, self)
-
-    def reciprocal(self) -> Tensor:
-        return arithmetic.reciprocal(self)
+    __matmul__ = matmul = products.matmul
+    __rmatmul__ = arithmetic.reflected(products.matmul)
 
     # Comparison and logic
 
@@ -121,257 +79,98 @@ class Tensor(TensorData):
     def __hash__(self) -> int:
         return id(self)
 
-    def __lt__(self, other: Tensor | float) -> Tensor:
-        return comparison.lt(self, other)
-
-    def __le__(self, other: Tensor | float) -> Tensor:
-        return comparison.le(self, other)
-
-    def __gt__(self, other: Tensor | float) -> Tensor:
-        return comparison.gt(self, other)
-
-    def __ge__(self, other: Tensor | float) -> Tensor:
-        return comparison.ge(self, other)
-
-    def eq(self, other: Tensor | float) -> Tensor:
-        return comparison.eq(self, other)
-
-    def ne(self, other: Tensor | float) -> Tensor:
-        return comparison.ne(self, other)
-
-    def lt(self, other: Tensor | float) -> Tensor:
-        return comparison.lt(self, other)
-
-    def le(self, other: Tensor | float) -> Tensor:
-        return comparison.le(self, other)
-
-    def gt(self, other: Tensor | float) -> Tensor:
-        return comparison.gt(self, other)
-
-    def ge(self, other: Tensor | float) -> Tensor:
-        return comparison.ge(self, other)
-
-    def __and__(self, other: Tensor | float) -> Tensor:
-        return comparison.bitwise_and(self, other)
-
-    def __or__(self, other: Tensor | float) -> Tensor:
-        return comparison.bitwise_or(self, other)
-
-    def __xor__(self, other: Tensor | float) -> Tensor:
-        return comparison.bitwise_xor(self, other)
-
-    def __invert__(self) -> Tensor:
-        return comparison.bitwise_not(self)
-
-    def logical_not(self) -> Tensor:
-        return comparison.eq(self, 0)
-
-    def isnan(self) -> Tensor:
-        return comparison.isnan(self)
-
-    def isfinite(self) -> Tensor:
-        return comparison.isfinite(self)
-
-    def equal(self, other: Tensor) -> bool:
-        return comparison.equal(self, other)
-
-    def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return reduce.all(self, dim, keepdim)
-
-    def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return reduce.any(self, dim, keepdim)
+    eq = comparison.eq
+    ne = comparison.ne
+    __lt__ = lt = comparison.lt
+    __le__ = le = comparison.le
+    __gt__ = gt = comparison.gt
+    __ge__ = ge = comparison.ge
+    __and__ = __rand__ = bitwise_and = comparison.bitwise_and
+    __or__ = __ror__ = bitwise_or = comparison.bitwise_or
+    __xor__ = __rxor__ = bitwise_xor = comparison.bitwise_xor
+    __invert__ = bitwise_not = comparison.bitwise_not
+    logical_not = comparison.logical_not
+    isnan = comparison.isnan
+    isfinite = comparison.isfinite
+    equal = comparison.equal
+    allclose = comparison.allclose
+    all = reduce.all
+    any = reduce.any
 
     # Functions of each element
 
-    def exp(self) -> Tensor:
-        return elementwise.exp(self)
-
-    def log(self) -> Tensor:
-        return elementwise.log(self)
-
-    def sqrt(self) -> Tensor:
-        return elementwise.sqrt(self)
-
-    def rsqrt(self) -> Tensor:
-        return elementwise.rsqrt(self)
-
-    def tanh(self) -> Tensor:
-        return elementwise.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        return elementwise.sigmoid(self)
-
-    def relu(self) -> Tensor:
-        return elementwise.relu(self)
-
-    def abs(self) -> Tensor:
-        return elementwise.abs(self)
-
-    def sign(self) -> Tensor:
-        return elementwise.sign(self)
-
-    def clamp(self, min: float | None = None, max: float | None = None) -> Tensor:
-        return elementwise.clamp(self, min, max)
-
-    def maximum(self, other: Tensor | float) -> Tensor:
-        return elementwise.maximum(self, other)
-
-    def minimum(self, other: Tensor | float) -> Tensor:
-        return elementwise.minimum(self, other)
+    exp = elementwise.exp
+    log = elementwise.log
+    sqrt = elementwise.sqrt
+    rsqrt = elementwise.rsqrt
+    tanh = elementwise.tanh
+    sigmoid = elementwise.sigmoid
+    relu = elementwise.relu
+    sign = elementwise.sign
+    clamp = elementwise.clamp
+    maximum = elementwise.maximum
+    minimum = elementwise.minimum
+    masked_fill = elementwise.masked_fill
 
     def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
         return elementwise.where(condition, self, other)
 
-    def masked_fill(self, mask: Tensor, value: Tensor | float) -> Tensor:
-        return elementwise.where(mask, value, self)
+    exp_ = twin(elementwise.exp)
+    log_ = twin(elementwise.log)
+    sqrt_ = twin(elementwise.sqrt)
+    rsqrt_ = twin(elementwise.rsqrt)
+    tanh_ = twin(elementwise.tanh)
+    sigmoid_ = twin(elementwise.sigmoid)
+    relu_ = elementwise.relu_
+    clamp_ = twin(elementwise.clamp)
+    masked_fill_ = twin(elementwise.masked_fill)
 
     # Reductions
 
-    def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-        return reduce.sum(self, dim, keepdim, dtype=dtype)
-
-    def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return reduce.mean(self, dim, keepdim)
-
-    def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return reduce.amax(self, dim, keepdim)
-
-    def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return reduce.amin(self, dim, keepdim)
-
-    def var(self, dim: Dims = None, unbiased: bool = True, keepdim: bool = False) -> Tensor:
-        return reduce.var(self, dim, unbiased, keepdim)
-
-    def std(self, dim: Dims = None, unbiased: bool = True, keepdim: bool = False) -> Tensor:
-        return reduce.std(self, dim, unbiased, keepdim)
-
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return reduce.max(self, dim, keepdim)
-
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return reduce.min(self, dim, keepdim)
-
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return reduce.argmax(self, dim, keepdim)
-
-    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return reduce.argmin(self, dim, keepdim)
-
-    def softmax(self, dim: int) -> Tensor:
-        return softmax.softmax(self, dim)
-
-    def log_softmax(self, dim: int) -> Tensor:
-        return softmax.log_softmax(self, dim)
+    sum = reduce.sum
+    mean = reduce.mean
+    var = reduce.var
+    std = reduce.std
+    amax = reduce.amax
+    amin = reduce.amin
+    max = reduce.max
+    min = reduce.min
+    argmax = reduce.argmax
+    argmin = reduce.argmin
+    softmax = probabilities.softmax
+    log_softmax = probabilities.log_softmax
 
     # Shape
 
-    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
-        return shapes.reshape(self, *shape)
+    reshape = view = shapes.reshape
+    flatten = shapes.flatten
+    permute = shapes.permute
+    transpose = shapes.transpose
+    t = shapes.t
+    T = property(shapes.reversed_axes)
+    squeeze = shapes.squeeze
+    unsqueeze = shapes.unsqueeze
+    expand = shapes.expand
+    expand_as = shapes.expand_as
+    split = shapes.split
+    chunk = shapes.chunk
 
-    def view(self, *shape: int | Sequence[int]) -> Tensor:
-        return shapes.reshape(self, *shape)
+    # Parts
 
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        return shapes.flatten(self, start_dim, end_dim)
-
-    def permute(self, *dims: int | Sequence[int]) -> Tensor:
-        return shapes.permute(self, *dims)
-
-    def transpose(self, dim0: int, dim1: int) -> Tensor:
-        return shapes.transpose(self, dim0, dim1)
-
-    def t(self) -> Tensor:
-        return shapes.t(self)
-
-    @property
-    def T(self) -> Tensor:  # noqa: N802 - torch's name
-        """The axes in reverse order."""
-        return shapes.permute(self, *reversed(range(self.array.ndim)))
-
-    def squeeze(self, dim: Dims = None) -> Tensor:
-        return shapes.squeeze(self, dim)
-
-    def unsqueeze(self, dim: int) -> Tensor:
-        return shapes.unsqueeze(self, dim)
-
-    def expand(self, *shape: int | Sequence[int]) -> Tensor:
-        return shapes.expand(self, *shape)
-
-    def expand_as(self, other: Tensor) -> Tensor:
-        return shapes.expand(self, other.array.shape)
-
-    def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-        return shapes.split(self, split_size, dim)
-
-    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-        return shapes.chunk(self, chunks, dim)
+    __getitem__ = indexing.getitem
+    __setitem__ = in_place.setitem
+    gather = indexing.gather
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.array.ndim == 0:
             raise DTypeError("iter: a tensor without axes cannot be iterated over; use item()")
         return iter([self[i] for i in range(len(self.array))])
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return indexing.getitem(self, index)
+    # New values
 
-    def __setitem__(self, index: Any, value: Tensor | float) -> None:
-        in_place.setitem(self, index, value)
-
-    def gather(self, dim: int, index: Tensor) -> Tensor:
-        return indexing.gather(self, dim, index)
-
-    # In place
-
-    def add_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-        return in_place.change("add_", self, arithmetic.add, other, alpha=alpha)
-
-    def sub_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-        return in_place.change("sub_", self, arithmetic.sub, other, alpha=alpha)
-
-    def mul_(self, other: Tensor | float) -> Tensor:
-        return in_place.change("mul_", self, arithmetic.mul, other)
-
-    def div_(self, other: Tensor | float) -> Tensor:
-        return in_place.change("div_", self, arithmetic.div, other)
-
-    def pow_(self, exponent: Tensor | float) -> Tensor:
-        return in_place.change("pow_", self, arithmetic.pow, exponent)
-
-    def neg_(self) -> Tensor:
-        return in_place.change("neg_", self, arithmetic.neg)
-
-    def exp_(self) -> Tensor:
-        return in_place.change("exp_", self, elementwise.exp)
-
-    def sqrt_(self) -> Tensor:
-        return in_place.change("sqrt_", self, elementwise.sqrt)
-
-    def relu_(self) -> Tensor:
-        return elementwise.relu_(self)
-
-    def clamp_(self, min: float | None = None, max: float | None = None) -> Tensor:
-        return in_place.change("clamp_", self, elementwise.clamp, min, max)
-
-    def zero_(self) -> Tensor:
-        return in_place.fill_(self, 0)
-
-    def fill_(self, value: Tensor | float) -> Tensor:
-        return in_place.fill_(self, value)
-
-    def copy_(self, source: Tensor) -> Tensor:
-        return in_place.copy_(self, source)
-
-    def __iadd__(self, other: Tensor | float) -> Tensor:
-        return self.add_(other)
-
-    def __isub__(self, other: Tensor | float) -> Tensor:
-        return self.sub_(other)
-
-    def __imul__(self, other: Tensor | float) -> Tensor:
-        return self.mul_(other)
-
-    def __itruediv__(self, other: Tensor | float) -> Tensor:
-        return self.div_(other)
+    zero_ = in_place.zero_
+    fill_ = in_place.fill_
+    copy_ = in_place.copy_
 
 
 set_tensor_class(Tensor)

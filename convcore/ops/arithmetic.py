@@ -7,6 +7,7 @@ differentiable operations, so derivatives of any order exist.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,6 +183,25 @@ def div(input: Tensor | float, other: Tensor | float) -> Tensor:
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     """input ** exponent"""
     return Pow.apply(*as_tensors("pow", input, exponent))
+
+
+def rsub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+    """other - alpha * input"""
+    return sub(other, input, alpha=alpha)
+
+
+def reflected(operation: Callable[..., Tensor]) -> Callable[[Tensor, Tensor | float], Tensor]:
+    """The operation with its operands exchanged, for Python's `number <operator> tensor`."""
+
+    def exchanged(input: Tensor, other: Tensor | float) -> Tensor:
+        return operation(other, input)
+
+    return exchanged
+
+
+def square(input: Tensor) -> Tensor:
+    """input * input, element by element"""
+    return mul(input, input)
 
 
 def neg(input: Tensor) -> Tensor:

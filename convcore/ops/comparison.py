@@ -84,6 +84,11 @@ def bitwise_not(input: Tensor) -> Tensor:
     return _bitwise("bitwise_not", np.invert, input)
 
 
+def logical_not(input: Tensor) -> Tensor:
+    """Whether each element is 0"""
+    return eq(input, 0)
+
+
 def isnan(input: Tensor) -> Tensor:
     """Whether each element is NaN"""
     return wrap(np.asarray(np.isnan(input.array)))

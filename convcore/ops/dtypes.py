@@ -149,9 +149,9 @@ class Clone(Function):
         return grad_out
 
 
-def clone(x: Tensor) -> Tensor:
+def clone(input: Tensor) -> Tensor:
     """A copy in memory of its own, inside the graph."""
-    return Clone.apply(x)
+    return Clone.apply(input)
 
 
 def compute(ufunc: np.ufunc, *arrays: np.ndarray) -> np.ndarray:

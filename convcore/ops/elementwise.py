@@ -258,11 +258,11 @@ def relu(input: Tensor) -> Tensor:
     return Relu.apply(input)
 
 
-def relu_(x: Tensor) -> Tensor:
+def relu_(input: Tensor) -> Tensor:
     """`relu` in place"""
-    if x.deferred is not None and x.deferred.relu_in_place():
-        return x
-    return change("relu_", x, relu)
+    if input.deferred is not None and input.deferred.relu_in_place():
+        return input
+    return change("relu_", input, relu)
 
 
 def _refuse_bools(op: str, x: Tensor) -> None:
@@ -288,6 +288,11 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
         kind = condition.array.dtype if isinstance(condition, Variable) else type(condition).__name__
         raise DTypeError(f"where: condition must be a bool tensor, got {kind}; compare it first, e.g. x != 0")
     return Where.apply(condition, *as_tensors("where", input, other))
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
+    """`value` where the bool tensor `mask` holds, the input elsewhere"""
+    return where(mask, value, input)
 
 
 def maximum(input: Tensor, other: Tensor | float) -> Tensor:

@@ -10,7 +10,7 @@ backward, which refuses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from convcore.ops.indexing import Index, array_index, frozen
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
+
+P = ParamSpec("P")
 
 
 def is_recorded(op: str, x: Tensor, *args: Any) -> bool:
@@ -49,6 +51,18 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
     x.mark_changed()
     x.take_place_of(result)
     return x
+
+
+def twin(operation: Callable[P, Any]) -> Callable[P, Any]:
+    """The method that does in place what `operation`, a function of a tensor and more, does out of place."""
+    name = f"{operation.__name__}_"
+
+    def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
+        return change(name, input, operation, *args, **settings)
+
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__doc__ = f"`{operation.__name__}` in place"
+    return cast(Callable[P, Any], in_place)
 
 
 def _assign(op: str, array: np.ndarray, index: tuple[Any, ...], value: np.ndarray) -> None:
@@ -95,16 +109,21 @@ def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
     return x
 
 
-def copy_(x: Tensor, source: Tensor) -> Tensor:
-    """Replace the elements of x by those of `source`, which broadcasts."""
-    return put("copy_", x, (), source)
+def copy_(input: Tensor, src: Tensor) -> Tensor:
+    """Replace the elements by those of `src`, which broadcasts."""
+    return put("copy_", input, (), src)
 
 
-def fill_(x: Tensor, value: Tensor | float) -> Tensor:
-    """Set every element of x to one number, or to the element of a tensor without axes."""
-    return put("fill_", x, (), value)
+def fill_(input: Tensor, value: Tensor | float) -> Tensor:
+    """Set every element to one number, or to the element of a tensor without axes."""
+    return put("fill_", input, (), value)
 
 
-def setitem(x: Tensor, index: Any, value: Tensor | float) -> None:
-    """x[index] = value"""
-    put("setitem", x, index, value)
+def zero_(input: Tensor) -> Tensor:
+    """Set every element to 0."""
+    return put("zero_", input, (), 0)
+
+
+def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
+    """input[index] = value"""
+    put("setitem", input, index, value)

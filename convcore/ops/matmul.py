@@ -184,10 +184,13 @@ class MatMul(Function):
         return grad_a, grad_b
 
 
-def matmul(a: Tensor, b: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product with torch.matmul's rules: 1-D operands are a row or a column, leading axes broadcast."""
-    if not isinstance(a, Variable) or not isinstance(b, Variable):
-        raise DTypeError(f"matmul: both operands must be tensors, got {type(a).__name__} and {type(b).__name__}")
+    if not isinstance(input, Variable) or not isinstance(other, Variable):
+        raise DTypeError(
+            f"matmul: both operands must be tensors, got {type(input).__name__} and {type(other).__name__}"
+        )
+    a, b = input, other
     if a.array.ndim == 0 or b.array.ndim == 0:
         raise ShapeError("matmul: both operands need at least 1 axis; use * to multiply by a scalar")
     if a.array.dtype != b.array.dtype:

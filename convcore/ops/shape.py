@@ -148,6 +148,11 @@ def t(input: Tensor) -> Tensor:
     return permute(input, *reversed(range(input.array.ndim)))
 
 
+def reversed_axes(input: Tensor) -> Tensor:
+    """The axes in reverse order."""
+    return permute(input, *reversed(range(input.array.ndim)))
+
+
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself where its elements lie in row-major order, else a copy that does."""
     return input if input.array.flags.c_contiguous else Contiguous.apply(input)
@@ -180,6 +185,11 @@ def expand(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
             "new axes come in front and need a size"
         )
     return Expand.apply(input, target)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """The input repeated to the shape of another tensor, as by `expand`"""
+    return expand(input, other.array.shape)
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

@@ -35,26 +35,26 @@ if TYPE_CHECKING:
 ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, little enough to share
 
 
-def softmax(x: Tensor, dim: int) -> Tensor:
-    """exp(x) divided by its sum along axis `dim`: positive numbers that add up to 1.
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """exp(input) divided by its sum along axis `dim`: positive numbers that add up to 1.
 
     A row of -inf alone, or with +inf or NaN in it, gives NaN.
 
     Raises:
-        ShapeError: x has no axis `dim`.
-        DTypeError: x is not float32 or float64.
+        ShapeError: the input has no axis `dim`.
+        DTypeError: it is not float32 or float64.
     """
-    return _apply_along(Softmax, "softmax", x, dim)
+    return _apply_along(Softmax, "softmax", input, dim)
 
 
-def log_softmax(x: Tensor, dim: int) -> Tensor:
+def log_softmax(input: Tensor, dim: int) -> Tensor:
     """Logarithm of `softmax`, computed without the intermediate result, which may be too small for a float.
 
     Raises:
-        ShapeError: x has no axis `dim`.
-        DTypeError: x is not float32 or float64.
+        ShapeError: the input has no axis `dim`.
+        DTypeError: it is not float32 or float64.
     """
-    return _apply_along(LogSoftmax, "log_softmax", x, dim)
+    return _apply_along(LogSoftmax, "log_softmax", input, dim)
 
 
 class Softmax(Function):
