@@ -8,10 +8,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from convcore.ops import conv, elementwise, loss, matmul, norm, pool
+from convcore.ops import conv, elementwise, matmul, norm, pool
 from convcore.ops import dropout as dropout_op
 from convcore.ops import softmax as softmax_op
 from convcore.ops.conv import explain_conv2d
+from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from convcore.ops.logistic import logsigmoid
+from convcore.ops.loss import cross_entropy, nll_loss
+from convcore.ops.loss_elements import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    gaussian_nll_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
+from convcore.ops.loss_margin import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from convcore.tensor import Tensor
 
 __all__ = [
@@ -19,19 +44,41 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "conv2d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "explain_conv2d",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "linear",
     "log_softmax",
+    "logsigmoid",
+    "margin_ranking_loss",
     "max_pool2d",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
+    "normalize",
+    "pairwise_distance",
+    "pdist",
+    "poisson_nll_loss",
     "relu",
     "sigmoid",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "tanh",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
 
 IntPair = int | Sequence[int]
@@ -134,31 +181,3 @@ def softmax(input: Tensor, dim: int) -> Tensor:
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """The logarithm of `softmax`, without overflow."""
     return softmax_op.log_softmax(input, dim)
-
-
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """Minus the log of the probability that logits (N, K, ...) give to the labels (N, ...)."""
-    return loss.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
-
-
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Tensor:
-    """As `cross_entropy`, of log-probabilities (N, K, ...) instead of logits."""
-    return loss.nll_loss(input, target, weight, ignore_index, reduction)
-
-
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input - target)^2: its mean, its sum, or every element."""
-    return loss.mse_loss(input, target, reduction)

@@ -42,6 +42,15 @@ def form(x: Variable) -> Any:
     return x.array if x.deferred is None else x.deferred
 
 
+def require_tensors(op: str, **tensors: Any) -> None:
+    """Refuse arguments that are not tensors; None is left out."""
+    for name, tensor in tensors.items():
+        if tensor is not None and not isinstance(tensor, Variable):
+            raise DTypeError(
+                f"{op}: {name} must be a tensor, got {type(tensor).__name__}; convcore.tensor(...) makes one"
+            )
+
+
 def check_float_tensors(op: str, **tensors: Any) -> None:
     """Refuse arguments that are not tensors, not float32 or float64, or not all of one dtype; None is left out."""
     # Every layer of a small network comes by here: what is right is found right by identity, what is not is looked at.
@@ -63,13 +72,8 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 def _refuse_tensors(op: str, given: dict[str, Any]) -> None:
     """Say what is wrong with the tensors given, if anything is."""
-    dtypes = set()
-    for name, tensor in given.items():
-        if not isinstance(tensor, Variable):
-            raise DTypeError(
-                f"{op}: {name} must be a tensor, got {type(tensor).__name__}; convcore.tensor(...) makes one"
-            )
-        dtypes.add(form(tensor).dtype)
+    require_tensors(op, **given)
+    dtypes = {form(tensor).dtype for tensor in given.values()}
     if len(dtypes) > 1:
         listed = ", ".join(f"{name} {form(tensor).dtype}" for name, tensor in given.items())
         raise DTypeError(f"{op}: all tensors must have one dtype, got {listed}; .to(dtype) converts")

@@ -1,4 +1,4 @@
-"""Losses: cross-entropy, negative log-likelihood, mean squared error.
+"""Losses of classifiers: cross-entropy and negative log-likelihood.
 
 Cross-entropy of logits x with a label t, with class weights w and label smoothing e (Szegedy et al. 2016, section 7):
 
@@ -14,17 +14,17 @@ d l[k] / d x[j] = [k == j] - p[j] with p = softmax(x), so
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, Variable, once_differentiable, wrap
+from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
+from convcore.ops.reduction import read_reduction, reduced
 from convcore.ops.rows import from_rows, rows_along
-from convcore.ops.softmax import log_softmax
+from convcore.ops.softmax import log_softmax, softmax
 from kernels.cpu.loss import cross_entropy_forward, cross_entropy_grad_input
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -47,6 +49,7 @@ def cross_entropy(
         input: logits, (N, K), (K,) or (N, K, d1, d2, ...) with K classes; float32 or float64.
         target: labels, int64, of input's shape without the class axis; or probabilities of input's shape and dtype.
         weight: (K,) weight of each class.
+        size_average, reduce: torch's older form of `reduction`.
         ignore_index: rows with this label count neither in the loss nor in the mean.
         reduction: 'mean', 'sum', or 'none' for a loss of the labels' shape. With labels the mean is weighted.
         label_smoothing: share, 0 to 1, of the target that is spread evenly over all classes.
@@ -56,12 +59,13 @@ def cross_entropy(
         DTypeError: the labels are not int64.
         UnsupportedError: `ignore_index` with probabilities, or a weight that requires a gradient.
     """
+    reduction = read_reduction("cross_entropy", reduction, size_average, reduce)
     _check_tensors("cross_entropy", input, target, weight)
     if not 0 <= label_smoothing <= 1:
         raise ShapeError(f"cross_entropy: label_smoothing must lie from 0 to 1, got {label_smoothing}")
     if target.array.dtype.kind == "f" and target.array.shape == input.array.shape:
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
-    ignore_index = _check_labels("cross_entropy", input, target, weight, ignore_index, reduction)
+    ignore_index = _check_labels("cross_entropy", input, target, weight, ignore_index)
     return CrossEntropy.apply(input, target, weight, ignore_index, reduction, float(label_smoothing))
 
 
@@ -69,30 +73,19 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Minus the log-probability of the labels: cross-entropy for an input that went through log_softmax already.
 
     Arguments and errors are those of `cross_entropy`.
     """
+    reduction = read_reduction("nll_loss", reduction, size_average, reduce)
     _check_tensors("nll_loss", input, target, weight)
-    ignore_index = _check_labels("nll_loss", input, target, weight, ignore_index, reduction)
+    ignore_index = _check_labels("nll_loss", input, target, weight, ignore_index)
     return NllLoss.apply(input, target, weight, ignore_index, reduction)
-
-
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input - target)^2: its mean, its sum, or with 'none' every element.
-
-    Different shapes are broadcast with a warning: a column against a row is nearly always a mistake.
-    """
-    _check_reduction("mse_loss", reduction)
-    _check_tensors("mse_loss", input, target)
-    if input.array.shape != target.array.shape:
-        table = array_table([("input", input.array, ""), ("target", target.array, "")])
-        warnings.warn(f"mse_loss: target's shape differs from input's and is broadcast\n{table}", stacklevel=2)
-    difference = input - target
-    return _reduce(difference * difference, reduction)
 
 
 class CrossEntropy(Function):
@@ -115,10 +108,14 @@ class CrossEntropy(Function):
         return _reduced(loss, totals, reduction, target.array.shape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad_out):
         x, target, weight = ctx.saved_tensors
         ignore_index, reduction, label_smoothing = ctx.settings
+        if is_grad_enabled():  # to be differentiated again: the same gradient, made of differentiable operations
+            share = _target_shares(x, target, weight, ignore_index, label_smoothing)
+            axis = _class_axis(x.array.shape)
+            gradient = softmax(x, axis) * share.sum(axis, keepdim=True) - share
+            return gradient * _spread(grad_out, reduction, ctx.total_weight, axis), None, None, None, None, None
         rows = rows_along(x.array, _class_axis(x.array.shape))
         grad_loss = _grad_of_rows(grad_out.array, reduction, ctx.total_weight, rows.shape[0])
         grad_x = memory.empty(rows.shape, rows.dtype)
@@ -147,9 +144,13 @@ class NllLoss(Function):
         return _reduced(loss, totals, reduction, target.array.shape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad_out):
         labels, axis = len(ctx.columns), _class_axis(ctx.shape)
+        if is_grad_enabled():
+            picked = np.zeros((labels, ctx.shape[axis]), grad_out.array.dtype)
+            picked[np.arange(labels), ctx.columns] = -ctx.row_weight
+            picked = wrap(from_rows(picked, ctx.shape, axis))
+            return picked * _spread(grad_out, ctx.reduction, ctx.total_weight, axis), None, None, None, None
         grad_loss = _grad_of_rows(grad_out.array, ctx.reduction, ctx.total_weight, labels)
         grad_x = np.zeros((labels, ctx.shape[axis]), grad_loss.dtype)
         # Only rows that count: an ignored one keeps 0 even where the mean of nothing makes grad_loss infinite.
@@ -160,7 +161,6 @@ class NllLoss(Function):
 
 def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing) -> Tensor:
     """-sum_k w[k] * target[k] * log_softmax(input)[k], with gradients for both."""
-    _check_reduction("cross_entropy", reduction)
     if ignore_index >= 0:
         raise UnsupportedError(
             f"cross_entropy: ignore_index = {ignore_index} needs labels, but target holds probabilities (a float "
@@ -173,13 +173,7 @@ def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_sm
     terms = log_softmax(input, axis) * target
     if weight is not None:
         terms = terms * weight.reshape(*[-1 if a == axis else 1 for a in range(input.array.ndim)])
-    return _reduce(-terms.sum(axis), reduction)
-
-
-def _reduce(losses: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+    return reduced(-terms.sum(axis), reduction)
 
 
 def _reduced(loss: np.ndarray, totals: Any, reduction: str, shape: tuple[int, ...]) -> Tensor:
@@ -198,6 +192,24 @@ def _grad_of_rows(grad_out: np.ndarray, reduction: str, total_weight: float, row
     with np.errstate(all="ignore"):
         scale = np.float64(grad_out) / (total_weight if reduction == "mean" else 1.0)
         return np.full(rows, scale, grad_out.dtype)
+
+
+def _spread(grad_out: Tensor, reduction: str, total_weight: float, axis: int) -> Tensor:
+    """The gradient of every row's loss, in a shape that broadcasts to the input's; differentiable."""
+    if reduction == "none":
+        return grad_out.unsqueeze(axis)
+    return grad_out / float(total_weight) if reduction == "mean" else grad_out
+
+
+def _target_shares(x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, smoothing: float) -> Tensor:
+    """q of the module's docstring: loss = -sum_k q[k] * l[k] for every row, 0 for the ignored ones."""
+    axis, labels = _class_axis(x.array.shape), target.array.reshape(-1)
+    weights = _weights(weight, x)
+    counted = labels != ignore_index
+    rows, columns = np.flatnonzero(counted), labels[counted]
+    shares = np.where(counted[:, None], smoothing / len(weights) * weights, 0).astype(x.array.dtype)
+    shares[rows, columns] += (1 - smoothing) * weights[columns]
+    return wrap(from_rows(shares, x.array.shape, axis))
 
 
 def _class_axis(shape: tuple[int, ...]) -> int:
@@ -226,11 +238,6 @@ def _check_tensors(op: str, input: Tensor, target: Tensor, weight: Tensor | None
         raise DTypeError(f"{op}: target must be a tensor, got {type(target).__name__}; convcore.tensor(...) makes one")
 
 
-def _check_reduction(op: str, reduction: str) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ShapeError(f"{op}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
-
-
 def _check_weight(op: str, x: Tensor, weight: Tensor | None, axis: int) -> None:
     if weight is None:
         return
@@ -241,9 +248,8 @@ def _check_weight(op: str, x: Tensor, weight: Tensor | None, axis: int) -> None:
         raise UnsupportedError(f"{op}: weight requires a gradient, which this loss does not compute; detach() it")
 
 
-def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> int:
+def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> int:
     """Check everything that a loss of labels needs; returns `ignore_index` as an int."""
-    _check_reduction(op, reduction)
     shape = x.array.shape
     axis = _class_axis(shape)
 

@@ -1,4 +1,4 @@
-"""Losses: the reference against PyTorch, the kernels against the reference, the ops against PyTorch."""
+"""Losses of classifiers: the reference against PyTorch, the kernels against the reference, the ops against PyTorch."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError
-from convcore.ops.loss import cross_entropy, mse_loss, nll_loss
+from convcore.ops.loss import cross_entropy, nll_loss
+from convcore.ops.loss_elements import mse_loss
 from kernels import threads
 from kernels.cpu import loss as kernels
 from kernels.reference import loss as reference
