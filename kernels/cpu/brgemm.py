@@ -10,10 +10,12 @@ via a Single Building Block" (2020), section II, for the batch-reduce form; F. V
 Why it is fast. The rows are dealt to tiles. A tile has at most MR rows and NV vectors of columns, so MR * NV
 accumulators, all of them in registers. One step of l loads NV vectors of B and MR single values of A and does MR * NV
 fused multiply-adds: 2 + 12 loads for 24 of them on AVX-512, so the two FMA units set the pace and not the loads; and 24
-independent chains of additions hide the FMA's latency of 4 cycles three times over. What is left is the price of
-beginning and ending a tile, which short sums feel: so the loop over tiles stands here and not in the callers, the inner
-loop is not unrolled (it already has enough work for every unit), and only what must be masked is: a masked store
-takes AMD's cores many cycles.
+independent chains of additions hide the FMA's latency of 4 cycles three times over. Beside them there is as little as
+possible to decode: a pointer for each row and one offset for all of them, which one addition moves on. On a core that a
+hyperthread shares, each has half of the 4 to 6 instructions a cycle, and every addition counts. What is left is the
+price of beginning and ending a tile, which short sums feel: so the loop over tiles stands here and not in the callers,
+the inner loop is not unrolled (it already has enough work for every unit), and only what must be masked is: a masked
+store takes AMD's cores many cycles.
 
 LLVM's own vectoriser does not find this form (it stays at 256-bit registers), so `_emit_tile` writes it as LLVM IR.
 Its Python loops over m and v run while the kernel compiles: they unroll the tile.
@@ -26,7 +28,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 
-from kernels.cpu.emit import call_intrinsic, loop
+from kernels.cpu.emit import call_intrinsic, in_register, loop
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
 from kernels.jit import inline, intrinsic
 from kernels.machine_code import MachineCode
@@ -137,7 +139,7 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
     with loop(builder, tile.n_taps) as t:
         offset = builder.load(builder.gep(tile.taps, [t], source_etype=_INT), typ=_INT)
         a_tap = tile.at(tile.a, offset)
-        a_rows = [tile.at(a_tap, m, tile.a_row) for m in range(rows)]
+        a_rows = [in_register(builder, tile.at(a_tap, m, tile.a_row)) for m in range(rows)]
         b_tap = tile.at(tile.b, t, tile.b_tap)
         with loop(builder, tile.length) as l:
             b_row = tile.at(b_tap, l, tile.b_row)

@@ -1,4 +1,4 @@
-"""What the micro-kernels share that are written as LLVM IR: a loop, and calls of intrinsics on vectors."""
+"""What the micro-kernels share that are written as LLVM IR: a loop, a pointer kept, calls of intrinsics on vectors."""
 
 import contextlib
 
@@ -27,6 +27,15 @@ def loop(builder, count):
     name.operands = (name, rule)  # LLVM heeds only a loop's name that contains itself
     back.set_metadata("llvm.loop", name)
     builder.position_at_end(done)
+
+
+def in_register(builder, pointer):
+    """The same pointer, of which LLVM no longer knows how it was computed, so that it keeps it in a register.
+
+    Pointers that are one stride apart it would rather compute from each other, again in every step of a loop.
+    """
+    # An empty piece of assembler, whose output is the register of its input.
+    return builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)
 
 
 def call_intrinsic(builder, name: str, vector: ir.VectorType, result, arguments):
