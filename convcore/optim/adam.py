@@ -9,8 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from convcore.autograd import wrap
-from convcore.optim.optimizer import Optimizer, flat_state, zeros_like
+from convcore.optim.optimizer import (
+    Optimizer,
+    check_betas,
+    check_not_negative,
+    flat_state,
+    fresh_step,
+    zeros_like,
+)
 from convcore.tensor import Tensor
 from kernels.cpu.optim import adam_amsgrad_step, adam_step
 
@@ -70,15 +76,8 @@ class Adam(Optimizer):
         maximize: bool = False,
     ):
         name = type(self).__name__
-        if not lr >= 0:
-            raise ValueError(f"{name}: Invalid learning rate: {lr}; it must be 0 or more")
-        if not eps >= 0:
-            raise ValueError(f"{name}: Invalid epsilon value: {eps}; it must be 0 or more")
-        for index, beta in enumerate(betas):
-            if not 0 <= beta < 1:
-                raise ValueError(f"{name}: Invalid beta parameter at index {index}: {beta}; it must be in [0, 1)")
-        if not weight_decay >= 0:
-            raise ValueError(f"{name}: Invalid weight_decay value: {weight_decay}; it must be 0 or more")
+        check_not_negative(name, lr=lr, eps=eps, weight_decay=weight_decay)
+        check_betas(name, betas)
         settings = {
             "lr": lr,
             "betas": betas,
@@ -93,7 +92,7 @@ class Adam(Optimizer):
         self, param: Tensor, flat: np.ndarray, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
         if not state:
-            state["step"] = wrap(np.zeros((), np.float32))
+            state["step"] = fresh_step()
             state["exp_avg"] = zeros_like(param)
             state["exp_avg_sq"] = zeros_like(param)
             if group["amsgrad"]:

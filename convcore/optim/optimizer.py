@@ -187,6 +187,27 @@ def flat_state(tensor: Tensor, param: Tensor) -> np.ndarray:
     return layout.flat(array)
 
 
+def fresh_step() -> Tensor:
+    """The number of steps so far, as torch's states hold it: a float32 scalar, 0."""
+    return wrap(np.zeros((), np.float32))
+
+
+def check_not_negative(optimizer: str, **settings: float) -> None:
+    """Refuse settings below 0, and NaN."""
+    names = {"lr": "learning rate", "eps": "epsilon value"}
+    for key, value in settings.items():
+        if not value >= 0:
+            name = names.get(key, f"{key} value")
+            raise ValueError(f"{optimizer}: Invalid {name}: {value}; it must be 0 or more")
+
+
+def check_betas(optimizer: str, betas: tuple[float, float]) -> None:
+    """Refuse shares of a running mean outside of [0, 1)."""
+    for index, beta in enumerate(betas):
+        if not 0 <= beta < 1:
+            raise ValueError(f"{optimizer}: Invalid beta parameter at index {index}: {beta}; it must be in [0, 1)")
+
+
 def _own_copy(name: str, position: int, key: str, value: Any, param: Tensor) -> Any:
     if not isinstance(value, Variable):
         return copy.deepcopy(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convcore.optim.optimizer import Optimizer, flat_state, zeros_like
+from convcore.optim.optimizer import Optimizer, check_not_negative, flat_state, zeros_like
 from convcore.tensor import Tensor
 from kernels.cpu.optim import sgd_momentum_step, sgd_step
 
@@ -42,12 +42,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ):
-        if not lr >= 0:
-            raise ValueError(f"SGD: Invalid learning rate: {lr}; it must be 0 or more")
-        if not momentum >= 0:
-            raise ValueError(f"SGD: Invalid momentum value: {momentum}; it must be 0 or more")
-        if not weight_decay >= 0:
-            raise ValueError(f"SGD: Invalid weight_decay value: {weight_decay}; it must be 0 or more")
+        check_not_negative("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("SGD: Nesterov momentum requires a momentum and zero dampening")
         settings = {

@@ -12,7 +12,7 @@ CHUNK = 16384  # elements of one parallel chunk: 64 KiB of float32 per array, so
 
 
 @inline
-def _gradient(grad, param, i, count, sign, weight_decay):
+def gradient(grad, param, i, count, sign, weight_decay):
     """sign * grad + weight_decay * param, a vector; without decay an infinite parameter adds no NaN."""
     g = vsplat(grad, sign) * load_lanes(grad, i, count)
     if weight_decay != 0:
@@ -37,7 +37,7 @@ def sgd_step(param, grad, lr, weight_decay, sign):
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
-            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            g = gradient(grad, p, i, end - i, sign, weight_decay)
             store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
         restore_denormals(mode)
 
@@ -62,7 +62,7 @@ def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, share, weight_
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
-            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            g = gradient(grad, p, i, end - i, sign, weight_decay)
             buffer = vsplat(param, momentum) * load_lanes(momentum_buffer, i, end - i)
             buffer = vmuladd(vsplat(param, share), g, buffer)
             store_lanes(buffer, momentum_buffer, i, end - i)
@@ -94,7 +94,7 @@ def adam_step(
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = vsplat(param, keep) * load_lanes(param, i, end - i)
-            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            g = gradient(grad, p, i, end - i, sign, weight_decay)
             m = vmuladd(vsplat(param, rest1), g, vsplat(param, beta1) * load_lanes(exp_avg, i, end - i))
             v = vmuladd(vsplat(param, rest2) * g, g, vsplat(param, beta2) * load_lanes(exp_avg_sq, i, end - i))
             store_lanes(m, exp_avg, i, end - i)
@@ -125,7 +125,7 @@ def adam_amsgrad_step(
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = vsplat(param, keep) * load_lanes(param, i, end - i)
-            g = _gradient(grad, p, i, end - i, sign, weight_decay)
+            g = gradient(grad, p, i, end - i, sign, weight_decay)
             m = vmuladd(vsplat(param, rest1), g, vsplat(param, beta1) * load_lanes(exp_avg, i, end - i))
             v = vmuladd(vsplat(param, rest2) * g, g, vsplat(param, beta2) * load_lanes(exp_avg_sq, i, end - i))
             w = vmax(load_lanes(max_exp_avg_sq, i, end - i), v)

@@ -6,7 +6,7 @@ import numpy as np
 def sgd_step(param, grad, lr, weight_decay, maximize):
     """One step of stochastic gradient descent: param - lr * g with g = (+-)grad + weight_decay * param."""
     param, grad = np.float64(param), np.float64(grad)
-    return param - lr * _direction(param, grad, weight_decay, maximize)
+    return param - lr * direction(param, grad, weight_decay, maximize)
 
 
 def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, dampening, weight_decay, nesterov, maximize, first):
@@ -17,7 +17,7 @@ def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, dampening, wei
     momentum in deep learning" (2013), section 2, with the learning rate outside of the buffer.
     """
     param, grad = np.float64(param), np.float64(grad)
-    g = _direction(param, grad, weight_decay, maximize)
+    g = direction(param, grad, weight_decay, maximize)
     buffer = g if first else momentum * np.float64(momentum_buffer) + (1 - dampening) * g
     step = g + momentum * buffer if nesterov else buffer
     return param - lr * step, buffer
@@ -48,18 +48,19 @@ def adam_amsgrad_step(
     return _adam_update(param, m, largest, step, lr, beta1, beta2, eps), m, v, largest
 
 
-def _direction(param, grad, weight_decay, maximize):
-    direction = -grad if maximize else grad
-    return direction + weight_decay * param if weight_decay else direction
+def direction(param, grad, weight_decay, maximize):
+    """The gradient to descend along: (+-)grad + weight_decay * param."""
+    g = -np.float64(grad) if maximize else np.float64(grad)
+    return g + weight_decay * np.float64(param) if weight_decay else g
 
 
 def _adam_moments(param, grad, exp_avg, exp_avg_sq, lr, beta1, beta2, weight_decay, decoupled, maximize):
     param, grad = np.float64(param), np.float64(grad)
     if decoupled:
         param = param * (1 - lr * weight_decay)
-        g = _direction(param, grad, 0, maximize)
+        g = direction(param, grad, 0, maximize)
     else:
-        g = _direction(param, grad, weight_decay, maximize)
+        g = direction(param, grad, weight_decay, maximize)
     m = beta1 * np.float64(exp_avg) + (1 - beta1) * g
     v = beta2 * np.float64(exp_avg_sq) + (1 - beta2) * g * g
     return param, m, v

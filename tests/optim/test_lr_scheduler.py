@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import convcore as cc
 from convcore import nn, optim
 from convcore.optim import lr_scheduler
 
+WRONG: Any = 3  # neither a function nor a schedule
 SCHEDULES = [
     ("MultiStepLR", {"milestones": [7, 2, 4, 4], "gamma": 0.5}, "SGD", 9),
     ("ConstantLR", {"factor": 0.25, "total_iters": 4}, "SGD", 7),
@@ -322,7 +324,7 @@ def test_functions_with_attributes_are_saved():
     cyclic = lr_scheduler.CyclicLR(optimizers("SGD")[0], 0.1, 0.2, scale_fn=Decay(0.3))
     other = lr_scheduler.CyclicLR(optimizers("SGD")[0], 0.1, 0.2, scale_fn=Decay(0.6))
     other.load_state_dict(cyclic.state_dict())
-    assert other.scale_fn.gamma == 0.3
+    assert getattr(other.scale_fn, "gamma", None) == 0.3
 
 
 def test_restarts_at_a_fraction_of_an_epoch():
@@ -334,7 +336,7 @@ def test_restarts_at_a_fraction_of_an_epoch():
         twin_optimizer.step()
         for epoch in (0, 0.25, 1.5, 2.75, 3, 5.5, 12.125, 4):
             scheduler.step(epoch)
-            twin.step(epoch)
+            twin.step(epoch)  # pyright: ignore[reportArgumentType] - torch takes fractions too
             assert scheduler.get_last_lr() == pytest.approx(twin.get_last_lr(), rel=1e-12)
         with pytest.raises(ValueError, match="Expected non-negative epoch, but got -1"):
             scheduler.step(-1)
@@ -375,7 +377,11 @@ def test_plateau_as_torchs(settings):
         (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 0), ValueError, "positive integer T_0, but got 0"),
         (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 1, 0), ValueError, "integer T_mult >= 1, but got 0"),
         (lambda o: lr_scheduler.LambdaLR(o, [abs]), ValueError, "lr_lambda has 1 values, param_groups has 2"),
-        (lambda o: lr_scheduler.MultiplicativeLR(o, 3), TypeError, "lr_lambda should be a function, but got int"),
+        (
+            lambda o: lr_scheduler.MultiplicativeLR(o, WRONG),
+            TypeError,
+            "lr_lambda should be a function, but got int",
+        ),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=1), ValueError, "Factor should be < 1.0; got 1"),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, mode="low"), ValueError, "mode 'low' is unknown"),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, threshold_mode="x"), ValueError, "threshold mode 'x' is unknown"),
@@ -383,7 +389,11 @@ def test_plateau_as_torchs(settings):
         (lambda o: lr_scheduler.CyclicLR(o, 0.1, 1, scale_mode="x"), ValueError, "scale_mode must be 'cycle' or"),
         (lambda o: lr_scheduler.CyclicLR(o, 0.1, 1, step_size_up=0), ValueError, "above 0, got 0 up and 0 down"),
         (lambda o: lr_scheduler.SequentialLR(o, [], []), ValueError, "expects at least one scheduler"),
-        (lambda o: lr_scheduler.SequentialLR(o, [3], []), TypeError, "expects schedulers, but got int at index 0"),
+        (
+            lambda o: lr_scheduler.SequentialLR(o, [WRONG], []),
+            TypeError,
+            "expects schedulers, but got int at index 0",
+        ),
         (
             lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.ReduceLROnPlateau(o)]),
             ValueError,

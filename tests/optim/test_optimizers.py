@@ -22,7 +22,25 @@ CASES = [
     ("Adam", {"lr": 0.05, "amsgrad": True, "maximize": True}),
     ("AdamW", {"lr": 0.05}),
     ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.03, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"lr": 0.03, "momentum": 0.7, "centered": True, "eps": 1e-2}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.2, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.3, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("Adamax", {}),
+    ("Adamax", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1, "momentum_decay": 0.1}),
+    ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
+    ("RAdam", {}),
+    ("RAdam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
+    ("RAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.1, "etas": (0.3, 1.5), "step_sizes": (0.05, 0.4), "maximize": True}),
 ]
+NAMES = sorted({name for name, _ in CASES})
 SHAPES = [(7,), (4, 3), (5, 2, 3, 3), ()]
 
 
@@ -65,14 +83,16 @@ def test_twenty_steps_as_torchs(name, settings, dtype, tolerance):
         assert value == other["param_groups"][0][key]
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", NAMES)
 def test_defaults_are_torchs(name):
     ours = getattr(optim, name)([nn.Parameter(cc.zeros(1))]).defaults
     theirs = getattr(torch.optim, name)([torch.nn.Parameter(torch.zeros(1))]).defaults
     assert ours == {key: theirs[key] for key in ours}
 
 
-@pytest.mark.parametrize(("name", "settings"), [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {"amsgrad": True})])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {"amsgrad": True}), ("Rprop", {})]
+)
 def test_memory_order_does_not_matter(name, settings):
     """Parameters, gradients and states in any order, with holes or turned around, end at the same numbers."""
     rng = np.random.default_rng(3)
@@ -170,7 +190,7 @@ def test_closure():
     assert weight.item() == 0
 
 
-@pytest.mark.parametrize(("name", "settings"), [CASES[2], CASES[7]])
+@pytest.mark.parametrize(("name", "settings"), CASES[2:])
 @pytest.mark.parametrize("through", [lambda state: state, copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
 def test_going_on_from_a_state_dict(name, settings, through):
     def run(steps, halt):
@@ -258,6 +278,15 @@ WRONG_SETTINGS = [
     ("AdamW", {"betas": (1.0, 0.9)}, "AdamW: Invalid beta parameter at index 0: 1.0"),
     ("Adam", {"betas": (0.9, -0.1)}, "Invalid beta parameter at index 1: -0.1"),
     ("AdamW", {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
+    ("RMSprop", {"alpha": -1}, "RMSprop: Invalid alpha value: -1"),
+    ("RMSprop", {"momentum": -1}, "RMSprop: Invalid momentum value: -1"),
+    ("Adagrad", {"lr_decay": -1}, "Adagrad: Invalid lr_decay value: -1"),
+    ("Adagrad", {"initial_accumulator_value": -1}, "Adagrad: Invalid initial_accumulator_value value: -1"),
+    ("Adadelta", {"rho": 1.5}, r"Adadelta: Invalid rho value: 1.5; it must be in \[0, 1\]"),
+    ("Adamax", {"betas": (1.0, 0.9)}, "Adamax: Invalid beta parameter at index 0: 1.0"),
+    ("NAdam", {"momentum_decay": -1}, "NAdam: Invalid momentum_decay value: -1"),
+    ("RAdam", {"eps": -1}, "RAdam: Invalid epsilon value: -1"),
+    ("Rprop", {"etas": (0.5, 0.9)}, "Rprop: Invalid eta values: 0.5, 0.9"),
 ]
 
 
