@@ -1,6 +1,6 @@
 """Layers and models, with torch's names: `import convcore.nn as nn`."""
 
-from convcore.nn import functional, init
+from convcore.nn import functional, graph, init
 from convcore.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from convcore.nn.container import ModuleDict, ModuleList, Sequential
 from convcore.nn.conv import Conv2d
@@ -39,5 +39,6 @@ __all__ = [
     "Softmax",
     "Tanh",
     "functional",
+    "graph",
     "init",
 ]

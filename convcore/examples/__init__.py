@@ -1,0 +1,1 @@
+"""Small programs beyond images, each run with `python -m convcore.examples.NAME`."""
