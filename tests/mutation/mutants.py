@@ -1,0 +1,249 @@
+"""The mutants: chosen ways to break the kernels, each with the tests that should notice."""
+
+from run import Mutant
+
+_CONV = "tests/ops/test_conv.py"
+_BRGEMM = "tests/kernels/test_brgemm.py"
+_WINOGRAD = "tests/ops/test_conv_winograd.py"
+_DEPTHWISE = "tests/ops/test_conv_depthwise.py"
+_GROUPED = "tests/ops/test_conv_grouped.py"
+_MATMUL = "tests/ops/test_matmul.py"
+_FEW_ROWS = "tests/ops/test_few_rows.py"
+_POOL = "tests/ops/test_pool_kernels.py"
+_NORM = "tests/ops/test_norm.py"
+_SOFTMAX = "tests/ops/test_softmax.py"
+_LOSS = "tests/ops/test_loss.py"
+
+MUTANTS = [
+    # The micro-kernel
+    Mutant(
+        "an edge tile writes one column too many",
+        "kernels/cpu/brgemm.py",
+        'icmp_signed("<", lane, self.splat',
+        'icmp_signed("<=", lane, self.splat',
+        _BRGEMM,
+    ),
+    Mutant(
+        "one tile too many has a row more",
+        "kernels/cpu/brgemm.py",
+        'icmp_signed("<", index, larger)',
+        'icmp_signed("<=", index, larger)',
+        _BRGEMM,
+    ),
+    Mutant(
+        "ReLU in the store turns NaN into 0",
+        "kernels/cpu/brgemm.py",
+        'fcmp_ordered("<=", value',
+        'fcmp_unordered("<=", value',
+        f"{_BRGEMM} tests/ops/test_fused_conv.py",
+    ),
+    Mutant(
+        "accumulating and beginning are exchanged",
+        "kernels/cpu/brgemm.py",
+        "as (resuming, beginning)",
+        "as (beginning, resuming)",
+        _BRGEMM,
+    ),
+    # Packing
+    Mutant(
+        "columns beyond the last are not zeroed",
+        "kernels/cpu/pack.py",
+        "for i in range(rows, out_columns):\n            out[out_offset + j * out_row + i] = 0",
+        "for i in range(rows + 1, out_columns):\n            out[out_offset + j * out_row + i] = 0",
+        f"{_CONV} {_WINOGRAD} {_MATMUL}",
+    ),
+    Mutant(
+        "rows that do not fill a square are left out",
+        "kernels/cpu/pack.py",
+        "for i in range(whole_rows, rows):",
+        "for i in range(whole_rows + 1, rows):",
+        f"{_CONV} {_MATMUL}",
+    ),
+    # Direct convolution
+    Mutant(
+        "the taps of another phase",
+        "kernels/cpu/conv_direct.py",
+        "offsets_w[first_w + u] - w_first",
+        "offsets_w[u] - w_first",
+        _CONV,
+    ),
+    Mutant(
+        "every group gets the bias of the first",
+        "kernels/cpu/conv_direct.py",
+        "start, (g * n_panels + p) * lanes_per_panel, False, relu",
+        "start, p * lanes_per_panel, False, relu",
+        _CONV,
+    ),
+    Mutant(
+        "strides of height and width are exchanged",
+        "kernels/cpu/conv_direct.py",
+        "src_step_w * channels, 1, taps",
+        "src_step_h * channels, 1, taps",
+        _CONV,
+    ),
+    Mutant(
+        "the row's stride is forgotten",
+        "kernels/cpu/conv_direct.py",
+        "(j - j_first) * src_step_h * row_stride",
+        "(j - j_first) * row_stride",
+        _CONV,
+    ),
+    # Gradient of the weight
+    Mutant(
+        "all parts add to one accumulator, a race",
+        "kernels/cpu/conv_grad_weight.py",
+        "slab = ((part * groups + g)",
+        "slab = ((0 * groups + g)",
+        _CONV,
+    ),
+    Mutant(
+        "the second part of the batch is not added",
+        "kernels/cpu/conv_grad_weight.py",
+        "for i in range(1, parts):",
+        "for i in range(2, parts):",
+        _CONV,
+    ),
+    Mutant(
+        "the dilation of rows is forgotten",
+        "kernels/cpu/conv_grad_weight.py",
+        "(r * dil_h * window_columns",
+        "(r * window_columns",
+        _CONV,
+    ),
+    # im2col
+    Mutant(
+        "a pixel too many is inside the image",
+        "kernels/cpu/conv_im2col.py",
+        "if 0 <= h < h_in and 0 <= w < w_in:\n                        for c in range(columns):",
+        "if 0 <= h < h_in and -1 < w <= w_in:\n                        for c in range(columns):",
+        f"{_CONV} -k im2col",
+    ),
+    # Winograd
+    Mutant(
+        "sums over channels begin anew with each block",
+        "kernels/cpu/conv_winograd.py",
+        "product_plane, l > 0, taps",
+        "product_plane, l > DEPTH, taps",
+        _WINOGRAD,
+    ),
+    Mutant(
+        "a block's sums begin anew",
+        "kernels/cpu/conv_winograd_grad_weight.py",
+        "zeros, 0, block > first_block",
+        "zeros, 0, block > first_block + 1",
+        _WINOGRAD,
+    ),
+    # Depthwise, grouped and first layers
+    Mutant(
+        "a group reads its neighbour's channels",
+        "kernels/cpu/spread.py",
+        "places = [k // size * size + c for k in range(lanes)]",
+        "places = [k // size * size + (c + 1) % size for k in range(lanes)]",
+        _GROUPED,
+    ),
+    Mutant(
+        "the first row of a block is lost at its edge",
+        "kernels/cpu/conv_first_layer.py",
+        "first_oh = max(0, (first_h + pad_top - reach",
+        "first_oh = max(0, 1 + (first_h + pad_top - reach",
+        f"{_CONV} -k first_layer",
+    ),
+    # Matrix products
+    Mutant(
+        "the bias is added to every part of a sum",
+        "kernels/cpu/gemm.py",
+        "(n_panels * panel_columns if part == 0 else 0)",
+        "n_panels * panel_columns",
+        _MATMUL,
+    ),
+    Mutant(
+        "an odd last row is multiplied twice",
+        "kernels/cpu/few_rows.py",
+        "range(0, rows, 2)",
+        "range(0, rows + 1, 2)",
+        _FEW_ROWS,
+    ),
+    # Pooling
+    Mutant(
+        "a maximum begins at 0",
+        "kernels/cpu/pool.py",
+        "largest_0 = largest_1 = vsplat(x, -np.inf)",
+        "largest_0 = largest_1 = vsplat(x, 0)",
+        _POOL,
+    ),
+    Mutant(
+        "the last vector of a pixel runs into the next",
+        "kernels/cpu/pool.py",
+        "                    largest_0, place_0, largest_1, place_1 = _largest_of_two(\n"
+        "                        flat_x, first + c, rows",
+        "                    largest_0, place_0, largest_1, place_1 = _largest_of_two(\n"
+        "                        flat_x, first + block, rows",
+        _POOL,
+    ),
+    # Normalisation
+    Mutant(
+        "evaluation uses the gradient of training",
+        "kernels/cpu/norm.py",
+        "    if frozen:\n        return scale",
+        "    if not frozen:\n        return scale",
+        _NORM,
+    ),
+    Mutant(
+        "one repetition of the channels is not folded",
+        "kernels/cpu/norm.py",
+        "for j in range(channels, totals.shape[0]):",
+        "for j in range(channels + 1, totals.shape[0]):",
+        _NORM,
+    ),
+    # Softmax and losses
+    Mutant(
+        "softmax does not subtract the maximum",
+        "kernels/cpu/softmax.py",
+        "sum_of_exponentials(flat_x, at, length, row_maximum(flat_x, at, length), flat_out)",
+        "sum_of_exponentials(flat_x, at, length, x.dtype.type(0), flat_out)",
+        _SOFTMAX,
+    ),
+    Mutant(
+        "ignored labels count in the mean",
+        "kernels/cpu/loss.py",
+        "                chunk_weight += weight[t]\n        workspace",
+        "            chunk_weight += weight[max(t, 0)]\n        workspace",
+        _LOSS,
+    ),
+    Mutant(
+        "label smoothing leaves out the label",
+        "kernels/cpu/loss.py",
+        "hit = grad_loss[r] * (1.0 - label_smoothing) * weight[t]",
+        "hit = grad_loss[r] * weight[t]",
+        _LOSS,
+    ),
+    # Elementwise, dropout, optimizers, sparse
+    Mutant(
+        "ReLU lets the gradient pass at 0",
+        "kernels/cpu/elementwise.py",
+        "zero if out[i] <= zero else gradient",
+        "zero if out[i] < zero else gradient",
+        "tests/ops/test_relu.py",
+    ),
+    Mutant(
+        "denormals stay flushed after a kernel",
+        "kernels/cpu/denormals.py",
+        "        _write_mode(builder, arguments[0])\n        return context.get_dummy_value()",
+        "        return context.get_dummy_value()",
+        "tests/kernels/test_denormals.py",
+    ),
+    Mutant(
+        "momentum adds the wrong share of the gradient",
+        "kernels/cpu/optim.py",
+        "buffer = vmuladd(vsplat(param, share), g, buffer)",
+        "buffer = vmuladd(vsplat(param, momentum), g, buffer)",
+        "tests/optim/test_optim_kernels.py",
+    ),
+    Mutant(
+        "a sparse row loses its last entry",
+        "kernels/cpu/sparse.py",
+        "                for e in range(starts[i], starts[i + 1]):\n                    neighbour",
+        "                for e in range(starts[i], starts[i + 1] - 1):\n                    neighbour",
+        "tests/ops/test_sparse.py",
+    ),
+]
