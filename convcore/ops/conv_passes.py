@@ -20,11 +20,12 @@ from convcore.ops.conv_depthwise_passes import (
 )
 from convcore.ops.derived import Kept, made_anew
 from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
-from convcore.ops.layout import nhwc
+from convcore.ops.layout import nchw, nhwc
 from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.conv_grad_weight import channels_per_sum, conv2d_grad_weight_direct, sum_filter_partials
 from kernels.cpu.pack import pack_filters
+from kernels.cpu.pixels import put_pixels, take_pixels
 from kernels.cpu.target import TILE_ROWS, tile_columns
 from kernels.reference import conv as reference
 
@@ -197,37 +198,43 @@ def _refuse_pointwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     return None
 
 
-def _pixels(image: np.ndarray) -> np.ndarray:
-    """(N, C, H, W) as the matrix (N * H * W, C)."""
-    return nhwc(image).reshape(-1, image.shape[1])
+def _matrix(block: np.ndarray) -> np.ndarray:
+    """The block (N, H, W, C) as the matrix (N * H * W, C)."""
+    return block.reshape(-1, block.shape[3])
 
 
 def _image(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The matrix (N * H * W, C) as (N, C, H, W)."""
     n, c, h, w = shape
-    return pixels.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+    return nchw(pixels.reshape(n, h, w, c))
 
 
 def _seen(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """The pixels that a stride does not step over."""
-    return x[:, :, :: geometry.height.stride, :: geometry.width.stride]
+    """The pixels that a stride does not step over, as a block (N, H', W', C)."""
+    strides = geometry.height.stride, geometry.width.stride
+    if strides == (1, 1):
+        return nhwc(x)
+    seen = memory.empty((geometry.n, geometry.h_out, geometry.w_out, geometry.c_in), x.dtype)
+    take_pixels(nhwc(x), seen, *strides)
+    return seen
 
 
 def forward_pointwise(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
     """out = x weight^T + bias: each pixel's channels through one matrix."""
-    pixels = _pixels(_seen(x, geometry))
+    pixels = _matrix(_seen(x, geometry))
     return _image(product(pixels, weight[:, :, 0, 0].T, bias, relu, kept), geometry.out_shape)
 
 
 def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):
     """grad_x = grad_out weight; 0 where the stride stepped over a pixel."""
-    seen = _image(product(_pixels(grad_out), weight[:, :, 0, 0]), (*geometry.x_shape[:2], *geometry.out_shape[2:]))
-    if seen.shape == geometry.x_shape:
-        return seen
-    grad_x = memory.empty_channels_last(*geometry.x_shape, seen.dtype)
-    grad_x[...] = 0
-    _seen(grad_x, geometry)[...] = seen
-    return grad_x
+    n, c, h, w = geometry.x_shape
+    seen = product(_matrix(nhwc(grad_out)), weight[:, :, 0, 0]).reshape(n, geometry.h_out, geometry.w_out, c)
+    strides = geometry.height.stride, geometry.width.stride
+    if strides == (1, 1):
+        return nchw(seen)
+    grad_x = memory.empty((n, h, w, c), seen.dtype)
+    put_pixels(seen, grad_x, *strides)
+    return nchw(grad_x)
 
 
 def _in_long_rows(geometry: ConvGeometry) -> ConvGeometry:
@@ -244,9 +251,9 @@ def grad_weight_pointwise(x, grad_out, geometry: ConvGeometry):
     if geometry.n == 0:
         return _no_pixels(geometry, x.dtype)
     if geometry.n * geometry.h_out * geometry.w_out <= SHORT_SUM * min(geometry.c_in, geometry.c_out):
-        return product(_pixels(grad_out).T, _pixels(_seen(x, geometry))).reshape(geometry.weight_shape)
+        return product(_matrix(nhwc(grad_out)).T, _matrix(_seen(x, geometry))).reshape(geometry.weight_shape)
     rows = _in_long_rows(geometry)
-    seen = nhwc(_seen(x, geometry)).reshape(rows.n, rows.h_in, rows.w_in, rows.c_in)
+    seen = _seen(x, geometry).reshape(rows.n, rows.h_in, rows.w_in, rows.c_in)
     return _grad_weight(seen, nhwc(grad_out).reshape(rows.n, rows.h_in, rows.w_in, rows.c_out), rows)
 
 

@@ -36,12 +36,14 @@ if TYPE_CHECKING:
 # Enough tasks that two to sixteen threads are evenly loaded.
 MIN_TASKS = 16
 MIN_PANELS_PER_TASK = 4
-# Below this many rows of a, packing b costs more than it saves.
-MIN_ROWS_TO_PACK = 96  # 512 x 3136: 64 rows 1.20 ms in place and 1.58 packed, 256 rows 4.18 and 3.42
+# Where a task copies its rows of a, more panels must pass by that to be worth it.
+MIN_PANELS_PER_COPY = 16
+# Fewer rows of a are one task's: it copies the blocks of b that it needs itself, and nobody else needs them.
+MIN_ROWS_TO_PACK = 97
 # Rows of a that are longer than a block are copied, unless so few panels of b pass by that it does not pay.
 MIN_PANELS_TO_COPY = 8
-# A product is computed as its transpose where that moves this many times fewer values.
-TURNING_COST = 2
+# To turn a value of a product that was computed as its transpose costs as much as to pack so many.
+TURNING_COST = 3
 ELEMENTS_PER_TASK = 4096
 
 
@@ -70,22 +72,25 @@ def _offsets(array: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
 
 
-def _split(count: int, m: int, k: int, panels: int) -> tuple[int, int, int]:
+def _split(count: int, m: int, k: int, panels: int, copied: bool) -> tuple[int, int, int]:
     """Into how many blocks of rows, blocks of panels and parts of the sum `count` products are split.
 
-    Too few tasks are made more by taking fewer panels each, then by splitting the sum, then by taking fewer rows.
+    Too few tasks are made more by taking fewer panels each, then half the rows, then by splitting the sum, then by
+    taking still fewer rows.
     """
     wanted = -(-MIN_TASKS // count)
     row_blocks = -(-m // ROWS_PER_TASK)
-    panel_blocks = min(-(-wanted // row_blocks), -(-panels // MIN_PANELS_PER_TASK))
-    parts = min(-(-wanted // (row_blocks * panel_blocks)), max(1, k // MIN_PART_DEPTH))
+    fewest = MIN_PANELS_PER_COPY if copied else MIN_PANELS_PER_TASK
+    panel_blocks = min(-(-wanted // row_blocks), -(-panels // fewest))
+    row_blocks = max(row_blocks, min(-(-wanted // panel_blocks), -(-m // (ROWS_PER_TASK // 2))))
+    parts = max(1, min(wanted // (row_blocks * panel_blocks), k // MIN_PART_DEPTH))
     row_blocks = max(row_blocks, min(-(-wanted // (panel_blocks * parts)), -(-m // MIN_ROWS_PER_TASK)))
     return row_blocks, panel_blocks, parts
 
 
 def _is_turned(m: int, k: int, n: int) -> bool:
-    """Whether out^T = b^T a^T is the cheaper way round."""
-    return TURNING_COST * m * (k + n) < k * n
+    """Whether out^T = b^T a^T is the cheaper way round: to pack a and turn out, in place of packing b."""
+    return m * (k + TURNING_COST * n) < k * n
 
 
 def _packed_matrices(b: np.ndarray) -> np.ndarray:
@@ -106,12 +111,12 @@ def _blocked_product(
     panel_columns = tile_columns(a.itemsize)
     panels, count = -(-n // panel_columns), math.prod(batch)
     flat_a, a_row, a_col = _flat_operand(a)
-    row_blocks, panel_blocks, parts = _split(count, m, k, panels)
     start = np.zeros((2, panels * panel_columns), a.dtype)
     if bias is not None:
         start[1, :n] = bias
     packed = not (m < MIN_ROWS_TO_PACK and a_col == 1 and b.flags.c_contiguous)
     copied = a_col != 1 or (packed and k > BLOCK_DEPTH and panels >= MIN_PANELS_TO_COPY)
+    row_blocks, panel_blocks, parts = _split(count, m, k, panels, copied)
     offsets = _offsets(b, batch)
     if packed:
         flat_b = kept("right operand in panels", lambda: _packed_matrices(b)).reshape(-1)

@@ -22,7 +22,7 @@ import numpy as np
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.pack import SCRATCH_BYTES, copy_panels, copy_tiles, transpose_block
-from kernels.cpu.simd import vload_part, vstore
+from kernels.cpu.simd import vlanes, vload_part, vstore
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
@@ -86,7 +86,7 @@ def conv2d_grad_weight_direct(
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     parts = partials.shape[0]
     channels, filters = c_in // groups, c_out // groups
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     panel_columns = TILE_VECTORS * lanes
     n_panels = (filters + panel_columns - 1) // panel_columns
     panel_blocks, block_columns = partials.shape[2], partials.shape[5]
@@ -179,7 +179,7 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
     sums = partials.reshape(-1)
     k_w = taps // k_h
     channels = run // k_w
-    lanes = REGISTER_BYTES // partials.itemsize
+    lanes = vlanes(partials)
     panel_columns = TILE_VECTORS * lanes
     panels_per_block = (block_columns + panel_columns - 1) // panel_columns
     n_panels = filter_blocks * panels_per_block

@@ -18,32 +18,45 @@ BLOCK_DEPTH = 8  # rows of b that are added up in registers: where 4 KiB lie bet
 
 
 @inline
+def _zeros(array):
+    """Eight vectors of 0, the sums of two rows of x and four vectors y."""
+    zero = vsplat(array, 0)
+    return zero, zero, zero, zero, zero, zero, zero, zero
+
+
+@inline
+def _four(array, at_0, at_1, at_2, at_3, count):
+    """Four vectors, or only their first `count` lanes."""
+    return (
+        load_lanes(array, at_0, count), load_lanes(array, at_1, count),
+        load_lanes(array, at_2, count), load_lanes(array, at_3, count),
+    )  # fmt: skip
+
+
+@inline
+def _add_products(sums, x_0, x_1, y):
+    """Add x_0 * y[i] to the first four sums and x_1 * y[i] to the others."""
+    return (
+        vmuladd(x_0, y[0], sums[0]), vmuladd(x_0, y[1], sums[1]), vmuladd(x_0, y[2], sums[2]),
+        vmuladd(x_0, y[3], sums[3]), vmuladd(x_1, y[0], sums[4]), vmuladd(x_1, y[1], sums[5]),
+        vmuladd(x_1, y[2], sums[6]), vmuladd(x_1, y[3], sums[7]),
+    )  # fmt: skip
+
+
+@inline
 def _eight_dots(a_0, a_1, w_0, w_1, w_2, w_3, x, weight, length):
     """The eight dot products of rows of x, which begin at a_0 and a_1, and of weight, at w_0 to w_3; both are flat."""
     lanes = vlanes(x)
-    s_00 = s_01 = s_02 = s_03 = s_10 = s_11 = s_12 = s_13 = vsplat(x, 0)
+    sums = _zeros(x)
     whole = length - length % lanes
     for c in range(0, whole, lanes):
-        x_0, x_1 = vload(x, a_0 + c), vload(x, a_1 + c)
-        y = vload(weight, w_0 + c)
-        s_00, s_10 = vmuladd(x_0, y, s_00), vmuladd(x_1, y, s_10)
-        y = vload(weight, w_1 + c)
-        s_01, s_11 = vmuladd(x_0, y, s_01), vmuladd(x_1, y, s_11)
-        y = vload(weight, w_2 + c)
-        s_02, s_12 = vmuladd(x_0, y, s_02), vmuladd(x_1, y, s_12)
-        y = vload(weight, w_3 + c)
-        s_03, s_13 = vmuladd(x_0, y, s_03), vmuladd(x_1, y, s_13)
+        y = _four(weight, w_0 + c, w_1 + c, w_2 + c, w_3 + c, lanes)
+        sums = _add_products(sums, vload(x, a_0 + c), vload(x, a_1 + c), y)
     if whole < length:
         count = length - whole
-        x_0, x_1 = load_lanes(x, a_0 + whole, count), load_lanes(x, a_1 + whole, count)
-        y = load_lanes(weight, w_0 + whole, count)
-        s_00, s_10 = vmuladd(x_0, y, s_00), vmuladd(x_1, y, s_10)
-        y = load_lanes(weight, w_1 + whole, count)
-        s_01, s_11 = vmuladd(x_0, y, s_01), vmuladd(x_1, y, s_11)
-        y = load_lanes(weight, w_2 + whole, count)
-        s_02, s_12 = vmuladd(x_0, y, s_02), vmuladd(x_1, y, s_12)
-        y = load_lanes(weight, w_3 + whole, count)
-        s_03, s_13 = vmuladd(x_0, y, s_03), vmuladd(x_1, y, s_13)
+        y = _four(weight, w_0 + whole, w_1 + whole, w_2 + whole, w_3 + whole, count)
+        sums = _add_products(sums, load_lanes(x, a_0 + whole, count), load_lanes(x, a_1 + whole, count), y)
+    s_00, s_01, s_02, s_03, s_10, s_11, s_12, s_13 = sums
     return vsum(s_00), vsum(s_01), vsum(s_02), vsum(s_03), vsum(s_10), vsum(s_11), vsum(s_12), vsum(s_13)
 
 
@@ -89,40 +102,25 @@ def rows_times_rows(x, weight, bias, out):
 def _add_to_two_rows(a, m_0, m_1, k_first, k_end, b, n, columns, out):
     """out[m, n + j] = (out[m, n + j] if k_first > 0) + sum over k of a[m, k] * b[k, n + j], for four vectors."""
     lanes = vlanes(a)
-    j_1, j_2, j_3 = lanes, 2 * lanes, 3 * lanes
     to_0, to_1 = m_0 * columns + n, m_1 * columns + n
-    s_00 = s_01 = s_02 = s_03 = s_10 = s_11 = s_12 = s_13 = vsplat(a, 0)
+    sums = _zeros(a)
     if k_first > 0:
-        s_00, s_01, s_02, s_03 = (
-            vload(out, to_0),
-            vload(out, to_0 + j_1),
-            vload(out, to_0 + j_2),
-            vload(out, to_0 + j_3),
-        )
-        s_10, s_11, s_12, s_13 = (
-            vload(out, to_1),
-            vload(out, to_1 + j_1),
-            vload(out, to_1 + j_2),
-            vload(out, to_1 + j_3),
-        )
+        s_00, s_01, s_02, s_03 = _four(out, to_0, to_0 + lanes, to_0 + 2 * lanes, to_0 + 3 * lanes, lanes)
+        s_10, s_11, s_12, s_13 = _four(out, to_1, to_1 + lanes, to_1 + 2 * lanes, to_1 + 3 * lanes, lanes)
+        sums = s_00, s_01, s_02, s_03, s_10, s_11, s_12, s_13
     for k in range(k_first, k_end):
-        factor_0, factor_1, at = vsplat(a, a[m_0, k]), vsplat(a, a[m_1, k]), k * columns + n
-        y = vload(b, at)
-        s_00, s_10 = vmuladd(factor_0, y, s_00), vmuladd(factor_1, y, s_10)
-        y = vload(b, at + j_1)
-        s_01, s_11 = vmuladd(factor_0, y, s_01), vmuladd(factor_1, y, s_11)
-        y = vload(b, at + j_2)
-        s_02, s_12 = vmuladd(factor_0, y, s_02), vmuladd(factor_1, y, s_12)
-        y = vload(b, at + j_3)
-        s_03, s_13 = vmuladd(factor_0, y, s_03), vmuladd(factor_1, y, s_13)
+        at = k * columns + n
+        y = _four(b, at, at + lanes, at + 2 * lanes, at + 3 * lanes, lanes)
+        sums = _add_products(sums, vsplat(a, a[m_0, k]), vsplat(a, a[m_1, k]), y)
+    s_00, s_01, s_02, s_03, s_10, s_11, s_12, s_13 = sums
     vstore(s_00, out, to_0)
-    vstore(s_01, out, to_0 + j_1)
-    vstore(s_02, out, to_0 + j_2)
-    vstore(s_03, out, to_0 + j_3)
+    vstore(s_01, out, to_0 + lanes)
+    vstore(s_02, out, to_0 + 2 * lanes)
+    vstore(s_03, out, to_0 + 3 * lanes)
     vstore(s_10, out, to_1)
-    vstore(s_11, out, to_1 + j_1)
-    vstore(s_12, out, to_1 + j_2)
-    vstore(s_13, out, to_1 + j_3)
+    vstore(s_11, out, to_1 + lanes)
+    vstore(s_12, out, to_1 + 2 * lanes)
+    vstore(s_13, out, to_1 + 3 * lanes)
 
 
 @kernel

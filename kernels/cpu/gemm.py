@@ -6,8 +6,8 @@ rows pass by them, the block of A stays in L2 while panel after panel passes by 
 
 Where A's rows are contiguous and short it is read where it lies. Else a block of it is copied first: its rows lie in
 pages of their own, and often some power of two apart, so that they share few sets of the L1 cache and push each other
-out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line. So is, for the
-same reasons, a block of a panel where B was not packed as a whole.
+out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line. So are, for the
+same reasons, blocks of some panels where B was not packed as a whole.
 
     A^T, a block                 copied
     l=0 | m0 m1 m2 m3 ...        tile 0: l=0 | m0 m1 .. m5 |, l=1 | m0 m1 .. m5 |, ...
@@ -19,15 +19,17 @@ import numpy as np
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.pack import copy_panels, copy_tiles
-from kernels.cpu.simd import vload, vstore
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.simd import vlanes, vload, vstore
+from kernels.cpu.target import TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
+
+PANELS_PER_COPY = 8  # neighbours in b that are copied together: whole lines and pages of it, and a third of L2
 
 
 @inline
 def _copy_rows(a, offset, row, rows, length, block, block_row):
     """block[m * block_row + l] = a[offset + m * row + l]."""
-    lanes = REGISTER_BYTES // block.itemsize
+    lanes = vlanes(block)
     for m in range(rows):
         for l in range(0, length - lanes + 1, lanes):
             vstore(vload(a, offset + m * row + l), block, m * block_row + l)
@@ -56,7 +58,7 @@ def gemm(
     """
     parts, count, m_rows, n_columns = out.shape
     destination, first_sum = out.reshape(-1), start.reshape(-1)
-    lanes = REGISTER_BYTES // out.itemsize
+    lanes = vlanes(out)
     panel_columns = TILE_VECTORS * lanes
     n_panels = (n_columns + panel_columns - 1) // panel_columns
     transposed = a_col != 1
@@ -79,7 +81,8 @@ def gemm(
         taps = np.zeros(1, np.int64)
         # A vector more: the last store of a tile's copy, too, reaches beyond it.
         block = np.empty((rows + TILE_ROWS) * block_row + lanes if copied else 0, out.dtype)
-        panel = np.empty(0 if packed else block_depth * panel_columns, out.dtype)
+        panel_size = block_depth * panel_columns
+        panels = np.empty(0 if packed else min(end_panel - first_panel, PANELS_PER_COPY) * panel_size, out.dtype)
         for depth_block in range(depth_blocks):
             begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
             begin_l, length = first_l + begin_l, stop_l - begin_l
@@ -113,9 +116,15 @@ def gemm(
                         False,
                     )  # fmt: skip
                 else:
-                    copy_panels(b, b_offset, b_row, length, columns, panel, 0, panel.size, panel_columns)
+                    place = (p - first_panel) % PANELS_PER_COPY
+                    if place == 0:
+                        copied_columns = min(PANELS_PER_COPY, end_panel - p) * panel_columns
+                        copy_panels(
+                            b, b_offset, b_row, length, min(copied_columns, n_columns - first_column),
+                            panels, 0, panel_size, panel_columns,
+                        )  # fmt: skip
                     brgemm(
-                        rows, a, a_offset, a_row, a_col, taps, 1, length, panel, 0, 0, panel_columns,
+                        rows, a, a_offset, a_row, a_col, taps, 1, length, panels, place * panel_size, 0, panel_columns,
                         destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, rectify,
                         False,
                     )  # fmt: skip

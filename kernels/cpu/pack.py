@@ -16,8 +16,7 @@ by value that would touch a cache line for each; squares of VL x VL values are t
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import vload, vload_part, vstore, vtranspose
-from kernels.cpu.target import REGISTER_BYTES
+from kernels.cpu.simd import vlanes, vload, vload_part, vstore, vtranspose
 from kernels.jit import inline, kernel, prange
 
 SCRATCH_BYTES = 16 * 1024  # a turned block of filters, before its rows go to their taps: half of the smallest L1
@@ -27,7 +26,7 @@ ROWS_PER_PASS = 64  # rows of a matrix that one task copies
 @inline
 def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row, out_columns):
     """out[out_offset + j * out_row + i] = source[offset + i * row + j], 0 for rows <= i < out_columns."""
-    lanes = REGISTER_BYTES // out.itemsize
+    lanes = vlanes(out)
     if row == 1:  # a single column: there is nothing to turn
         for i in range(rows):
             out[out_offset + i] = source[offset + i]
@@ -64,7 +63,7 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
     """
     groups, n_panels, n_taps, c_src, panel_columns = panels.shape
     packed = panels.reshape(-1)
-    lanes = REGISTER_BYTES // panels.itemsize
+    lanes = vlanes(panels)
     # The channels of one run: as many as the scratch holds where they are neighbours, else one.
     filter_taps = min(stride_dst, stride_src)
     step = 1
@@ -105,7 +104,7 @@ def copy_tiles(source, offset, column, count, rows, tiles, first_tile, end_tile,
     and one vector beyond the tile's last column must be free. They are read whole as well, except at the end of
     `source`.
     """
-    lanes = REGISTER_BYTES // out.itemsize
+    lanes = vlanes(out)
     size, larger = rows // tiles, rows % tiles
     last = (source.size - offset - (rows + width + lanes)) // column
     whole = min(max(last + 1, 0), count)
@@ -134,7 +133,7 @@ def copy_panels(source, offset, row, count, columns, panels, at, panel_size, pan
 
     For rows that are contiguous: each is read in its order.
     """
-    lanes = REGISTER_BYTES // panels.itemsize
+    lanes = vlanes(panels)
     whole = columns // panel_columns * panel_columns
     for i in range(count):
         target = at + i * panel_columns
