@@ -50,7 +50,7 @@ class Memory:
 
     Attributes:
         changes: how often it was changed, or may have been, since this object exists.
-        dependants: deferred tensors that are to be computed from it.
+        dependants: inputs of deferred tensors, of which it is one.
         exposures: what lets NumPy code write to it; empty if nothing does.
         derived: results computed from it and kept until it changes (`convcore.ops.derived`).
     """
@@ -59,16 +59,16 @@ class Memory:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.dependants: set[weakref.ref[Deferred]] = set()
+        self.dependants: set[weakref.ref[Inputs]] = set()
         self.exposures: set[int] = set()
         self.derived: dict[Any, Any] = {}
 
     def settle_dependants(self) -> None:
         """Compute everything that waits to be computed from this memory."""
         for reference in list(self.dependants):
-            deferred = reference()
-            if deferred is not None:
-                deferred.settle()
+            inputs = reference()
+            if inputs is not None:
+                inputs.settle_dependants()
 
     def expose(self, array: np.ndarray) -> np.ndarray:
         """The same memory as an array for NumPy code; until it and all views of it are gone, the memory is exposed."""
@@ -127,6 +127,34 @@ def may_defer(tensor: Variable) -> bool:
     return _state.fusion and (memory is None or not memory.exposures)
 
 
+class Inputs:
+    """What a deferred tensor, and all that are fused with it one after the other, are to be computed from.
+
+    They share it, so that the first of them registers with the memory and the others need not.
+
+    Attributes:
+        lock: held by who computes one of them.
+        dependants: the deferred tensors that are to be computed from it.
+    """
+
+    __slots__ = ("__weakref__", "dependants", "lock")
+
+    def __init__(self, *tensors: Variable | None):
+        self.lock = threading.RLock()
+        self.dependants: set[weakref.ref[Deferred]] = set()
+        for tensor in tensors:
+            if tensor is not None:
+                registered = tensor.version.watched().dependants
+                registered.add(weakref.ref(self, registered.discard))
+
+    def settle_dependants(self) -> None:
+        """Compute everything that waits to be computed from these inputs."""
+        for reference in list(self.dependants):
+            deferred = reference()
+            if deferred is not None:
+                deferred.settle()
+
+
 def _nobody() -> None:
     """A reference to a tensor that does not exist any more."""
 
@@ -135,6 +163,7 @@ class Deferred:
     """What a deferred tensor knows of itself, until it has settled.
 
     Attributes:
+        inputs: what it is to be computed from; a subclass of `Inputs` says what these are.
         tensor: a reference to it; the other direction is the tensor's `deferred`.
         parent: the deferred tensor that this one continues, if that one can still be seen.
         depth: how many operations lie between the fused node's input and this tensor's value.
@@ -143,22 +172,19 @@ class Deferred:
     """
 
     __slots__ = (
-        "__weakref__", "_bypassers", "_lock", "_node", "depth", "number", "parent", "recorded", "tensor",
+        "__weakref__", "_bypassers", "_node", "depth", "inputs", "number", "parent", "recorded", "tensor",
     )  # fmt: skip
 
-    def __init__(self, inputs: tuple[Variable | None, ...], parent: Deferred | None, depth: int, recorded: bool):
+    def __init__(self, inputs: Any, parent: Deferred | None, depth: int, recorded: bool):
+        self.inputs = inputs
         self.tensor: Any = _nobody
         self.parent = parent
         self.depth = depth
         self.recorded = recorded
         self.number = 0
-        self._lock = threading.RLock()
         self._node: Any = _nobody
         self._bypassers: list[weakref.ref[Node]] = []
-        for tensor in inputs:
-            if tensor is not None:
-                dependants = tensor.version.watched().dependants
-                dependants.add(weakref.ref(self, dependants.discard))
+        inputs.dependants.add(weakref.ref(self, inputs.dependants.discard))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -194,7 +220,7 @@ class Deferred:
 
     def settle(self) -> None:
         """Compute the tensor, once, whoever asks from however many threads."""
-        with self._lock:
+        with self.inputs.lock:
             tensor = self.tensor()
             if tensor is None:
                 return

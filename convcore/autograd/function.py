@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +36,13 @@ class Node:
             themselves: memory that backward does not need is freed as soon as the user lets it go.
     """
 
+    # What most nodes never change stands in the class: setting it in each would be a third of their price.
     enters_at = 0  # past how many deferred tensors backward need not go: see `convcore.autograd.deferred`
+    materialize_grads = True
+    freed = False
+    _saved: tuple[Variable | None, ...] = ()
+    _versions: Sequence[int] = ()
+    _non_differentiable: tuple[Variable, ...] = ()
 
     def __init__(self, function: type[Function], needs_input_grad: tuple[bool, ...], edges: tuple[Any, ...]):
         self.function = function
@@ -45,11 +51,6 @@ class Node:
         self.number = next(_numbers)
         self.outputs: list[tuple[tuple[int, ...], Any]] = []  # shape and dtype of each output
         self.retained: dict[int, weakref.ref[Variable]] = {}  # outputs whose gradient retain_grad() asked for
-        self.materialize_grads = True
-        self.freed = False
-        self._saved: tuple[Variable | None, ...] = ()
-        self._versions: list[int] = []
-        self._non_differentiable: tuple[Variable, ...] = ()
 
     @property
     def name(self) -> str:
@@ -109,11 +110,19 @@ class Node:
 
     def release(self) -> None:
         """Drop what was saved, once backward has used it."""
-        self._saved = ()
-        self._versions = []
-        self.edges = ()
+        self._saved = self._versions = self.edges = ()
         self.retained = {}
         self.freed = True
+
+
+class _Unrecorded(Node):
+    """The ctx of a call that is not recorded: it is no part of a graph and keeps nothing."""
+
+    def __init__(self, arguments: int):
+        self.needs_input_grad = (False,) * arguments
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        pass
 
 
 class _Output(Variable):
@@ -150,9 +159,11 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward and, where a gradient may be wanted later, put a node into the graph."""
-        needs = tuple([isinstance(a, Variable) and a.requires_grad for a in args]) if state.enabled else ()
+        if not state.enabled:
+            return cls.forward(_Unrecorded(len(args)), *args)
+        needs = tuple([isinstance(a, Variable) and a.requires_grad for a in args])
         if True not in needs:
-            return _run_forward(cls, Node(cls, (False,) * len(args), ()), args)
+            return _run_forward(cls, _Unrecorded(len(args)), args)
         node = Node(cls, needs, tuple([_edge(a) if n else None for a, n in zip(args, needs, strict=True)]))
         results = _run_forward(cls, node, args)
         outputs = results if isinstance(results, tuple) else (results,)

@@ -251,6 +251,15 @@ class Variable:
         backward([self], [gradient], retain_graph, create_graph)
 
 
+def is_recorded(*tensors: Variable | None) -> bool:
+    """Whether an operation on these tensors, called now, goes into the graph."""
+    if state.enabled:
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    return False
+
+
 _tensor_class: type = Variable
 
 

@@ -162,10 +162,10 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         # Python calls this only when the usual look-up has failed. During unpickling the tables may not exist yet.
+        tables = self.__dict__
         for table in ("_parameters", "_buffers", "_modules"):
-            entries = self.__dict__.get(table)
-            if entries is not None and name in entries:
-                return entries[name]
+            if table in tables and name in tables[table]:
+                return tables[table][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:

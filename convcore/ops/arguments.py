@@ -56,13 +56,17 @@ def check_float_tensors(op: str, **tensors: Any) -> None:
     # Every layer of a small network comes by here: what is right is found right by identity, what is not is looked at.
     common = None
     for tensor in tensors.values():
-        if tensor is not None:
-            dtype = form(tensor).dtype if isinstance(tensor, Variable) else None
-            if dtype is None or (common is not None and dtype is not common):
-                break
+        if tensor is None:
+            continue
+        if not isinstance(tensor, Variable):
+            break
+        dtype = (tensor.array if tensor.deferred is None else tensor.deferred).dtype
+        if common is None:
             common = dtype
+        elif dtype is not common:
+            break
     else:
-        if common is None or common is _FLOAT32 or common is _FLOAT64:
+        if common is _FLOAT32 or common is _FLOAT64 or common is None:
             return
     _refuse_tensors(op, {name: tensor for name, tensor in tensors.items() if tensor is not None})
 

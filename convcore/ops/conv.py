@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Function, is_grad_enabled, wrap
+from convcore.autograd import Function, is_recorded, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops import algorithms
-from convcore.ops.arguments import check_float_tensors
+from convcore.ops.arguments import check_float_tensors, form
 from convcore.ops.conv_passes import PASSES
 from convcore.ops.derived import derived
 from convcore.ops.fused_conv import defer_conv
-from convcore.ops.geometry import ConvGeometry, Padding, conv2d_geometry
+from convcore.ops.geometry import ConvGeometry, Padding, conv2d_geometry, once_per_geometry
 from convcore.ops.layout import nhwc
 from kernels.cpu.partial_sums import column_sums
 
@@ -42,13 +42,10 @@ if TYPE_CHECKING:
 ROWS_PER_SUM = 1024  # rows of grad_out in one partial sum of a bias gradient
 
 
-def _algorithm(pass_name: str, name: str, geometry: ConvGeometry, dtype: np.dtype) -> algorithms.Algorithm:
-    """`algorithms.select`, once for each geometry."""
-    key = pass_name, name, dtype
-    record = geometry.choices.get(key)
-    if record is None:
-        record = geometry.choices[key] = algorithms.select("conv2d", PASSES[pass_name], name, geometry, dtype)
-    return record
+@once_per_geometry
+def _algorithm(geometry: ConvGeometry, pass_name: str, name: str, dtype: np.dtype) -> algorithms.Algorithm:
+    """The one that computes a pass."""
+    return algorithms.select("conv2d", PASSES[pass_name], name, geometry, dtype)
 
 
 class Conv2d(Function):
@@ -56,7 +53,7 @@ class Conv2d(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: str):
-        record = _algorithm("forward", algorithm, geometry, x.array.dtype)
+        record = _algorithm(geometry, "forward", algorithm, x.array.dtype)
         wants_x, wants_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
         ctx.geometry, ctx.algorithm = geometry, algorithm
@@ -80,7 +77,7 @@ class Conv2dGradInput(Function):
 
     @staticmethod
     def forward(ctx: Any, grad_out: Tensor, weight: Tensor, geometry: ConvGeometry, algorithm: str):
-        record = _algorithm("grad_input", algorithm, geometry, grad_out.array.dtype)
+        record = _algorithm(geometry, "grad_input", algorithm, grad_out.array.dtype)
         ctx.save_for_backward(grad_out, weight)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         return wrap(record.run(grad_out.array, weight.array, geometry))
@@ -99,7 +96,7 @@ class Conv2dGradWeight(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, grad_out: Tensor, geometry: ConvGeometry, algorithm: str):
-        record = _algorithm("grad_weight", algorithm, geometry, x.array.dtype)
+        record = _algorithm(geometry, "grad_weight", algorithm, x.array.dtype)
         ctx.save_for_backward(x, grad_out)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         return wrap(record.run(x.array, grad_out.array, geometry))
@@ -163,17 +160,17 @@ def conv2d(
         DTypeError: dtypes differ or are not float32 or float64.
         UnsupportedError: the algorithm asked for does not exist or refuses, with its reason.
     """
-    if len(x.shape) == 3:
+    if x.ndim == 3:
         batch = x.reshape(1, *x.shape)
         return conv2d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
     check_float_tensors("conv2d", x=x, weight=weight, bias=bias)
-    geometry = conv2d_geometry(x, weight, stride, padding, dilation, groups)
-    if bias is not None and tuple(bias.shape) != (geometry.c_out,):
+    geometry = conv2d_geometry(form(x), form(weight), stride, padding, dilation, groups)
+    if bias is not None and form(bias).shape != (geometry.c_out,):
         table = array_table([("weight", weight, "C_out, C_in/groups, K_h, K_w"), ("bias", bias, "C_out")])
         raise ShapeError(f"conv2d: bias must hold one value for each of the {geometry.c_out} filters\n{table}")
     name = algorithms.requested(algorithm)
-    if not (is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))):
-        record = _algorithm("forward", name, geometry, weight.array.dtype)
+    if not is_recorded(x, weight, bias):
+        record = _algorithm(geometry, "forward", name, form(weight).dtype)
         deferred = defer_conv(x, weight, bias, geometry, record)
         if deferred is not None:
             return deferred

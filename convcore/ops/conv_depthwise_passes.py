@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from convcore import memory
-from convcore.ops.geometry import Axis, ConvGeometry
-from convcore.ops.layout import nhwc
+from convcore.ops.geometry import Axis, ConvGeometry, once_per_geometry
+from convcore.ops.layout import nchw, nhwc
 from kernels.cpu import conv_depthwise
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.depthwise_tile import LINE_BYTES
@@ -96,32 +96,37 @@ def refuse_depthwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     )
 
 
-def _depthwise(src, weight, bias, dst, geometry: ConvGeometry, to_input: bool) -> None:
-    """Run the kernel from src to dst, both logical (N, C, H, W)."""
+@once_per_geometry
+def _settings(geometry: ConvGeometry, to_input: bool) -> tuple[np.ndarray, tuple]:
+    """The order of the filter taps, and what the kernel takes after its arrays."""
     height, width = _walk(geometry.height, to_input), _walk(geometry.width, to_input)
     bands = _bands(geometry.height, to_input, BAND_ROWS)
-    taps = height.taps[:, None] * geometry.k_w + width.taps
-    filters = weight.reshape(geometry.c_out, -1).T.take(taps, axis=0)
     tasks_per_image = -(-TASKS // max(geometry.n, 1))
-    conv_depthwise.conv2d_depthwise(
-        nhwc(src), filters, bias, nhwc(dst), bands, width.spans, height.src_step, width.src_step,
-        height.dst_step, width.dst_step, height.tap_step, width.tap_step, -(-len(bands) // tasks_per_image),
+    return height.taps[:, None] * geometry.k_w + width.taps, (
+        bands, width.spans, height.src_step, width.src_step, height.dst_step, width.dst_step,
+        height.tap_step, width.tap_step, -(-len(bands) // tasks_per_image),
     )  # fmt: skip
+
+
+def _depthwise(src, weight, bias, geometry: ConvGeometry, to_input: bool) -> np.ndarray:
+    """The kernel's result for src, both logical (N, C, H, W)."""
+    taps, settings = _settings(geometry, to_input)
+    filters = weight.reshape(geometry.c_out, -1).T.take(taps, axis=0)
+    n, c, h, w = geometry.x_shape if to_input else geometry.out_shape
+    dst = memory.empty((n, h, w, c), src.dtype)
+    start = np.zeros(c, src.dtype) if bias is None else np.ascontiguousarray(bias)
+    conv_depthwise.conv2d_depthwise(nhwc(src), filters, start, dst, *settings)
+    return nchw(dst)
 
 
 def forward_depthwise(x, weight, bias, geometry: ConvGeometry):
     """out = x * weight + bias, channel by channel."""
-    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
-    start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    _depthwise(x, weight, start, out, geometry, to_input=False)
-    return out
+    return _depthwise(x, weight, bias, geometry, False)
 
 
 def grad_input_depthwise(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters."""
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
-    _depthwise(grad_out, weight, np.zeros(geometry.c_in, grad_out.dtype), grad_x, geometry, to_input=True)
-    return grad_x
+    return _depthwise(grad_out, weight, None, geometry, True)
 
 
 def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):

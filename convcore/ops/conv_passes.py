@@ -19,7 +19,7 @@ from convcore.ops.conv_depthwise_passes import (
     refuse_depthwise,
 )
 from convcore.ops.derived import Kept, made_anew
-from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
+from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry, once_per_geometry
 from convcore.ops.layout import nchw, nhwc
 from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
@@ -88,40 +88,49 @@ def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) 
 # ---------------------------------------------------------------------------------------------------------- direct
 
 
-def _direct(src, panels, start, dst, walks: tuple[AxisWalk, AxisWalk], groups: int, relu: bool = False) -> None:
-    """Run the direct kernel from src to dst, both logical (N, C, H, W)."""
-    walk_h, walk_w = walks
-    source = nhwc(src)
-    panel_bytes = panels.nbytes // (groups * panels.shape[1])
-    panels_per_task = max(1, min(PANEL_BYTES // panel_bytes, panels.shape[1]))
-    rows = walk_h.most
-    row_bytes = walk_h.src_step * source.shape[2] * (source.shape[3] // groups) * source.itemsize
-    tasks_per_row_block = source.shape[0] * len(walk_h.phases) * -(-panels.shape[1] // panels_per_task)
-    conv_direct.conv2d_direct(
-        source, panels, start, nhwc(dst), walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets,
-        groups, walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step, walk_w.consecutive, relu,
-        _rows_for(row_bytes, WINDOW_BYTES, rows, tasks_per_row_block), panels_per_task,
+@once_per_geometry
+def _direct_settings(geometry: ConvGeometry, to_input: bool, itemsize: int) -> tuple[tuple, tuple]:
+    """What the direct kernel takes after its arrays, before and after `relu`."""
+    walk_h, walk_w = geometry.grad_input_walks if to_input else geometry.forward_walks
+    _, c_src, _, w_src = geometry.out_shape if to_input else geometry.x_shape
+    c_src, c_dst = c_src // geometry.groups, (geometry.c_in if to_input else geometry.c_out) // geometry.groups
+    columns = tile_columns(itemsize)
+    panels, panel_bytes = -(-c_dst // columns), walk_h.taps.size * walk_w.taps.size * c_src * columns * itemsize
+    panels_per_task = max(1, min(PANEL_BYTES // panel_bytes, panels))
+    tasks_per_row_block = geometry.n * len(walk_h.phases) * -(-panels // panels_per_task)
+    row_bytes = walk_h.src_step * w_src * c_src * itemsize
+    rows = _rows_for(row_bytes, WINDOW_BYTES, walk_h.most, tasks_per_row_block)
+    walks = (
+        walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets, geometry.groups,
+        walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step, walk_w.consecutive,
     )  # fmt: skip
+    return walks, (rows, panels_per_task)
+
+
+def _direct(src, panels, start, geometry: ConvGeometry, to_input: bool, relu: bool = False) -> np.ndarray:
+    """The direct kernel's result for src, both logical (N, C, H, W)."""
+    n, c, h, w = geometry.x_shape if to_input else geometry.out_shape
+    dst = memory.empty((n, h, w, c), src.dtype)
+    walks, split = _direct_settings(geometry, to_input, src.itemsize)
+    conv_direct.conv2d_direct(nhwc(src), panels, start, dst, *walks, relu, *split)
+    return nchw(dst)
 
 
 def forward_direct(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
     """out = x * weight + bias, by address arithmetic around the micro-kernel."""
-    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
     panels = kept("filters in panels", lambda: _packed(weight, geometry, False, *geometry.forward_taps))
-    _direct(x, panels, _start(bias, geometry, panels), out, geometry.forward_walks, geometry.groups, relu)
-    return out
+    return _direct(x, panels, _start(bias, geometry, panels), geometry, False, relu)
 
 
 def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped and transposed filters."""
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
-    walks = geometry.grad_input_walks
-    if walks[0].taps.size * walks[1].taps.size == 0:  # the stride steps over every pixel: only padding was read
+    rows, columns = geometry.grad_input_taps
+    if rows.size == 0:  # the stride steps over every pixel: only padding was read
+        grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
         grad_x[...] = 0
         return grad_x
-    panels = _packed(weight, geometry, True, *geometry.grad_input_taps)
-    _direct(grad_out, panels, _zeros(panels), grad_x, walks, geometry.groups)
-    return grad_x
+    panels = _packed(weight, geometry, True, rows, columns)
+    return _direct(grad_out, panels, _zeros(panels), geometry, True)
 
 
 def _parts(tasks_per_part: int, blocks: int, part_bytes: int) -> int:

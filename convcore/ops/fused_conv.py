@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Deferred, may_defer, wrap, wrap_deferred
+from convcore.autograd import Deferred, Inputs, may_defer, wrap, wrap_deferred
 from convcore.ops.algorithms import Algorithm
 from convcore.ops.derived import derived
 from convcore.ops.geometry import ConvGeometry
@@ -32,84 +32,78 @@ SMALLEST_OUTPUT = 16 * 1024  # bytes: below, waiting costs more than fusing save
 SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wait, if the output is so much larger
 
 
-class DeferredConv(Deferred):
-    """x * weight + bias, perhaps scaled, shifted and rectified, not yet computed.
+class ConvInputs(Inputs):
+    """A call of `conv2d`."""
 
-    Attributes:
-        scale, shift: (C_out,) of a batch norm's affine map, with `center` subtracted first; None without one.
-    """
+    __slots__ = ("bias", "geometry", "record", "weight", "x")
 
-    __slots__ = ("bias", "geometry", "norm", "record", "rectify", "weight", "x")
-
-    def __init__(
-        self,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        geometry: ConvGeometry,
-        record: Algorithm,
-        norm: Normalisation | None = None,
-        rectify: bool = False,
-        parent: Deferred | None = None,
-    ):
-        super().__init__((x, weight, bias), parent, depth=0, recorded=False)
+    def __init__(self, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, record: Algorithm):
+        super().__init__(x, weight, bias)
         self.x, self.weight, self.bias, self.geometry, self.record = x, weight, bias, geometry, record
+
+
+class DeferredConv(Deferred):
+    """x * weight + bias, perhaps normalised and rectified, not yet computed."""
+
+    __slots__ = ("norm", "rectify")
+
+    inputs: ConvInputs
+
+    def __init__(self, inputs: ConvInputs, norm: Normalisation | None, rectify: bool, parent: Deferred | None):
+        super().__init__(inputs, parent, 0, False)
         self.norm, self.rectify = norm, rectify
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.geometry.out_shape
+        return self.inputs.geometry.out_shape
 
     @property
     def dtype(self) -> np.dtype:
-        return self.weight.array.dtype
+        return self.inputs.weight.array.dtype
 
     def compute(self) -> Tensor:
-        weight, bias, key = self.weight.array, None if self.bias is None else self.bias.array, b""
+        inputs = self.inputs
+        tensor, geometry, run = inputs.weight, inputs.geometry, inputs.record.run
+        weight, bias, key = tensor.array, None if inputs.bias is None else inputs.bias.array, b""
         if self.norm is not None:
-            center, scale, shift = self.norm.coefficients[:, : self.geometry.c_out]
+            center, scale, shift = self.norm.coefficients[:, : geometry.c_out]
             key = scale.tobytes()
-            column = scale.reshape(-1, 1, 1, 1)
-            weight = derived(self.weight, ("scaled filters", key), lambda: self.weight.array * column)
-            bias = ((0 if bias is None else bias) - center) * scale + shift
+            weight = derived(tensor, ("scaled filters", key), lambda: tensor.array * scale.reshape(-1, 1, 1, 1))
+            bias = (-center if bias is None else bias - center) * scale + shift
 
         def kept(what: str, make: Any) -> np.ndarray:
-            return derived(self.weight, (what, key) if key else what, make)
+            return derived(tensor, (what, key) if key else what, make)
 
-        if self.record.fuses:
-            out = self.record.run(self.x.array, weight, bias, self.geometry, self.rectify, kept)
-        else:
-            out = self.record.run(self.x.array, weight, bias, self.geometry)
-            if self.rectify:
-                relu_forward(flat(out), flat(out))
+        if inputs.record.fuses:
+            return wrap(run(inputs.x.array, weight, bias, geometry, self.rectify, kept))
+        out = run(inputs.x.array, weight, bias, geometry)
+        if self.rectify:
+            relu_forward(flat(out), flat(out))
         return wrap(out)
 
     def batch_norm(self, norm: Normalisation) -> Tensor | None:
         if norm.training or self.rectify or self.norm is not None or not norm.is_finite:
             return None
-        return wrap_deferred(self._with(norm, False, self))
+        return wrap_deferred(DeferredConv(self.inputs, norm, False, self))
 
     def relu(self) -> Tensor | None:
-        return wrap_deferred(self._with(self.norm, True, self))
+        return wrap_deferred(DeferredConv(self.inputs, self.norm, True, self))
 
     def relu_in_place(self) -> bool:
         tensor = self.tensor()
         if tensor is None:
             return False
-        rectified = self._with(self.norm, True, self.parent)
+        rectified = DeferredConv(self.inputs, self.norm, True, self.parent)
         tensor.deferred, rectified.tensor = rectified, self.tensor
         self.give_up()
         return True
-
-    def _with(self, norm: Normalisation | None, rectify: bool, parent: Deferred | None) -> DeferredConv:
-        return DeferredConv(self.x, self.weight, self.bias, self.geometry, self.record, norm, rectify, parent)
 
 
 def defer_conv(
     x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, record: Algorithm
 ) -> Tensor | None:
     """The convolution of a call that is not recorded, to be computed at the first look; None if it should not wait."""
-    out_bytes = geometry.n * geometry.c_out * geometry.h_out * geometry.w_out * weight.array.itemsize
+    out_bytes = geometry.out_size * weight.array.itemsize
     if out_bytes < SMALLEST_OUTPUT or not may_defer(weight) or (bias is not None and not may_defer(bias)):
         return None
     if not may_defer(x):
@@ -117,4 +111,4 @@ def defer_conv(
             return None
         block = nhwc(x.array)
         x = wrap(nchw(block.copy() if np.may_share_memory(block, x.array) else block))
-    return wrap_deferred(DeferredConv(x, weight, bias, geometry, record))
+    return wrap_deferred(DeferredConv(ConvInputs(x, weight, bias, geometry, record), None, False, None))

@@ -23,9 +23,11 @@ from convcore import memory
 from convcore.autograd import (
     Deferred,
     Function,
+    Inputs,
     enable_grad,
     grad,
     is_grad_enabled,
+    is_recorded,
     next_number,
     no_fusion,
     once_differentiable,
@@ -228,61 +230,67 @@ class _PooledPasses:
         return nchw(grad_x)
 
 
+class NormInputs(Inputs):
+    """A call of `batch_norm`."""
+
+    __slots__ = ("bias", "norm", "weight", "x")
+
+    def __init__(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Normalisation):
+        super().__init__(x, weight, bias)
+        self.x, self.weight, self.bias, self.norm = x, weight, bias, norm
+
+
 class DeferredNorm(Deferred):
     """y or r, not yet computed. Depth 1 is y, depth 2 is r."""
 
-    __slots__ = ("bias", "norm", "rectify", "weight", "x")
+    __slots__ = ("rectify",)
 
-    def __init__(
-        self,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        norm: Normalisation,
-        rectify: bool,
-        parent: Deferred | None,
-        recorded: bool,
-    ):
-        super().__init__((x, weight, bias), parent, depth=2 if rectify else 1, recorded=recorded)
-        self.x, self.weight, self.bias, self.norm, self.rectify = x, weight, bias, norm, rectify
+    inputs: NormInputs
+
+    def __init__(self, inputs: NormInputs, rectify: bool, parent: Deferred | None, recorded: bool):
+        super().__init__(inputs, parent, 2 if rectify else 1, recorded)
+        self.rectify = rectify
         self.number = next_number()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.x.array.shape
+        return self.inputs.x.array.shape
 
     @property
     def dtype(self) -> np.dtype:
-        return self.x.array.dtype
+        return self.inputs.x.array.dtype
 
     def compute(self) -> Tensor:
-        return BatchNorm.apply(self.x, self.weight, self.bias, self.norm, self.rectify, None)
+        return self._apply(None)
+
+    def _apply(self, geometry: PoolGeometry | None) -> Tensor:
+        inputs = self.inputs
+        return BatchNorm.apply(inputs.x, inputs.weight, inputs.bias, inputs.norm, self.rectify, geometry)
 
     def relu(self) -> Tensor | None:
-        return None if self.rectify else wrap_deferred(self._rectified(self, self.recorded and is_grad_enabled()))
+        if self.rectify:
+            return None
+        return wrap_deferred(DeferredNorm(self.inputs, True, self, self.recorded and is_grad_enabled()))
 
     def relu_in_place(self) -> bool:
         tensor = self.tensor()
         if self.rectify or tensor is None or (self.recorded and not is_grad_enabled()):
             return False
-        rectified = self._rectified(None, self.recorded)
+        rectified = DeferredNorm(self.inputs, True, None, self.recorded)
         tensor.deferred, rectified.tensor = rectified, self.tensor
         self.give_up()
         return True
-
-    def _rectified(self, parent: Deferred | None, recorded: bool) -> DeferredNorm:
-        return DeferredNorm(self.x, self.weight, self.bias, self.norm, True, parent, recorded)
 
     def max_pool2d(self, geometry: PoolGeometry) -> Tensor | None:
         if geometry.height.taps * geometry.width.taps > pool_kernels.NOWHERE:
             return None
         with set_grad_enabled(self.recorded and is_grad_enabled()):
-            result = BatchNorm.apply(self.x, self.weight, self.bias, self.norm, self.rectify, geometry)
+            result = self._apply(geometry)
         self.bypassed_by(result.node)
         return result
 
 
 def defer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: Normalisation) -> Tensor:
     """y of a call that happens now, to be computed at the first look."""
-    needs = any(tensor is not None and tensor.requires_grad for tensor in (x, weight, bias))
-    return wrap_deferred(DeferredNorm(x, weight, bias, norm, False, None, is_grad_enabled() and needs))
+    inputs = NormInputs(x, weight, bias, norm)
+    return wrap_deferred(DeferredNorm(inputs, False, None, is_recorded(x, weight, bias)))

@@ -12,9 +12,9 @@ dilation (section 5.1).
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -127,15 +127,15 @@ class ConvGeometry:
     def k_w(self) -> int:
         return self.width.kernel
 
-    @property
+    @functools.cached_property
     def x_shape(self) -> tuple[int, int, int, int]:
         return self.n, self.c_in, self.h_in, self.w_in
 
-    @property
+    @functools.cached_property
     def weight_shape(self) -> tuple[int, int, int, int]:
         return self.c_out, self.c_in // self.groups, self.k_h, self.k_w
 
-    @property
+    @functools.cached_property
     def out_shape(self) -> tuple[int, int, int, int]:
         return self.n, self.c_out, self.h_out, self.w_out
 
@@ -150,8 +150,13 @@ class ConvGeometry:
         return self.n * self.c_out * self.h_out * self.w_out * self.reduction
 
     @functools.cached_property
-    def choices(self) -> dict[Any, Any]:
-        """The algorithms chosen so far, by pass, name asked for and dtype (`convcore.ops.conv`)."""
+    def out_size(self) -> int:
+        """The number of elements in the output."""
+        return self.n * self.c_out * self.h_out * self.w_out
+
+    @functools.cached_property
+    def known(self) -> dict[Any, Any]:
+        """What `once_per_geometry` has computed."""
         return {}
 
     @functools.cached_property
@@ -187,25 +192,49 @@ def _tap_order(walk_h: AxisWalk, walk_w: AxisWalk) -> tuple[np.ndarray, np.ndarr
     return np.array(rows, np.int64), np.array(columns, np.int64)
 
 
+_Result = TypeVar("_Result")
+
+
+def once_per_geometry(function: Callable[..., _Result]) -> Callable[..., _Result]:
+    """Remember with each geometry what `function(geometry, *settings)` gave, which nothing else may determine.
+
+    A small convolution takes less time than the decisions about it; this makes one look-up of them.
+    """
+
+    @functools.wraps(function)
+    def remembered(geometry: ConvGeometry, *settings: Any) -> _Result:
+        key = function, settings
+        known = geometry.known
+        if key not in known:
+            known[key] = function(geometry, *settings)
+        return known[key]
+
+    return remembered
+
+
 def conv2d_geometry(
     x: Any, weight: Any, stride: int | Sequence[int], padding: Padding, dilation: int | Sequence[int], groups: int
 ) -> ConvGeometry:
-    """The geometry of conv2d(x, weight, ...), where `x` and `weight` are arrays or tensors.
+    """The geometry of conv2d(x, weight, ...), where `x` and `weight` are anything with a shape and a dtype.
 
     Raises:
         ShapeError: a rule is broken; the message ends with a table of the shapes.
         DTypeError: a setting is not an integer.
     """
-    settings = [tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in (stride, padding, dilation, groups)]
+    settings = stride, padding, dilation, groups
     try:
         return _parse(tuple(x.shape), tuple(weight.shape), *settings)
     except ShapeError as error:
         table = array_table([("x", x, "N, C_in, H, W"), ("weight", weight, "C_out, C_in/groups, K_h, K_w")])
         raise ShapeError(f"{error}\n{table}") from None
-    except TypeError as error:  # an argument that cannot be hashed, hence no integer, string or pair of integers
+    except TypeError as error:
         if isinstance(error, DTypeError):
             raise
-        raise DTypeError(f"conv2d: stride, padding, dilation and groups must be integers, got {settings}") from None
+        if any(isinstance(v, (list, np.ndarray)) for v in settings):  # they cannot be hashed, hence not looked up
+            hashable: Any = [tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in settings]
+            return conv2d_geometry(x, weight, *hashable)
+        message = f"conv2d: stride, padding, dilation and groups must be integers, got {list(settings)}"
+        raise DTypeError(message) from None
 
 
 @functools.lru_cache(maxsize=4096, typed=True)

@@ -147,9 +147,9 @@ def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
             f"got shape {shape}"
         )
     channels = shape[1]
-    named = [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
-    for name, tensor in named:
+    for position, tensor in enumerate((running_mean, running_var, weight, bias)):
         if tensor is not None and tensor.array.shape != (channels,):
+            name = ("running_mean", "running_var", "weight", "bias")[position]
             table = array_table([("x", x.array, "N, C, ..."), (name, tensor.array, "C")])
             raise ShapeError(
                 f"batch_norm: {name} must have one element for each of x's {channels} channels (axis 1), shape "

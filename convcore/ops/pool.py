@@ -57,8 +57,9 @@ class MaxPool2d(Function):
             block, out, positions,
             rows.start, rows.stop, columns.start, columns.stop, rows.dilation, columns.dilation, columns.taps,
         )  # fmt: skip
-        ctx.geometry = geometry
-        ctx.save_for_backward(wrap(positions))
+        if keep_positions:
+            ctx.geometry = geometry
+            ctx.save_for_backward(wrap(positions))
         if not return_indices:
             return _image(out, x.array.ndim)
         indices = _image(_indices(positions, geometry), x.array.ndim)

@@ -70,11 +70,11 @@ class PoolGeometry:
     height: Windows
     width: Windows
 
-    @property
+    @functools.cached_property
     def x_block_shape(self) -> tuple[int, int, int, int]:
         return self.n, self.height.size, self.width.size, self.c
 
-    @property
+    @functools.cached_property
     def out_block_shape(self) -> tuple[int, int, int, int]:
         return self.n, self.height.size_out, self.width.size_out, self.c
 
@@ -126,15 +126,16 @@ def adaptive_pool2d_geometry(op: str, x: Any, output_size: int | Sequence[int | 
 
 
 def _cached(parse: Callable[..., PoolGeometry], op: str, x: Any, *settings: Any) -> PoolGeometry:
-    hashable = [tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in settings]
     try:
-        return parse(op, tuple(x.shape), *hashable)
+        return parse(op, tuple(x.shape), *settings)
     except ShapeError as error:
         axes = {3: "C, H, W", 4: "N, C, H, W"}.get(len(x.shape), "")
         raise ShapeError(f"{error}\n{array_table([('x', x, axes)])}") from None
-    except TypeError as error:  # an argument that cannot be hashed, hence no integer or pair of integers
+    except TypeError as error:
         if isinstance(error, DTypeError):
             raise
+        if any(isinstance(v, (list, np.ndarray)) for v in settings):  # they cannot be hashed, hence not looked up
+            return _cached(parse, op, x, *[tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in settings])
         raise DTypeError(f"{op}: sizes must be integers or pairs of integers, got {settings}") from None
 
 

@@ -6,6 +6,7 @@ is noticed by whatever saved the other. The gradient of each operation is the sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """The elements in row-major order under another shape, in which one size may be -1 and is then found out."""
     wanted = sizes("reshape", shape)
     count = input.array.size
-    known = int(np.prod([s for s in wanted if s != -1], dtype=np.int64))
+    known = math.prod([s for s in wanted if s != -1])
     unknown = wanted.count(-1)
     if unknown > 1 or (unknown == 0 and known != count) or (unknown == 1 and (known == 0 or count % known)):
         raise ShapeError(
@@ -119,7 +120,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     start, end = axis("flatten", start_dim, len(shape)), axis("flatten", end_dim, len(shape))
     if start > end:
         raise ShapeError(f"flatten: start_dim must not lie behind end_dim, got {start_dim} and {end_dim}")
-    joined = int(np.prod(shape[start : end + 1], dtype=np.int64))
+    joined = math.prod(shape[start : end + 1])
     return Reshape.apply(input, (*shape[:start], joined, *shape[end + 1 :]))
 
 

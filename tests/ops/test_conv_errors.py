@@ -137,7 +137,7 @@ def calls(monkeypatch):
 
         return dataclasses.replace(record, run=run)
 
-    def choose(pass_name, name, geometry, dtype):
+    def choose(geometry, pass_name, name, dtype):
         return watched(algorithms.select("conv2d", conv_passes.PASSES[pass_name], name, geometry, dtype))
 
     monkeypatch.setattr("convcore.ops.conv._algorithm", choose)
