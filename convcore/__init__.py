@@ -30,6 +30,7 @@ from convcore.ops.dtypes import clone, float32, float64, int8, int16, int32, int
 from convcore.ops.elementwise import (
     abs,
     clamp,
+    erf,
     exp,
     log,
     maximum,
@@ -107,6 +108,7 @@ __all__ = [
     "enable_grad",
     "eq",
     "equal",
+    "erf",
     "exp",
     "expand",
     "explain_conv2d",

@@ -99,6 +99,7 @@ class Tensor(TensorData):
 
     # Functions of each element
 
+    erf = elementwise.erf
     exp = elementwise.exp
     log = elementwise.log
     sqrt = elementwise.sqrt
@@ -115,6 +116,7 @@ class Tensor(TensorData):
     def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
         return elementwise.where(condition, self, other)
 
+    erf_ = twin(elementwise.erf)
     exp_ = twin(elementwise.exp)
     log_ = twin(elementwise.log)
     sqrt_ = twin(elementwise.sqrt)

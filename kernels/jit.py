@@ -15,7 +15,18 @@ from numba.core.registry import cpu_target
 from kernels import threads
 from kernels.cache import KernelCache, numba_config
 
-__all__ = ["FAST_MATH", "Kernel", "compiler_target", "inline", "intrinsic", "kernel", "kernels", "overload", "prange"]
+__all__ = [
+    "FAST_MATH",
+    "Kernel",
+    "compiler_target",
+    "inline",
+    "intrinsic",
+    "kernel",
+    "kernel_named",
+    "kernels",
+    "overload",
+    "prange",
+]
 
 # A function that is called without its first parameter, the typing context: no static checker knows that.
 intrinsic: Any = extending.intrinsic
@@ -104,6 +115,19 @@ class Kernel:
 def kernel(body: Callable[..., None]) -> Kernel:
     """Mark a function as a kernel's entry point: arrays and integers in, results written into given arrays."""
     return Kernel(body)
+
+
+def kernel_named(name: str) -> Callable[[Callable[..., None]], Kernel]:
+    """`kernel` for a body that stands in a function and is made anew, out of other functions, at each of its calls.
+
+    `name` tells the results apart, in the cache, too. What the body is made of must belong to `kernels/`.
+    """
+
+    def mark(body: Callable[..., None]) -> Kernel:
+        body.__name__ = body.__qualname__ = name
+        return Kernel(body)
+
+    return mark
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:

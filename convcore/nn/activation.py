@@ -7,22 +7,210 @@ from convcore.nn.module import Module
 from convcore.tensor import Tensor
 
 
-class ReLU(Module):
+class _Settings(Module):
+    """A function with settings: the names of attributes, shown in the layer's repr; `inplace` only where it is True."""
+
+    shown: tuple[str, ...] = ()
+
+    def __init__(self, inplace: bool = False):
+        super().__init__()
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        parts = [f"{name}={getattr(self, name)!r}" for name in self.shown]
+        return ", ".join([*parts, "inplace=True"] if self.inplace else parts)
+
+
+class ReLU(_Settings):
     """max(0, x): without a nonlinearity between them, two layers would be no more than one.
 
     Args:
         inplace: write the result into x.
     """
 
-    def __init__(self, inplace: bool = False):
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x, self.inplace)
 
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+
+class ReLU6(_Settings):
+    """min(max(0, x), 6).
+
+    Args:
+        inplace: write the result into x.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x, self.inplace)
+
+
+class Hardtanh(_Settings):
+    """x limited to [min_val, max_val].
+
+    Args:
+        min_val: the lower limit.
+        max_val: the upper limit.
+        inplace: write the result into x.
+    """
+
+    shown = ("min_val", "max_val")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
+        super().__init__(inplace)
+        self.min_val, self.max_val = min_val, max_val
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardtanh(x, self.min_val, self.max_val, self.inplace)
+
+
+class LeakyReLU(_Settings):
+    """x above 0, negative_slope * x below: no unit is ever without a gradient.
+
+    Args:
+        negative_slope: the factor below 0.
+        inplace: write the result into x.
+    """
+
+    shown = ("negative_slope",)
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
+        super().__init__(inplace)
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.negative_slope, self.inplace)
+
+
+class ELU(_Settings):
+    """x above 0, alpha * (exp(x) - 1) below.
+
+    Args:
+        alpha: minus the limit far below 0.
+        inplace: write the result into x.
+    """
+
+    shown = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False):
+        super().__init__(inplace)
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.elu(x, self.alpha, self.inplace)
+
+
+class CELU(_Settings):
+    """x above 0, alpha * (exp(x / alpha) - 1) below: smooth for every alpha.
+
+    Args:
+        alpha: minus the limit far below 0; not 0.
+        inplace: write the result into x.
+    """
+
+    shown = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False):
+        super().__init__(inplace)
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.celu(x, self.alpha, self.inplace)
+
+
+class SELU(_Settings):
+    """ELU whose alpha and scale keep mean 0 and variance 1.
+
+    Args:
+        inplace: write the result into x.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.selu(x, self.inplace)
+
+
+class GELU(_Settings):
+    """x times the probability that a normal number is below x.
+
+    Args:
+        approximate: "none", or "tanh" for the approximation by a hyperbolic tangent.
+    """
+
+    shown = ("approximate",)
+
+    def __init__(self, approximate: str = "none"):
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x, approximate=self.approximate)
+
+
+class SiLU(_Settings):
+    """x / (1 + exp(-x)), also called swish.
+
+    Args:
+        inplace: write the result into x.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x, self.inplace)
+
+
+class Mish(_Settings):
+    """x * tanh(log(1 + exp(x))).
+
+    Args:
+        inplace: write the result into x.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.mish(x, self.inplace)
+
+
+class Hardswish(_Settings):
+    """x * min(max(x + 3, 0), 6) / 6: SiLU without an exponential function.
+
+    Args:
+        inplace: write the result into x.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardswish(x, self.inplace)
+
+
+class Hardsigmoid(_Settings):
+    """min(max(x + 3, 0), 6) / 6.
+
+    Args:
+        inplace: write the result into x.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardsigmoid(x, self.inplace)
+
+
+class Softplus(_Settings):
+    """log(1 + exp(beta * x)) / beta: ReLU without its corner.
+
+    Args:
+        beta: how sharp the corner is; not 0.
+        threshold: where beta * x exceeds it the result is x.
+    """
+
+    shown = ("beta", "threshold")
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softplus(x, self.beta, self.threshold)
+
+
+class LogSigmoid(Module):
+    """log(1 / (1 + exp(-x))), without overflow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.logsigmoid(x)
 
 
 class Sigmoid(Module):

@@ -19,7 +19,7 @@ from convcore.ops.conv_depthwise_passes import (
     refuse_depthwise,
 )
 from convcore.ops.derived import Kept, made_anew
-from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry, once_per_geometry
+from convcore.ops.geometry import Axis, ConvGeometry, once_per_geometry
 from convcore.ops.layout import nchw, nhwc
 from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col

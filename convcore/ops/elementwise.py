@@ -1,7 +1,7 @@
 """Functions of one element at a time: exp, log, roots, tanh, sigmoid, ReLU, limits and choices.
 
-With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. ReLU, exp, tanh and
-sigmoid, which the layers of a network run through, have kernels; the others are NumPy's own loops.
+With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. ReLU, exp, tanh, sigmoid
+and erf, which the layers of a network run through, have kernels; the others are NumPy's own loops.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Function, Variable, wrap
+from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError
 from convcore.ops.arithmetic import check_broadcast, unbroadcast
 from convcore.ops.dtypes import as_tensors, compute, floating, require_floating
 from convcore.ops.in_place import change
 from convcore.ops.layout import empty_like, flat, like
-from kernels.cpu.elementwise import exp_forward, relu_forward, relu_grad_input, sigmoid_forward, tanh_forward
+from kernels.cpu import elementwise as kernels
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -45,18 +45,39 @@ class _FromOutput(Function):
         return out
 
 
-class _FromOutputByKernel(Function):
-    """y = f(x) with a derivative written in y, and a kernel."""
+class Compiled(Function):
+    """y = f(x), one element at a time, by the two kernels of f. Settings are numbers, the same for all elements.
 
-    kernel: Any
+    `gradient` says once more what the second kernel computes, in operations on tensors: where the backward pass is
+    recorded (`create_graph`) these take its place, and can be differentiated again.
+    """
+
+    kernels: kernels.Elementwise
+    keeps_output = False  # whether the gradient is written in y
+
+    @staticmethod
+    def gradient(grad_out: Tensor, kept: Tensor, *settings: float) -> Tensor:
+        raise NotImplementedError
 
     @classmethod
-    def forward(cls, ctx, x):
+    def forward(cls, ctx, x, *settings):
         out = empty_like(x.array)
-        cls.kernel(flat(x.array), flat(out))
+        cls.kernels.forward(flat(x.array), flat(out), settings)
         result = wrap(out)
-        ctx.save_for_backward(result)
+        ctx.save_for_backward(result if cls.keeps_output else x)
+        ctx.settings = settings
         return result
+
+    @classmethod
+    def backward(cls, ctx, grad_out):
+        (kept,) = ctx.saved_tensors
+        if is_grad_enabled():
+            grad_x = cls.gradient(grad_out, kept, *ctx.settings)
+        else:
+            grad_x = wrap(empty_like(kept.array))
+            given = flat(like(grad_out.array, kept.array))
+            cls.kernels.grad_input(given, flat(kept.array), flat(grad_x.array), ctx.settings)
+        return grad_x if not ctx.settings else (grad_x, *[None] * len(ctx.settings))
 
 
 class Log(_FromInput):
@@ -81,15 +102,25 @@ class Abs(_FromInput):
         return grad_out * sign(x)
 
 
-class Exp(_FromOutputByKernel):
+class Exp(Compiled):
     """y = e^x, y' = y"""
 
-    kernel = exp_forward
+    kernels = kernels.exp
+    keeps_output = True
 
     @staticmethod
-    def backward(ctx, grad_out):
-        (out,) = ctx.saved_tensors
-        return grad_out * out
+    def gradient(grad_out, kept):
+        return grad_out * kept
+
+
+class Erf(Compiled):
+    """y = 2 / sqrt(pi) * integral of exp(-t^2) for t from 0 to x, y' = 2 / sqrt(pi) * exp(-x^2)"""
+
+    kernels = kernels.erf
+
+    @staticmethod
+    def gradient(grad_out, kept):
+        return grad_out * (exp(-kept * kept) * kernels.TWO_OVER_ROOT_PI)
 
 
 class Sqrt(_FromOutput):
@@ -103,15 +134,15 @@ class Sqrt(_FromOutput):
         return grad_out / (2 * out)
 
 
-class Tanh(_FromOutputByKernel):
+class Tanh(Compiled):
     """y = tanh x, y' = 1 - y^2"""
 
-    kernel = tanh_forward
+    kernels = kernels.tanh
+    keeps_output = True
 
     @staticmethod
-    def backward(ctx, grad_out):
-        (out,) = ctx.saved_tensors
-        return grad_out * (1 - out * out)
+    def gradient(grad_out, kept):
+        return grad_out * (1 - kept * kept)
 
 
 class Rsqrt(Function):
@@ -131,48 +162,26 @@ class Rsqrt(Function):
         return grad_out * (out * out * out * -0.5)
 
 
-class Sigmoid(_FromOutputByKernel):
+class Sigmoid(Compiled):
     """y = 1 / (1 + e^-x), y' = y (1 - y). Where e^-x overflows, y is 0 as it should be."""
 
-    kernel = sigmoid_forward
+    kernels = kernels.sigmoid
+    keeps_output = True
 
     @staticmethod
-    def backward(ctx, grad_out):
-        (out,) = ctx.saved_tensors
-        return grad_out * (out * (1 - out))
+    def gradient(grad_out, kept):
+        return grad_out * (kept * (1 - kept))
 
 
-class Relu(Function):
+class Relu(Compiled):
     """y = max(x, 0), y' = 1 where y > 0 and 0 elsewhere (also at 0). NaN stays NaN and lets the gradient pass."""
 
-    @staticmethod
-    def forward(ctx, x):
-        out = empty_like(x.array)
-        relu_forward(flat(x.array), flat(out))
-        result = wrap(out)
-        ctx.save_for_backward(result)
-        return result
+    kernels = kernels.relu
+    keeps_output = True
 
     @staticmethod
-    def backward(ctx, grad_out):
-        (out,) = ctx.saved_tensors
-        return ReluGrad.apply(grad_out, out.detach())
-
-
-class ReluGrad(Function):
-    """grad_x = grad_out where ReLU let x pass, else 0: linear in grad_out, so its gradient is the same masking."""
-
-    @staticmethod
-    def forward(ctx, grad_out, out):
-        ctx.save_for_backward(out)
-        grad_x = empty_like(out.array)
-        relu_grad_input(flat(like(grad_out.array, out.array)), flat(out.array), flat(grad_x))
-        return wrap(grad_x)
-
-    @staticmethod
-    def backward(ctx, grad_out):
-        (out,) = ctx.saved_tensors
-        return ReluGrad.apply(grad_out, out), None
+    def gradient(grad_out, kept):
+        return where(kept.detach() <= 0, 0.0, grad_out)
 
 
 class Where(Function):
@@ -221,6 +230,11 @@ class Extremes(Function):
 def exp(input: Tensor) -> Tensor:
     """e to the power of each element"""
     return Exp.apply(floating("exp", input))
+
+
+def erf(input: Tensor) -> Tensor:
+    """The error function of each element: the probability that a normal number of variance 1/2 lies within [-x, x]"""
+    return Erf.apply(floating("erf", input))
 
 
 def log(input: Tensor) -> Tensor:

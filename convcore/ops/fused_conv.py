@@ -22,7 +22,7 @@ from convcore.ops.algorithms import Algorithm
 from convcore.ops.derived import derived
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import flat, nchw, nhwc
-from kernels.cpu.elementwise import relu_forward
+from kernels.cpu import elementwise as elementwise_kernels
 
 if TYPE_CHECKING:
     from convcore.ops.fused_norm import Normalisation
@@ -78,7 +78,7 @@ class DeferredConv(Deferred):
             return wrap(run(inputs.x.array, weight, bias, geometry, self.rectify, kept))
         out = run(inputs.x.array, weight, bias, geometry)
         if self.rectify:
-            relu_forward(flat(out), flat(out))
+            elementwise_kernels.relu.forward(flat(out), flat(out), ())
         return wrap(out)
 
     def batch_norm(self, norm: Normalisation) -> Tensor | None:

@@ -26,10 +26,10 @@ import numpy as np
 
 from convcore.autograd import Function, Variable, no_grad, wrap
 from convcore.errors import ShapeError, array_table
+from convcore.ops.activation import logsigmoid
 from convcore.ops.arguments import check_float_tensors, require_tensors
 from convcore.ops.arithmetic import check_broadcast
 from convcore.ops.elementwise import where
-from convcore.ops.logistic import logsigmoid
 from convcore.ops.reduction import read_reduction, reduced
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import numpy as np
 
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError, array_table
+from convcore.ops.activation import logsigmoid
 from convcore.ops.arguments import check_float_tensors, require_tensors
 from convcore.ops.distance import pairwise_distance
 from convcore.ops.elementwise import minimum, where
-from convcore.ops.logistic import logsigmoid
 from convcore.ops.reduction import read_reduction, reduced
 
 if TYPE_CHECKING:

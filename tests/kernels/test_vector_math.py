@@ -1,23 +1,24 @@
-"""exp, tanh and sigmoid against float64 (float32) and long double (float64), in units of the last place."""
+"""exp, tanh, sigmoid and erf against float64 (float32) and long double (float64), in units of the last place."""
 
 import numpy as np
 import pytest
 
-from kernels.cpu.elementwise import exp_forward, sigmoid_forward, tanh_forward
+from kernels.cpu.elementwise import erf, exp, sigmoid, tanh
 from kernels.reference import elementwise as reference
 
 # Kernel, definition, and the largest error in units of the last place.
 FUNCTIONS = [
-    (exp_forward, reference.exp_forward, 1.1),
-    (tanh_forward, reference.tanh_forward, 2.5),
-    (sigmoid_forward, reference.sigmoid_forward, 2.5),
+    (exp.forward, reference.exp_forward, 1.1),
+    (tanh.forward, reference.tanh_forward, 2.5),
+    (sigmoid.forward, reference.sigmoid_forward, 2.5),
+    (erf.forward, reference.erf_forward, 1.5),
 ]
-NAMES = ["exp", "tanh", "sigmoid"]
+NAMES = ["exp", "tanh", "sigmoid", "erf"]
 
 
 def computed(kernel, x):
     out = np.full_like(x, np.nan)
-    kernel(x, out)
+    kernel(x, out, ())
     return out
 
 
@@ -58,7 +59,7 @@ def test_special_values_and_every_length(kernel, definition, ulps, dtype):
     for length in range(40):
         x = np.linspace(-2, 2, length).astype(dtype)
         buffer = np.full(length + 1, 7, dtype)
-        kernel(x, buffer[:length])
+        kernel(x, buffer[:length], ())
         np.testing.assert_allclose(buffer[:length], definition(x.astype(np.float64)), rtol=1e-6)
         assert buffer[length] == 7
 

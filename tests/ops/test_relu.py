@@ -8,7 +8,7 @@ import torch
 
 import convcore
 from convcore.testing import gradgradcheck
-from kernels.cpu.elementwise import CHUNK, relu_forward, relu_grad_input
+from kernels.cpu.elementwise import CHUNK, relu
 from kernels.reference import elementwise as reference
 from kernels.threads import get_num_threads, max_num_threads, set_num_threads
 
@@ -38,9 +38,9 @@ def test_kernels_against_reference(size, dtype):
     x, grad_out = numbers(size, dtype), np.random.default_rng(1).standard_normal(size).astype(dtype)
     inputs = x.copy(), grad_out.copy()
     out, grad_x = np.full_like(x, np.nan), np.full_like(x, np.nan)
-    relu_forward(x, out)
+    relu.forward(x, out, ())
     np.testing.assert_array_equal(out, reference.relu_forward(x).astype(dtype))
-    relu_grad_input(grad_out, out, grad_x)
+    relu.grad_input(grad_out, out, grad_x, ())
     np.testing.assert_array_equal(grad_x, reference.relu_grad_input(grad_out, out).astype(dtype))
     np.testing.assert_array_equal(x, inputs[0])
     np.testing.assert_array_equal(grad_out, inputs[1])
