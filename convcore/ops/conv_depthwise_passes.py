@@ -111,7 +111,7 @@ def _depthwise(src, weight, bias, dst, geometry: ConvGeometry, to_input: bool) -
 
 def forward_depthwise(x, weight, bias, geometry: ConvGeometry):
     """out = x * weight + bias, channel by channel."""
-    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    out = memory.empty_channels_last(geometry.out_shape, x.dtype)
     start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
     _depthwise(x, weight, start, out, geometry, to_input=False)
     return out
@@ -119,7 +119,7 @@ def forward_depthwise(x, weight, bias, geometry: ConvGeometry):
 
 def grad_input_depthwise(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters."""
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     _depthwise(grad_out, weight, np.zeros(geometry.c_in, grad_out.dtype), grad_x, geometry, to_input=True)
     return grad_x
 

@@ -91,7 +91,7 @@ def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: tuple[Axis
 
 def forward_grouped(x, weight, bias, geometry: ConvGeometry):
     """out = x * weight + bias, group by group."""
-    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    out = memory.empty_channels_last(geometry.out_shape, x.dtype)
     start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
     filters = _in_blocks(weight.transpose(2, 3, 1, 0))
     _grouped(x, filters, start, out, geometry, geometry.forward_walks, to_input=False)
@@ -100,7 +100,7 @@ def forward_grouped(x, weight, bias, geometry: ConvGeometry):
 
 def grad_input_grouped(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters; in each group filters and channels have changed places."""
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     walks = geometry.grad_input_walks
     groups, k_h, k_w = geometry.groups, geometry.k_h, geometry.k_w
     grouped = weight.reshape(groups, geometry.c_out // groups, geometry.c_in // groups, k_h, k_w)

@@ -13,7 +13,7 @@ from convcore.nn import functional as F
 from convcore.ops import algorithms, conv_passes
 from convcore.ops import conv as conv_ops
 from convcore.ops.conv import explain_conv2d
-from convcore.ops.geometry import conv2d_geometry
+from convcore.ops.geometry import conv_geometry
 
 conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
 
@@ -115,7 +115,7 @@ def test_a_wrong_setting_is_refused_also_after_a_right_one_was_cached():
 @pytest.mark.parametrize(("kernel", "padding", "stride", "expected"), [(3, 1, 1, 224), (3, 0, 2, 111), (7, 3, 2, 112)])
 def test_output_size(kernel, padding, stride, expected):
     x, weight = np.empty((1, 1, 224, 224)), np.empty((1, 1, kernel, kernel))
-    assert conv2d_geometry(x, weight, stride, padding, 1, 1).out_shape == (1, 1, expected, expected)
+    assert conv_geometry("conv2d", x, weight, stride, padding, 1, 1).out_shape == (1, 1, expected, expected)
 
 
 def test_the_checkerboard():
