@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from convcore import memory
-from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
+from convcore.ops.geometry import Axis, ConvGeometry, Walks
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_grouped
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
@@ -76,9 +76,9 @@ def _in_blocks(filters: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(padded.reshape(*filters.shape[:3], n_blocks, widest).transpose(3, 0, 1, 2, 4))
 
 
-def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: tuple[AxisWalk, AxisWalk], to_input) -> None:
+def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: Walks, to_input) -> None:
     """Run the kernel from src to dst, both logical (N, C, H, W)."""
-    walk_h, walk_w = walks
+    walk_h, walk_w = walks.height, walks.width
     rows = int(walk_h.phases[:, conv_grouped.COUNT].max())
     channels = src.shape[1] // geometry.groups
     conv_grouped.conv2d_grouped(
@@ -104,7 +104,7 @@ def grad_input_grouped(grad_out, weight, geometry: ConvGeometry):
     walks = geometry.grad_input_walks
     groups, k_h, k_w = geometry.groups, geometry.k_h, geometry.k_w
     grouped = weight.reshape(groups, geometry.c_out // groups, geometry.c_in // groups, k_h, k_w)
-    turned = grouped.transpose(3, 4, 1, 0, 2)[walks[0].taps][:, walks[1].taps]  # taps, filters, groups, channels
+    turned = grouped.transpose(3, 4, 1, 0, 2)[walks.height.taps][:, walks.width.taps]  # taps, filters, groups, channels
     filters = _in_blocks(turned.reshape(*turned.shape[:3], geometry.c_in))
     start = np.zeros(geometry.c_in, grad_out.dtype)
     _grouped(grad_out, filters, start, grad_x, geometry, walks, to_input=True)

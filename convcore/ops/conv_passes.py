@@ -1,8 +1,8 @@
 """The algorithms of convolution: for each pass, the ways to compute it, in the order in which "auto" tries them.
 
-Each function here takes and returns logical (N, C, H, W) arrays, or (N, C, D, H, W) where it is said, gets its memory from the pool and calls a kernel. How
-work is split into tasks depends on the geometry alone, never on the number of threads, so results are bitwise the same
-for every thread count.
+Each function here takes and returns logical (N, C, H, W) arrays, of `VOLUME_PASSES` also (N, C, D, H, W), gets its
+memory from the pool and calls a kernel. How work is split into tasks depends on the geometry alone, never on the number
+of threads, so results are bitwise the same for every thread count.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ def _partials(geometry: ConvGeometry, parts: int, dtype, block_filters: int) -> 
 def _summed(partials: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     grad_weight = memory.empty(geometry.weight_shape, partials.dtype)
     filters = geometry.c_out // geometry.groups
-    sum_filter_partials(
-        partials, grad_weight.reshape(-1), geometry.taps, filters, channels_per_sum(geometry.taps)
-    )
+    sum_filter_partials(partials, grad_weight.reshape(-1), geometry.taps, filters, channels_per_sum(geometry.taps))
     return grad_weight
 
 

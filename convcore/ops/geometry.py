@@ -296,8 +296,9 @@ def _parse(op, rank, x_shape, weight_shape, stride, padding, dilation, groups) -
     if c_in != c_group * groups:
         hint = ""
         if x_shape[-1] == c_group * groups:
-            order = ", ".join(str(axis) for axis in (0, rank + 1, *range(1, rank + 1)))
-            hint = f"\n  input's channels look like its last axis: input.permute({order}) brings them forward"
+            letters = ", ".join([name[0].upper() for name in AXIS_NAMES[rank]])
+            order = ", ".join(map(str, (0, rank + 1, *range(1, rank + 1))))
+            hint = f"\n  input looks like N, {letters}, C: input.permute({order}) brings the channels forward"
         elif c_in % groups:
             hint = f"\n  groups must also divide C_in, but {c_in} % {groups} = {c_in % groups}"
         raise ShapeError(
@@ -310,7 +311,8 @@ def _parse(op, rank, x_shape, weight_shape, stride, padding, dilation, groups) -
         if size == 0 or size + before + after < reach:
             raise ShapeError(
                 f"{op}: the padded input's {name} {size + before + after} ({size} + {before} + {after}) is smaller "
-                f"than the kernel's {reach}" + (f" ({kernel[i]} with dilation {dilations[i]})" if reach > kernel[i] else "")
+                f"than the kernel's {reach}"
+                + (f" ({kernel[i]} with dilation {dilations[i]})" if reach > kernel[i] else "")
             )
         size_out = (size + before + after - reach) // strides[i] + 1
         axes.append(Axis(size, size_out, kernel[i], strides[i], before, after, dilations[i]))

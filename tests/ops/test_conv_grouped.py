@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import convcore
 from convcore import memory
 from convcore.errors import UnsupportedError
-from convcore.ops.conv import conv2d, explain_conv2d
+from convcore.ops.conv import conv2d
+from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_passes import PASSES
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase

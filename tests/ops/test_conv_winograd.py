@@ -9,7 +9,8 @@ import convcore
 from convcore import memory, ones
 from convcore.errors import UnsupportedError
 from convcore.ops import conv_winograd
-from convcore.ops.conv import conv2d, explain_conv2d
+from convcore.ops.conv import conv2d
+from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.geometry import conv_geometry
 from kernels.cpu.conv_winograd import transform_filters_f4x4_k3x3
 from kernels.cpu.target import tile_columns
