@@ -14,6 +14,8 @@ from convcore.ops.conv import conv1d, conv2d, conv3d
 from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from convcore.ops.grid_sample import affine_grid, grid_sample
+from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from convcore.ops.logistic import logsigmoid
 from convcore.ops.loss import cross_entropy, nll_loss
 from convcore.ops.loss_elements import (
@@ -39,6 +41,7 @@ from convcore.ops.loss_margin import (
     triplet_margin_with_distance_loss,
 )
 from convcore.ops.pad import pad
+from convcore.ops.pixels import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
 from convcore.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -63,12 +66,14 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -80,9 +85,12 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "explain_conv2d",
+    "fold",
     "gaussian_nll_loss",
+    "grid_sample",
     "hinge_embedding_loss",
     "huber_loss",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "linear",
@@ -107,6 +115,8 @@ __all__ = [
     "pad",
     "pairwise_distance",
     "pdist",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "relu",
     "sigmoid",
@@ -116,6 +126,10 @@ __all__ = [
     "tanh",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
 
 IntPair = int | Sequence[int]

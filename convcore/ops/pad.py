@@ -41,10 +41,8 @@ class PadConstant(Function):
         shape = [size + before + after for size, (before, after) in zip(array.shape, pairs, strict=True)]
         out = memory.empty([shape[axis] for axis in order], array.dtype).transpose(inverse(order))
         out[...] = value
-        inside, kept = [], []
-        for size, (before, after) in zip(array.shape, pairs, strict=True):
-            kept.append(slice(max(-before, 0), max(size - max(-after, 0), 0)))
-            inside.append(slice(max(before, 0), max(before, 0) + max(kept[-1].stop - kept[-1].start, 0)))
+        inside = [slice(max(b, 0), size - max(a, 0)) for size, (b, a) in zip(out.shape, pairs, strict=True)]
+        kept = [slice(max(-b, 0), size - max(-a, 0)) for size, (b, a) in zip(array.shape, pairs, strict=True)]
         out[tuple(inside)] = array[tuple(kept)]
         return wrap(out)
 
@@ -84,6 +82,10 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     )
     least = 0 if mode == "constant" else 1
     for axis, (before, after) in enumerate(pairs):
+        if input.shape[axis] + min(before, 0) + min(after, 0) < 0:
+            raise ShapeError(
+                f"pad: ({before}, {after}) cuts off more than the {input.shape[axis]} values of axis {axis}"
+            )
         size = input.shape[axis] + before + after
         if size < least and (before or after):
             raise ShapeError(

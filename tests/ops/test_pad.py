@@ -18,7 +18,7 @@ pad: Any = F.pad
 CASES = [
     ("constant", (3, 4), (1, 2)),
     ("constant", (3, 4, 5), (-1, 2, 0, -2, 3, 1)),
-    ("constant", (2, 3), (-4, 1)),
+    ("constant", (2, 3), (-3, 1)),
     ("constant", (2, 3, 4, 5, 2, 1), (1, 0, 2, 1)),
     ("constant", (0, 3), (1, 1, 2, 0)),
     ("constant", (), ()),
@@ -58,7 +58,7 @@ def test_values_and_gradients_agree_with_torch(mode, shape, sizes, dtype):
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
 def test_second_derivatives(mode):
-    x = convcore.tensor(np.random.default_rng(0).standard_normal((2, 2, 4, 3)), requires_grad=True)
+    x = convcore.tensor(np.random.default_rng(0).standard_normal((1, 1, 4, 3)), requires_grad=True)
 
     def function(x):
         return pad(x * x, (2, 1, -1, 3), mode)
@@ -110,7 +110,8 @@ X = convcore.ones(2, 3, 4, 5)
         (lambda: pad(X, (1, 2, 3)), ShapeError, "pad must hold two sizes for each of at most 4 axes, .*, got 3 sizes"),
         (lambda: pad(X, (1,) * 10), ShapeError, "at most 4 axes"),
         (lambda: pad(X, (1.5, 2)), DTypeError, r"pad\[0\] must be an integer, got 1.5"),
-        (lambda: pad(X, (-3, -3)), ShapeError, r"axis 3 of size 5 with -3 and -3 more would have size -1"),
+        (lambda: pad(X, (-3, -3)), ShapeError, r"\(-3, -3\) cuts off more than the 5 values of axis 3"),
+        (lambda: pad(X, (-6, 3)), ShapeError, "cuts off more than the 5 values of axis 3"),
         (lambda: pad(X, (-3, -2, 0, 0), "reflect"), ShapeError, "size 0, it must have at least 1"),
         (lambda: pad(X, (1, 1), "mirror"), UnsupportedError, "mode must be one of 'constant', .*, got 'mirror'"),
         (lambda: pad(X, (1, 1, 1, 1), "reflect", 2.0), UnsupportedError, "mode 'reflect' takes no value, got 2.0"),

@@ -139,5 +139,5 @@ def test_adaptive_max_pool2d_refuses_images_without_channels_as_torch_does():
 def test_wrong_types_are_refused(call):
     with pytest.raises(DTypeError, match=r"_pool2d: input must be a tensor, got ndarray; convcore\.tensor"):
         call(np.zeros((1, 1, 4, 4)))
-    with pytest.raises(DTypeError, match=r"_pool2d: x must be float32 or float64, got int64; \.float\(\) converts"):
+    with pytest.raises(DTypeError, match=r"_pool2d: input must be float32 or float64, got int64; \.float\(\) converts"):
         call(wrap(np.zeros((1, 1, 4, 4), np.int64)))

@@ -21,7 +21,7 @@ FLOORS = (
     ("convcore.tensor", "convcore.tensor_data"),
     ("convcore",),  # the package's own names, gathered in its __init__.py
     ("convcore.nn", "convcore.optim", "convcore.data", "convcore.transforms", "convcore.testing"),
-    ("convcore.models", "convcore.training", "convcore.summary", "convcore.plot", "benchmarks"),
+    ("convcore.models", "convcore.training", "convcore.summary", "convcore.plot", "convcore.examples", "benchmarks"),
     ("convcore.cli", "convcore.__main__"),
 )
 FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
