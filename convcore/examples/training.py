@@ -14,7 +14,7 @@ Examples = tuple[np.ndarray, np.ndarray]  # inputs (N, ...) in float32, and thei
 def train(model: nn.Module, examples: Examples, held_out: Examples, epochs: int, batch: int) -> float:
     """Train with Adam and cross-entropy, print how it goes, and return the accuracy on the held-out examples."""
     inputs, labels = examples
-    optimizer = optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = optim.Adam(model.parameters(), lr=5e-3)
     accuracy = 0.0
     for epoch in range(epochs):
         order = np.random.default_rng(epoch).permutation(len(labels))

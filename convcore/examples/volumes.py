@@ -16,7 +16,7 @@ CLASSES = ("ball", "cube", "rod", "shell")
 SIZE = 16
 
 
-def make_volumes(count: int, seed: int, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+def make_volumes(count: int, seed: int, noise: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
     """(volumes (count, 1, 16, 16, 16) in float32, their classes (count,))."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(len(CLASSES), size=count)
@@ -38,14 +38,14 @@ def make_volumes(count: int, seed: int, noise: float = 0.3) -> tuple[np.ndarray,
 
 
 class BodyNet(nn.Module):
-    """Three convolutions between which the volume shrinks, the mean of what is left, and a linear layer."""
+    """Three convolutions between which the volume shrinks, the largest of what is left, and a linear layer."""
 
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv3d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2),
             nn.Conv3d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2),
-            nn.Conv3d(16, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(),
+            nn.Conv3d(16, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveMaxPool3d(1), nn.Flatten(),
         )  # fmt: skip
         self.classify = nn.Linear(32, len(CLASSES))
 

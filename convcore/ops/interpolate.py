@@ -91,7 +91,7 @@ def interpolate(
         raise ShapeError(f"interpolate: sizes must be at least 1, the input's {shape} and the output's {tuple(sizes)}")
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[rank - 1](input, sizes)
-    dtype = np.dtype(np.float32) if mode.startswith("nearest") else input.array.dtype
+    dtype = input.array.dtype if input.array.dtype.kind == "f" else np.dtype(np.float32)
     maps = [
         _map(mode, old, new, factor, bool(align_corners), dtype)
         for old, new, factor in zip(shape[2:], sizes, factors, strict=True)
@@ -125,9 +125,8 @@ def _map(mode: str, size_in: int, size_out: int, factor: float | None, align: bo
     outputs = np.arange(size_out).astype(dtype)
     scale = number(size_in) / number(size_out) if factor is None else number(1.0 / factor)
     if mode.startswith("nearest"):
-        places = np.floor((outputs + number(0.5)) * scale if mode == "nearest-exact" else outputs * scale)
-        if size_in == size_out and mode == "nearest":
-            places = outputs
+        half = number(0.5 if mode == "nearest-exact" else 0)
+        places = np.floor(np.maximum((outputs + half) * scale - half, number(0)) + half)
         return axis_map(size_in, places.clip(0, size_in - 1))
     if align:
         scale = number(size_in - 1) / number(size_out - 1) if size_out > 1 else number(0)
