@@ -126,7 +126,9 @@ def _map(mode: str, size_in: int, size_out: int, factor: float | None, align: bo
     scale = number(size_in) / number(size_out) if factor is None else number(1.0 / factor)
     if mode.startswith("nearest"):
         half = number(0.5 if mode == "nearest-exact" else 0)
-        places = np.floor(np.maximum((outputs + half) * scale - half, number(0)) + half)
+        wide = np.float64 if dtype == np.float32 else np.longdouble  # one rounding, as of a fused multiply-add
+        places = ((outputs.astype(wide) + half) * wide(scale) - half).astype(dtype)
+        places = np.floor(np.maximum(places, number(0)) + half)
         return axis_map(size_in, places.clip(0, size_in - 1))
     if align:
         scale = number(size_in - 1) / number(size_out - 1) if size_out > 1 else number(0)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Function, wrap
-from convcore.errors import ShapeError, array_table
-from convcore.ops.arguments import check_float_tensors, integer, pair
+from convcore.autograd import Function, Variable, wrap
+from convcore.errors import DTypeError, ShapeError, array_table
+from convcore.ops.arguments import integer, pair
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -129,7 +129,7 @@ def unfold(
     """The windows that a convolution sees, as columns of a matrix (im2col).
 
     Args:
-        input: (N, C, H, W) or (C, H, W); float32 or float64.
+        input: (N, C, H, W) or (C, H, W), of any element type.
         kernel_size, dilation, padding, stride: of the windows, one integer or (height, width).
 
     Returns:
@@ -137,9 +137,9 @@ def unfold(
 
     Raises:
         ShapeError: wrong rank, an empty image, a setting out of range, or no window fits.
-        DTypeError: the input holds no floats, or a setting is no integer.
+        DTypeError: the input is no tensor, or a setting no integer.
     """
-    check_float_tensors("unfold", input=input)
+    _check_tensor("unfold", input)
     windows = _windows("unfold", kernel_size, dilation, padding, stride)
     table = array_table([("input", input, "")])
     if len(input.shape) not in (3, 4) or 0 in input.shape[-3:]:
@@ -170,7 +170,7 @@ def fold(
 
     Raises, as `unfold`, also ShapeError where the columns do not fit.
     """
-    check_float_tensors("fold", input=input)
+    _check_tensor("fold", input)
     sizes = pair("fold", "output_size", output_size, 1)
     windows = _windows("fold", kernel_size, dilation, padding, stride)
     table = array_table([("input", input, "")])
@@ -185,6 +185,11 @@ def fold(
     if len(input.shape) == 2:
         return Fold.apply(input.unsqueeze(0), sizes, windows)[0]
     return Fold.apply(input, sizes, windows)
+
+
+def _check_tensor(op: str, input: Any) -> None:
+    if not isinstance(input, Variable):
+        raise DTypeError(f"{op}: input must be a tensor, got {type(input).__name__}; convcore.tensor(...) makes one")
 
 
 def _windows(op: str, kernel_size: IntPair, dilation: IntPair, padding: IntPair, stride: IntPair) -> Windows:

@@ -127,7 +127,7 @@ def test_grid_places_that_are_no_numbers_read_outside():
 
 
 @pytest.mark.parametrize("align", [False, True])
-@pytest.mark.parametrize(("theta", "size"), [((2, 2, 3), (2, 3, 4, 5)), ((1, 3, 4), (1, 1, 2, 1, 3))])
+@pytest.mark.parametrize(("theta", "size"), [((2, 2, 3), (2, 3, 4, 5)), ((1, 3, 4), (1, 1, 2, 4, 3))])
 def test_affine_grid_agrees_with_torch(theta, size, align):
     compare(lambda lib, t: lib.affine_grid(t, size, align), draw(theta))
 
@@ -151,6 +151,17 @@ def test_second_derivatives(call, shape):
 X = convcore.ones(2, 3, 4, 5)
 
 
+def test_a_grid_of_one_place_is_the_center():
+    theta = convcore.tensor(np.array([[[1.0, 0, 0.25], [0, 1, 0.5]]]))
+    assert F.affine_grid(theta, (1, 1, 1, 1), align_corners=True).tolist() == [[[[0.25, 0.5]]]]
+
+
+def test_windows_of_any_type():
+    flags = np.eye(3, dtype=bool)[None]
+    expected = torch.nn.functional.unfold(torch.tensor(flags), 2).numpy()
+    np.testing.assert_array_equal(F.unfold(convcore.tensor(flags), 2).numpy(), expected)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -171,6 +182,7 @@ X = convcore.ones(2, 3, 4, 5)
         (lambda: F.pixel_unshuffle(X, 2), ShapeError, "divisible by downscale_factor 2, got 4, 5"),
         (lambda: F.channel_shuffle(X, 2), ShapeError, "groups must divide the channels, got 2 and 3"),
         (lambda: F.channel_shuffle(X[0, 0], 2), ShapeError, "at least 3 axes"),
+        (lambda: functions.unfold([1], 2), DTypeError, "unfold: input must be a tensor, got list"),
         (lambda: F.unfold(X, 6), ShapeError, r"no window fits into an image of 4 x 5: kernel_size \(6, 6\)"),
         (lambda: F.unfold(X[0, 0], 2), ShapeError, r"input must be \(N, C, H, W\) or \(C, H, W\)"),
         (lambda: F.fold(X[0], 3, 2), ShapeError, r"a multiple of k_h \* k_w = 4 rows and a column for each of the 4"),
