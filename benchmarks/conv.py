@@ -13,7 +13,7 @@ from benchmarks.row import check_same, row
 from benchmarks.timing import Timing, compare
 from convcore.ops.algorithms import select
 from convcore.ops.conv_passes import PASSES
-from convcore.ops.geometry import conv2d_geometry
+from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import LAYER_CASES, ConvCase
 
 CASES = LAYER_CASES
@@ -56,7 +56,7 @@ def rows(cases: Sequence[ConvCase], rounds: int, threads: int) -> Iterator[dict]
     for case in cases:
         x = rng.standard_normal(case.x_shape, np.float32)
         weight = rng.standard_normal(case.weight_shape, np.float32)
-        geometry = conv2d_geometry(x, weight, **case.settings)
+        geometry = conv_geometry("conv2d", x, weight, **case.settings)
         grad_out = rng.standard_normal(geometry.out_shape, np.float32)
         own = _own_passes(x, weight, grad_out, geometry)
         others = {name: _torch_passes(case, x, weight, grad_out, format) for name, format in TORCH_FORMATS.items()}

@@ -9,7 +9,7 @@ from convcore.ops import derived
 from convcore.ops.algorithms import use_algorithm
 from convcore.ops.arithmetic import add, div, mul, neg, pow, reciprocal, sub
 from convcore.ops.comparison import allclose, eq, equal, ge, gt, isfinite, isnan, le, lt, ne
-from convcore.ops.conv import explain_conv2d
+from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.creation import (
     arange,
     empty,

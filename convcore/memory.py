@@ -79,9 +79,11 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
     return np.asarray(_Lease(block, size, shape, dtype))
 
 
-def empty_channels_last(n: int, c: int, h: int, w: int, dtype) -> np.ndarray:
-    """An uninitialised array of logical shape (N, C, H, W) that lies in memory as (N, H, W, C)."""
-    return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+def empty_channels_last(shape: Sequence[int], dtype) -> np.ndarray:
+    """An uninitialised array of logical shape (N, C, ...) that lies in memory as (N, ..., C)."""
+    n, c, *sizes = shape
+    block = empty((n, *sizes, c), dtype)
+    return block.transpose(0, block.ndim - 1, *range(1, block.ndim - 1))
 
 
 def _give_back(block: tuple[np.ndarray, int], size: int) -> None:

@@ -1,1 +1,1 @@
-"""Small programs beyond images, each run with `python -m convcore.examples.NAME`."""
+"""Small programs that train beyond images; each runs with `python -m convcore.examples.<name>`."""

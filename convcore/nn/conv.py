@@ -1,4 +1,4 @@
-"""Convolution as a layer."""
+"""Convolutions as layers."""
 
 from __future__ import annotations
 
@@ -10,23 +10,143 @@ from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.module import Module
 from convcore.nn.parameter import empty_parameter
-from convcore.ops.arguments import integer, pair
+from convcore.ops.arguments import integer, numbers
+from convcore.ops.pad import MODES
 from convcore.tensor import Tensor
 
+IntOrSeveral = int | Sequence[int]
+PADDING_MODES = ("zeros", *MODES[1:])
 
-class Conv2d(Module):
+
+class _ConvLayer(Module):
+    """What all convolutions share: settings, parameters and how they are shown."""
+
+    def __init__(
+        self,
+        rank: int,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrSeveral,
+        stride: IntOrSeveral,
+        padding: IntOrSeveral | str,
+        dilation: IntOrSeveral,
+        transposed: bool,
+        output_padding: IntOrSeveral,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        dtype: Any,
+    ):
+        super().__init__()
+        layer = type(self).__name__
+        self.in_channels = integer(layer, "in_channels", in_channels, 1)
+        self.out_channels = integer(layer, "out_channels", out_channels, 1)
+        self.kernel_size = numbers(layer, "kernel_size", kernel_size, 1, rank)
+        self.stride = numbers(layer, "stride", stride, 1, rank)
+        self.padding = padding if isinstance(padding, str) else numbers(layer, "padding", padding, 0, rank)
+        self.dilation = numbers(layer, "dilation", dilation, 1, rank)
+        self.transposed = transposed
+        self.output_padding = numbers(layer, "output_padding", output_padding, 0, rank)
+        self.groups = integer(layer, "groups", groups, 1)
+        self.padding_mode = padding_mode
+        if isinstance(padding, str) and padding not in ("same", "valid"):
+            raise ShapeError(f"{layer}: padding must be 'same', 'valid', or numbers, got {padding!r}")
+        if padding == "same" and self.stride != (1,) * rank:
+            raise ShapeError(f"{layer}: padding='same' needs stride 1, got {self.stride}")
+        for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
+            if channels % self.groups:
+                raise ShapeError(f"{layer}: {name} must be divisible by groups, got {channels} and {self.groups}")
+        modes = PADDING_MODES[:1] if transposed else PADDING_MODES
+        if padding_mode not in modes:
+            known = " or ".join(map(repr, modes))
+            raise UnsupportedError(f"{layer}: padding_mode must be {known}, got {padding_mode!r}")
+        ends = (self.in_channels, self.out_channels) if transposed else (self.out_channels, self.in_channels)
+        shape = (ends[0], ends[1] // self.groups, *self.kernel_size)
+        self.weight = empty_parameter(layer, shape, dtype)
+        self.register_parameter("bias", empty_parameter(layer, (self.out_channels,), dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial weights."""
+        init.layer_default_(self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        settings = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        rank = len(self.kernel_size)
+        for name, usual in (("padding", 0), ("dilation", 1), ("output_padding", 0)):
+            value = getattr(self, name)
+            if value != (usual,) * rank:
+                settings += f", {name}={value}"
+        if self.groups != 1:
+            settings += f", groups={self.groups}"
+        if self.bias is None:
+            settings += ", bias=False"
+        if self.padding_mode != "zeros":
+            settings += f", padding_mode={self.padding_mode}"
+        return settings
+
+
+class _Conv(_ConvLayer):
+    """A convolution of `rank` spatial axes."""
+
+    rank: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrSeveral,
+        stride: IntOrSeveral = 1,
+        padding: IntOrSeveral | str = 0,
+        dilation: IntOrSeveral = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        dtype: Any = None,
+    ):
+        settings = kernel_size, stride, padding, dilation, False, 0, groups, bias, padding_mode, dtype
+        super().__init__(self.rank, in_channels, out_channels, *settings)
+
+    def _border(self) -> list[int]:
+        """The sizes of `F.pad` that this layer's padding stands for."""
+        border = []
+        for i in reversed(range(self.rank)):
+            total = self.dilation[i] * (self.kernel_size[i] - 1) if self.padding == "same" else 0
+            before = total // 2 if isinstance(self.padding, str) else self.padding[i]
+            border += [before, total - before if isinstance(self.padding, str) else before]
+        return border
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._border(), self.padding_mode), 0
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
+        return convolve(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Conv1d(_Conv):
+    """Slide `out_channels` filters over series; (N, C_in, L) becomes (N, C_out, L_out); see Conv2d.
+
+    The weight is (C_out, C_in / groups, K); sizes are one number.
+    """
+
+    rank = 1
+
+
+class Conv2d(_Conv):
     """Slide `out_channels` filters over images; (N, C_in, H, W) becomes (N, C_out, H_out, W_out).
 
     Args:
         in_channels, out_channels: C_in and C_out.
         kernel_size: the filter's size, one number or (height, width).
         stride: how far the filter moves from one output to the next.
-        padding: rows and columns of zeros on each side; "same" keeps the size (with stride 1), "valid" adds none.
+        padding: rows and columns added on each side; "same" keeps the size (with stride 1), "valid" adds none.
         dilation: distance between the filter's taps.
         groups: split the channels into groups that do not see each other; C_in groups of one are a depthwise
             convolution.
         bias: whether each output channel gets a number added.
-        padding_mode: "zeros" is the only one.
+        padding_mode: what is added: "zeros", "reflect", "replicate" or "circular"; see `F.pad`.
         dtype: float32 (the default) or float64.
 
     Attributes:
@@ -38,58 +158,101 @@ class Conv2d(Module):
         UnsupportedError: another padding_mode.
     """
 
+    rank = 2
+
+
+class Conv3d(_Conv):
+    """Slide `out_channels` filters over volumes; (N, C_in, D, H, W) becomes (N, C_out, D_out, H_out, W_out).
+
+    See Conv2d. The weight is (C_out, C_in / groups, K_d, K_h, K_w); sizes are one number or (depth, height, width).
+    """
+
+    rank = 3
+
+
+class _ConvTranspose(_ConvLayer):
+    """A transposed convolution of `rank` spatial axes."""
+
+    rank: int
+
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] | str = 0,
-        dilation: int | Sequence[int] = 1,
+        kernel_size: IntOrSeveral,
+        stride: IntOrSeveral = 1,
+        padding: IntOrSeveral = 0,
+        output_padding: IntOrSeveral = 0,
         groups: int = 1,
         bias: bool = True,
+        dilation: IntOrSeveral = 1,
         padding_mode: str = "zeros",
         *,
         dtype: Any = None,
     ):
-        super().__init__()
-        self.in_channels = integer("Conv2d", "in_channels", in_channels, 1)
-        self.out_channels = integer("Conv2d", "out_channels", out_channels, 1)
-        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
-        self.stride = pair("Conv2d", "stride", stride, 1)
-        self.padding = padding if isinstance(padding, str) else pair("Conv2d", "padding", padding, 0)
-        self.dilation = pair("Conv2d", "dilation", dilation, 1)
-        self.groups = integer("Conv2d", "groups", groups, 1)
-        self.padding_mode = padding_mode
-        if isinstance(padding, str) and padding not in ("same", "valid"):
-            raise ShapeError(f"Conv2d: padding must be 'same', 'valid', or numbers, got {padding!r}")
-        if padding == "same" and self.stride != (1, 1):
-            raise ShapeError(f"Conv2d: padding='same' needs stride 1, got {self.stride}")
-        for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
-            if channels % self.groups:
-                raise ShapeError(f"Conv2d: {name} must be divisible by groups, got {channels} and {self.groups}")
-        if padding_mode != "zeros":
-            raise UnsupportedError(f"Conv2d: padding_mode must be 'zeros', got {padding_mode!r}")
-        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = empty_parameter("Conv2d", shape, dtype)
-        self.register_parameter("bias", empty_parameter("Conv2d", (self.out_channels,), dtype) if bias else None)
-        self.reset_parameters()
+        layer = type(self).__name__
+        if isinstance(padding, str):
+            raise ShapeError(f"{layer}: padding must be numbers, got {padding!r}")
+        settings = kernel_size, stride, padding, dilation, True, output_padding, groups, bias, padding_mode, dtype
+        super().__init__(self.rank, in_channels, out_channels, *settings)
 
-    def reset_parameters(self) -> None:
-        """Draw new initial weights."""
-        init.layer_default_(self.weight, self.bias)
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Convolve; `output_size`, of the spatial axes or of all, takes the place of output_padding."""
+        extra = self.output_padding if output_size is None else self._output_padding(x, output_size)
+        convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.rank - 1]
+        settings: Any = (self.stride, self.padding, extra, self.groups, self.dilation)
+        return convolve(x, self.weight, self.bias, *settings)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def _output_padding(self, x: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
+        wanted = tuple(output_size)[-self.rank :]
+        if len(output_size) not in (self.rank, len(x.shape)):
+            raise ShapeError(
+                f"{type(self).__name__}: output_size must have {self.rank} or {len(x.shape)} sizes, got {output_size}"
+            )
+        extra = []
+        for i, size in enumerate(tuple(x.shape)[-self.rank :]):
+            reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1
+            least = (size - 1) * self.stride[i] - 2 * self.padding[i] + reach
+            if not least <= wanted[i] < least + self.stride[i]:
+                raise ShapeError(
+                    f"{type(self).__name__}: output_size[{i}] must be from {least} to {least + self.stride[i] - 1} "
+                    f"for an input of size {size}, got {wanted[i]}"
+                )
+            extra.append(wanted[i] - least)
+        return tuple(extra)
 
-    def extra_repr(self) -> str:
-        settings = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding != (0, 0):
-            settings += f", padding={self.padding}"
-        if self.dilation != (1, 1):
-            settings += f", dilation={self.dilation}"
-        if self.groups != 1:
-            settings += f", groups={self.groups}"
-        if self.bias is None:
-            settings += ", bias=False"
-        return settings
+
+class ConvTranspose1d(_ConvTranspose):
+    """Spread `out_channels` filters over larger series; (N, C_in, L) to (N, C_out, L_out).
+
+    See ConvTranspose2d; the weight is (C_in, C_out / groups, K).
+    """
+
+    rank = 1
+
+
+class ConvTranspose2d(_ConvTranspose):
+    """Spread `out_channels` filters over larger images; (N, C_in, H, W) becomes (N, C_out, H_out, W_out).
+
+    Args:
+        in_channels, out_channels, kernel_size, groups, bias, dilation, dtype: as of Conv2d.
+        stride: the distance between the copies of a filter in the output.
+        padding: how much is cut off on each side of the output.
+        output_padding: how much the output is longer at its end; smaller than the stride or the dilation.
+        padding_mode: "zeros" is the only one.
+
+    Attributes:
+        weight: (C_in, C_out / groups, K_h, K_w), at first uniform in +-1 / sqrt(C_out / groups * K_h * K_w).
+        bias: (C_out,), with the same distribution, or None.
+    """
+
+    rank = 2
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """Spread `out_channels` filters over larger volumes; (N, C_in, D, H, W) to (N, C_out, D_out, H_out, W_out).
+
+    See ConvTranspose2d; the weight is (C_in, C_out / groups, K_d, K_h, K_w).
+    """
+
+    rank = 3

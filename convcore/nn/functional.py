@@ -6,10 +6,9 @@ Each hands over to its op in `convcore.ops`, where the equation, the checks and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from convcore.ops import conv, elementwise, matmul, norm, pool
 from convcore.ops import dropout as dropout_op
+from convcore.ops import elementwise, matmul, norm
 from convcore.ops import softmax as softmax_op
 from convcore.ops.activation import (
     celu,
@@ -26,8 +25,12 @@ from convcore.ops.activation import (
     silu,
     softplus,
 )
-from convcore.ops.conv import explain_conv2d
+from convcore.ops.conv import conv1d, conv2d, conv3d
+from convcore.ops.conv_explain import explain_conv2d
+from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from convcore.ops.grid_sample import affine_grid, grid_sample
+from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from convcore.ops.loss import cross_entropy, nll_loss
 from convcore.ops.loss_elements import (
     binary_cross_entropy,
@@ -51,38 +54,79 @@ from convcore.ops.loss_margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from convcore.ops.pad import pad
+from convcore.ops.pixels import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
+from convcore.ops.pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from convcore.ops.unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
 from convcore.tensor import Tensor
 
 __all__ = [
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "affine_grid",
+    "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
     "dropout",
     "elu",
     "explain_conv2d",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
+    "grid_sample",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "leaky_relu",
     "linear",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "margin_ranking_loss",
+    "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
     "multi_margin_loss",
@@ -90,8 +134,11 @@ __all__ = [
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
+    "pad",
     "pairwise_distance",
     "pdist",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "relu",
     "relu6",
@@ -105,23 +152,13 @@ __all__ = [
     "tanh",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
 
 IntPair = int | Sequence[int]
-
-
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: IntPair = 1,
-    padding: IntPair | str = 0,
-    dilation: IntPair = 1,
-    groups: int = 1,
-    algorithm: str = "auto",
-) -> Tensor:
-    """Convolve images (N, C_in, H, W) with filters (C_out, C_in / groups, K_h, K_w); see `ops.conv.conv2d`."""
-    return conv.conv2d(input, weight, bias, stride, padding, dilation, groups, algorithm)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -142,42 +179,6 @@ def sigmoid(input: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent of every element."""
     return elementwise.tanh(input)
-
-
-def max_pool2d(
-    input: Tensor,
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
-    dilation: IntPair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The maximum of each window; the stride is the window's size where it is None; see `ops.pool.max_pool2d`."""
-    return pool.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-
-
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """The mean of each window; see `ops.pool.avg_pool2d`."""
-    return pool.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
-    """The means of windows chosen so that the output has the size `output_size`."""
-    return pool.adaptive_avg_pool2d(input, output_size)
-
-
-def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False) -> Any:
-    """The maxima of windows chosen so that the output has the size `output_size`."""
-    return pool.adaptive_max_pool2d(input, output_size, return_indices)
 
 
 def batch_norm(

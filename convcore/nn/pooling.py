@@ -1,19 +1,71 @@
-"""Pooling layers: each summarises the windows of an image, and has nothing to learn."""
+"""Pooling layers: each summarises the windows of an image, a series or a volume, and has nothing to learn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from convcore.nn import functional as F
 from convcore.nn.module import Module
-from convcore.ops.arguments import integer, pair
+from convcore.ops.arguments import integer, numbers
 from convcore.tensor import Tensor
 
-IntPair = int | Sequence[int]
+IntOrSeveral = int | Sequence[int]
+Sizes = int | None | Sequence[int | None]
 
 
-class MaxPool2d(Module):
+class _Pool(Module):
+    """What layers with a window share.
+
+    Attributes:
+        rank: how many spatial axes.
+        pool: the function.
+    """
+
+    rank: ClassVar[int]
+    pool: ClassVar[Callable[..., Any]]
+
+    def _set_window(self, kernel_size: IntOrSeveral, stride: IntOrSeveral | None, padding: IntOrSeveral) -> None:
+        layer = type(self).__name__
+        numbers(layer, "kernel_size", kernel_size, 1, self.rank)
+        numbers(layer, "padding", padding, 0, self.rank)
+        if stride is not None:
+            numbers(layer, "stride", stride, 1, self.rank)
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+
+
+class _MaxPool(_Pool):
+    def __init__(
+        self,
+        kernel_size: IntOrSeveral,
+        stride: IntOrSeveral | None = None,
+        padding: IntOrSeveral = 0,
+        dilation: IntOrSeveral = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        super().__init__()
+        self._set_window(kernel_size, stride, padding)
+        numbers(type(self).__name__, "dilation", dilation, 1, self.rank)
+        self.dilation = dilation
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
+
+    def forward(self, x: Tensor) -> Any:
+        return type(self).pool(
+            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )
+
+
+class MaxPool2d(_MaxPool):
     """The maximum of each window; (N, C, H, W) becomes (N, C, H_out, W_out).
 
     Args:
@@ -25,38 +77,46 @@ class MaxPool2d(Module):
         ceil_mode: let a window stand over the edge instead of leaving the rest out.
     """
 
+    rank, pool = 2, F.max_pool2d
+
+
+class MaxPool1d(_MaxPool):
+    """The maximum of each window of series (N, C, L); see MaxPool2d."""
+
+    rank, pool = 1, F.max_pool1d
+
+
+class MaxPool3d(_MaxPool):
+    """The maximum of each window of volumes (N, C, D, H, W); see MaxPool2d."""
+
+    rank, pool = 3, F.max_pool3d
+
+
+class _AvgPool(_Pool):
     def __init__(
         self,
-        kernel_size: IntPair,
-        stride: IntPair | None = None,
-        padding: IntPair = 0,
-        dilation: IntPair = 1,
-        return_indices: bool = False,
+        kernel_size: IntOrSeveral,
+        stride: IntOrSeveral | None = None,
+        padding: IntOrSeveral = 0,
         ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
     ):
         super().__init__()
-        _check_window("MaxPool2d", kernel_size, stride, padding)
-        pair("MaxPool2d", "dilation", dilation, 1)
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.dilation = dilation
-        self.return_indices = return_indices
+        self._set_window(kernel_size, stride, padding)
         self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+        self.divisor_override = divisor_override
 
-    def forward(self, x: Tensor) -> Any:
-        return F.max_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        )
+    def forward(self, x: Tensor) -> Tensor:
+        settings = self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+        return type(self).pool(x, *settings, self.divisor_override)
 
     def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Module):
+class AvgPool2d(_AvgPool):
     """The mean of each window; (N, C, H, W) becomes (N, C, H_out, W_out).
 
     Args:
@@ -65,41 +125,120 @@ class AvgPool2d(Module):
         divisor_override: divide by this number instead.
     """
 
+    rank, pool = 2, F.avg_pool2d
+
+
+class AvgPool3d(_AvgPool):
+    """The mean of each window of volumes (N, C, D, H, W); see AvgPool2d."""
+
+    rank, pool = 3, F.avg_pool3d
+
+
+class AvgPool1d(_Pool):
+    """The mean of each window of series (N, C, L); see AvgPool2d. Its settings are kept as tuples, as in torch."""
+
+    rank, pool = 1, F.avg_pool1d
+
     def __init__(
         self,
-        kernel_size: IntPair,
-        stride: IntPair | None = None,
-        padding: IntPair = 0,
+        kernel_size: IntOrSeveral,
+        stride: IntOrSeveral | None = None,
+        padding: IntOrSeveral = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
-        divisor_override: int | None = None,
     ):
         super().__init__()
-        _check_window("AvgPool2d", kernel_size, stride, padding)
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
+        self._set_window(kernel_size, stride, padding)
+        for name in ("kernel_size", "stride", "padding"):
+            setattr(self, name, numbers("AvgPool1d", name, getattr(self, name), 0, 1))
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
-        self.divisor_override = divisor_override
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class _AdaptivePool2d(Module):
-    def __init__(self, output_size: int | Sequence[int | None]):
+class _LPPool(_Pool):
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: IntOrSeveral,
+        stride: IntOrSeveral | None = None,
+        ceil_mode: bool = False,
+    ):
+        super().__init__()
+        self._set_window(kernel_size, stride, 0)
+        self.norm_type = norm_type
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        return type(self).pool(x, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
+
+
+class LPPool2d(_LPPool):
+    """The norm (sum of x^norm_type)^(1 / norm_type) of each window of images (N, C, H, W)."""
+
+    rank, pool = 2, F.lp_pool2d
+
+
+class LPPool1d(_LPPool):
+    """The norm of each window of series (N, C, L); see LPPool2d."""
+
+    rank, pool = 1, F.lp_pool1d
+
+
+class LPPool3d(_LPPool):
+    """The norm of each window of volumes (N, C, D, H, W); see LPPool2d."""
+
+    rank, pool = 3, F.lp_pool3d
+
+
+class _MaxUnpool(_Pool):
+    def __init__(self, kernel_size: IntOrSeveral, stride: IntOrSeveral | None = None, padding: IntOrSeveral = 0):
+        super().__init__()
+        self._set_window(kernel_size, stride, padding)
+        for name in ("kernel_size", "stride", "padding"):
+            setattr(self, name, numbers(type(self).__name__, name, getattr(self, name), 0, self.rank))
+
+    def forward(self, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        return type(self).pool(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Puts the maxima of a MaxPool2d back where they stood, among zeros: layer(maxima, indices)."""
+
+    rank, pool = 2, F.max_unpool2d
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Puts the maxima of a MaxPool1d back where they stood, among zeros."""
+
+    rank, pool = 1, F.max_unpool1d
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Puts the maxima of a MaxPool3d back where they stood, among zeros."""
+
+    rank, pool = 3, F.max_unpool3d
+
+
+class _AdaptivePool(Module):
+    pool: ClassVar[Callable[..., Any]]
+
+    def __init__(self, output_size: Sizes):
         super().__init__()
         sizes = output_size if isinstance(output_size, Sequence) else (output_size,)
         for size in sizes:
@@ -107,22 +246,45 @@ class _AdaptivePool2d(Module):
                 integer(type(self).__name__, "output_size", size, 1)
         self.output_size = output_size
 
+    def forward(self, x: Tensor) -> Any:
+        return type(self).pool(x, self.output_size)
+
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
 
 
-class AdaptiveAvgPool2d(_AdaptivePool2d):
+class AdaptiveAvgPool2d(_AdaptivePool):
     """Means of windows that are chosen so that the output has a given size, whatever the input's is.
 
     Args:
         output_size: one number or (height, width), of which None keeps the input's. 1 is global average pooling.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(x, self.output_size)
+    pool = F.adaptive_avg_pool2d
 
 
-class AdaptiveMaxPool2d(_AdaptivePool2d):
+class AdaptiveAvgPool1d(_AdaptivePool):
+    """Means of windows of series (N, C, L); see AdaptiveAvgPool2d."""
+
+    pool = F.adaptive_avg_pool1d
+
+
+class AdaptiveAvgPool3d(_AdaptivePool):
+    """Means of windows of volumes (N, C, D, H, W); see AdaptiveAvgPool2d."""
+
+    pool = F.adaptive_avg_pool3d
+
+
+class _AdaptiveMaxPool(_AdaptivePool):
+    def __init__(self, output_size: Sizes, return_indices: bool = False):
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+    def forward(self, x: Tensor) -> Any:
+        return type(self).pool(x, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """Maxima of windows that are chosen so that the output has a given size.
 
     Args:
@@ -130,16 +292,16 @@ class AdaptiveMaxPool2d(_AdaptivePool2d):
         return_indices: return (maxima, their positions in the image, row by row) instead.
     """
 
-    def __init__(self, output_size: int | Sequence[int | None], return_indices: bool = False):
-        super().__init__(output_size)
-        self.return_indices = return_indices
-
-    def forward(self, x: Tensor) -> Any:
-        return F.adaptive_max_pool2d(x, self.output_size, self.return_indices)
+    pool = F.adaptive_max_pool2d
 
 
-def _check_window(layer: str, kernel_size: IntPair, stride: IntPair | None, padding: IntPair) -> None:
-    pair(layer, "kernel_size", kernel_size, 1)
-    pair(layer, "padding", padding, 0)
-    if stride is not None:
-        pair(layer, "stride", stride, 1)
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """Maxima of windows of series (N, C, L); see AdaptiveMaxPool2d."""
+
+    pool = F.adaptive_max_pool1d
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """Maxima of windows of volumes (N, C, D, H, W); see AdaptiveMaxPool2d."""
+
+    pool = F.adaptive_max_pool3d

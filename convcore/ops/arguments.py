@@ -25,16 +25,26 @@ def integer(op: str, name: str, value: Any, minimum: int) -> int:
     return number
 
 
-def pair(op: str, name: str, value: int | Sequence[int], minimum: int) -> tuple[int, int]:
-    """`value` as (height, width): one integer stands for both, a sequence gives them in this order."""
+AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+"""The spatial axes of series, images and volumes."""
+
+
+def numbers(op: str, name: str, value: int | Sequence[int], minimum: int, rank: int) -> tuple[int, ...]:
+    """`value` as one integer for each of `rank` spatial axes: one stands for all, a sequence gives them in order."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) == 1:
-            value = (value[0], value[0])
-        if len(value) != 2:
-            raise ShapeError(f"{op}: {name} must be one integer or two (height, width), got {tuple(value)}")
-        return integer(op, f"{name}[0]", value[0], minimum), integer(op, f"{name}[1]", value[1], minimum)
-    number = integer(op, name, value, minimum)
-    return number, number
+            return (integer(op, name, value[0], minimum),) * rank
+        if len(value) != rank:
+            several = f" or {('two', 'three')[rank - 2]} ({', '.join(AXIS_NAMES[rank])})" if rank > 1 else ""
+            raise ShapeError(f"{op}: {name} must be one integer{several}, got {tuple(value)}")
+        return tuple([integer(op, f"{name}[{i}]", v, minimum) for i, v in enumerate(value)])
+    return (integer(op, name, value, minimum),) * rank
+
+
+def pair(op: str, name: str, value: int | Sequence[int], minimum: int) -> tuple[int, int]:
+    """`value` as (height, width)."""
+    height, width = numbers(op, name, value, minimum, 2)
+    return height, width
 
 
 def form(x: Variable) -> Any:

@@ -1,4 +1,4 @@
-"""2-D convolution.
+"""Convolution of series, images and volumes; the formulas are those of images.
 
     out[n, k, oh, ow] = bias[k] + sum over c, r, s of
         x[n, c, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left] * weight[k, c, r, s]
@@ -11,6 +11,8 @@ The gradients. out is linear in x and in weight, so for a gradient G of a scalar
     dL/dx[n, c, h, w]      = sum of G[n, k, oh, ow] * weight[k, c, r, s] over all (k, r, s, oh, ow) that read (h, w)
     dL/dweight[k, c, r, s] = sum of G[n, k, oh, ow] * x[n, c, h, w]      over all (n, oh, ow), at the (h, w) read there
     dL/dbias[k]            = sum of G[n, k, oh, ow] over n, oh, ow
+
+A series (N, C, L) is an image of height 1. A volume (N, C, D, H, W) has another coordinate, d, in all sums.
 
 The three maps are the same sum of products x * weight * G with a different factor left out. Hence each one's own
 gradients are the other two, which is how the three Functions below differentiate each other.
@@ -26,11 +28,11 @@ import numpy as np
 from convcore.autograd import Function, is_recorded, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops import algorithms
-from convcore.ops.arguments import check_float_tensors, form
-from convcore.ops.conv_passes import PASSES
+from convcore.ops.arguments import AXIS_NAMES, check_float_tensors, form
+from convcore.ops.conv_passes import PASSES, VOLUME_PASSES
 from convcore.ops.derived import derived
 from convcore.ops.fused_conv import defer_conv
-from convcore.ops.geometry import ConvGeometry, Padding, conv2d_geometry, once_per_geometry
+from convcore.ops.geometry import ConvGeometry, Padding, conv_geometry, once_per_geometry
 from convcore.ops.layout import nhwc
 from kernels.cpu.partial_sums import column_sums
 
@@ -45,10 +47,11 @@ ROWS_PER_SUM = 1024  # rows of grad_out in one partial sum of a bias gradient
 @once_per_geometry
 def _algorithm(geometry: ConvGeometry, pass_name: str, name: str, dtype: np.dtype) -> algorithms.Algorithm:
     """The one that computes a pass."""
-    return algorithms.select("conv2d", PASSES[pass_name], name, geometry, dtype)
+    op, passes = ("conv2d", PASSES) if geometry.depth is None else ("conv3d", VOLUME_PASSES)
+    return algorithms.select(op, passes[pass_name], name, geometry, dtype)
 
 
-class Conv2d(Function):
+class Conv(Function):
     """out = x * weight + bias."""
 
     @staticmethod
@@ -66,13 +69,13 @@ class Conv2d(Function):
     def backward(ctx: Any, grad_out: Tensor):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
-        grad_x = Conv2dGradInput.apply(grad_out, weight, ctx.geometry, ctx.algorithm) if wants_x else None
-        grad_weight = Conv2dGradWeight.apply(x, grad_out, ctx.geometry, ctx.algorithm) if wants_weight else None
+        grad_x = ConvGradInput.apply(grad_out, weight, ctx.geometry, ctx.algorithm) if wants_x else None
+        grad_weight = ConvGradWeight.apply(x, grad_out, ctx.geometry, ctx.algorithm) if wants_weight else None
         grad_bias = ChannelSum.apply(grad_out) if wants_bias else None
         return grad_x, grad_weight, grad_bias, None, None
 
 
-class Conv2dGradInput(Function):
+class ConvGradInput(Function):
     """grad_x from grad_out and weight."""
 
     @staticmethod
@@ -86,12 +89,12 @@ class Conv2dGradInput(Function):
     def backward(ctx: Any, grad_grad_x: Tensor):
         grad_out, weight = ctx.saved_tensors
         wants_out, wants_weight, *_ = ctx.needs_input_grad
-        to_out = Conv2d.apply(grad_grad_x, weight, None, ctx.geometry, ctx.algorithm) if wants_out else None
-        to_weight = Conv2dGradWeight.apply(grad_grad_x, grad_out, ctx.geometry, ctx.algorithm) if wants_weight else None
+        to_out = Conv.apply(grad_grad_x, weight, None, ctx.geometry, ctx.algorithm) if wants_out else None
+        to_weight = ConvGradWeight.apply(grad_grad_x, grad_out, ctx.geometry, ctx.algorithm) if wants_weight else None
         return to_out, to_weight, None, None
 
 
-class Conv2dGradWeight(Function):
+class ConvGradWeight(Function):
     """grad_weight from x and grad_out."""
 
     @staticmethod
@@ -105,8 +108,8 @@ class Conv2dGradWeight(Function):
     def backward(ctx: Any, grad_grad_weight: Tensor):
         x, grad_out = ctx.saved_tensors
         wants_x, wants_out, *_ = ctx.needs_input_grad
-        to_x = Conv2dGradInput.apply(grad_out, grad_grad_weight, ctx.geometry, ctx.algorithm) if wants_x else None
-        to_out = Conv2d.apply(x, grad_grad_weight, None, ctx.geometry, ctx.algorithm) if wants_out else None
+        to_x = ConvGradInput.apply(grad_out, grad_grad_weight, ctx.geometry, ctx.algorithm) if wants_x else None
+        to_out = Conv.apply(x, grad_grad_weight, None, ctx.geometry, ctx.algorithm) if wants_out else None
         return to_x, to_out, None, None
 
 
@@ -124,11 +127,11 @@ class ChannelSum(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor):
-        return grad.reshape(1, -1, 1, 1).expand(ctx.shape)
+        return grad.reshape(1, -1, *[1] * (len(ctx.shape) - 2)).expand(ctx.shape)
 
 
 def conv2d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -140,8 +143,8 @@ def conv2d(
     """Convolve a batch of images with a bank of filters.
 
     Args:
-        x: (N, C_in, H, W), or one image (C_in, H, W); float32 or float64.
-        weight: (C_out, C_in / groups, K_h, K_w), of x's dtype.
+        input: (N, C_in, H, W), or one image (C_in, H, W); float32 or float64.
+        weight: (C_out, C_in / groups, K_h, K_w), of the input's dtype.
         bias: (C_out,), or None for none.
         stride: the filter's step, one integer or (height, width).
         padding: zeros around the image: an integer, (height, width), 'valid' for none, or 'same' for an output of the
@@ -160,48 +163,23 @@ def conv2d(
         DTypeError: dtypes differ or are not float32 or float64.
         UnsupportedError: the algorithm asked for does not exist or refuses, with its reason.
     """
-    if x.ndim == 3:
-        batch = x.reshape(1, *x.shape)
+    if input.ndim == 3:
+        batch = input.reshape(1, *input.shape)
         return conv2d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
-    check_float_tensors("conv2d", x=x, weight=weight, bias=bias)
-    geometry = conv2d_geometry(form(x), form(weight), stride, padding, dilation, groups)
-    if bias is not None and form(bias).shape != (geometry.c_out,):
-        table = array_table([("weight", weight, "C_out, C_in/groups, K_h, K_w"), ("bias", bias, "C_out")])
-        raise ShapeError(f"conv2d: bias must hold one value for each of the {geometry.c_out} filters\n{table}")
+    check_float_tensors("conv2d", input=input, weight=weight, bias=bias)
+    geometry = conv_geometry("conv2d", form(input), form(weight), stride, padding, dilation, groups)
+    check_bias("conv2d", bias, geometry.c_out, weight, "C_out, C_in/groups")
     name = algorithms.requested(algorithm)
-    if not is_recorded(x, weight, bias):
+    if not is_recorded(input, weight, bias):
         record = _algorithm(geometry, "forward", name, form(weight).dtype)
-        deferred = defer_conv(x, weight, bias, geometry, record)
+        deferred = defer_conv(input, weight, bias, geometry, record)
         if deferred is not None:
             return deferred
-    return Conv2d.apply(x, weight, bias, geometry, name)
+    return Conv.apply(input, weight, bias, geometry, name)
 
 
-class Explanation(dict):
-    """{pass: [(algorithm, verdict), ...]}; prints as a table."""
-
-    def __init__(self, geometry: ConvGeometry, passes: dict[str, list[tuple[str, str]]]):
-        super().__init__(passes)
-        self.geometry = geometry
-
-    def chosen(self, pass_name: str) -> str:
-        """The algorithm that a pass ("forward", "grad_input", "grad_weight") uses."""
-        return next(name for name, verdict in self[pass_name] if verdict.startswith("chosen"))
-
-    def __repr__(self) -> str:
-        geometry = self.geometry
-        lines = [
-            f"conv2d {geometry.x_shape} * {geometry.weight_shape} -> {geometry.out_shape}, "
-            f"{geometry.multiply_adds:,} multiply-adds"
-        ]
-        for pass_name, verdicts in self.items():
-            lines.append(f"{pass_name}:")
-            lines += [f"  {name:<10} {verdict}" for name, verdict in verdicts]
-        return "\n".join(lines)
-
-
-def explain_conv2d(
-    x: Tensor,
+def conv1d(
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -209,18 +187,48 @@ def explain_conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     algorithm: str = "auto",
-) -> Explanation:
-    """For each pass, every algorithm with "chosen" or the reason why it is not; arguments as for `conv2d`.
+) -> Tensor:
+    """Convolve series: as `conv2d` with input (N, C_in, L) or (C_in, L), weight (C_out, C_in / groups, K).
 
-    "refused: .." means that the algorithm cannot compute this; "slower: .." and "less accurate: .." that it can, and
-    does if it is asked for by name, but "auto" passes over it.
+    Returns (N, C_out, L_out) or (C_out, L_out), channels-last in memory.
     """
-    if len(x.shape) == 3:
-        x = x.reshape(1, *x.shape)
-    check_float_tensors("explain_conv2d", x=x, weight=weight, bias=bias)
-    geometry = conv2d_geometry(x, weight, stride, padding, dilation, groups)
-    name, dtype = algorithms.requested(algorithm), x.array.dtype
-    for records in PASSES.values():
-        algorithms.select("explain_conv2d", records, name, geometry, dtype)
-    verdicts = {p: algorithms.explain(records, name, geometry, dtype) for p, records in PASSES.items()}
-    return Explanation(geometry, verdicts)
+    if len(input.shape) == 2:
+        batch = input.reshape(1, *input.shape)
+        return conv1d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
+    check_float_tensors("conv1d", input=input, weight=weight, bias=bias)
+    geometry = conv_geometry("conv1d", input, weight, stride, padding, dilation, groups)
+    check_bias("conv1d", bias, geometry.c_out, weight, "C_out, C_in/groups")
+    images, filters = input.unsqueeze(2), weight.unsqueeze(2)
+    return Conv.apply(images, filters, bias, geometry, algorithms.requested(algorithm)).squeeze(2)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+) -> Tensor:
+    """Convolve volumes: as `conv2d` with input (N, C_in, D, H, W) or (C_in, D, H, W).
+
+    The weight is (C_out, C_in / groups, K_d, K_h, K_w), settings are one integer or (depth, height, width), and the
+    algorithms are "direct" and "reference". Returns (N, C_out, D_out, H_out, W_out), channels-last in memory.
+    """
+    if len(input.shape) == 4:
+        batch = input.reshape(1, *input.shape)
+        return conv3d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
+    check_float_tensors("conv3d", input=input, weight=weight, bias=bias)
+    geometry = conv_geometry("conv3d", input, weight, stride, padding, dilation, groups)
+    check_bias("conv3d", bias, geometry.c_out, weight, "C_out, C_in/groups")
+    return Conv.apply(input, weight, bias, geometry, algorithms.requested(algorithm))
+
+
+def check_bias(op: str, bias: Tensor | None, c_out: int, weight: Tensor, channels: str) -> None:
+    """Refuse a bias that does not hold one value for each of the output's channels."""
+    if bias is not None and tuple(bias.shape) != (c_out,):
+        taps = ", ".join([f"K_{name[0]}" for name in AXIS_NAMES[len(weight.shape) - 2]])
+        table = array_table([("weight", weight, f"{channels}, {taps}"), ("bias", bias, "C_out")])
+        raise ShapeError(f"{op}: bias must hold one value for each of the {c_out} output channels\n{table}")

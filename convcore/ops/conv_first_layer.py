@@ -34,7 +34,7 @@ def advise_against(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
 
 def grad_input(grad_out, weight, geometry: ConvGeometry):
     """grad_x: each pixel of grad_out times the filters, added where it belongs."""
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     height, width = geometry.height, geometry.width
     matrix = np.ascontiguousarray(weight.reshape(geometry.c_out, geometry.reduction).T)
     conv2d_grad_input_first_layer(

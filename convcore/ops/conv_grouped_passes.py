@@ -15,14 +15,14 @@ import numpy as np
 
 from convcore import memory
 from convcore.ops.conv_depthwise_passes import forward_depthwise, grad_input_depthwise, grad_weight_depthwise
-from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
+from convcore.ops.geometry import Axis, ConvGeometry, Walks
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_grouped
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.target import lanes
 
-# Spread, groups of more results than this share of a vector's lanes fill vectors by themselves. With 28x28 and 56x56 pixels on
-# AVX2 (8 lanes; benchmarks/NOTES.md, "Grouped convolution"), 2 to 4 results per group took 0.3 to 0.9 times as long as
+# Spread, groups of more results than this share of a vector's lanes fill vectors by themselves. With 28x28 and 56x56
+# pixels on AVX2 (8 lanes; benchmarks/NOTES.md, "Grouped convolution"), 2 to 4 results per group took 0.3 to 0.9 times as long as
 # with "direct", 8 took 1.2 to 1.4 times as long.
 WIDEST_SHARE = 1 / 2
 # Found within vectors, groups may be larger: forward passes and gradients of the input with 16 channels in a group took
@@ -94,9 +94,9 @@ def _in_blocks(filters: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(padded.reshape(*filters.shape[:3], n_blocks, widest).transpose(3, 0, 1, 2, 4))
 
 
-def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: tuple[AxisWalk, AxisWalk], to_input) -> None:
+def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: Walks, to_input) -> None:
     """Run the kernel from src to dst, both logical (N, C, H, W)."""
-    walk_h, walk_w = walks
+    walk_h, walk_w = walks.height, walks.width
     rows = int(walk_h.phases[:, conv_grouped.COUNT].max())
     channels = src.shape[1] // geometry.groups
     conv_grouped.conv2d_grouped(
@@ -111,7 +111,7 @@ def forward_grouped(x, weight, bias, geometry: ConvGeometry):
     """out = x * weight + bias, group by group."""
     if _in_vectors(geometry, x.dtype):
         return forward_depthwise(x, weight, bias, geometry)
-    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    out = memory.empty_channels_last(geometry.out_shape, x.dtype)
     start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
     filters = _in_blocks(weight.transpose(2, 3, 1, 0))
     _grouped(x, filters, start, out, geometry, geometry.forward_walks, to_input=False)
@@ -122,11 +122,11 @@ def grad_input_grouped(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters; in each group filters and channels have changed places."""
     if _in_vectors(geometry, grad_out.dtype):
         return grad_input_depthwise(grad_out, weight, geometry)
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     walks = geometry.grad_input_walks
     groups, k_h, k_w = geometry.groups, geometry.k_h, geometry.k_w
     grouped = weight.reshape(groups, geometry.c_out // groups, geometry.c_in // groups, k_h, k_w)
-    turned = grouped.transpose(3, 4, 1, 0, 2)[walks[0].taps][:, walks[1].taps]  # taps, filters, groups, channels
+    turned = grouped.transpose(3, 4, 1, 0, 2)[walks.height.taps][:, walks.width.taps]  # taps, filters, groups, channels
     filters = _in_blocks(turned.reshape(*turned.shape[:3], geometry.c_in))
     start = np.zeros(geometry.c_in, grad_out.dtype)
     _grouped(grad_out, filters, start, grad_x, geometry, walks, to_input=True)

@@ -1,8 +1,8 @@
-"""The algorithms of 2-D convolution: for each pass, the ways to compute it, in the order in which "auto" tries them.
+"""The algorithms of convolution: for each pass, the ways to compute it, in the order in which "auto" tries them.
 
-Each function here takes and returns logical (N, C, H, W) arrays, gets its memory from the pool and calls a kernel. How
-work is split into tasks depends on the geometry alone, never on the number of threads, so results are bitwise the same
-for every thread count.
+Each function here takes and returns logical (N, C, H, W) arrays, of `VOLUME_PASSES` also (N, C, D, H, W), gets its
+memory from the pool and calls a kernel. How work is split into tasks depends on the geometry alone, never on the number
+of threads, so results are bitwise the same for every thread count.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from convcore.ops.conv_depthwise_passes import (
     refuse_depthwise,
 )
 from convcore.ops.derived import Kept, made_anew
-from convcore.ops.geometry import Axis, ConvGeometry, once_per_geometry
+from convcore.ops.geometry import ONE_PLANE, Axis, ConvGeometry, once_per_geometry
 from convcore.ops.layout import nchw, nhwc
 from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
-from kernels.cpu.conv_grad_weight import channels_per_sum, conv2d_grad_weight_direct, sum_filter_partials
+from kernels.cpu.conv_grad_weight import channels_per_sum, conv_grad_weight_direct, sum_filter_partials
 from kernels.cpu.pack import pack_filters
 from kernels.cpu.pixels import put_pixels, take_pixels
 from kernels.cpu.target import TILE_ROWS, tile_columns
@@ -47,21 +47,21 @@ MAX_PATCHES_ROW_BYTES = 256 * 1024**2
 
 
 def _packed(weight: np.ndarray, geometry: ConvGeometry, transposed: bool, rows, columns) -> np.ndarray:
-    """The panels of all filters with taps (rows[t], columns[t]).
+    """The panels of all filters with taps (rows[t], columns[t]); the rows of a volume's planes follow each other.
 
     The panels' columns are the filters and their rows the channels; if `transposed`, the other way round, as the
     gradient of the input needs it.
     """
-    groups, k_h, k_w = geometry.groups, geometry.k_h, geometry.k_w
+    groups, taps = geometry.groups, geometry.taps
     filters, channels = geometry.c_out // groups, geometry.c_in // groups
-    strides = channels * k_h * k_w, k_h * k_w  # of a filter and of a channel in the contiguous weight
+    strides = channels * taps, taps  # of a filter and of a channel in the contiguous weight
     c_dst, c_src = filters, channels
     if transposed:
         strides, c_dst, c_src = strides[::-1], channels, filters
     panel_columns = tile_columns(weight.itemsize)
     panels = memory.empty((groups, -(-c_dst // panel_columns), rows.size, c_src, panel_columns), weight.dtype)
     flat = np.ascontiguousarray(weight).reshape(-1)
-    pack_filters(flat, filters * channels * k_h * k_w, *strides, k_w, rows, columns, c_dst, panels)
+    pack_filters(flat, filters * channels * taps, *strides, geometry.k_w, rows, columns, c_dst, panels)
     return panels
 
 
@@ -88,48 +88,57 @@ def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) 
 # ---------------------------------------------------------------------------------------------------------- direct
 
 
+def _planes(image: np.ndarray) -> np.ndarray:
+    """The block (N, D, H, W, C) of a volume (N, C, D, H, W), or of an image (N, C, H, W) with D = 1."""
+    block = nhwc(image)
+    return block if block.ndim == 5 else block[:, None]
+
+
 @once_per_geometry
 def _direct_settings(geometry: ConvGeometry, to_input: bool, itemsize: int) -> tuple[tuple, tuple]:
     """What the direct kernel takes after its arrays, before and after `relu`."""
-    walk_h, walk_w = geometry.grad_input_walks if to_input else geometry.forward_walks
-    _, c_src, _, w_src = geometry.out_shape if to_input else geometry.x_shape
+    walks = geometry.grad_input_walks if to_input else geometry.forward_walks
+    walk_d, walk_h, walk_w = walks.depth, walks.height, walks.width
+    _, c_src, *_, w_src = geometry.out_shape if to_input else geometry.x_shape
     c_src, c_dst = c_src // geometry.groups, (geometry.c_in if to_input else geometry.c_out) // geometry.groups
     columns = tile_columns(itemsize)
-    panels, panel_bytes = -(-c_dst // columns), walk_h.taps.size * walk_w.taps.size * c_src * columns * itemsize
+    panels, panel_bytes = -(-c_dst // columns), walks.taps[0].size * c_src * columns * itemsize
     panels_per_task = max(1, min(PANEL_BYTES // panel_bytes, panels))
-    tasks_per_row_block = geometry.n * len(walk_h.phases) * -(-panels // panels_per_task)
-    row_bytes = walk_h.src_step * w_src * c_src * itemsize
+    tasks_per_row_block = geometry.n * len(walk_d.phases) * walk_d.most * len(walk_h.phases)
+    tasks_per_row_block *= -(-panels // panels_per_task)
+    row_bytes = walk_h.src_step * w_src * c_src * itemsize * int(walk_d.phases[:, 3].max())
     rows = _rows_for(row_bytes, WINDOW_BYTES, walk_h.most, tasks_per_row_block)
-    walks = (
-        walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets, geometry.groups,
-        walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step, walk_w.consecutive,
+    tables = (
+        walk_d.phases, walk_d.offsets, walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets, walks.steps,
+        geometry.groups, walk_w.consecutive,
     )  # fmt: skip
-    return walks, (rows, panels_per_task)
+    return tables, (rows, panels_per_task)
 
 
 def _direct(src, panels, start, geometry: ConvGeometry, to_input: bool, relu: bool = False) -> np.ndarray:
-    """The direct kernel's result for src, both logical (N, C, H, W)."""
-    n, c, h, w = geometry.x_shape if to_input else geometry.out_shape
-    dst = memory.empty((n, h, w, c), src.dtype)
-    walks, split = _direct_settings(geometry, to_input, src.itemsize)
-    conv_direct.conv2d_direct(nhwc(src), panels, start, dst, *walks, relu, *split)
+    """The direct kernel's result for src, both logical (N, C, H, W) or (N, C, D, H, W)."""
+    n, c, *sizes = geometry.x_shape if to_input else geometry.out_shape
+    dst = memory.empty((n, *sizes, c), src.dtype)
+    tables, split = _direct_settings(geometry, to_input, src.itemsize)
+    planes = dst if geometry.depth is not None else dst[:, None]
+    conv_direct.conv_direct(_planes(src), panels, start, planes, *tables, relu, *split)
     return nchw(dst)
 
 
 def forward_direct(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
     """out = x * weight + bias, by address arithmetic around the micro-kernel."""
-    panels = kept("filters in panels", lambda: _packed(weight, geometry, False, *geometry.forward_taps))
+    panels = kept("filters in panels", lambda: _packed(weight, geometry, False, *geometry.forward_walks.taps))
     return _direct(x, panels, _start(bias, geometry, panels), geometry, False, relu)
 
 
 def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped and transposed filters."""
-    rows, columns = geometry.grad_input_taps
-    if rows.size == 0:  # the stride steps over every pixel: only padding was read
-        grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    walks = geometry.grad_input_walks
+    if walks.reaches_nothing:
+        grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
         grad_x[...] = 0
         return grad_x
-    panels = _packed(weight, geometry, True, rows, columns)
+    panels = _packed(weight, geometry, True, *walks.taps)
     return _direct(grad_out, panels, _zeros(panels), geometry, True)
 
 
@@ -147,21 +156,20 @@ def _no_pixels(geometry: ConvGeometry, dtype) -> np.ndarray:
 def _partials(geometry: ConvGeometry, parts: int, dtype, block_filters: int) -> np.ndarray:
     """Room for partial sums of the filters of each group, in blocks of so many filters."""
     channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
-    blocks = -(-filters // block_filters)
-    return memory.empty((parts, geometry.groups, blocks, geometry.k_h, geometry.k_w * channels, block_filters), dtype)
+    blocks, rows = -(-filters // block_filters), geometry.taps // geometry.k_w
+    return memory.empty((parts, geometry.groups, blocks, rows, geometry.k_w * channels, block_filters), dtype)
 
 
 def _summed(partials: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     grad_weight = memory.empty(geometry.weight_shape, partials.dtype)
-    taps = geometry.k_h * geometry.k_w
     filters = geometry.c_out // geometry.groups
-    sum_filter_partials(partials, grad_weight.reshape(-1), taps, filters, channels_per_sum(taps))
+    sum_filter_partials(partials, grad_weight.reshape(-1), geometry.taps, filters, channels_per_sum(geometry.taps))
     return grad_weight
 
 
 def _grad_weight(x: np.ndarray, grad_out: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """grad_weight from blocks (N, H, W, C) and (N, H', W', K) of a geometry that may see their pixels as other rows."""
-    height, width = geometry.height, geometry.width
+    """grad_weight from blocks (N, D, H, W, C) and (N, D', H', W', K) of a geometry that may see them as other rows."""
+    depth, height, width = geometry.depth or ONE_PLANE, geometry.height, geometry.width
     channels, filters = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
     tile_channels = -(-channels // -(-channels // TILE_ROWS))
     tiles, panels = -(-channels // tile_channels), -(-filters // tile_columns(x.itemsize))
@@ -170,18 +178,19 @@ def _grad_weight(x: np.ndarray, grad_out: np.ndarray, geometry: ConvGeometry) ->
     panels_per_task = min(-(-size // tile_columns(x.itemsize)), panels)
     pixels = max(1, PIXELS_PER_BLOCK // height.stride)
     rows = max(1, min(pixels // geometry.w_out, geometry.h_out))
-    images = max(1, min(pixels // (geometry.h_out * geometry.w_out), geometry.n))
-    blocks = -(-geometry.n // images) * -(-geometry.h_out // rows)
-    tasks_per_part = geometry.groups * -(-tiles // tiles_per_task) * -(-panels // panels_per_task)
+    planes = geometry.n * depth.size_out
+    images = max(1, min(pixels // (geometry.h_out * geometry.w_out), planes))
+    blocks = -(-planes // images) * -(-geometry.h_out // rows)
+    tasks_per_part = geometry.groups * depth.kernel * -(-tiles // tiles_per_task) * -(-panels // panels_per_task)
     # Each part writes its sums and has them read again: that must stay less than the images themselves.
     weight_bytes = geometry.c_out * geometry.reduction * x.itemsize
     worth = max(1, (x.nbytes + grad_out.nbytes) // (2 * weight_bytes))
     parts = min(worth, _parts(tasks_per_part, blocks, weight_bytes))
     partials = _partials(geometry, parts, x.dtype, panels_per_task * tile_columns(x.itemsize))
-    conv2d_grad_weight_direct(
-        x, grad_out, partials, geometry.k_h, geometry.k_w, height.stride, width.stride,
-        height.pad_before, width.pad_before, height.dilation, width.dilation, geometry.groups,
-        rows, images, tile_channels, tiles_per_task, panels_per_task,
+    conv_grad_weight_direct(
+        x, grad_out, partials, depth.kernel, height.kernel, width.kernel, depth.stride, height.stride, width.stride,
+        depth.pad_before, height.pad_before, width.pad_before, depth.dilation, height.dilation, width.dilation,
+        geometry.groups, rows, images, tile_channels, tiles_per_task, panels_per_task,
     )  # fmt: skip
     return _summed(partials, geometry)
 
@@ -190,7 +199,7 @@ def grad_weight_direct(x, grad_out, geometry: ConvGeometry):
     """grad_weight, with pixels as the summation index of the micro-kernel."""
     if geometry.n == 0:
         return _no_pixels(geometry, x.dtype)
-    return _grad_weight(nhwc(x), nhwc(grad_out), geometry)
+    return _grad_weight(_planes(x), _planes(grad_out), geometry)
 
 
 # ------------------------------------------------------------------------------------------------------- pointwise
@@ -262,8 +271,8 @@ def grad_weight_pointwise(x, grad_out, geometry: ConvGeometry):
     if geometry.n * geometry.h_out * geometry.w_out <= SHORT_SUM * min(geometry.c_in, geometry.c_out):
         return product(_matrix(nhwc(grad_out)).T, _matrix(_seen(x, geometry))).reshape(geometry.weight_shape)
     rows = _in_long_rows(geometry)
-    seen = _seen(x, geometry).reshape(rows.n, rows.h_in, rows.w_in, rows.c_in)
-    return _grad_weight(seen, nhwc(grad_out).reshape(rows.n, rows.h_in, rows.w_in, rows.c_out), rows)
+    seen = _seen(x, geometry).reshape(rows.n, 1, rows.h_in, rows.w_in, rows.c_in)
+    return _grad_weight(seen, nhwc(grad_out).reshape(rows.n, 1, rows.h_in, rows.w_in, rows.c_out), rows)
 
 
 # ---------------------------------------------------------------------------------------------------------- im2col
@@ -300,7 +309,7 @@ def _rows_of_patches(geometry: ConvGeometry, itemsize: int) -> int:
 
 def forward_im2col(x, weight, bias, geometry: ConvGeometry):
     """out = patches times filters."""
-    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    out = memory.empty_channels_last(geometry.out_shape, x.dtype)
     panels = _packed(weight, geometry, False, *_taps_in_order(geometry))
     start = _start(bias, geometry, panels)
     conv_im2col.conv2d_forward_im2col(
@@ -311,7 +320,7 @@ def forward_im2col(x, weight, bias, geometry: ConvGeometry):
 
 def grad_input_im2col(grad_out, weight, geometry: ConvGeometry):
     """grad_x: grad_out times filters, every patch added back where it came from."""
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     panels = _packed(weight, geometry, True, *_taps_in_order(geometry))
     rows = _rows_of_patches(geometry, grad_out.itemsize)
     conv_im2col.conv2d_grad_input_im2col(nhwc(grad_out), panels, nhwc(grad_x), *_im2col_settings(geometry), rows)
@@ -335,25 +344,24 @@ def grad_weight_im2col(x, grad_out, geometry: ConvGeometry):
 
 
 def _reference_settings(geometry: ConvGeometry) -> tuple:
-    height, width = geometry.height, geometry.width
-    padding = (height.pad_before, height.pad_after, width.pad_before, width.pad_after)
-    return (height.stride, width.stride), padding, (height.dilation, width.dilation), geometry.groups
+    stride, dilation = ([getattr(axis, name) for axis in geometry.axes] for name in ("stride", "dilation"))
+    return stride, [(axis.pad_before, axis.pad_after) for axis in geometry.axes], dilation, geometry.groups
 
 
 def forward_reference(x, weight, bias, geometry: ConvGeometry):
     """out from the definition, in float64, rounded to x's dtype."""
-    return reference.conv2d_forward(x, weight, bias, *_reference_settings(geometry)).astype(x.dtype)
+    return reference.conv_forward(x, weight, bias, *_reference_settings(geometry)).astype(x.dtype)
 
 
 def grad_input_reference(grad_out, weight, geometry: ConvGeometry):
     """grad_x from the definition, in float64, rounded to grad_out's dtype."""
-    grad_x = reference.conv2d_grad_input(grad_out, weight, geometry.x_shape, *_reference_settings(geometry))
+    grad_x = reference.conv_grad_input(grad_out, weight, geometry.x_shape, *_reference_settings(geometry))
     return grad_x.astype(grad_out.dtype)
 
 
 def grad_weight_reference(x, grad_out, geometry: ConvGeometry):
     """grad_weight from the definition, in float64, rounded to x's dtype."""
-    grad_weight = reference.conv2d_grad_weight(x, grad_out, geometry.weight_shape, *_reference_settings(geometry))
+    grad_weight = reference.conv_grad_weight(x, grad_out, geometry.weight_shape, *_reference_settings(geometry))
     return grad_weight.astype(x.dtype)
 
 
@@ -406,3 +414,10 @@ GRAD_WEIGHT = (
     Algorithm("reference", _REFERENCE, grad_weight_reference),
 )
 PASSES = {"forward": FORWARD, "grad_input": GRAD_INPUT, "grad_weight": GRAD_WEIGHT}
+"""The algorithms for images; a series is an image of height 1."""
+
+VOLUME_PASSES = {
+    name: tuple(record for record in records if record.name in ("direct", "reference"))
+    for name, records in PASSES.items()
+}
+"""The algorithms for volumes (N, C, D, H, W)."""

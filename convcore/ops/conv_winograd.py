@@ -119,7 +119,7 @@ def _run(
 
 def forward(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
     """out = x * weight + bias."""
-    out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
+    out = memory.empty_channels_last(geometry.out_shape, x.dtype)
     pads = geometry.height.pad_before, geometry.width.pad_before
     _run(x, weight, bias, out, *pads, transposed=False, relu=relu, kept=kept)
     return out
@@ -127,7 +127,7 @@ def forward(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: K
 
 def grad_input(grad_out, weight, geometry: ConvGeometry):
     """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
-    grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
+    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
     _run(grad_out, weight, None, grad_x, *pads, transposed=True)
     return grad_x

@@ -5,13 +5,20 @@ tests and benchmarks all read the same object, so that no two of them can disagr
 
     h_out = floor((h_in + pad_top + pad_bottom - dil_h * (k_h - 1) - 1) / stride_h) + 1
 
-Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), relationship 6, with
-dilation (section 5.1).
+A transposed convolution is the gradient of a convolution's input: its geometry is that convolution's, whose output is
+what the transposed one is given, and whose input it returns.
+
+    h_in = (h_out - 1) * stride_h - 2 * padding + dil_h * (k_h - 1) + 1 + output_padding
+
+Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), relationships 6 and 14,
+with dilation (section 5.1).
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,7 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from convcore.errors import DTypeError, ShapeError, array_table
-from convcore.ops.arguments import integer, pair
+from convcore.ops.arguments import AXIS_NAMES, integer, numbers
 
 Padding = int | Sequence[int] | str
 
@@ -56,7 +63,10 @@ class AxisWalk:
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension, height or width: its sizes and its rule."""
+    """One dimension, depth, height or width: its sizes and its rule.
+
+    `pad_after` may be negative, in a transposed convolution: so many of the last positions are then never read.
+    """
 
     size_in: int
     size_out: int
@@ -92,9 +102,55 @@ class Axis:
         return AxisWalk(np.array(phases), np.array(offsets, np.int64), np.array(taps, np.int64), 1, self.stride)
 
 
+ONE_PLANE = Axis(size_in=1, size_out=1, kernel=1, stride=1, pad_before=0, pad_after=0, dilation=1)
+"""The depth of an image, and the height of a series."""
+
+
+@dataclass(frozen=True)
+class Walks:
+    """How a direct convolution walks over a volume; an image is a volume of one plane."""
+
+    k_h: int
+    depth: AxisWalk
+    height: AxisWalk
+    width: AxisWalk
+
+    @functools.cached_property
+    def steps(self) -> np.ndarray:
+        """[[src_step, dst_step] of depth, height, width]."""
+        return np.array([[walk.src_step, walk.dst_step] for walk in (self.depth, self.height, self.width)])
+
+    @functools.cached_property
+    def reaches_nothing(self) -> bool:
+        """Whether there are no taps: the stride steps over every pixel, and only padding was read."""
+        return 0 in (self.depth.taps.size, self.height.taps.size, self.width.taps.size)
+
+    @functools.cached_property
+    def taps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The filter's taps (row, column) in the order of phases that the direct kernel expects.
+
+        Rows are counted over the planes of the filter: row r of plane q has the number q * k_h + r.
+        """
+        rows, columns = [], []
+        for planes in _taps_by_phase(self.depth):
+            for lines in _taps_by_phase(self.height):
+                for places in _taps_by_phase(self.width):
+                    for q, r, s in itertools.product(planes, lines, places):
+                        rows.append(q * self.k_h + r)
+                        columns.append(s)
+        return np.array(rows, np.int64), np.array(columns, np.int64)
+
+
+def _taps_by_phase(walk: AxisWalk) -> list[np.ndarray]:
+    return [walk.taps[first : first + count] for _, _, first, count in walk.phases.tolist()]
+
+
 @dataclass(frozen=True)
 class ConvGeometry:
-    """All sizes of one 2-D convolution; see the module's formula. `height` and `width` hold what both axes share."""
+    """All sizes of one convolution; see the module's formula. Each `Axis` holds what belongs to one dimension.
+
+    Series are images of height 1; volumes have a depth, which is None for all others.
+    """
 
     n: int
     c_in: int
@@ -102,6 +158,12 @@ class ConvGeometry:
     groups: int
     height: Axis
     width: Axis
+    depth: Axis | None = None
+
+    @functools.cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """The dimensions in the order of memory: (height, width) or (depth, height, width)."""
+        return (self.height, self.width) if self.depth is None else (self.depth, self.height, self.width)
 
     @property
     def h_in(self) -> int:
@@ -128,31 +190,36 @@ class ConvGeometry:
         return self.width.kernel
 
     @functools.cached_property
-    def x_shape(self) -> tuple[int, int, int, int]:
-        return self.n, self.c_in, self.h_in, self.w_in
+    def x_shape(self) -> tuple[int, ...]:
+        return self.n, self.c_in, *[axis.size_in for axis in self.axes]
 
     @functools.cached_property
-    def weight_shape(self) -> tuple[int, int, int, int]:
-        return self.c_out, self.c_in // self.groups, self.k_h, self.k_w
+    def weight_shape(self) -> tuple[int, ...]:
+        return self.c_out, self.c_in // self.groups, *[axis.kernel for axis in self.axes]
 
     @functools.cached_property
-    def out_shape(self) -> tuple[int, int, int, int]:
-        return self.n, self.c_out, self.h_out, self.w_out
+    def out_shape(self) -> tuple[int, ...]:
+        return self.n, self.c_out, *[axis.size_out for axis in self.axes]
+
+    @functools.cached_property
+    def taps(self) -> int:
+        """The number of taps of a filter."""
+        return math.prod(axis.kernel for axis in self.axes)
 
     @property
     def reduction(self) -> int:
         """The number of products in one output: k_h * k_w * c_in / groups."""
-        return self.k_h * self.k_w * (self.c_in // self.groups)
+        return self.taps * (self.c_in // self.groups)
 
     @property
     def multiply_adds(self) -> int:
-        """The multiply-adds of one forward pass, those with padding included."""
-        return self.n * self.c_out * self.h_out * self.w_out * self.reduction
+        """The multiply-adds of one pass."""
+        return math.prod(self.out_shape) * self.reduction
 
     @functools.cached_property
     def out_size(self) -> int:
         """The number of elements in the output."""
-        return self.n * self.c_out * self.h_out * self.w_out
+        return math.prod(self.out_shape)
 
     @functools.cached_property
     def known(self) -> dict[Any, Any]:
@@ -160,36 +227,16 @@ class ConvGeometry:
         return {}
 
     @functools.cached_property
-    def forward_walks(self) -> tuple[AxisWalk, AxisWalk]:
-        """How the forward pass walks over height and width."""
-        return self.height.forward_walk(), self.width.forward_walk()
+    def forward_walks(self) -> Walks:
+        """How the forward pass walks over depth, height and width."""
+        axes = self.depth or ONE_PLANE, self.height, self.width
+        return Walks(self.k_h, *[axis.forward_walk() for axis in axes])
 
     @functools.cached_property
-    def grad_input_walks(self) -> tuple[AxisWalk, AxisWalk]:
-        """How the gradient of the input walks over height and width."""
-        return self.height.grad_input_walk(), self.width.grad_input_walk()
-
-    @functools.cached_property
-    def forward_taps(self) -> tuple[np.ndarray, np.ndarray]:
-        """The filter taps (row, column) in the order in which the forward pass walks over them."""
-        return _tap_order(*self.forward_walks)
-
-    @functools.cached_property
-    def grad_input_taps(self) -> tuple[np.ndarray, np.ndarray]:
-        """The filter taps (row, column) in the order in which the gradient of the input walks over them."""
-        return _tap_order(*self.grad_input_walks)
-
-
-def _tap_order(walk_h: AxisWalk, walk_w: AxisWalk) -> tuple[np.ndarray, np.ndarray]:
-    """The taps (row, column) in the order of phases that the direct kernel expects."""
-    rows, columns = [], []
-    for _, _, first_h, taps_h in walk_h.phases.tolist():
-        for _, _, first_w, taps_w in walk_w.phases.tolist():
-            for r in walk_h.taps[first_h : first_h + taps_h]:
-                for s in walk_w.taps[first_w : first_w + taps_w]:
-                    rows.append(r)
-                    columns.append(s)
-    return np.array(rows, np.int64), np.array(columns, np.int64)
+    def grad_input_walks(self) -> Walks:
+        """How the gradient of the input walks over depth, height and width."""
+        axes = self.depth or ONE_PLANE, self.height, self.width
+        return Walks(self.k_h, *[axis.grad_input_walk() for axis in axes])
 
 
 _Result = TypeVar("_Result")
@@ -212,83 +259,156 @@ def once_per_geometry(function: Callable[..., _Result]) -> Callable[..., _Result
     return remembered
 
 
-def conv2d_geometry(
-    x: Any, weight: Any, stride: int | Sequence[int], padding: Padding, dilation: int | Sequence[int], groups: int
+def conv_geometry(
+    op: str,
+    input: Any,
+    weight: Any,
+    stride: int | Sequence[int],
+    padding: Padding,
+    dilation: int | Sequence[int],
+    groups: int,
 ) -> ConvGeometry:
-    """The geometry of conv2d(x, weight, ...), where `x` and `weight` are anything with a shape and a dtype.
+    """The geometry of conv1d, conv2d or conv3d (`op`) of `input` and `weight`: anything with a shape and a dtype.
 
     Raises:
         ShapeError: a rule is broken; the message ends with a table of the shapes.
         DTypeError: a setting is not an integer.
     """
-    settings = stride, padding, dilation, groups
+    return _checked(_parse, op, input, weight, "C_out, C_in/groups", stride, padding, dilation, groups)
+
+
+def conv_transpose_geometry(
+    op: str,
+    input: Any,
+    weight: Any,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    output_padding: int | Sequence[int],
+    groups: int,
+    dilation: int | Sequence[int],
+) -> ConvGeometry:
+    """The convolution whose input's gradient conv_transpose1d, 2d or 3d (`op`) computes; errors as above."""
+    settings = stride, padding, output_padding, groups, dilation
+    return _checked(_parse_transpose, op, input, weight, "C_in, C_out/groups", *settings)
+
+
+def _checked(
+    parse: Callable[..., ConvGeometry], op: str, input: Any, weight: Any, channels: str, *settings: Any
+) -> ConvGeometry:
     try:
-        return _parse(tuple(x.shape), tuple(weight.shape), *settings)
+        return parse(op, int(op[-2]), tuple(input.shape), tuple(weight.shape), *settings)
     except ShapeError as error:
-        table = array_table([("x", x, "N, C_in, H, W"), ("weight", weight, "C_out, C_in/groups, K_h, K_w")])
+        names = AXIS_NAMES[int(op[-2])]
+        sizes, taps = ", ".join([n[0].upper() for n in names]), ", ".join([f"K_{n[0]}" for n in names])
+        table = array_table([("input", input, f"N, C_in, {sizes}"), ("weight", weight, f"{channels}, {taps}")])
         raise ShapeError(f"{error}\n{table}") from None
     except TypeError as error:
         if isinstance(error, DTypeError):
             raise
         if any(isinstance(v, (list, np.ndarray)) for v in settings):  # they cannot be hashed, hence not looked up
-            hashable: Any = [tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in settings]
-            return conv2d_geometry(x, weight, *hashable)
-        message = f"conv2d: stride, padding, dilation and groups must be integers, got {list(settings)}"
+            hashable = [tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in settings]
+            return _checked(parse, op, input, weight, channels, *hashable)
+        message = f"{op}: stride, padding, dilation and groups must be integers, got {list(settings)}"
         raise DTypeError(message) from None
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
-def _parse(x_shape, weight_shape, stride, padding, dilation, groups) -> ConvGeometry:
-    if len(x_shape) != 4:
-        raise ShapeError(f"conv2d: x must have 4 axes (N, C, H, W) or 3 (C, H, W), it has {len(x_shape)}")
-    if len(weight_shape) != 4:
-        raise ShapeError(f"conv2d: weight must have 4 axes (C_out, C_in/groups, K_h, K_w), it has {len(weight_shape)}")
-    stride_hw = pair("conv2d", "stride", stride, minimum=1)
-    dilation_hw = pair("conv2d", "dilation", dilation, minimum=1)
-    groups = integer("conv2d", "groups", groups, minimum=1)
+def _parse(op, rank, x_shape, weight_shape, stride, padding, dilation, groups) -> ConvGeometry:
+    strides, dilations = numbers(op, "stride", stride, 1, rank), numbers(op, "dilation", dilation, 1, rank)
+    groups = integer(op, "groups", groups, minimum=1)
+    _check_ranks(op, rank, x_shape, weight_shape, "C_out, C_in/groups")
     n, c_in = x_shape[:2]
-    c_out, c_group, k_h, k_w = weight_shape
-    if min(c_out, c_group, k_h, k_w) == 0:
-        raise ShapeError("conv2d: weight must not be empty")
+    c_out, c_group, *kernel = weight_shape
     if c_out % groups:
-        raise ShapeError(f"conv2d: groups must divide C_out, but {c_out} % {groups} = {c_out % groups}")
+        raise ShapeError(f"{op}: groups must divide C_out, but {c_out} % {groups} = {c_out % groups}")
     if c_in != c_group * groups:
         hint = ""
-        if x_shape[3] == c_group * groups:
-            hint = "\n  x looks like N, H, W, C: x.permute(0, 3, 1, 2) brings the channels forward"
+        if x_shape[-1] == c_group * groups:
+            letters = ", ".join([name[0].upper() for name in AXIS_NAMES[rank]])
+            order = ", ".join(map(str, (0, rank + 1, *range(1, rank + 1))))
+            hint = f"\n  input looks like N, {letters}, C: input.permute({order}) brings the channels forward"
         elif c_in % groups:
             hint = f"\n  groups must also divide C_in, but {c_in} % {groups} = {c_in % groups}"
         raise ShapeError(
-            f"conv2d: x has {c_in} channels but weight expects {c_group * groups} "
+            f"{op}: input has {c_in} channels but weight expects {c_group * groups} "
             f"(weight.shape[1] * groups = {c_group} * {groups}){hint}"
         )
-    pads = _padding(padding, stride_hw, dilation_hw, (k_h, k_w))
-    axes = []
-    for i, name in enumerate(("height", "width")):
-        size, kernel = x_shape[2 + i], weight_shape[2 + i]
-        before, after = pads[i]
-        reach = dilation_hw[i] * (kernel - 1) + 1
+    axes, spans = [], [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
+    for i, (before, after) in enumerate(_pads(op, padding, strides, spans)):
+        name, size, reach = AXIS_NAMES[rank][i], x_shape[2 + i], spans[i] + 1
         if size == 0 or size + before + after < reach:
             raise ShapeError(
-                f"conv2d: the padded input's {name} {size + before + after} ({size} + {before} + {after}) is smaller "
+                f"{op}: the padded input's {name} {size + before + after} ({size} + {before} + {after}) is smaller "
                 f"than the kernel's {reach}"
-                + (f" ({kernel} with dilation {dilation_hw[i]})" if dilation_hw[i] > 1 else "")
+                + (f" ({kernel[i]} with dilation {dilations[i]})" if reach > kernel[i] else "")
             )
-        size_out = (size + before + after - reach) // stride_hw[i] + 1
-        axes.append(Axis(size, size_out, kernel, stride_hw[i], before, after, dilation_hw[i]))
-    return ConvGeometry(n, c_in, c_out, groups, axes[0], axes[1])
+        size_out = (size + before + after - reach) // strides[i] + 1
+        axes.append(Axis(size, size_out, kernel[i], strides[i], before, after, dilations[i]))
+    return _of_axes(n, c_in, c_out, groups, axes)
 
 
-def _padding(padding, stride, dilation, kernel) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((top, bottom), (left, right)); 'same' puts an odd remainder after the image, as torch does."""
-    if isinstance(padding, str):
-        if padding == "valid":
-            return (0, 0), (0, 0)
-        if padding != "same":
-            raise ShapeError(f"conv2d: padding must be 'same', 'valid', an integer or a pair, got {padding!r}")
-        if stride != (1, 1):
-            raise ShapeError(f"conv2d: padding='same' needs stride 1, got stride {stride}")
-        total_h, total_w = (dilation[i] * (kernel[i] - 1) for i in range(2))
-        return (total_h // 2, total_h - total_h // 2), (total_w // 2, total_w - total_w // 2)
-    pad_h, pad_w = pair("conv2d", "padding", padding, minimum=0)
-    return (pad_h, pad_h), (pad_w, pad_w)
+@functools.lru_cache(maxsize=4096, typed=True)
+def _parse_transpose(
+    op, rank, x_shape, weight_shape, stride, padding, output_padding, groups, dilation
+) -> ConvGeometry:
+    strides, dilations = numbers(op, "stride", stride, 1, rank), numbers(op, "dilation", dilation, 1, rank)
+    paddings, extra = numbers(op, "padding", padding, 0, rank), numbers(op, "output_padding", output_padding, 0, rank)
+    groups = integer(op, "groups", groups, minimum=1)
+    _check_ranks(op, rank, x_shape, weight_shape, "C_in, C_out/groups")
+    n, c_in = x_shape[:2]
+    c_weight, c_group, *kernel = weight_shape
+    if c_in != c_weight:
+        raise ShapeError(f"{op}: input has {c_in} channels but weight expects {c_weight} (weight.shape[0])")
+    if c_in % groups:
+        raise ShapeError(f"{op}: groups must divide C_in, but {c_in} % {groups} = {c_in % groups}")
+    axes = []
+    for i, name in enumerate(AXIS_NAMES[rank]):
+        size, reach = x_shape[2 + i], dilations[i] * (kernel[i] - 1) + 1
+        if extra[i] >= max(strides[i], dilations[i]):
+            raise ShapeError(
+                f"{op}: output_padding must be smaller than stride or dilation, got {extra[i]} for the {name} with "
+                f"stride {strides[i]} and dilation {dilations[i]}"
+            )
+        size_out = (size - 1) * strides[i] - 2 * paddings[i] + reach + extra[i]
+        if size == 0 or size_out < 1:
+            raise ShapeError(
+                f"{op}: the output's {name} must be at least 1, got {size_out} = ({size} - 1) * {strides[i]} - "
+                f"2 * {paddings[i]} + {reach} + {extra[i]}"
+            )
+        axes.append(Axis(size_out, size, kernel[i], strides[i], paddings[i], paddings[i] - extra[i], dilations[i]))
+    return _of_axes(n, c_group * groups, c_in, groups, axes)
+
+
+def _of_axes(n: int, c_in: int, c_out: int, groups: int, axes: list[Axis]) -> ConvGeometry:
+    if len(axes) == 3:
+        return ConvGeometry(n, c_in, c_out, groups, axes[1], axes[2], depth=axes[0])
+    return ConvGeometry(n, c_in, c_out, groups, axes[-2] if len(axes) == 2 else ONE_PLANE, axes[-1])
+
+
+def _check_ranks(op: str, rank: int, x_shape: tuple, weight_shape: tuple, channels: str) -> None:
+    sizes = ", ".join([name[0].upper() for name in AXIS_NAMES[rank]])
+    taps = ", ".join([f"K_{name[0]}" for name in AXIS_NAMES[rank]])
+    if len(x_shape) != rank + 2:
+        raise ShapeError(
+            f"{op}: input must have {rank + 2} axes (N, C, {sizes}) or {rank + 1} (C, {sizes}), it has {len(x_shape)}"
+        )
+    if len(weight_shape) != rank + 2:
+        raise ShapeError(f"{op}: weight must have {rank + 2} axes ({channels}, {taps}), it has {len(weight_shape)}")
+    if 0 in weight_shape:
+        raise ShapeError(f"{op}: weight must not be empty")
+
+
+def _pads(op: str, padding: Padding, strides: tuple, spans: list[int]) -> list[tuple[int, int]]:
+    """(before, after) of each axis; 'same' puts an odd remainder after the image, as torch does.
+
+    `spans` are the distances between a filter's first and last tap.
+    """
+    if not isinstance(padding, str):
+        return [(p, p) for p in numbers(op, "padding", padding, 0, len(spans))]
+    if padding == "valid":
+        return [(0, 0)] * len(spans)
+    if padding != "same":
+        raise ShapeError(f"{op}: padding must be 'same', 'valid', or integers, got {padding!r}")
+    if any(step != 1 for step in strides):
+        raise ShapeError(f"{op}: padding='same' needs stride 1, got stride {strides}")
+    return [(span // 2, span - span // 2) for span in spans]

@@ -2,6 +2,7 @@
 
 A batch has the logical shape (N, C, H, W). In memory its channels lie side by side, so the array is the transposed view
 of a C-contiguous block (N, H, W, C). Strides carry this, no tag is needed, and a chain of convolutions never converts.
+Series (N, C, L) and volumes (N, C, D, H, W) are treated alike.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ from convcore import memory
 
 def nhwc(array: np.ndarray) -> np.ndarray:
     """The block (N, H, W, C) of a logical (N, C, H, W) array: a view where it is channels-last already, else a copy."""
-    block = array.transpose(0, 2, 3, 1)
+    block = array.transpose(_CHANNELS_LAST[array.ndim])
     if block.flags.c_contiguous:
         return block
     copy = memory.empty(block.shape, block.dtype)
@@ -21,7 +22,11 @@ def nhwc(array: np.ndarray) -> np.ndarray:
 
 def nchw(block: np.ndarray) -> np.ndarray:
     """The logical (N, C, H, W) view of a block (N, H, W, C)."""
-    return block.transpose(0, 3, 1, 2)
+    return block.transpose(_CHANNELS_FIRST[block.ndim])
+
+
+_CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
+_CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
 
 
 def flat(array: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The named convolutions that tests and benchmarks share: every kind of layer in every kind of shape.
 
+`ConvCase` and the tables that follow it are images; series, volumes and transposed convolutions are `SpatialCase`s.
+
 Names are "<kind>-<shape>". Kinds: the first layer of a network, 1x1, 3x3, more padding than the image needs, grouped,
 depthwise, dilated, non-square. Shapes: plain (sizes that fill whole tiles), ragged (sizes that leave a remainder in
 every tile), stride (a stride and a remainder together).
@@ -109,3 +111,91 @@ LAYER_CASES = (
     ConvCase("resnext-grouped_stride", 8, 128, 56, 56, 128, (3, 3), stride=(2, 2), padding=(1, 1), groups=32),
 )
 """Layers of real networks, at the sizes that they have there."""
+
+
+@dataclass(frozen=True)
+class SpatialCase:
+    """One convolution of series, images or volumes, or a transposed one; sizes as in `conv3d`, `conv_transpose3d`.
+
+    Attributes:
+        size, kernel, stride, padding, dilation: one number for each spatial axis.
+        output_padding: None for a convolution; of a transposed one also one number for each axis.
+    """
+
+    name: str
+    n: int
+    c_in: int
+    size: tuple[int, ...]
+    c_out: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...] | int = 1
+    padding: tuple[int, ...] | int | str = 0
+    dilation: tuple[int, ...] | int = 1
+    groups: int = 1
+    output_padding: tuple[int, ...] | int | None = None
+
+    @property
+    def op(self) -> str:
+        """The name of the function."""
+        return f"conv{'' if self.output_padding is None else '_transpose'}{len(self.size)}d"
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return self.n, self.c_in, *self.size
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        if self.output_padding is None:
+            return self.c_out, self.c_in // self.groups, *self.kernel
+        return self.c_in, self.c_out // self.groups, *self.kernel
+
+    @property
+    def settings(self) -> dict:
+        """The keyword arguments of the function."""
+        names = ("stride", "padding", "dilation", "groups", "output_padding")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def __str__(self) -> str:
+        return f"{self.op}-{self.name}"
+
+
+SPATIAL_CASES = (
+    SpatialCase("plain", 2, 16, (24,), 32, (3,), padding=1),
+    SpatialCase("ragged", 1, 5, (37,), 19, (5,), padding=2),
+    SpatialCase("stride", 3, 7, (31,), 11, (4,), stride=3, padding=1),
+    SpatialCase("dilated", 1, 3, (29,), 6, (3,), padding=8, dilation=4),
+    SpatialCase("grouped", 2, 6, (17,), 9, (3,), groups=3),
+    SpatialCase("depthwise", 2, 8, (21,), 8, (5,), padding=2, groups=8),
+    SpatialCase("pointwise", 2, 9, (13,), 4, (1,)),
+    SpatialCase("same", 1, 2, (10,), 3, (4,), padding="same", dilation=3),
+    SpatialCase("empty_batch", 0, 3, (8,), 4, (3,)),
+    SpatialCase("plain", 1, 16, (4, 6, 6), 32, (3, 3, 3), padding=1),
+    SpatialCase("ragged", 2, 5, (5, 7, 9), 19, (3, 3, 3), padding=1),
+    SpatialCase("stride", 2, 4, (7, 9, 8), 9, (3, 3, 3), stride=2, padding=1),
+    SpatialCase("non_cubic", 1, 3, (6, 5, 9), 7, (2, 1, 4), stride=(3, 1, 2), padding=(0, 2, 1)),
+    SpatialCase("dilated", 1, 3, (9, 7, 8), 6, (3, 2, 3), padding=(3, 1, 0), dilation=(4, 1, 2)),
+    SpatialCase("dilated_stride", 2, 2, (9, 8, 7), 5, (3, 3, 2), stride=(3, 2, 1), padding=2, dilation=(2, 3, 1)),
+    SpatialCase("grouped", 1, 6, (4, 5, 6), 9, (2, 3, 3), padding=1, groups=3),
+    SpatialCase("depthwise", 1, 5, (4, 5, 6), 5, (3, 3, 3), padding=1, groups=5),
+    SpatialCase("over_padded", 1, 2, (1, 2, 3), 4, (2, 2, 2), padding=(4, 3, 5), stride=(3, 1, 2)),
+    SpatialCase("stride_beyond_image", 1, 2, (1, 1, 1), 3, (1, 1, 1), stride=5, padding=2),
+    SpatialCase("pointwise", 2, 9, (3, 4, 5), 20, (1, 1, 1)),
+    SpatialCase("same", 1, 2, (5, 6, 7), 3, (2, 3, 4), padding="same", dilation=(1, 2, 1)),
+    SpatialCase("whole_volume", 2, 3, (4, 3, 5), 6, (4, 3, 5)),
+    SpatialCase("empty_batch", 0, 3, (4, 4, 4), 4, (3, 3, 3)),
+    SpatialCase("plain", 2, 16, (9,), 8, (4,), stride=2, padding=1, output_padding=0),
+    SpatialCase("output_padding", 1, 3, (7,), 5, (3,), stride=3, padding=2, output_padding=2),
+    SpatialCase("dilated", 1, 4, (6,), 6, (3,), padding=1, dilation=4, groups=2, output_padding=3),
+    SpatialCase("plain", 1, 16, (6, 6), 32, (3, 3), padding=1, output_padding=0),
+    SpatialCase("stride", 2, 5, (5, 7), 9, (4, 3), stride=(2, 3), padding=(1, 0), output_padding=(1, 2)),
+    SpatialCase("grouped", 1, 6, (4, 5), 9, (3, 2), stride=2, groups=3, output_padding=(0, 1)),
+    SpatialCase("depthwise", 1, 8, (6, 5), 8, (3, 3), stride=2, padding=1, groups=8, output_padding=1),
+    SpatialCase("dilated", 1, 2, (4, 3), 3, (2, 3), padding=(0, 2), dilation=(3, 2), output_padding=(2, 1)),
+    SpatialCase("pointwise", 2, 6, (4, 3), 5, (1, 1), stride=2, output_padding=(1, 0)),
+    SpatialCase("empty_batch", 0, 3, (4, 4), 4, (3, 3), output_padding=0),
+    SpatialCase("plain", 1, 8, (3, 4, 4), 6, (3, 3, 3), padding=1, output_padding=0),
+    SpatialCase("stride", 2, 3, (3, 4, 2), 5, (2, 3, 4), stride=(2, 3, 1), padding=(1, 0, 1), output_padding=(1, 2, 0)),
+    SpatialCase("grouped", 1, 4, (2, 3, 4), 6, (3, 2, 2), stride=2, padding=1, groups=2, output_padding=1),
+    SpatialCase("dilated", 1, 2, (3, 2, 4), 3, (2, 2, 3), padding=1, dilation=(3, 2, 1), output_padding=(2, 1, 0)),
+)
+"""Series, volumes and transposed convolutions, small enough for the float64 reference."""

@@ -45,39 +45,47 @@ def _extent(phases, offsets, src_step):
 
 
 @kernel
-def conv2d_direct(
-    src, panels, bias, dst, phases_h, offsets_h, phases_w, offsets_w, groups, src_step_h, src_step_w, dst_step_h,
-    dst_step_w, merged, relu, rows_per_task, panels_per_task,
+def conv_direct(
+    src, panels, bias, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps, groups, merged, relu,
+    rows_per_task, panels_per_task,
 ):  # fmt: skip
     """Convolve: the forward pass, or the gradient of the input.
 
-    Computes   dst[n, dh, dw, k] = bias[k] + sum over taps (t, u) and channels l of
-               src[n, jh * src_step_h + offsets_h[t], jw * src_step_w + offsets_w[u], l] * filter[k, (t, u), l];
-               if `relu`, max(0, that), where NaN stays NaN.
-    Requires   src (N, H, W, C), dst (N, H', W', K) C-contiguous; panels as `pack_filters` writes them, taps in the
-               order of phases (ph, pw), then t, then u; bias padded to full panels per group. If `merged`, the
+    Computes   dst[n, dd, dh, dw, k] = bias[k] + sum over taps (q, t, u) and channels l of
+               src[n, jd * src_step_d + offsets_d[q], jh * src_step_h + offsets_h[t], jw * src_step_w + offsets_w[u], l]
+               * filter[k, (q, t, u), l]; if `relu`, max(0, that), where NaN stays NaN.
+    Requires   src (N, D, H, W, C), dst (N, D', H', W', K) C-contiguous, for images with D = D' = 1; steps holds
+               [src_step, dst_step] of depth, height and width; panels as `pack_filters` writes them, taps in the order
+               of phases (pd, ph, pw), then q, then t, then u; bias padded to full panels per group. If `merged`, the
                offsets_w of a phase are consecutive.
     Writes     all of dst.
-    Parallel   over images, phases of rows, blocks of rows and blocks of panels.
+    Parallel   over images, planes of dst, phases of rows, blocks of rows and blocks of panels.
     Why        the accumulators of a tile stay in registers over all taps and channels, and a task's source rows and
                panel stay in L2: every value loaded is used 12 or 32 times.
     """
-    n, h_src, w_src, c_src = src.shape
-    _, h_dst, w_dst, c_dst = dst.shape
+    n, d_src, h_src, w_src, c_src = src.shape
+    _, d_dst, h_dst, w_dst, c_dst = dst.shape
     source, destination, packed, start = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), bias.reshape(-1)
+    src_step_d, src_step_h, src_step_w = steps[0, 0], steps[1, 0], steps[2, 0]
+    dst_step_d, dst_step_h, dst_step_w = steps[0, 1], steps[1, 1], steps[2, 1]
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // src.itemsize)
     channels, filters = c_src // groups, c_dst // groups
     n_panels = panels.shape[1]
     panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
+    most_planes, d_first, d_last = _extent(phases_d, offsets_d, src_step_d)
     most_rows, h_first, h_last = _extent(phases_h, offsets_h, src_step_h)
     _, w_first, w_last = _extent(phases_w, offsets_w, src_step_w)
     row_blocks = (most_rows + rows_per_task - 1) // rows_per_task
-    tasks = n * phases_h.shape[0] * row_blocks * panel_blocks
+    tasks = n * phases_d.shape[0] * most_planes * phases_h.shape[0] * row_blocks * panel_blocks
 
-    # The window of a task in the source reaches over all phases of columns.
-    copied = groups > 1 or reaches_outside(h_first, h_last, h_src) or reaches_outside(w_first, w_last, w_src)
+    # The window of a task: in the planes of its phase, the rows of its phase, and the columns of all phases.
+    copied = (
+        groups > 1 or reaches_outside(d_first, d_last, d_src) or reaches_outside(h_first, h_last, h_src)
+        or reaches_outside(w_first, w_last, w_src)
+    )  # fmt: skip
     window_columns = w_last - w_first + 1
     window_rows = h_last - h_first - (most_rows - rows_per_task) * src_step_h + 1
+    window_plane = window_rows * window_columns * channels
 
     for task in prange(tasks):
         mode = flush_denormals()
@@ -86,42 +94,58 @@ def conv2d_direct(
         row_block = rest % row_blocks
         rest = rest // row_blocks
         ph = rest % phases_h.shape[0]
-        image = rest // phases_h.shape[0]
+        rest = rest // phases_h.shape[0]
+        jd = rest % most_planes
+        rest = rest // most_planes
+        pd = rest % phases_d.shape[0]
+        image = rest // phases_d.shape[0]
 
         j_first = row_block * rows_per_task
         j_count = min(rows_per_task, phases_h[ph, COUNT] - j_first)
+        first_d, taps_d = phases_d[pd, FIRST_TAP], phases_d[pd, TAPS]
         first_h, taps_h = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
-        window = np.empty(window_rows * window_columns * channels if copied else 0, src.dtype)
-        taps = np.empty(max(1, taps_h * offsets_w.size), np.int64)
-        if j_count > 0:
+        window = np.empty(taps_d * window_plane if copied else 0, src.dtype)
+        taps = np.empty(max(1, taps_d * taps_h * offsets_w.size), np.int64)
+        if j_count > 0 and jd < phases_d[pd, COUNT]:
+            dd = phases_d[pd, START] + jd * dst_step_d
             for g in range(groups):
                 if copied:
-                    copy_window(
-                        source, image * h_src * w_src * c_src, h_src, w_src, c_src, g * channels, channels,
-                        j_first * src_step_h + h_first, w_first, window, window_rows, window_columns,
-                    )  # fmt: skip
+                    for q in range(taps_d):
+                        plane = jd * src_step_d + offsets_d[first_d + q]
+                        copy_window(
+                            source, (image * d_src + plane) * h_src * w_src * c_src,
+                            h_src if 0 <= plane < d_src else 0, w_src, c_src, g * channels, channels,
+                            j_first * src_step_h + h_first, w_first,
+                            window, q * window_plane, window_rows, window_columns,
+                        )  # fmt: skip
                     a, a_origin, row_stride = window, 0, window_columns * channels
                 else:
                     a, row_stride = source, w_src * c_src
-                    a_origin = (image * h_src + j_first * src_step_h + h_first) * row_stride + w_first * c_src
+                    a_origin = image * d_src * h_src + j_first * src_step_h + h_first
+                    a_origin = a_origin * row_stride + w_first * c_src
                 for pw in range(phases_w.shape[0]):
                     first_w, taps_w = phases_w[pw, FIRST_TAP], phases_w[pw, TAPS]
                     # The runs that the micro-kernel sums over: one per filter row if merged, else one per tap.
                     runs_w = min(taps_w, 1) if merged else taps_w
-                    n_runs = taps_h * runs_w
+                    n_runs = taps_d * taps_h * runs_w
                     length = channels * (taps_w if merged else 1)
-                    for t in range(taps_h):
-                        row_offset = (offsets_h[first_h + t] - h_first) * row_stride
-                        for u in range(runs_w):
-                            taps[t * runs_w + u] = row_offset + (offsets_w[first_w + u] - w_first) * channels
-                    tap_number = first_h * offsets_w.size + taps_h * first_w
+                    for q in range(taps_d):
+                        plane = jd * src_step_d + offsets_d[first_d + q]
+                        plane_offset = q * window_plane if copied else plane * h_src * row_stride
+                        for t in range(taps_h):
+                            row_offset = plane_offset + (offsets_h[first_h + t] - h_first) * row_stride
+                            for u in range(runs_w):
+                                run = (q * taps_h + t) * runs_w + u
+                                taps[run] = row_offset + (offsets_w[first_w + u] - w_first) * channels
+                    tap_number = (first_d * offsets_h.size + taps_d * first_h) * offsets_w.size
+                    tap_number += taps_d * taps_h * first_w
                     for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
                         columns = min(lanes_per_panel, filters - p * lanes_per_panel)
-                        panel = (g * n_panels + p) * offsets_h.size * offsets_w.size + tap_number
+                        panel = (g * n_panels + p) * offsets_d.size * offsets_h.size * offsets_w.size + tap_number
                         for j in range(j_first, j_first + j_count):
                             dh = phases_h[ph, START] + j * dst_step_h
                             a_row_offset = a_origin + (j - j_first) * src_step_h * row_stride
-                            dst_row = (image * h_dst + dh) * w_dst
+                            dst_row = ((image * d_dst + dd) * h_dst + dh) * w_dst
                             dw = phases_w[pw, START]
                             brgemm(
                                 phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_runs, length,

@@ -62,27 +62,28 @@ def _copy_window(
 
 
 @kernel
-def conv2d_grad_weight_direct(
-    x, grad_out, partials, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups,
-    rows_per_block, images_per_block, tile_channels, tiles_per_task, panels_per_task,
+def conv_grad_weight_direct(
+    x, grad_out, partials, k_d, k_h, k_w, stride_d, stride_h, stride_w, pad_front, pad_top, pad_left,
+    dil_d, dil_h, dil_w, groups, rows_per_block, images_per_block, tile_channels, tiles_per_task, panels_per_task,
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch.
 
-    Computes   partials[i, g, b, r, s * C + c, k] = sum over the pixels (n, oh, ow) of part i of
-               x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left, c] *
-               G[n, oh, ow, b * B + k] with G = grad_out, and B = panels_per_task * PC the filters of a task.
-    Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. A block has `images_per_block` images if
-               rows_per_block = H', else that many rows of one image. Block b (counted over the batch) belongs to part
-               b * parts // blocks, and every part has one: parts <= blocks. A tile has at most `tile_channels`
-               channels.
-    Writes     partials (parts, groups, blocks of panels, k_h, k_w * C/groups, B), where there is such a filter.
-    Parallel   over parts, groups, blocks of tiles and blocks of panels; `sum_filter_partials` adds the parts in a fixed
-               order.
+    Computes   partials[i, g, b, q * k_h + r, s * C + c, k] = sum over the pixels (n, od, oh, ow) of part i of
+               x[n, od * stride_d + q * dil_d - pad_front, oh * stride_h + r * dil_h - pad_top, ..., c] *
+               G[n, od, oh, ow, b * B + k] with G = grad_out, and B = panels_per_task * PC the filters of a task.
+    Requires   x (N, D, H, W, C), grad_out (N, D', H', W', K) C-contiguous, for images with D = D' = k_d = 1. A block
+               has `images_per_block` planes of grad_out (counted over the batch) if rows_per_block = H', else that
+               many rows of one plane. Block b belongs to part b * parts // blocks, and every part has one: parts <=
+               blocks. A tile has at most `tile_channels` channels.
+    Writes     partials (parts, groups, blocks of panels, k_d * k_h, k_w * C/groups, B), where there is such a filter.
+    Parallel   over parts, groups, planes of taps, blocks of tiles and blocks of panels; `sum_filter_partials` adds the
+               parts in a fixed order.
     Why        see the top of this file. A single tile of all channels takes the k_w taps of a filter row as one: with
                dilation 1 its rows are the k_w * C values under that row.
     """
-    n, h_in, w_in, c_in = x.shape
-    _, h_out, w_out, c_out = grad_out.shape
+    n, d_in, h_in, w_in, c_in = x.shape
+    _, d_out, h_out, w_out, c_out = grad_out.shape
+    planes = n * d_out
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     parts = partials.shape[0]
     channels, filters = c_in // groups, c_out // groups
@@ -93,7 +94,7 @@ def conv2d_grad_weight_direct(
     n_tiles = (channels + tile_channels - 1) // tile_channels
     tile_blocks = (n_tiles + tiles_per_task - 1) // tiles_per_task
     row_blocks = (h_out + rows_per_block - 1) // rows_per_block
-    blocks = (n + images_per_block - 1) // images_per_block * row_blocks
+    blocks = (planes + images_per_block - 1) // images_per_block * row_blocks
     window_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
     window_columns = (w_out - 1) * stride_w + (k_w - 1) * dil_w + 1
     image_size = window_rows * window_columns * tile_channels
@@ -104,10 +105,11 @@ def conv2d_grad_weight_direct(
     # With few channels a panel of G serves so few tiles that its copy would not pay.
     in_place = merged and k_h * ((k_w * channels + TILE_ROWS - 1) // TILE_ROWS) <= MAX_TILES_IN_PLACE
 
-    for task in prange(parts * groups * tile_blocks * panel_blocks):
+    for task in prange(parts * groups * k_d * tile_blocks * panel_blocks):
         mode = flush_denormals()
         panel_block, rest = task % panel_blocks, task // panel_blocks
         tile_block, rest = rest % tile_blocks, rest // tile_blocks
+        q, rest = rest % k_d, rest // k_d
         g, part = rest % groups, rest // groups
         first_tile, end_tile = tile_block * tiles_per_task, min((tile_block + 1) * tiles_per_task, n_tiles)
         first_panel, end_panel = panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)
@@ -118,10 +120,13 @@ def conv2d_grad_weight_direct(
         first_block, end_block = split_evenly(blocks, parts, part)
         for block in range(first_block, end_block):
             first_image, oh = block // row_blocks * images_per_block, block % row_blocks * rows_per_block
-            images, rows = min(images_per_block, n - first_image), min(rows_per_block, h_out - oh)
+            images, rows = min(images_per_block, planes - first_image), min(rows_per_block, h_out - oh)
             for i in range(images):
+                image, od = (first_image + i) // d_out, (first_image + i) % d_out
+                plane = od * stride_d + q * dil_d - pad_front
                 _copy_window(
-                    source, (first_image + i) * h_in * w_in * c_in, h_in, w_in, c_in, g * channels, channels,
+                    source, (image * d_in + plane) * h_in * w_in * c_in, h_in if 0 <= plane < d_in else 0, w_in, c_in,
+                    g * channels, channels,
                     n_tiles, first_tile, end_tile, oh * stride_h - pad_top, -pad_left, window, i * image_size,
                     (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, tile_size, tile_channels,
                 )  # fmt: skip
@@ -143,7 +148,7 @@ def conv2d_grad_weight_direct(
                     for r in range(k_h):
                         for s in range(runs):
                             a_offset = (r * dil_h * window_columns + s * dil_w) * tile_channels
-                            slab = ((part * groups + g) * panel_blocks + panel_block) * k_h + r
+                            slab = ((part * groups + g) * panel_blocks + panel_block) * k_d * k_h + q * k_h + r
                             c_offset = (slab * k_w * channels + s * channels + channel) * block_columns
                             a_offset += (tile - first_tile) * tile_size
                             c_offset += (p - first_panel) * panel_columns
@@ -170,7 +175,8 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
 
     Computes   grad_weight[g * K + b * B + k, c, r, s] = sum over i of partials[i, g, b, r, s * C + c, k].
     Requires   partials (parts, groups, blocks, k_h, k_w * C, B) C-contiguous, where the last block may hold fewer
-               than B of the K = `filters` filters; grad_weight flat; taps = k_h * k_w.
+               than B of the K = `filters` filters; grad_weight flat; taps = k_h * k_w. Of volumes, k_h counts the rows
+               of all planes of a filter.
     Writes     all of grad_weight.
     Parallel   over groups, panels of filters and blocks of channels.
     Why        the parts are read a vector of filters at a time; their sum is turned in squares (`transpose_block`).

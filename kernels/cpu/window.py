@@ -10,15 +10,18 @@ from kernels.jit import inline
 
 
 @inline
-def copy_window(x, image_offset, h_in, w_in, c_in, first_channel, channels, h_first, w_first, window, rows, columns):
-    """window[i, j, c] = x[h_first + i, w_first + j, first_channel + c], 0 outside the image.
+def copy_window(
+    x, image_offset, h_in, w_in, c_in, first_channel, channels, h_first, w_first, window, at, rows, columns,
+):  # fmt: skip
+    """window[at + (i, j, c)] = x[h_first + i, w_first + j, first_channel + c], 0 outside the image.
 
-    x is a flat (N, H, W, C) block, `image_offset` the place of its image; `window` is flat, (rows, columns, channels).
+    x is a flat (N, H, W, C) block, `image_offset` the place of its image; from `at` on `window` is flat, of shape
+    (rows, columns, channels). With h_in = 0 everything is outside.
     """
     inside_first = min(max(-w_first, 0), columns)
     inside_end = max(min(columns, w_in - w_first), inside_first)
     for i in range(rows):
-        target = i * columns * channels
+        target = at + i * columns * channels
         h = h_first + i
         if h < 0 or h >= h_in:
             for e in range(target, target + columns * channels):

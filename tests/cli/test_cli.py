@@ -93,7 +93,7 @@ def test_errors_are_one_line_without_traceback():
         (["summary"], "required: MODEL"),
         (["summary", "resnet1000"], "there is no model 'resnet1000'"),
         (["summary", "cnn", "--input", "28x28"], "a shape is written CxHxW, such as 1x28x28, got '28x28'"),
-        (["summary", "cnn", "--input", "3x28x28"], "conv2d: x has 3 channels but weight expects 1"),
+        (["summary", "cnn", "--input", "3x28x28"], "conv2d: input has 3 channels but weight expects 1"),
         (["summary", "cnn", "--batch", "0"], "must be a whole number of at least 1, got '0'"),
         (["train", "--model", "cnm"], "train: error: get_model: there is no model 'cnm'"),
         (["train", "--model", "simple_cnn"], "the model simple_cnn does not fit images of 1x28x28"),

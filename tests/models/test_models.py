@@ -90,7 +90,7 @@ def test_a_model_saved_and_loaded_gives_the_same_bits(tmp_path):
 
 
 def test_an_error_names_the_layer():
-    with pytest.raises(ShapeError, match=r"^in features\.0 \(Conv2d\): conv2d: x has 3 channels"):
+    with pytest.raises(ShapeError, match=r"^in features\.0 \(Conv2d\): conv2d: input has 3 channels"):
         models.CNN()(cc.zeros(1, 3, 28, 28))
     with pytest.raises(ShapeError, match=r"^in classifier\.1 \(Linear\)"):
         models.CNN()(cc.zeros(1, 1, 32, 32))

@@ -243,7 +243,7 @@ def test_conversion_is_noticed_by_backward():
 def test_error_names_the_layer():
     model = nn.Sequential(OrderedDict(features=nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(5, 2, 3))))
     x = cc.zeros(1, 1, 8, 8)
-    with pytest.raises(ShapeError, match=r"^in features\.2 \(Conv2d\): conv2d: x has 4 channels") as caught:
+    with pytest.raises(ShapeError, match=r"^in features\.2 \(Conv2d\): conv2d: input has 4 channels") as caught:
         model(x)
     assert caught.value.module_path == "features.2 (Conv2d)"
     with pytest.raises(ShapeError, match=r"^in 2 \(Conv2d\): conv2d"):

@@ -16,7 +16,15 @@ LACKING = {
 }
 
 # (operation, what goes wrong, dtypes in which it does): reason
-DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {}
+DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
+    **{
+        (f"nn.functional.{name}", "refused", ("int64",)): "kernels of convolution and pooling compute with floats"
+        for name in (
+            "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+            "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d",
+        )
+    },
+}  # fmt: skip
 
 # Operations that draw random numbers or leave memory unset: only the form of the result is compared.
 ONLY_FORM: frozenset[str] = frozenset(

@@ -8,9 +8,10 @@ import pytest
 from convcore import ones
 from convcore.errors import UnsupportedError
 from convcore.ops.algorithms import Algorithm, explain, select, use_algorithm
-from convcore.ops.conv import conv2d, explain_conv2d
+from convcore.ops.conv import conv2d
+from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_passes import PASSES
-from convcore.ops.geometry import conv2d_geometry
+from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -63,7 +64,7 @@ def test_what_refuses_may_not_be_asked_for():
 def test_the_last_record_has_no_objections(pass_name):
     last = PASSES[pass_name][-1]
     for case in SMALL_CASES:
-        geometry = conv2d_geometry(np.empty(case.x_shape), np.empty(case.weight_shape), **case.settings)
+        geometry = conv_geometry("conv2d", np.empty(case.x_shape), np.empty(case.weight_shape), **case.settings)
         assert last.refuses(geometry, FLOAT64) is None
         assert last.advises_against(geometry, FLOAT64) is None
 
@@ -81,7 +82,7 @@ def test_whatever_does_not_refuse_is_right(case: ConvCase, dtype: Any):
     """By name every algorithm may be asked for, so it must be right also where it is slow."""
     rng = np.random.default_rng(sum(map(ord, case.name)))
     x, weight = rng.standard_normal(case.x_shape).astype(dtype), rng.standard_normal(case.weight_shape).astype(dtype)
-    geometry = conv2d_geometry(x, weight, **case.settings)
+    geometry = conv_geometry("conv2d", x, weight, **case.settings)
     bias = rng.standard_normal(case.c_out).astype(dtype)
     grad_out = rng.standard_normal(geometry.out_shape).astype(dtype)
     operands = {"forward": (x, weight, bias), "grad_input": (grad_out, weight), "grad_weight": (x, grad_out)}

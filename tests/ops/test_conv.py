@@ -13,7 +13,7 @@ import convcore
 from convcore import memory
 from convcore.ops.conv import conv2d
 from convcore.ops.conv_passes import PASSES
-from convcore.ops.geometry import conv2d_geometry
+from convcore.ops.geometry import conv_geometry
 from convcore.testing import gradcheck, gradgradcheck
 from convcore.testing.cases import SMALL_CASES, ConvCase
 
@@ -37,7 +37,7 @@ def make_case(case: ConvCase, dtype: Any = np.float64, integers=False):
         return (rng.integers(-3, 4, shape) if integers else rng.standard_normal(shape)).astype(dtype)
 
     x, weight, bias = draw(case.x_shape), draw(case.weight_shape), draw((case.c_out,))
-    geometry = conv2d_geometry(x, weight, **case.settings)
+    geometry = conv_geometry("conv2d", x, weight, **case.settings)
     return x, weight, bias, draw(geometry.out_shape), geometry
 
 
@@ -133,9 +133,6 @@ def test_every_output_is_written(case, algorithm, monkeypatch):
         return np.full(shape, np.nan, dtype)
 
     monkeypatch.setattr(memory, "empty", poisoned)
-    monkeypatch.setattr(
-        memory, "empty_channels_last", lambda n, c, h, w, dtype: poisoned((n, h, w, c), dtype).transpose(0, 3, 1, 2)
-    )
     x, weight, bias, grad_out, geometry = make_case(case, np.float32)
     for name, result in zip(PASSES, run_passes(algorithm, x, weight, bias, grad_out, geometry), strict=True):
         assert np.isfinite(result).all(), name

@@ -12,8 +12,8 @@ from convcore.errors import DTypeError, ShapeError, UnsupportedError
 from convcore.nn import functional as F
 from convcore.ops import algorithms, conv_passes
 from convcore.ops import conv as conv_ops
-from convcore.ops.conv import explain_conv2d
-from convcore.ops.geometry import conv2d_geometry
+from convcore.ops.conv_explain import explain_conv2d
+from convcore.ops.geometry import conv_geometry
 
 conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
 
@@ -21,17 +21,17 @@ conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: conv2d(ones(3, 3), ones(1, 3, 3, 3)), ShapeError, r"x must have 4 axes .* or 3 .*, it has 2"),
+        (lambda: conv2d(ones(3, 3), ones(1, 3, 3, 3)), ShapeError, r"input must have 4 axes .* or 3 .*, it has 2"),
         (lambda: conv2d(ones(1, 3, 5, 5), ones(3, 3, 3)), ShapeError, r"weight must have 4 axes .* it has 3"),
         (
             lambda: conv2d(ones(8, 3, 24, 24), ones(64, 64, 7, 7)), ShapeError,
-            r"x has 3 channels but weight expects 64 \(weight.shape\[1\] \* groups = 64 \* 1\)\n"
-            r"  x       \(8, 3, 24, 24\)  float32  N, C_in, H, W\n"
+            r"input has 3 channels but weight expects 64 \(weight.shape\[1\] \* groups = 64 \* 1\)\n"
+            r"  input   \(8, 3, 24, 24\)  float32  N, C_in, H, W\n"
             r"  weight  \(64, 64, 7, 7\)  float32  C_out, C_in/groups, K_h, K_w",
         ),
         (
             lambda: conv2d(ones(8, 24, 20, 3), ones(4, 3, 7, 7)), ShapeError,
-            r"x looks like N, H, W, C: x.permute\(0, 3, 1, 2\)",
+            r"input looks like N, H, W, C: input.permute\(0, 3, 1, 2\)",
         ),
         (
             lambda: conv2d(ones(1, 4, 5, 5), ones(3, 2, 3, 3), groups=2), ShapeError,
@@ -77,11 +77,11 @@ conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
         (lambda: conv2d(ones(1, 3, 5, 5), ones(0, 3, 3, 3)), ShapeError, "weight must not be empty"),
         (
             lambda: conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), ones(3)), ShapeError,
-            r"one value for each of the 4 filters\n  weight .*\n  bias    \(3,\)",
+            r"one value for each of the 4 output channels\n  weight .*\n  bias    \(3,\)",
         ),
         (
             lambda: conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3, dtype=convcore.float64)), DTypeError,
-            r"one dtype, got x float32, weight float64; .to\(dtype\) converts",
+            r"one dtype, got input float32, weight float64; .to\(dtype\) converts",
         ),
         (
             lambda: conv2d(ones(1, 3, 5, 5).long(), ones(4, 3, 3, 3).long()), DTypeError,
@@ -89,7 +89,7 @@ conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
         ),
         (
             lambda: conv2d(np.ones((1, 3, 5, 5), np.float32), ones(4, 3, 3, 3)), DTypeError,
-            r"x must be a tensor, got ndarray; convcore.tensor",
+            r"input must be a tensor, got ndarray; convcore.tensor",
         ),
         (
             lambda: conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), algorithm="fft"), UnsupportedError,
@@ -115,7 +115,7 @@ def test_a_wrong_setting_is_refused_also_after_a_right_one_was_cached():
 @pytest.mark.parametrize(("kernel", "padding", "stride", "expected"), [(3, 1, 1, 224), (3, 0, 2, 111), (7, 3, 2, 112)])
 def test_output_size(kernel, padding, stride, expected):
     x, weight = np.empty((1, 1, 224, 224)), np.empty((1, 1, kernel, kernel))
-    assert conv2d_geometry(x, weight, stride, padding, 1, 1).out_shape == (1, 1, expected, expected)
+    assert conv_geometry("conv2d", x, weight, stride, padding, 1, 1).out_shape == (1, 1, expected, expected)
 
 
 def test_the_checkerboard():

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import convcore
 from convcore import memory
 from convcore.errors import UnsupportedError
-from convcore.ops.conv import conv2d, explain_conv2d
+from convcore.ops.conv import conv2d
+from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_passes import PASSES
-from convcore.ops.geometry import conv2d_geometry
+from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
 
 
@@ -90,7 +91,7 @@ def arrays_of(case: ConvCase, dtype: Any, integers: bool):
         return (rng.integers(-3, 4, shape) if integers else rng.standard_normal(shape)).astype(dtype)
 
     x, weight, bias = draw(case.x_shape), draw(case.weight_shape), draw((case.c_out,))
-    geometry = conv2d_geometry(x, weight, **case.settings)
+    geometry = conv_geometry("conv2d", x, weight, **case.settings)
     return x, weight, bias, draw(geometry.out_shape), geometry
 
 
@@ -113,9 +114,6 @@ def poisoned_memory(monkeypatch):
         return np.full(shape, np.nan, dtype)
 
     monkeypatch.setattr(memory, "empty", empty)
-    monkeypatch.setattr(
-        memory, "empty_channels_last", lambda n, c, h, w, dtype: empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
-    )
 
 
 @by_case

@@ -9,8 +9,9 @@ import convcore
 from convcore import memory, ones
 from convcore.errors import UnsupportedError
 from convcore.ops import conv_winograd
-from convcore.ops.conv import conv2d, explain_conv2d
-from convcore.ops.geometry import conv2d_geometry
+from convcore.ops.conv import conv2d
+from convcore.ops.conv_explain import explain_conv2d
+from convcore.ops.geometry import conv_geometry
 from kernels.cpu.conv_winograd import transform_filters_f4x4_k3x3
 from kernels.cpu.target import tile_columns
 from kernels.reference import conv as reference
@@ -32,20 +33,19 @@ def make(shape, dtype: type = np.float32):
     n, c_in, h, w, c_out, padding = shape
     rng = np.random.default_rng(h * w + c_out)
     x, weight = rng.standard_normal((n, c_in, h, w)), rng.standard_normal((c_out, c_in, 3, 3))
-    geometry = conv2d_geometry(x, weight, 1, padding, 1, 1)
+    geometry = conv_geometry("conv2d", x, weight, 1, padding, 1, 1)
     arrays = x, weight, rng.standard_normal(c_out), rng.standard_normal(geometry.out_shape)
     return [a.astype(dtype) for a in arrays], geometry
 
 
 def expected(arrays, geometry):
     x, weight, bias, grad_out = arrays
-    height, width = geometry.height, geometry.width
-    padding = (height.pad_before, height.pad_after, width.pad_before, width.pad_after)
+    padding = [(axis.pad_before, axis.pad_after) for axis in geometry.axes]
     settings = (1, 1), padding, (1, 1), 1
     return (
-        reference.conv2d_forward(x, weight, bias, *settings),
-        reference.conv2d_grad_input(grad_out, weight, geometry.x_shape, *settings),
-        reference.conv2d_grad_weight(x, grad_out, geometry.weight_shape, *settings),
+        reference.conv_forward(x, weight, bias, *settings),
+        reference.conv_grad_input(grad_out, weight, geometry.x_shape, *settings),
+        reference.conv_grad_weight(x, grad_out, geometry.weight_shape, *settings),
     )
 
 
@@ -147,9 +147,6 @@ def test_every_output_is_written(monkeypatch, order):
         return np.full(shape, np.nan, dtype)
 
     monkeypatch.setattr(memory, "empty", poisoned)
-    monkeypatch.setattr(
-        memory, "empty_channels_last", lambda n, c, h, w, dtype: poisoned((n, h, w, c), dtype).transpose(0, 3, 1, 2)
-    )
     for shape in SHAPES:
         for result in run(*make(shape)):
             assert np.isfinite(result).all(), shape

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pool_cases import CASES, Case, image, name
 
-from convcore.ops.pool_geometry import max_pool2d_geometry
+from convcore.ops.pool_geometry import max_pool_geometry
 from kernels.cpu import norm, norm_pool
 from kernels.reference import pool as pool_reference
 from kernels.threads import get_num_threads, max_num_threads, set_num_threads
@@ -63,7 +63,7 @@ def lines_for(channels, dtype, seed=0):
 @pytest.mark.parametrize("case", FEW_TAPS, ids=name)
 def test_against_the_references(case: Case, channels, dtype):
     x = image((N, *case.size, channels), dtype)
-    geometry = max_pool2d_geometry(x.transpose(LOGICAL), **case.settings(), dilation=case.dilation)
+    geometry = max_pool_geometry("max_pool2d", x.transpose(LOGICAL), **case.settings(), dilation=case.dilation)
     grad_out = image(geometry.out_block_shape, dtype, seed=1)
     lines = lines_for(channels, dtype)
     center, scale, shift, grad_scale, slope, grad_shift = lines.astype(np.float64)
@@ -88,7 +88,7 @@ def test_nan_and_infinity_stand_where_they_stood(value):
     case = Case("halves", (4, 6), (2, 2), (2, 2))
     x = image((1, *case.size, 3), np.float32)
     x[0, 1, 2, 1] = value
-    geometry = max_pool2d_geometry(x.transpose(LOGICAL), **case.settings(), dilation=case.dilation)
+    geometry = max_pool_geometry("max_pool2d", x.transpose(LOGICAL), **case.settings(), dilation=case.dilation)
     grad_out = np.ones(geometry.out_block_shape, np.float32)
     lines = np.ones((6, 3), np.float32)
     lines[[0, 2]] = 0
@@ -104,7 +104,7 @@ def test_nan_and_infinity_stand_where_they_stood(value):
 
 def test_zero_lets_no_gradient_pass():
     x = np.zeros((1, 2, 2, 1), np.float32)
-    geometry = max_pool2d_geometry(x.transpose(LOGICAL), 2, None, 0, 1, False)
+    geometry = max_pool_geometry("max_pool2d", x.transpose(LOGICAL), 2, None, 0, 1, False)
     lines = np.array([[0], [1], [0], [1], [0], [0]], np.float32)
     out, positions, sums, grad_x = run(x, np.ones((1, 1, 1, 1), np.float32), lines, 0, geometry)
     assert out.item() == 0
@@ -116,7 +116,7 @@ def test_zero_lets_no_gradient_pass():
 def test_the_same_bits_for_any_number_of_threads():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((3, 33, 31, 40)).astype(np.float32)
-    geometry = max_pool2d_geometry(x.transpose(LOGICAL), 3, 2, 1, 1, False)
+    geometry = max_pool_geometry("max_pool2d", x.transpose(LOGICAL), 3, 2, 1, 1, False)
     grad_out = rng.standard_normal(geometry.out_block_shape).astype(np.float32)
     lines = rng.standard_normal((6, 40)).astype(np.float32)
     before = get_num_threads()

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pool_cases import ADAPTIVE, CASES, UNDILATED, image, name
 
 from convcore.autograd import grad, no_grad, wrap
-from convcore.errors import UnsupportedError
 from convcore.ops.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 
 N, C = 2, 5
@@ -209,9 +208,23 @@ def test_the_average_is_twice_differentiable():
     np.testing.assert_allclose(grad_u.array, avg_pool2d(v, 3, 2, (0, 1)).array, rtol=1e-14, atol=1e-14)
 
 
-def test_the_maximum_refuses_a_second_derivative():
-    x = wrap(image((1, 1, 4, 4))).requires_grad_()
-    out = max_pool2d(x, 2)
-    (grad_x,) = grad([out], [x], [wrap(np.ones(out.array.shape))], create_graph=True)
-    with pytest.raises(UnsupportedError, match="MaxPool2d has no second derivative here"):
-        grad_x.backward(wrap(np.ones(x.array.shape)))
+def test_the_gradient_of_the_maximum_is_linear_and_has_its_transpose_as_gradient():
+    """grad_x = P^T g: differentiating <P^T g, v> by g must give P v, the values where the maxima stood."""
+    x, g, v = image((2, 3, 9, 7)), image((2, 3, 4, 3), seed=1), image((2, 3, 9, 7), seed=2)
+    ours, theirs = [wrap(a).requires_grad_() for a in (x, g)], [torch.from_numpy(a).requires_grad_() for a in (x, g)]
+    (grad_x,) = grad([max_pool2d(ours[0], 3, 2, (0, 1))], [ours[0]], [ours[1]], create_graph=True)
+    (expected_x,) = torch.autograd.grad(
+        [F.max_pool2d(theirs[0], 3, 2, (0, 1))], [theirs[0]], [theirs[1]], create_graph=True
+    )
+    (grad_g,) = grad([grad_x], [ours[1]], [wrap(v)])
+    (expected_g,) = torch.autograd.grad([expected_x], [theirs[1]], [torch.from_numpy(v)])
+    same(grad_g.array, expected_g)
+
+
+def test_windows_without_taps_receive_no_second_gradient():
+    x = wrap(image((1, 2, 2, 3))).requires_grad_()
+    out = max_pool2d(x, 2, 1, 1, 3)
+    g = wrap(np.ones(out.array.shape)).requires_grad_()
+    (grad_x,) = grad([out], [x], [g], create_graph=True)
+    (grad_g,) = grad([grad_x], [g], [wrap(np.ones(x.array.shape))])
+    np.testing.assert_array_equal(grad_g.array, np.isfinite(out.array))

@@ -11,7 +11,7 @@ from pool_cases import CASES, name
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
-from convcore.ops.pool_geometry import max_pool2d_geometry
+from convcore.ops.pool_geometry import max_pool_geometry
 from kernels.reference import pool as reference
 
 IMAGES = np.zeros((2, 3, 8, 6), np.float32)
@@ -23,7 +23,7 @@ ADAPTIVE = pytest.mark.parametrize("pool", [adaptive_max_pool2d, adaptive_avg_po
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_windows_are_the_references(case):
     x = np.empty((1, 1, *case.size))
-    geometry = max_pool2d_geometry(x, **case.settings(), dilation=case.dilation)
+    geometry = max_pool_geometry("max_pool2d", x, **case.settings(), dilation=case.dilation)
     for axis, taps in zip((geometry.height, geometry.width), case.taps(), strict=True):
         windows = zip(axis.start, axis.stop, strict=True)
         assert [list(range(start, stop, axis.dilation)) for start, stop in windows] == taps
@@ -44,32 +44,34 @@ def test_same_number_of_windows_as_torch_or_an_error_as_in_torch(size, kernel, s
         expected = F.max_pool2d(x, (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode).shape[2]
     except RuntimeError:
         with pytest.raises(ShapeError, match="max_pool2d: "):
-            max_pool2d_geometry(x, (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode)
+            max_pool_geometry("max_pool2d", x, (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode)
     else:
-        geometry = max_pool2d_geometry(x, (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode)
+        geometry = max_pool_geometry("max_pool2d", x, (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode)
         assert geometry.height.size_out == expected == len(reference.window_taps(size, *settings))
 
 
 def test_parsed_once_per_distinct_call():
-    assert max_pool2d_geometry(IMAGES, 2, None, 0, 1, False) is max_pool2d_geometry(IMAGES, 2, None, 0, 1, False)
-    assert max_pool2d_geometry(IMAGES, [2, 3], None, 0, 1, False) is max_pool2d_geometry(
-        IMAGES, (2, 3), None, 0, 1, False
-    )
+
+    def geometry(kernel_size):
+        return max_pool_geometry("max_pool2d", IMAGES, kernel_size, None, 0, 1, False)
+
+    assert geometry(2) is geometry(2)
+    assert geometry([2, 3]) is geometry((2, 3))
     with pytest.raises(ValueError, match="read-only"):
-        max_pool2d_geometry(IMAGES, 2, None, 0, 1, False).height.start[0] = 1
+        max_pool_geometry("max_pool2d", IMAGES, 2, None, 0, 1, False).height.start[0] = 1
 
 
 @BOTH
 def test_errors_name_the_rule_the_values_and_the_shape(pool):
     op = pool.__name__
-    with pytest.raises(ShapeError, match=rf"{op}: x must have 4 axes \(N, C, H, W\) or 3 \(C, H, W\), it has 2"):
+    with pytest.raises(ShapeError, match=rf"{op}: input must have 4 axes \(N, C, H, W\) or 3 \(C, H, W\), it has 2"):
         pool(wrap(np.zeros((4, 4))), 2)
     for shape in [(2, 0, 4, 4), (2, 3, 0, 4), (2, 3, 4, 0), (0, 4, 4)]:
         with pytest.raises(
-            ShapeError, match=rf"{op}: x must not be empty, only its batch axis may be\n  x  \({shape[0]},"
+            ShapeError, match=rf"{op}: input must not be empty, only its batch axis may be\n  input  \({shape[0]},"
         ):
             pool(wrap(np.zeros(shape)), 2)
-    with pytest.raises(ShapeError, match=rf"{op}: kernel_size must be at least 1, got 0\n  x  .*float32  N, C, H, W"):
+    with pytest.raises(ShapeError, match=rf"{op}: kernel_size must be at least 1, got 0\n  input  .*N, C, H, W"):
         pool(X, 0)
     with pytest.raises(ShapeError, match=rf"{op}: kernel_size must be one integer or two .* got \(1, 2, 3\)"):
         pool(X, (1, 2, 3))
@@ -88,7 +90,7 @@ def test_errors_name_the_rule_the_values_and_the_shape(pool):
         pool(X, (2, 9), padding=1)
     with pytest.raises(DTypeError, match=rf"{op}: kernel_size must be an integer, got 2.0 \(float\)"):
         pool(X, 2.0)
-    with pytest.raises(DTypeError, match=rf"{op}: sizes must be integers or pairs of integers, got \(\{{2\}},"):
+    with pytest.raises(DTypeError, match=rf"{op}: sizes must be integers or sequences of integers, got \(\{{2\}},"):
         pool(X, {2})
 
 
@@ -106,9 +108,9 @@ def test_errors_of_single_arguments():
 @ADAPTIVE
 def test_errors_of_adaptive_pooling(pool):
     op = pool.__name__
-    with pytest.raises(ShapeError, match=rf"{op}: x must have 4 axes .* it has 5"):
+    with pytest.raises(ShapeError, match=rf"{op}: input must have 4 axes .* it has 5"):
         pool(wrap(np.zeros((1, 1, 1, 4, 4))), 2)
-    with pytest.raises(ShapeError, match=rf"{op}: x must not be empty, only its batch axis may be"):
+    with pytest.raises(ShapeError, match=rf"{op}: input must not be empty, only its batch axis may be"):
         pool(wrap(np.zeros((2, 3, 0, 4))), 2)
     with pytest.raises(ShapeError, match=rf"{op}: output_size\[1\] must be at least 0, got -1"):
         pool(X, (2, -1))
@@ -119,7 +121,7 @@ def test_errors_of_adaptive_pooling(pool):
 
 
 def test_adaptive_max_pool2d_refuses_images_without_channels_as_torch_does():
-    with pytest.raises(ShapeError, match="adaptive_max_pool2d: x must not be empty"):
+    with pytest.raises(ShapeError, match="adaptive_max_pool2d: input must not be empty"):
         adaptive_max_pool2d(wrap(np.zeros((2, 0, 4, 4))), 2)
     assert adaptive_avg_pool2d(wrap(np.zeros((2, 0, 4, 4))), 2).array.shape == (2, 0, 2, 2)
 
@@ -135,7 +137,7 @@ def test_adaptive_max_pool2d_refuses_images_without_channels_as_torch_does():
     ids=["max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d"],
 )
 def test_wrong_types_are_refused(call):
-    with pytest.raises(DTypeError, match=r"_pool2d: x must be a tensor, got ndarray; convcore\.tensor"):
+    with pytest.raises(DTypeError, match=r"_pool2d: input must be a tensor, got ndarray; convcore\.tensor"):
         call(np.zeros((1, 1, 4, 4)))
-    with pytest.raises(DTypeError, match=r"_pool2d: x must be float32 or float64, got int64; \.float\(\) converts"):
+    with pytest.raises(DTypeError, match=r"_pool2d: input must be float32 or float64, got int64; \.float\(\) converts"):
         call(wrap(np.zeros((1, 1, 4, 4), np.int64)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pool_cases import ADAPTIVE, CASES, UNDILATED, Case, image, name
 
-from convcore.ops.pool_geometry import adaptive_pool2d_geometry, avg_pool2d_geometry, max_pool2d_geometry
+from convcore.ops.pool_geometry import adaptive_pool_geometry, avg_pool_geometry, max_pool_geometry, position_dtype
 from kernels.cpu.pool import (
     CHANNEL_BLOCK,
     avg_pool2d_forward,
@@ -27,7 +27,7 @@ def run_max(x, grad_out, geometry, keep=True):
     """The kernels' outputs for one block of images: out, positions, grad_x."""
     rows, columns = geometry.height, geometry.width
     out = poisoned(geometry.out_block_shape, x.dtype)
-    positions = poisoned(out.shape if keep else (0, 0, 0, 0), geometry.position_dtype)
+    positions = poisoned(out.shape if keep else (0, 0, 0, 0), position_dtype(rows, columns))
     before = x.copy(), grad_out.copy()
     max_pool2d_forward(
         x, out, positions,
@@ -76,7 +76,7 @@ def places(positions, geometry):
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_max_pool2d_kernels_against_reference(case: Case, dtype):
     x = image((N, *case.size, C), dtype)
-    geometry = max_pool2d_geometry(x.transpose(LOGICAL), **case.settings(), dilation=case.dilation)
+    geometry = max_pool_geometry("max_pool2d", x.transpose(LOGICAL), **case.settings(), dilation=case.dilation)
     grad_out = image(geometry.out_block_shape, dtype, seed=1)
     out, positions, grad_x = run_max(x, grad_out, geometry)
     expected, indices = reference.max_pool2d_forward(x, *case.taps())
@@ -92,7 +92,7 @@ def test_max_pool2d_kernels_with_special_values(special):
     x = image((1, 7, 7, 37), np.float32)
     x[np.random.default_rng(2).random(x.shape) < 0.5] = special
     x[:, :3, :3] = special
-    geometry = max_pool2d_geometry(x.transpose(LOGICAL), 3, 2, 1, 1, False)
+    geometry = max_pool_geometry("max_pool2d", x.transpose(LOGICAL), 3, 2, 1, 1, False)
     grad_out = image(geometry.out_block_shape, np.float32, seed=1)
     out, positions, grad_x = run_max(x, grad_out, geometry)
     taps = reference.window_taps(7, 3, 2, 1)
@@ -111,7 +111,7 @@ def test_max_pool2d_kernels_with_special_values(special):
 def test_avg_pool2d_kernels_against_reference(case: Case, divide, dtype):
     x = image((N, *case.size, C), dtype)
     options = {"count_include_pad": True, "divisor_override": None, **divide}
-    geometry = avg_pool2d_geometry(x.transpose(LOGICAL), **case.settings(), **options)
+    geometry = avg_pool_geometry("avg_pool2d", x.transpose(LOGICAL), **case.settings(), **options)
     grad_out = image(geometry.out_block_shape, dtype, seed=1)
     out, grad_x = run_avg(x, grad_out, geometry)
     divisors = case.divisors(**divide)
@@ -126,7 +126,7 @@ def test_adaptive_kernels_against_reference(size, size_out):
     x = image((N, *size, C), np.float32)
     taps_h, taps_w = (reference.adaptive_taps(size[i], size_out[i]) for i in range(2))
     divisors = np.outer([len(t) for t in taps_h], [len(t) for t in taps_w])
-    geometry = adaptive_pool2d_geometry("adaptive_avg_pool2d", x.transpose(LOGICAL), size_out)
+    geometry = adaptive_pool_geometry("adaptive_avg_pool2d", x.transpose(LOGICAL), size_out)
     grad_out = image(geometry.out_block_shape, np.float32, seed=1)
     out, grad_x = run_avg(x, grad_out, geometry)
     np.testing.assert_allclose(out, reference.avg_pool2d_forward(x, taps_h, taps_w, divisors), rtol=1e-6, atol=1e-6)
@@ -142,7 +142,7 @@ def test_adaptive_kernels_against_reference(size, size_out):
 def test_avg_pool2d_over_a_large_image_is_exact():
     """Added up in float32, 300 * 301 values lose far more than the last bit. The third block of channels is ragged."""
     x = np.random.default_rng(0).random((1, 300, 301, 2 * CHANNEL_BLOCK + 3), np.float32)
-    geometry = adaptive_pool2d_geometry("adaptive_avg_pool2d", x.transpose(LOGICAL), 1)
+    geometry = adaptive_pool_geometry("adaptive_avg_pool2d", x.transpose(LOGICAL), 1)
     out = poisoned(geometry.out_block_shape, np.float32)
     rows, columns = geometry.height, geometry.width
     avg_pool2d_forward(x, out, rows.start, rows.stop, rows.count, columns.start, columns.stop, columns.count)
@@ -152,8 +152,8 @@ def test_avg_pool2d_over_a_large_image_is_exact():
 def test_pooling_is_bitwise_the_same_for_any_number_of_threads():
     random = np.random.default_rng(3)
     x = random.standard_normal((3, 13, 11, 19), np.float32)
-    largest = max_pool2d_geometry(x.transpose(LOGICAL), 3, 1, 1, 2, False)
-    average = avg_pool2d_geometry(x.transpose(LOGICAL), 3, 2, 1, True, False, None)
+    largest = max_pool_geometry("max_pool2d", x.transpose(LOGICAL), 3, 1, 1, 2, False)
+    average = avg_pool_geometry("avg_pool2d", x.transpose(LOGICAL), 3, 2, 1, True, False, None)
     grad_largest = random.standard_normal(largest.out_block_shape, np.float32)
     grad_average = random.standard_normal(average.out_block_shape, np.float32)
     results = []

@@ -21,7 +21,7 @@ FLOORS = (
     ("convcore.tensor", "convcore.tensor_data"),
     ("convcore",),  # the package's own names, gathered in its __init__.py
     ("convcore.nn", "convcore.optim", "convcore.data", "convcore.transforms", "convcore.testing"),
-    ("convcore.models", "convcore.training", "convcore.summary", "convcore.plot", "benchmarks"),
+    ("convcore.models", "convcore.training", "convcore.summary", "convcore.plot", "convcore.examples", "benchmarks"),
     ("convcore.cli", "convcore.__main__"),
 )
 FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
@@ -270,7 +270,10 @@ def thread_counts(sources: Sources) -> list[str]:
 
 
 def kernels_without_reference(sources: Sources, excused: dict[str, str]) -> list[str]:
-    """Each kernel `<op>_<pass>[_<algorithm>]` has a function `<op>_<pass>` in kernels/reference."""
+    """Each kernel `<op>_<pass>[_<algorithm>]` has a function `<op>_<pass>` in kernels/reference.
+
+    The reference of conv2d and conv3d may be that of any number of axes, conv.
+    """
     defined = {
         node.name
         for module, text in sources.items()
@@ -281,8 +284,9 @@ def kernels_without_reference(sources: Sources, excused: dict[str, str]) -> list
     wrong = []
     for module, text in sources.items():
         for function in kernels_in(text):
-            words = function.name.split("_")
-            names = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+            spellings = (function.name, re.sub(r"[123]d_", "_", function.name))
+            words = [spelling.split("_") for spelling in spellings]
+            names = {"_".join(w[:count]) for w in words for count in range(1, len(w) + 1)}
             if not names & defined and function.name not in excused:
                 wrong.append(f"{module}.{function.name}: no function of this name in kernels/reference")
     return wrong

@@ -11,14 +11,14 @@ TESTS = rules.read(ROOT, "tests")
 
 # Kernels whose reference has another name, and steps on the way to an operation.
 STEPS = {
-    "conv2d_direct": "one walk for conv2d_forward and conv2d_grad_input",
-    "conv2d_depthwise": "one walk for conv2d_forward and conv2d_grad_input",
-    "conv2d_grouped": "one walk for conv2d_forward and conv2d_grad_input",
-    "conv2d_winograd_f4x4_k3x3": "one walk for conv2d_forward and conv2d_grad_input",
-    "conv2d_winograd_many_filters_f4x4_k3x3": "one walk for conv2d_forward and conv2d_grad_input",
+    "conv_direct": "one walk for conv_forward and conv_grad_input",
+    "conv2d_depthwise": "one walk for conv_forward and conv_grad_input",
+    "conv2d_grouped": "one walk for conv_forward and conv_grad_input",
+    "conv2d_winograd_f4x4_k3x3": "one walk for conv_forward and conv_grad_input",
+    "conv2d_winograd_many_filters_f4x4_k3x3": "one walk for conv_forward and conv_grad_input",
     "transform_filters_f4x4_k3x3": "a step of the Winograd convolution",
     "transform_tiles_f4x4_k3x3": "a step of the Winograd convolution",
-    "sum_winograd_parts": "a step of conv2d_grad_weight",
+    "sum_winograd_parts": "a step of conv_grad_weight",
     "gemm": "reference: matmul",
     "sum_parts": "a step of gemm",
     "rows_times_rows": "reference: linear",
@@ -33,8 +33,8 @@ STEPS = {
     "batch_norm_max_pool2d_grad_input": "references: batch_norm_backward, max_pool2d_grad_input",
     "pack_filters": "moves numbers",
     "pack_matrices": "moves numbers",
-    "sum_filter_partials": "a step of conv2d_grad_weight",
-    "column_sums": "reference: conv2d_grad_bias",
+    "sum_filter_partials": "a step of conv_grad_weight",
+    "column_sums": "reference: conv_grad_bias",
     "fma_peak": "measures the machine",
     "copy_bandwidth": "measures the machine",
 }
