@@ -22,8 +22,8 @@ from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.target import lanes
 
 # Spread, groups of more results than this share of a vector's lanes fill vectors by themselves. With 28x28 and 56x56
-# pixels on AVX2 (8 lanes; benchmarks/NOTES.md, "Grouped convolution"), 2 to 4 results per group took 0.3 to 0.9 times as long as
-# with "direct", 8 took 1.2 to 1.4 times as long.
+# pixels on AVX2 (8 lanes; benchmarks/NOTES.md, "Grouped convolution"), 2 to 4 results per group took 0.3 to 0.9 times
+# as long as with "direct", 8 took 1.2 to 1.4 times as long.
 WIDEST_SHARE = 1 / 2
 # Found within vectors, groups may be larger: forward passes and gradients of the input with 16 channels in a group took
 # 0.4 to 0.6 times as long as with "direct"; gradients of the weight with 8 took 0.3, with 16 0.7 to 1.05 (the same
