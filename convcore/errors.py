@@ -22,6 +22,10 @@ class DTypeError(ConvcoreError, TypeError):
     """An array has the wrong element type, or an argument the wrong Python type."""
 
 
+class DivisionError(ConvcoreError, ZeroDivisionError):
+    """An integer is divided by zero."""
+
+
 class UnsupportedError(ConvcoreError, NotImplementedError):
     """The request is clear but convcore, or the algorithm asked for, does not do it."""
 

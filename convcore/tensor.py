@@ -9,11 +9,31 @@ import numpy as np
 
 from convcore.autograd.variable import set_tensor_class
 from convcore.errors import DTypeError
-from convcore.ops import arithmetic, comparison, dtypes, elementwise, in_place, indexing, reduce
-from convcore.ops import matmul as products
+from convcore.ops import (
+    arithmetic,
+    comparison,
+    division,
+    dtypes,
+    elementwise,
+    exponentials,
+    in_place,
+    indexing,
+    joining,
+    products,
+    rearrange,
+    reduce,
+    rounding,
+    scan,
+    sorting,
+    special,
+    statistics,
+    trigonometry,
+)
+from convcore.ops import matmul as matrices
+from convcore.ops import scatter as scatters
 from convcore.ops import shape as shapes
 from convcore.ops import softmax as probabilities
-from convcore.ops.in_place import twin
+from convcore.ops.in_place import twin, view_twin
 from convcore.tensor_data import Size, TensorData
 
 __all__ = ["Size", "Tensor"]
@@ -42,31 +62,94 @@ class Tensor(TensorData):
 
     # Arithmetic
 
-    __add__ = __radd__ = add = arithmetic.add
-    __sub__ = sub = arithmetic.sub
-    __rsub__ = arithmetic.rsub
-    __mul__ = __rmul__ = mul = arithmetic.mul
-    __truediv__ = div = arithmetic.div
-    __rtruediv__ = arithmetic.reflected(arithmetic.div)
+    __add__ = add = arithmetic.add
+    __radd__ = arithmetic.reflected(arithmetic.add)
+    __sub__ = sub = subtract = arithmetic.sub
+    __rsub__ = rsub = arithmetic.rsub
+    __mul__ = mul = multiply = arithmetic.mul
+    __rmul__ = arithmetic.reflected(arithmetic.mul)
+    __truediv__ = div = divide = division.div
+    __rtruediv__ = arithmetic.reflected(division.div)
+    __floordiv__ = floor_divide = division.floor_divide
+    __rfloordiv__ = arithmetic.reflected(division.floor_divide)
+    __mod__ = remainder = division.remainder
+    __rmod__ = arithmetic.reflected(division.remainder)
     __pow__ = pow = arithmetic.pow
     __rpow__ = arithmetic.reflected(arithmetic.pow)
-    __neg__ = neg = arithmetic.neg
-    __abs__ = abs = elementwise.abs
+    __neg__ = neg = negative = arithmetic.neg
+    __pos__ = positive = rounding.positive
+    __abs__ = abs = absolute = elementwise.abs
+    true_divide = division.true_divide
+    fmod = division.fmod
+    float_power = exponentials.float_power
     square = arithmetic.square
     reciprocal = arithmetic.reciprocal
+    addcmul = division.addcmul
+    addcdiv = division.addcdiv
+    lerp = division.lerp
+    copysign = division.copysign
+    nextafter = division.nextafter
+    heaviside = division.heaviside
+    gcd = division.gcd
+    lcm = division.lcm
+    ldexp = exponentials.ldexp
+    logaddexp = exponentials.logaddexp
+    logaddexp2 = exponentials.logaddexp2
+    xlogy = special.xlogy
+    hypot = trigonometry.hypot
+    atan2 = arctan2 = trigonometry.atan2
 
     __iadd__ = add_ = twin(arithmetic.add)
-    __isub__ = sub_ = twin(arithmetic.sub)
-    __imul__ = mul_ = twin(arithmetic.mul)
-    __itruediv__ = div_ = twin(arithmetic.div)
+    __isub__ = sub_ = subtract_ = twin(arithmetic.sub)
+    __imul__ = mul_ = multiply_ = twin(arithmetic.mul)
+    __itruediv__ = div_ = divide_ = twin(division.div)
+    __ifloordiv__ = floor_divide_ = twin(division.floor_divide)
+    __imod__ = remainder_ = twin(division.remainder)
     __ipow__ = pow_ = twin(arithmetic.pow)
-    neg_ = twin(arithmetic.neg)
-    abs_ = twin(elementwise.abs)
+    neg_ = negative_ = twin(arithmetic.neg)
+    abs_ = absolute_ = twin(elementwise.abs)
+    true_divide_ = twin(division.true_divide)
+    fmod_ = twin(division.fmod)
+    float_power_ = twin(exponentials.float_power)
+    square_ = twin(arithmetic.square)
+    reciprocal_ = twin(arithmetic.reciprocal)
+    addcmul_ = twin(division.addcmul)
+    addcdiv_ = twin(division.addcdiv)
+    lerp_ = twin(division.lerp)
+    copysign_ = twin(division.copysign)
+    nextafter_ = twin(division.nextafter)
+    heaviside_ = twin(division.heaviside)
+    gcd_ = twin(division.gcd)
+    lcm_ = twin(division.lcm)
+    ldexp_ = twin(exponentials.ldexp)
+    xlogy_ = twin(special.xlogy)
+    hypot_ = twin(trigonometry.hypot)
+    atan2_ = arctan2_ = twin(trigonometry.atan2)
 
     # Products
 
-    __matmul__ = matmul = products.matmul
-    __rmatmul__ = arithmetic.reflected(products.matmul)
+    __matmul__ = matmul = matrices.matmul
+    __rmatmul__ = arithmetic.reflected(matrices.matmul)
+    mm = products.mm
+    bmm = products.bmm
+    mv = products.mv
+    dot = products.dot
+    vdot = products.vdot
+    inner = products.inner
+    outer = products.outer
+    ger = products.ger
+    addmm = products.addmm
+    addmv = products.addmv
+    addr = products.addr
+    baddbmm = products.baddbmm
+    addbmm = products.addbmm
+    kron = products.kron
+    cross = products.cross
+    addmm_ = twin(products.addmm)
+    addmv_ = twin(products.addmv)
+    addr_ = twin(products.addr)
+    baddbmm_ = twin(products.baddbmm)
+    addbmm_ = twin(products.addbmm)
 
     # Comparison and logic
 
@@ -80,41 +163,130 @@ class Tensor(TensorData):
         return id(self)
 
     eq = comparison.eq
-    ne = comparison.ne
-    __lt__ = lt = comparison.lt
-    __le__ = le = comparison.le
-    __gt__ = gt = comparison.gt
-    __ge__ = ge = comparison.ge
-    __and__ = __rand__ = bitwise_and = comparison.bitwise_and
-    __or__ = __ror__ = bitwise_or = comparison.bitwise_or
-    __xor__ = __rxor__ = bitwise_xor = comparison.bitwise_xor
+    ne = not_equal = comparison.ne
+    __lt__ = lt = less = comparison.lt
+    __le__ = le = less_equal = comparison.le
+    __gt__ = gt = greater = comparison.gt
+    __ge__ = ge = greater_equal = comparison.ge
+    __and__ = bitwise_and = comparison.bitwise_and
+    __rand__ = arithmetic.reflected(comparison.bitwise_and)
+    __or__ = bitwise_or = comparison.bitwise_or
+    __ror__ = arithmetic.reflected(comparison.bitwise_or)
+    __xor__ = bitwise_xor = comparison.bitwise_xor
+    __rxor__ = arithmetic.reflected(comparison.bitwise_xor)
     __invert__ = bitwise_not = comparison.bitwise_not
+    __lshift__ = bitwise_left_shift = comparison.bitwise_left_shift
+    __rlshift__ = arithmetic.reflected(comparison.bitwise_left_shift)
+    __rshift__ = bitwise_right_shift = comparison.bitwise_right_shift
+    __rrshift__ = arithmetic.reflected(comparison.bitwise_right_shift)
+    logical_and = comparison.logical_and
+    logical_or = comparison.logical_or
+    logical_xor = comparison.logical_xor
     logical_not = comparison.logical_not
     isnan = comparison.isnan
     isfinite = comparison.isfinite
+    isinf = comparison.isinf
+    isposinf = comparison.isposinf
+    isneginf = comparison.isneginf
+    isreal = comparison.isreal
+    isclose = comparison.isclose
     equal = comparison.equal
     allclose = comparison.allclose
     all = reduce.all
     any = reduce.any
 
+    eq_ = twin(comparison.eq)
+    ne_ = not_equal_ = twin(comparison.ne)
+    lt_ = less_ = twin(comparison.lt)
+    le_ = less_equal_ = twin(comparison.le)
+    gt_ = greater_ = twin(comparison.gt)
+    ge_ = greater_equal_ = twin(comparison.ge)
+    __iand__ = bitwise_and_ = twin(comparison.bitwise_and)
+    __ior__ = bitwise_or_ = twin(comparison.bitwise_or)
+    __ixor__ = bitwise_xor_ = twin(comparison.bitwise_xor)
+    bitwise_not_ = twin(comparison.bitwise_not)
+    __ilshift__ = bitwise_left_shift_ = twin(comparison.bitwise_left_shift)
+    __irshift__ = bitwise_right_shift_ = twin(comparison.bitwise_right_shift)
+    logical_and_ = twin(comparison.logical_and)
+    logical_or_ = twin(comparison.logical_or)
+    logical_xor_ = twin(comparison.logical_xor)
+    logical_not_ = twin(comparison.logical_not)
+
     # Functions of each element
 
-    erf = elementwise.erf
+    maximum = elementwise.maximum
+    minimum = elementwise.minimum
+    fmax = division.fmax
+    fmin = division.fmin
+    masked_fill = elementwise.masked_fill
+    masked_fill_ = twin(elementwise.masked_fill)
+    relu = elementwise.relu
+    relu_ = elementwise.relu_
+    signbit = rounding.signbit
+
+    def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
+        return elementwise.where(condition, self, other)
+
+    def polygamma(self, n: int) -> Tensor:
+        return special.polygamma(n, self)
+
+    def polygamma_(self, n: int) -> Tensor:
+        return in_place.change("polygamma_", self, Tensor.polygamma, n)
+
     exp = elementwise.exp
     log = elementwise.log
     sqrt = elementwise.sqrt
     rsqrt = elementwise.rsqrt
     tanh = elementwise.tanh
     sigmoid = elementwise.sigmoid
-    relu = elementwise.relu
     sign = elementwise.sign
     clamp = elementwise.clamp
-    maximum = elementwise.maximum
-    minimum = elementwise.minimum
-    masked_fill = elementwise.masked_fill
-
-    def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
-        return elementwise.where(condition, self, other)
+    clip = elementwise.clip
+    clamp_min = elementwise.clamp_min
+    clamp_max = elementwise.clamp_max
+    floor = rounding.floor
+    ceil = rounding.ceil
+    trunc = rounding.trunc
+    fix = rounding.fix
+    round = rounding.round
+    frac = rounding.frac
+    sgn = rounding.sgn
+    nan_to_num = rounding.nan_to_num
+    exp2 = exponentials.exp2
+    expm1 = exponentials.expm1
+    log1p = exponentials.log1p
+    log2 = exponentials.log2
+    log10 = exponentials.log10
+    logit = exponentials.logit
+    sin = trigonometry.sin
+    cos = trigonometry.cos
+    tan = trigonometry.tan
+    sinh = trigonometry.sinh
+    cosh = trigonometry.cosh
+    asin = trigonometry.asin
+    acos = trigonometry.acos
+    atan = trigonometry.atan
+    asinh = trigonometry.asinh
+    acosh = trigonometry.acosh
+    atanh = trigonometry.atanh
+    arcsin = trigonometry.arcsin
+    arccos = trigonometry.arccos
+    arctan = trigonometry.arctan
+    arcsinh = trigonometry.arcsinh
+    arccosh = trigonometry.arccosh
+    arctanh = trigonometry.arctanh
+    sinc = trigonometry.sinc
+    deg2rad = trigonometry.deg2rad
+    rad2deg = trigonometry.rad2deg
+    erf = elementwise.erf
+    erfc = special.erfc
+    erfinv = special.erfinv
+    lgamma = special.lgamma
+    digamma = special.digamma
+    i0 = special.i0
+    igamma = special.igamma
+    igammac = special.igammac
+    mvlgamma = special.mvlgamma
 
     erf_ = twin(elementwise.erf)
     exp_ = twin(elementwise.exp)
@@ -123,45 +295,185 @@ class Tensor(TensorData):
     rsqrt_ = twin(elementwise.rsqrt)
     tanh_ = twin(elementwise.tanh)
     sigmoid_ = twin(elementwise.sigmoid)
-    relu_ = elementwise.relu_
+    sign_ = twin(elementwise.sign)
     clamp_ = twin(elementwise.clamp)
-    masked_fill_ = twin(elementwise.masked_fill)
+    clip_ = twin(elementwise.clip)
+    clamp_min_ = twin(elementwise.clamp_min)
+    clamp_max_ = twin(elementwise.clamp_max)
+    floor_ = twin(rounding.floor)
+    ceil_ = twin(rounding.ceil)
+    trunc_ = twin(rounding.trunc)
+    fix_ = twin(rounding.fix)
+    round_ = twin(rounding.round)
+    frac_ = twin(rounding.frac)
+    sgn_ = twin(rounding.sgn)
+    nan_to_num_ = twin(rounding.nan_to_num)
+    exp2_ = twin(exponentials.exp2)
+    expm1_ = twin(exponentials.expm1)
+    log1p_ = twin(exponentials.log1p)
+    log2_ = twin(exponentials.log2)
+    log10_ = twin(exponentials.log10)
+    logit_ = twin(exponentials.logit)
+    sin_ = twin(trigonometry.sin)
+    cos_ = twin(trigonometry.cos)
+    tan_ = twin(trigonometry.tan)
+    sinh_ = twin(trigonometry.sinh)
+    cosh_ = twin(trigonometry.cosh)
+    asin_ = twin(trigonometry.asin)
+    acos_ = twin(trigonometry.acos)
+    atan_ = twin(trigonometry.atan)
+    asinh_ = twin(trigonometry.asinh)
+    acosh_ = twin(trigonometry.acosh)
+    atanh_ = twin(trigonometry.atanh)
+    arcsin_ = twin(trigonometry.arcsin)
+    arccos_ = twin(trigonometry.arccos)
+    arctan_ = twin(trigonometry.arctan)
+    arcsinh_ = twin(trigonometry.arcsinh)
+    arccosh_ = twin(trigonometry.arccosh)
+    arctanh_ = twin(trigonometry.arctanh)
+    sinc_ = twin(trigonometry.sinc)
+    deg2rad_ = twin(trigonometry.deg2rad)
+    rad2deg_ = twin(trigonometry.rad2deg)
+    erfc_ = twin(special.erfc)
+    erfinv_ = twin(special.erfinv)
+    lgamma_ = twin(special.lgamma)
+    digamma_ = twin(special.digamma)
+    i0_ = twin(special.i0)
+    igamma_ = twin(special.igamma)
+    igammac_ = twin(special.igammac)
+    mvlgamma_ = twin(special.mvlgamma)
 
     # Reductions
 
     sum = reduce.sum
+    nansum = reduce.nansum
     mean = reduce.mean
-    var = reduce.var
-    std = reduce.std
+    nanmean = reduce.nanmean
+    prod = reduce.prod
     amax = reduce.amax
     amin = reduce.amin
     max = reduce.max
     min = reduce.min
+    aminmax = reduce.aminmax
     argmax = reduce.argmax
     argmin = reduce.argmin
+    count_nonzero = reduce.count_nonzero
+    logsumexp = reduce.logsumexp
     softmax = probabilities.softmax
     log_softmax = probabilities.log_softmax
+    var = statistics.var
+    std = statistics.std
+    kthvalue = statistics.kthvalue
+    median = statistics.median
+    nanmedian = statistics.nanmedian
+    quantile = statistics.quantile
+    nanquantile = statistics.nanquantile
+    cov = statistics.cov
+    corrcoef = statistics.corrcoef
+    cumsum = scan.cumsum
+    cumprod = scan.cumprod
+    cummax = scan.cummax
+    cummin = scan.cummin
+    logcumsumexp = scan.logcumsumexp
+    diff = scan.diff
+    cumsum_ = twin(scan.cumsum)
+    cumprod_ = twin(scan.cumprod)
 
     # Shape
 
     reshape = view = shapes.reshape
+    reshape_as = shapes.view_as
+    T = property(shapes.reversed_axes)
+    H = property(shapes.adjoint)
+    mT = mH = property(shapes.matrix_transpose)
     flatten = shapes.flatten
+    unflatten = shapes.unflatten
+    ravel = shapes.ravel
     permute = shapes.permute
     transpose = shapes.transpose
+    swapaxes = shapes.swapaxes
+    swapdims = shapes.swapdims
+    movedim = shapes.movedim
+    moveaxis = shapes.moveaxis
+    adjoint = shapes.adjoint
     t = shapes.t
-    T = property(shapes.reversed_axes)
     squeeze = shapes.squeeze
     unsqueeze = shapes.unsqueeze
     expand = shapes.expand
     expand_as = shapes.expand_as
-    split = shapes.split
-    chunk = shapes.chunk
+    view_as = shapes.view_as
+    broadcast_to = shapes.broadcast_to
+    narrow = shapes.narrow
+    select = shapes.select
+    split = joining.split
+    split_with_sizes = joining.split_with_sizes
+    chunk = joining.chunk
+    tensor_split = joining.tensor_split
+    hsplit = joining.hsplit
+    vsplit = joining.vsplit
+    dsplit = joining.dsplit
+    unbind = joining.unbind
+    flip = rearrange.flip
+    fliplr = rearrange.fliplr
+    flipud = rearrange.flipud
+    roll = rearrange.roll
+    rot90 = rearrange.rot90
+    repeat = rearrange.repeat
+    tile = rearrange.tile
+    repeat_interleave = rearrange.repeat_interleave
+    tril = rearrange.tril
+    triu = rearrange.triu
+    diagonal = rearrange.diagonal
+    diag_embed = rearrange.diag_embed
+    diag = rearrange.diag
+    diagflat = rearrange.diagflat
+    trace = rearrange.trace
+    unfold = rearrange.unfold
+    squeeze_ = view_twin(shapes.squeeze)
+    unsqueeze_ = view_twin(shapes.unsqueeze)
+    t_ = view_twin(shapes.t)
+    transpose_ = swapaxes_ = swapdims_ = view_twin(shapes.transpose)
+    tril_ = twin(rearrange.tril)
+    triu_ = twin(rearrange.triu)
 
     # Parts
 
     __getitem__ = indexing.getitem
     __setitem__ = in_place.setitem
     gather = indexing.gather
+    nonzero = indexing.nonzero
+    argwhere = indexing.argwhere
+    index_select = scatters.index_select
+    index_add = scatters.index_add
+    index_copy = scatters.index_copy
+    index_fill = scatters.index_fill
+    index_put = scatters.index_put
+    scatter = scatters.scatter
+    scatter_add = scatters.scatter_add
+    masked_select = scatters.masked_select
+    masked_scatter = scatters.masked_scatter
+    put = scatters.put
+    index_add_ = twin(scatters.index_add)
+    index_copy_ = twin(scatters.index_copy)
+    index_fill_ = twin(scatters.index_fill)
+    index_put_ = twin(scatters.index_put)
+    scatter_ = twin(scatters.scatter)
+    scatter_add_ = twin(scatters.scatter_add)
+    masked_scatter_ = twin(scatters.masked_scatter)
+    put_ = twin(scatters.put)
+
+    # Order
+
+    argsort = sorting.argsort
+    sort = sorting.sort
+    msort = sorting.msort
+    topk = sorting.topk
+    unique = sorting.unique
+    unique_consecutive = sorting.unique_consecutive
+    bincount = sorting.bincount
+    histc = sorting.histc
+    take = sorting.take
+    take_along_dim = sorting.take_along_dim
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.array.ndim == 0:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Function, wrap
+from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.dtypes import as_tensors, compute, float32, floating, result_type
+from convcore.ops.dtypes import as_tensors, compute, floating, require_tensor, result_type
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -43,7 +43,7 @@ def check_broadcast(op: str, *tensors: Tensor) -> None:
         ) from None
 
 
-def _binary(op: str, ufunc: np.ufunc, a: Tensor, b: Tensor) -> Any:
+def _binary(op: str, ufunc: Any, a: Tensor, b: Tensor) -> Any:
     if a.array.shape != b.array.shape:
         check_broadcast(op, a, b)
     return wrap(compute(ufunc, a.array, b.array))
@@ -127,9 +127,7 @@ class Pow(Function):
     @staticmethod
     def forward(ctx, a, b):
         ctx.save_for_backward(a, b)
-        if a.array.dtype.kind in "iu" and (b.array < 0).any():
-            raise DTypeError("pow: an integer tensor has no negative powers; convert it with x.float()")
-        return _binary("pow", np.power, a, b)
+        return _binary("pow", np.power if a.array.dtype.kind == "f" else _integer_power, a, b)
 
     @staticmethod
     def backward(ctx, grad_out):
@@ -156,17 +154,35 @@ class Neg(Function):
         return -grad_out
 
 
+def _scaled(op: str, input: Tensor | float, other: Tensor | float, alpha: float) -> tuple[Any, Any]:
+    """input and alpha * other as tensors of one dtype, in which alpha must be exact."""
+    if alpha == 1 and not isinstance(alpha, bool):
+        return as_tensors(op, input, other)
+    dtype = result_type(op, input, other)
+    if dtype.kind != "f" and isinstance(alpha, float):
+        raise DTypeError(f"{op}: alpha must be an integer for operands of {dtype}, got {alpha}; convert with x.float()")
+    if dtype.kind != "b" and isinstance(alpha, bool):
+        raise DTypeError(f"{op}: alpha must be a number for operands of {dtype}, got {alpha}")
+    a, b = as_tensors(op, input, other, dtype=dtype)
+    return a, mul(b, alpha)
+
+
 def add(input: Tensor | float, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     """input + alpha * other"""
-    return Add.apply(*as_tensors("add", input, other if alpha == 1 else mul(other, alpha)))
+    return Add.apply(*_scaled("add", input, other, alpha))
 
 
 def sub(input: Tensor | float, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     """input - alpha * other"""
-    operands = as_tensors("sub", input, other if alpha == 1 else mul(other, alpha))
-    if operands[0].array.dtype.kind == "b":
+    if any(o.array.dtype.kind == "b" if isinstance(o, Variable) else isinstance(o, bool) for o in (input, other)):
         raise DTypeError("sub: bool tensors cannot be subtracted; use ^ (exclusive or), or convert with .long()")
-    return Sub.apply(*operands)
+    return Sub.apply(*_scaled("sub", input, other, alpha))
+
+
+def rsub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+    """other - alpha * input"""
+    require_tensor("rsub", "input", input)
+    return sub(other, input, alpha=alpha)
 
 
 def mul(input: Tensor | float, other: Tensor | float) -> Tensor:
@@ -174,34 +190,35 @@ def mul(input: Tensor | float, other: Tensor | float) -> Tensor:
     return Mul.apply(*as_tensors("mul", input, other))
 
 
-def div(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """input / other; integers are divided as float32"""
-    dtype = result_type("div", input, other)
-    return Div.apply(*as_tensors("div", input, other, dtype=dtype if dtype.kind == "f" else float32))
-
-
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
-    """input ** exponent"""
-    return Pow.apply(*as_tensors("pow", input, exponent))
-
-
-def rsub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-    """other - alpha * input"""
-    return sub(other, input, alpha=alpha)
+    """input ** exponent; a negative power of an integer is 0 unless the integer is 1 or -1"""
+    if not isinstance(input, Variable):
+        require_tensor("pow", "exponent", exponent)
+    dtype = result_type("pow", input, exponent)
+    if dtype.kind in "iu" and isinstance(exponent, int) and exponent < 0:
+        raise DTypeError("pow: an integer tensor has no negative powers; convert it with x.float()")
+    return Pow.apply(*as_tensors("pow", input, exponent, dtype=dtype))
 
 
 def reflected(operation: Callable[..., Tensor]) -> Callable[[Tensor, Tensor | float], Tensor]:
     """The operation with its operands exchanged, for Python's `number <operator> tensor`."""
 
     def exchanged(input: Tensor, other: Tensor | float) -> Tensor:
+        require_tensor(operation.__name__, "input", input)
         return operation(other, input)
 
     return exchanged
 
 
 def square(input: Tensor) -> Tensor:
-    """input * input, element by element"""
-    return mul(input, input)
+    """input * input, element by element; bools count as integers"""
+    return pow(input, 2) if input.array.dtype.kind == "b" else mul(input, input)
+
+
+def _integer_power(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a ** b, for negative b rounded towards zero."""
+    power = np.power(a, np.abs(b), out=out)
+    return np.where((b < 0) & (np.abs(power) != 1), 0, power).astype(a.dtype)
 
 
 def neg(input: Tensor) -> Tensor:
@@ -213,4 +230,7 @@ def neg(input: Tensor) -> Tensor:
 
 def reciprocal(input: Tensor) -> Tensor:
     """1 / input"""
-    return div(1.0, floating("reciprocal", input))
+    return Div.apply(*as_tensors("reciprocal", 1.0, floating("reciprocal", input)))
+
+
+subtract, multiply, negative = sub, mul, neg

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore.autograd import Variable, wrap
-from convcore.errors import DTypeError
+from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arithmetic import check_broadcast
 from convcore.ops.dtypes import as_tensors, result_type
+from convcore.ops.pointwise import predicate
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 
 def _binary(op: str, ufunc: np.ufunc, a: Tensor | float, b: Tensor | float) -> Tensor:
+    if not isinstance(a, Variable):
+        raise DTypeError(f"{op}: input must be a tensor, got {type(a).__name__}")
     a, b = (wrap(t.array) for t in as_tensors(op, a, b, dtype=result_type(op, a, b)))
     check_broadcast(op, a, b)
     return wrap(np.asarray(ufunc(a.array, b.array)))
@@ -57,6 +60,8 @@ def ge(input: Tensor, other: Tensor | float) -> Tensor:
 
 
 def _bitwise(op: str, ufunc: np.ufunc, *operands: Tensor | float) -> Tensor:
+    if not any(isinstance(operand, Variable) for operand in operands):
+        raise DTypeError(f"{op}: one operand must be a tensor, got numbers; use Python's operators for them")
     if result_type(op, *operands).kind == "f":
         raise DTypeError(f"{op}: operands must be bools or integers; compare floats first, e.g. x > 0")
     tensors = as_tensors(op, *operands)
@@ -84,19 +89,78 @@ def bitwise_not(input: Tensor) -> Tensor:
     return _bitwise("bitwise_not", np.invert, input)
 
 
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
+
+def bitwise_left_shift(input: Tensor | float, other: Tensor | float) -> Tensor:
+    """input << other: times 2 to the power of `other`"""
+    return _shift("bitwise_left_shift", np.left_shift, input, other)
+
+
+def bitwise_right_shift(input: Tensor | float, other: Tensor | float) -> Tensor:
+    """input >> other: over 2 to the power of `other`, rounded down"""
+    return _shift("bitwise_right_shift", np.right_shift, input, other)
+
+
+def _shift(op: str, ufunc: np.ufunc, input: Tensor | float, other: Tensor | float) -> Tensor:
+    if result_type(op, input, other).kind == "b":
+        raise DTypeError(f"{op}: operands must be integers, got bools; convert them with x.long()")
+    return _bitwise(op, ufunc, input, other)
+
+
 def logical_not(input: Tensor) -> Tensor:
     """Whether each element is 0"""
     return eq(input, 0)
 
 
-def isnan(input: Tensor) -> Tensor:
-    """Whether each element is NaN"""
-    return wrap(np.asarray(np.isnan(input.array)))
+def _logical(op: str, ufunc: np.ufunc, *operands: Tensor) -> Tensor:
+    for operand in operands:
+        if not isinstance(operand, Variable):
+            raise DTypeError(f"{op}: operands must be tensors, got {type(operand).__name__}")
+    check_broadcast(op, *operands)
+    return wrap(np.asarray(ufunc(*[t.array for t in operands])))
 
 
-def isfinite(input: Tensor) -> Tensor:
-    """Whether each element is neither NaN nor infinite"""
-    return wrap(np.asarray(np.isfinite(input.array)))
+def logical_and(input: Tensor, other: Tensor) -> Tensor:
+    """Whether both elements are true (not 0)"""
+    return _logical("logical_and", np.logical_and, input, other)
+
+
+def logical_or(input: Tensor, other: Tensor) -> Tensor:
+    """Whether one of two elements is true (not 0), or both are"""
+    return _logical("logical_or", np.logical_or, input, other)
+
+
+def logical_xor(input: Tensor, other: Tensor) -> Tensor:
+    """Whether just one of two elements is true (not 0)"""
+    return _logical("logical_xor", np.logical_xor, input, other)
+
+
+isnan = predicate("isnan", np.isnan, "Whether each element is NaN")
+isfinite = predicate("isfinite", np.isfinite, "Whether each element is neither NaN nor infinite")
+isinf = predicate("isinf", np.isinf, "Whether each element is infinite")
+isposinf = predicate("isposinf", np.isposinf, "Whether each element is +infinity")
+isneginf = predicate("isneginf", np.isneginf, "Whether each element is -infinity")
+isreal = predicate("isreal", np.isreal, "Whether each element is real: all are")
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Whether |input - other| <= atol + rtol * |other|, element by element"""
+    if input.array.dtype != other.array.dtype:
+        raise DTypeError(f"isclose: both tensors must have one dtype, got {input.array.dtype} and {other.array.dtype}")
+    if rtol < 0 or atol < 0:
+        raise ShapeError(f"isclose: rtol and atol must be at least 0, got {rtol} and {atol}")
+    check_broadcast("isclose", input, other)
+    a, b = input.array.astype(np.float64), other.array.astype(np.float64)
+    return wrap(np.asarray(np.isclose(a, b, rtol, atol, equal_nan)))
+
+
+def isin(
+    elements: Tensor | float, test_elements: Tensor | float, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """Whether each element is among `test_elements` (not among them with `invert`)"""
+    a, b = as_tensors("isin", elements, test_elements)
+    return wrap(np.asarray(np.isin(a.array, b.array, assume_unique, invert)))
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -106,4 +170,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |input - other| <= atol + rtol * |other| for all elements"""
-    return bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())

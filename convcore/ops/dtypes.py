@@ -95,6 +95,12 @@ def _as_tensor(operand: Any, dtype: np.dtype) -> Any:
         return wrap(np.array(operand, dtype))
 
 
+def require_tensor(op: str, name: str, value: Any) -> None:
+    """Refuse what is not a tensor."""
+    if not isinstance(value, Variable):
+        raise DTypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}; convcore.tensor(...) makes one")
+
+
 def require_floating(op: str, x: Tensor) -> None:
     """Refuse a tensor that is not float32 or float64."""
     if not isinstance(x, Variable):
@@ -154,7 +160,7 @@ def clone(input: Tensor) -> Tensor:
     return Clone.apply(input)
 
 
-def compute(ufunc: np.ufunc, *arrays: np.ndarray) -> np.ndarray:
+def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
     """Apply a NumPy ufunc whose result has its operands' dtype, into pooled memory where the result is large.
 
     Silent on overflow, 0/0 and the like: infinity and NaN travel on as in torch.

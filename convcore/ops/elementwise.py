@@ -1,48 +1,26 @@
 """Functions of one element at a time: exp, log, roots, tanh, sigmoid, ReLU, limits and choices.
 
-With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. ReLU, exp, tanh, sigmoid
-and erf, which the layers of a network run through, have kernels; the others are NumPy's own loops.
+With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. ReLU, exp, tanh and
+sigmoid, which the layers of a network run through, have kernels; the others are NumPy's own loops.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
-from convcore.errors import DTypeError
-from convcore.ops.arithmetic import check_broadcast, unbroadcast
-from convcore.ops.dtypes import as_tensors, compute, floating, require_floating
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.arithmetic import check_broadcast, reciprocal, unbroadcast
+from convcore.ops.dtypes import as_tensors, compute, floating, require_floating, require_tensor
 from convcore.ops.in_place import change
 from convcore.ops.layout import empty_like, flat, like
+from convcore.ops.pointwise import OfInput, of_input, of_output, step
 from kernels.cpu import elementwise as kernels
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
-
-
-class _FromInput(Function):
-    """y = f(x) with a derivative written in x."""
-
-    ufunc: Any
-
-    @classmethod
-    def forward(cls, ctx, x):
-        ctx.save_for_backward(x)
-        return wrap(compute(cls.ufunc, x.array))
-
-
-class _FromOutput(Function):
-    """y = f(x) with a derivative written in y."""
-
-    ufunc: Any
-
-    @classmethod
-    def forward(cls, ctx, x):
-        out = wrap(compute(cls.ufunc, x.array))
-        ctx.save_for_backward(out)
-        return out
 
 
 class Compiled(Function):
@@ -80,28 +58,6 @@ class Compiled(Function):
         return grad_x if not ctx.settings else (grad_x, *[None] * len(ctx.settings))
 
 
-class Log(_FromInput):
-    """y = ln x, y' = 1 / x"""
-
-    ufunc = np.log
-
-    @staticmethod
-    def backward(ctx, grad_out):
-        (x,) = ctx.saved_tensors
-        return grad_out / x
-
-
-class Abs(_FromInput):
-    """y = |x|, y' = sign x, and 0 at 0"""
-
-    ufunc = np.abs
-
-    @staticmethod
-    def backward(ctx, grad_out):
-        (x,) = ctx.saved_tensors
-        return grad_out * sign(x)
-
-
 class Exp(Compiled):
     """y = e^x, y' = y"""
 
@@ -123,17 +79,6 @@ class Erf(Compiled):
         return grad_out * (exp(-kept * kept) * kernels.TWO_OVER_ROOT_PI)
 
 
-class Sqrt(_FromOutput):
-    """y = x^(1/2), y' = 1 / (2 y)"""
-
-    ufunc = np.sqrt
-
-    @staticmethod
-    def backward(ctx, grad_out):
-        (out,) = ctx.saved_tensors
-        return grad_out / (2 * out)
-
-
 class Tanh(Compiled):
     """y = tanh x, y' = 1 - y^2"""
 
@@ -143,23 +88,6 @@ class Tanh(Compiled):
     @staticmethod
     def gradient(grad_out, kept):
         return grad_out * (1 - kept * kept)
-
-
-class Rsqrt(Function):
-    """y = x^(-1/2), y' = -y^3 / 2"""
-
-    @staticmethod
-    def forward(ctx, x):
-        root = compute(np.sqrt, x.array)
-        with np.errstate(all="ignore"):
-            out = wrap(np.asarray(np.reciprocal(root, out=root if root.ndim else None)))
-        ctx.save_for_backward(out)
-        return out
-
-    @staticmethod
-    def backward(ctx, grad_out):
-        (out,) = ctx.saved_tensors
-        return grad_out * (out * out * out * -0.5)
 
 
 class Sigmoid(Compiled):
@@ -227,6 +155,27 @@ class Extremes(Function):
         )
 
 
+def _inverse_root(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """1 / sqrt(x)"""
+    return np.reciprocal(np.sqrt(x, out=out), out=out)
+
+
+log = of_input("log", np.log, reciprocal, "The natural logarithm of each element: -inf at 0, NaN below")
+sqrt = of_output("sqrt", np.sqrt, lambda y: 0.5 / y, "The square root of each element: NaN below 0")
+rsqrt = of_output("rsqrt", _inverse_root, lambda y: y * y * y * -0.5, "1 / sqrt(x) of each element")
+sign = step(
+    "sign", lambda x, out=None: np.subtract(x > 0, x < 0, dtype=x.dtype) if x.dtype.kind != "b" else x.copy(),
+    "-1, 0 or 1 by the sign of each element, 0 also for NaN", bools=True,
+)  # fmt: skip
+
+
+class Abs(OfInput):
+    """y = |x|, y' = sign x, and 0 at 0"""
+
+    ufunc = np.abs
+    derivative = staticmethod(sign)
+
+
 def exp(input: Tensor) -> Tensor:
     """e to the power of each element"""
     return Exp.apply(floating("exp", input))
@@ -235,21 +184,6 @@ def exp(input: Tensor) -> Tensor:
 def erf(input: Tensor) -> Tensor:
     """The error function of each element: the probability that a normal number of variance 1/2 lies within [-x, x]"""
     return Erf.apply(floating("erf", input))
-
-
-def log(input: Tensor) -> Tensor:
-    """The natural logarithm of each element: -inf at 0, NaN below"""
-    return Log.apply(floating("log", input))
-
-
-def sqrt(input: Tensor) -> Tensor:
-    """The square root of each element: NaN below 0"""
-    return Sqrt.apply(floating("sqrt", input))
-
-
-def rsqrt(input: Tensor) -> Tensor:
-    """1 / sqrt(x) of each element"""
-    return Rsqrt.apply(floating("rsqrt", input))
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -279,21 +213,14 @@ def relu_(input: Tensor) -> Tensor:
     return change("relu_", input, relu)
 
 
-def _refuse_bools(op: str, x: Tensor) -> None:
-    if x.array.dtype.kind == "b":
-        raise DTypeError(f"{op}: a bool tensor has no signs; convert it with x.long()")
-
-
 def abs(input: Tensor) -> Tensor:
     """The absolute value of each element"""
-    _refuse_bools("abs", input)
+    if input.array.dtype.kind == "b":
+        raise DTypeError("abs: a bool tensor has no signs; convert it with x.long()")
     return Abs.apply(input)
 
 
-def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1 by the sign of each element, 0 also for NaN; no gradient flows through it"""
-    _refuse_bools("sign", input)
-    return wrap(np.asarray(np.subtract(input.array > 0, input.array < 0, dtype=input.array.dtype)))
+absolute = abs
 
 
 def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
@@ -306,38 +233,80 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
 
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
     """`value` where the bool tensor `mask` holds, the input elsewhere"""
-    return where(mask, value, input)
+    require_tensor("masked_fill", "mask", mask)
+    fill = value.array if isinstance(value, Variable) else np.asarray(value)
+    if fill.ndim:
+        raise ShapeError(f"masked_fill: value must be a number or a tensor without axes, got shape {fill.shape}")
+    if fill.dtype.kind == "f" and input.array.dtype.kind != "f":
+        raise DTypeError(f"masked_fill: a value of {fill.dtype} does not fit into {input.array.dtype}")
+    return where(mask, *as_tensors("masked_fill", value, input, dtype=input.array.dtype))
 
 
 def maximum(input: Tensor, other: Tensor | float) -> Tensor:
     """The larger of two elements; NaN where either is NaN"""
+    require_tensor("maximum", "input", input)
+    require_tensor("maximum", "other", other)
     return Extremes.apply(*as_tensors("maximum", input, other), np.maximum)
 
 
 def minimum(input: Tensor, other: Tensor | float) -> Tensor:
     """The smaller of two elements; NaN where either is NaN"""
+    require_tensor("minimum", "input", input)
+    require_tensor("minimum", "other", other)
     return Extremes.apply(*as_tensors("minimum", input, other), np.minimum)
 
 
 class Clamp(Function):
-    """x limited to [low, high]; the gradient passes where x lies inside, limits included."""
+    """x limited to [low, high]; the gradient passes where x lies inside, limits included, else goes to the limit."""
 
     @staticmethod
     def forward(ctx, x, low, high):
-        if ctx.needs_input_grad[0]:
-            ctx.inside = np.ones(x.array.shape, np.bool_)
-            ctx.inside &= True if low is None else x.array >= low
-            ctx.inside &= True if high is None else x.array <= high
-        out = x.array if low is None else compute(np.maximum, x.array, np.asarray(low, x.array.dtype))
-        return wrap(out if high is None else compute(np.minimum, out, np.asarray(high, x.array.dtype)))
+        tensors = [t for t in (x, low, high) if t is not None]
+        check_broadcast("clamp", *tensors)
+        if True in ctx.needs_input_grad:
+            above = np.True_ if low is None else x.array >= low.array
+            below = np.True_ if high is None else x.array <= high.array
+            ordered = np.True_ if low is None or high is None else low.array < high.array
+            ctx.passes = above & below, ~above & ordered & (x.array == x.array), ~below | ~ordered
+            ctx.shapes = [None if t is None else t.array.shape for t in (x, low, high)]
+        out = x.array if low is None else compute(np.maximum, x.array, low.array)
+        return wrap(out if high is None else compute(np.minimum, out, high.array))
 
     @staticmethod
     def backward(ctx, grad_out):
-        return where(wrap(ctx.inside), grad_out, 0.0), None, None
+        return tuple(
+            [
+                unbroadcast(where(wrap(np.asarray(mask)), grad_out, 0.0), shape) if needed else None
+                for mask, shape, needed in zip(ctx.passes, ctx.shapes, ctx.needs_input_grad, strict=True)
+            ]
+        )
 
 
-def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
-    """Each element limited to [min, max]; a limit may be left out, but not both"""
-    if min is None and max is None:
+def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
+    """Each element limited to [min, max], numbers or tensors; a limit may be left out, but not both"""
+    limits = [limit for limit in (min, max) if limit is not None]
+    if not limits:
         raise DTypeError("clamp: needs min or max, or both; got neither")
-    return Clamp.apply(as_tensors("clamp", input, *[v for v in (min, max) if v is not None])[0], min, max)
+    if len({isinstance(limit, Variable) for limit in limits}) > 1:
+        raise DTypeError("clamp: min and max must both be numbers or both be tensors")
+    if input.array.dtype.kind == "b":
+        raise DTypeError("clamp: a bool tensor has no order; convert it with x.long()")
+    x, *limits = as_tensors("clamp", input, *limits)
+    return Clamp.apply(x, None if min is None else limits[0], None if max is None else limits[-1])
+
+
+def clamp_min(input: Tensor, min: Tensor | float) -> Tensor:
+    """Each element, but at least `min`"""
+    require_tensor("clamp_min", "input", input)
+    x, low = as_tensors("clamp_min", input, min)
+    return Clamp.apply(x, low, None)
+
+
+def clamp_max(input: Tensor, max: Tensor | float) -> Tensor:
+    """Each element, but at most `max`"""
+    require_tensor("clamp_max", "input", input)
+    x, high = as_tensors("clamp_max", input, max)
+    return Clamp.apply(x, None, high)
+
+
+clip = clamp

@@ -65,6 +65,23 @@ def twin(operation: Callable[P, Any]) -> Callable[P, Any]:
     return cast(Callable[P, Any], in_place)
 
 
+def view_twin(operation: Callable[P, Any]) -> Callable[P, Any]:
+    """The method after which the tensor itself is the view that `operation` makes: x.squeeze_(), x.t_()."""
+    name = f"{operation.__name__}_"
+
+    def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
+        is_recorded(name, input)
+        result = operation(cast(Any, input.before_change()), *args, **settings)
+        input.array = result.array
+        input.mark_changed()
+        input.take_place_of(result)
+        return input
+
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__doc__ = f"`{operation.__name__}` in place"
+    return cast(Callable[P, Any], in_place)
+
+
 def _assign(op: str, array: np.ndarray, index: tuple[Any, ...], value: np.ndarray) -> None:
     """array[index] = value, with an error that says what does not fit."""
     try:

@@ -96,6 +96,25 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     if len(shape) == 0:
         return getitem(input, ())
-    coordinates = list(np.ogrid[tuple(slice(0, s) for s in where.shape)])
-    coordinates[place] = where
-    return Index.apply(input, tuple(coordinates), False)
+    return Index.apply(input, coordinates(where, place), False)
+
+
+def coordinates(places: np.ndarray, place: int) -> tuple[np.ndarray, ...]:
+    """NumPy's index for places along one axis: of each other axis the element's own coordinate."""
+    result = list(np.ogrid[tuple(slice(0, s) for s in places.shape)])
+    result[place] = places
+    return tuple(result)
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Where the elements are not 0: (count, axes), or as a tuple with one vector for each axis; int64"""
+    if input.array.ndim == 0:
+        found = np.flatnonzero(input.array)
+        return (wrap(found),) if as_tuple else wrap(np.zeros((found.size, 0), np.int64))
+    places = np.nonzero(input.array)
+    return tuple([wrap(p) for p in places]) if as_tuple else wrap(np.stack(places, axis=1))
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """Where the elements are not 0: (count, axes); int64"""
+    return nonzero(input)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcore.autograd import Function, wrap
+from convcore.autograd import Function, Variable, wrap
 from convcore.errors import ShapeError
 from convcore.ops.axes import axes, axis
-from convcore.ops.dtypes import convert, element_type, float64, int64, require_floating
+from convcore.ops.dtypes import convert, element_type, float64, floating, int64, require_floating
+from convcore.ops.elementwise import exp, maximum, minimum, where
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -28,6 +29,13 @@ class Extreme(NamedTuple):
 
     values: Any
     indices: Any
+
+
+class MinMax(NamedTuple):
+    """What `aminmax` returns."""
+
+    min: Any
+    max: Any
 
 
 def _restored(reduced: Tensor, shape: tuple[int, ...], dims: tuple[int, ...]) -> Tensor:
@@ -67,22 +75,89 @@ class Extremum(Function):
         shape = x.array.shape
         extreme = _restored(out.detach(), shape, ctx.dims).array
         chosen = (x.array == extreme) | (np.isnan(x.array) & np.isnan(extreme))
-        share = wrap((chosen / chosen.sum(axis=ctx.dims, keepdims=True)).astype(x.array.dtype))
+        share = wrap(np.asarray(chosen / chosen.sum(axis=ctx.dims, keepdims=True), x.array.dtype))
         return _restored(grad_out, shape, ctx.dims) * share, None, None, None
+
+
+class Prod(Function):
+    """The product along an axis; the gradient of each factor is the product of the others."""
+
+    @staticmethod
+    def forward(ctx, x, dim, keepdim):
+        ctx.dim, ctx.keepdim = dim, keepdim
+        dtype = x.array.dtype
+        with np.errstate(all="ignore"):
+            product = np.prod(x.array, axis=dim, keepdims=keepdim, dtype=dtype if dtype.kind == "f" else int64)
+        out = wrap(np.asarray(product))
+        ctx.save_for_backward(x, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        x, out = ctx.saved_tensors
+        if not ctx.keepdim:
+            grad_out, out = grad_out.unsqueeze(ctx.dim), out.unsqueeze(ctx.dim)
+        if not (x.array == 0).any():
+            return grad_out * out / x, None, None
+        rows = x.movedim(ctx.dim, -1)
+        without = where(wrap(np.eye(x.array.shape[ctx.dim], dtype=np.bool_)), 1.0, rows.unsqueeze(-2))
+        return grad_out * prod(without, -1).movedim(-1, ctx.dim), None, None
 
 
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over the axes `dim`, or all. Integers and bools are summed as int64."""
+    wanted = None if dtype is None else element_type("sum", dtype)
+    if wanted is not None:
+        input = convert(input, wanted)
+    total = Sum.apply(input, axes("sum", dim, input.array.ndim), keepdim)
+    return total if wanted is None else convert(total, wanted)
+
+
+def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """`sum` with NaN counted as 0"""
+    return sum(_without_nan(input), dim, keepdim, dtype=dtype)
+
+
+def _without_nan(input: Tensor) -> Tensor:
+    if input.array.dtype.kind != "f":
+        return input
+    return where(wrap(np.asarray(np.isnan(input.array))), 0.0, input)
+
+
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over the axes `dim`, or all"""
     if dtype is not None:
-        input = convert(input, element_type("sum", dtype))
-    return Sum.apply(input, axes("sum", dim, input.array.ndim), keepdim)
-
-
-def mean(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The mean over the axes `dim`, or all."""
+        input = convert(input, element_type("mean", dtype))
     require_floating("mean", input)
-    total = sum(input, dim, keepdim)
-    return total / _count(input, dim)
+    return sum(input, dim, keepdim) / _count(input, dim)
+
+
+def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over the axes `dim`, or all, of what is not NaN"""
+    if dtype is not None:
+        input = convert(input, element_type("nanmean", dtype))
+    require_floating("nanmean", input)
+    numbers = convert(wrap(np.asarray(~np.isnan(input.array))), input.array.dtype)
+    return nansum(input, dim, keepdim) / sum(numbers, dim, keepdim)
+
+
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product along the axis `dim`, or of all elements. Integers and bools are multiplied as int64."""
+    wanted = None if dtype is None else element_type("prod", dtype)
+    if wanted is not None:
+        input = convert(input, wanted)
+    if dim is None or input.array.ndim == 0:
+        axes("prod", dim, input.array.ndim)
+        result = Prod.apply(input.reshape(-1), 0, False)
+        result = result.reshape((1,) * input.array.ndim) if keepdim else result
+    else:
+        result = Prod.apply(input, axis("prod", dim, input.array.ndim), keepdim)
+    return result if wanted is None else convert(result, wanted)
+
+
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
+    """How many elements are not 0, over the axes `dim` or in all; int64"""
+    return wrap(np.asarray(np.count_nonzero(input.array, axis=axes("count_nonzero", dim, input.array.ndim)), int64))
 
 
 def _count(x: Tensor, dim: Dims) -> int:
@@ -90,18 +165,15 @@ def _count(x: Tensor, dim: Dims) -> int:
     return math.prod([x.array.shape[i] for i in axes("reduce", dim, x.array.ndim)])
 
 
-def var(input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False) -> Tensor:
-    """The variance: the sum of squared distances from the mean over n - 1, or over n where not `unbiased`."""
-    require_floating("var", input)
-    distance = input - mean(input, dim, keepdim=True)
-    return sum(distance * distance, dim, keepdim) / float(_count(input, dim) - bool(unbiased))
-
-
-def std(input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False) -> Tensor:
-    """The square root of the variance. Where it is 0 its gradient is 0 too, as in torch."""
-    variance = var(input, dim, unbiased, keepdim)
-    zero = variance == 0
-    return variance.where(~zero, 1.0).sqrt().where(~zero, 0.0)
+def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(x))) over the axes `dim`, without overflow on the way"""
+    x = floating("logsumexp", input)
+    if _count(x, dim) == 0:
+        return sum(exp(x), dim, keepdim).log()
+    largest = amax(x, dim, keepdim=True).detach()
+    finite = where(wrap(np.asarray(np.isfinite(largest.array))), largest, 0.0)
+    total = sum(exp(x - finite), dim, keepdim).log()
+    return total + (finite if keepdim else finite.reshape(total.array.shape))
 
 
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
@@ -140,29 +212,42 @@ def _arg(op: str, search: Any, input: Tensor, dim: int | None, keepdim: bool) ->
     return wrap(np.asarray(search(input.array, axis=place, keepdims=keepdim), int64))
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """The largest element; with `dim` the pair (values, indices) along it; with a tensor the `maximum` of both."""
-    return _max_or_min(input, dim, keepdim, amax, argmax)
+    return _max_or_min(input, other if dim is None else dim, keepdim, amax, argmax, maximum)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
     """The smallest element; with `dim` the pair (values, indices) along it; with a tensor the `minimum` of both."""
-    return _max_or_min(input, dim, keepdim, amin, argmin)
+    return _max_or_min(input, other if dim is None else dim, keepdim, amin, argmin, minimum)
 
 
-def _max_or_min(input: Tensor, dim: Any, keepdim: bool, extreme: Any, search: Any) -> Any:
+def _max_or_min(input: Tensor, dim: Any, keepdim: bool, extreme: Any, search: Any, of_both: Any) -> Any:
     if dim is None:
         return extreme(input)
+    if isinstance(dim, Variable):
+        return of_both(input, dim)
     indices = search(input, dim, keepdim=True)
     values = input.gather(dim, indices)
     return Extreme(values, indices) if keepdim else Extreme(values.squeeze(dim), indices.squeeze(dim))
 
 
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
+    """(min, max): the smallest and the largest value along `dim`, or of all elements"""
+    return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
+
+
+def _truth(op: str, reduction: Any, input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
+    """uint8 stays uint8, as in torch; everything else becomes bool."""
+    result = reduction(input.array, axis=axes(op, dim, input.array.ndim), keepdims=keepdim)
+    return wrap(np.asarray(result, np.uint8 if input.array.dtype == np.uint8 else np.bool_))
+
+
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are true (not 0)."""
-    return wrap(np.asarray(np.all(input.array, axis=axes("all", dim, input.array.ndim), keepdims=keepdim)))
+    return _truth("all", np.all, input, dim, keepdim)
 
 
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether any element is true (not 0)."""
-    return wrap(np.asarray(np.any(input.array, axis=axes("any", dim, input.array.ndim), keepdims=keepdim)))
+    return _truth("any", np.any, input, dim, keepdim)

@@ -18,7 +18,6 @@ from convcore.errors import ShapeError
 from convcore.ops.arguments import integer
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.axes import axes, axis
-from convcore.ops.dtypes import as_tensors
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -76,21 +75,6 @@ class Contiguous(Function):
     @staticmethod
     def backward(ctx, grad_out):
         return grad_out
-
-
-class Cat(Function):
-    """Tensors side by side along one axis."""
-
-    @staticmethod
-    def forward(ctx, dim, *tensors):
-        ctx.dim = dim
-        ctx.sizes = [t.array.shape[dim] for t in tensors]
-        return wrap(np.concatenate([t.array for t in tensors], axis=dim))
-
-    @staticmethod
-    def backward(ctx, grad_out):
-        parts = split(grad_out, ctx.sizes, ctx.dim)
-        return None, *[p if n else None for p, n in zip(parts, ctx.needs_input_grad[1:], strict=True)]
 
 
 def sizes(op: str, arguments: tuple[Any, ...]) -> tuple[int, ...]:
@@ -161,7 +145,8 @@ def contiguous(input: Tensor) -> Tensor:
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Remove axes of length 1: those in `dim` that have it, or all."""
-    chosen = axes("squeeze", dim, input.array.ndim)
+    none = isinstance(dim, Sequence) and not dim
+    chosen = () if none else axes("squeeze", dim, input.array.ndim)
     shape = input.array.shape
     return Reshape.apply(input, tuple([s for i, s in enumerate(shape) if not (i in chosen and s == 1)]))
 
@@ -193,56 +178,157 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.array.shape)
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors along an existing axis; their other sizes must be equal.
-
-    Shapes: (.., size_i, ..) each -> (.., sum of size_i, ..). Dtypes are promoted as in arithmetic.
-    """
-    if len(tensors) == 0:
-        raise ShapeError("cat: needs at least one tensor, got none")
-    first = tensors[0].array.shape
-    place = axis("cat", dim, len(first))
-    for position, tensor in enumerate(tensors):
-        shape = tensor.array.shape
-        if len(first) == 0 or shape[:place] + shape[place + 1 :] != first[:place] + first[place + 1 :]:
-            raise ShapeError(
-                f"cat: all sizes but that of axis {place} must be equal and there must be an axis, got shapes {first} "
-                f"(tensors[0]) and {shape} (tensors[{position}])"
-            )
-    return Cat.apply(place, *as_tensors("cat", *tensors))
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """The elements in row-major order under the shape of another tensor"""
+    return reshape(input, other.array.shape)
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors of one shape along a new axis `dim`."""
-    shapes = {t.array.shape for t in tensors}
-    if len(shapes) != 1:
-        raise ShapeError(f"stack: needs tensors of one shape, got {sorted(shapes) or 'none'}")
-    return cat([unsqueeze(t, dim) for t in tensors], dim)
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """The input repeated to a shape, as by `expand`"""
+    return expand(input, size)
 
 
-def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut into views along an axis: pieces of one size (the last may be smaller), or of the listed sizes."""
-    place = axis("split", dim, tensor.array.ndim)
-    if tensor.array.ndim == 0:
-        raise ShapeError("split: a tensor without axes cannot be cut")
-    total = tensor.array.shape[place]
-    if isinstance(split_size_or_sections, Sequence):
-        pieces = [integer("split", "section", s, minimum=0) for s in split_size_or_sections]
-        if sum(pieces) != total:
-            raise ShapeError(f"split: the sections must add up to {total}, the size of axis {dim}, got {pieces}")
-    else:
-        size = integer("split", "split_size", split_size_or_sections, minimum=1)
-        pieces = [min(size, total - start) for start in range(0, total, size)] or [0]
-    ends = np.cumsum(pieces).tolist()
-    ahead = (slice(None),) * place
-    return tuple([tensor[(*ahead, slice(end - size, end))] for size, end in zip(pieces, ends, strict=True)])
+def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape that tensors of these shapes broadcast to"""
+    given = [tuple(s) if isinstance(s, Sequence) else (s,) for s in shapes]
+    try:
+        return np.broadcast_shapes(*given)
+    except ValueError:
+        raise ShapeError(f"broadcast_shapes: {given} do not broadcast: sizes must be equal or 1") from None
 
 
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut into at most `chunks` views of equal size along an axis; the last may be smaller."""
-    count = integer("chunk", "chunks", chunks, minimum=1)
-    place = axis("chunk", dim, input.array.ndim)
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors, all repeated to the shape that they broadcast to"""
+    shape = broadcast_shapes(*[t.array.shape for t in tensors])
+    return tuple([expand(t, shape) for t in tensors])
+
+
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes moved to other places; the rest keep their order"""
+    pairs = [tuple(d) if isinstance(d, Sequence) else (d,) for d in (source, destination)]
+    ndim = input.array.ndim
+    froms, tos = ([axis("movedim", d, ndim) for d in dims] for dims in pairs)
+    if len(froms) != len(tos) or len(set(froms)) != len(froms) or len(set(tos)) != len(tos):
+        raise ShapeError(f"movedim: source and destination must be equally many different axes, got {pairs}")
+    if ndim == 0:
+        return permute(input)
+    places = dict(zip(tos, froms, strict=True))
+    others = iter([i for i in range(ndim) if i not in froms])
+    return permute(input, [places[i] if i in places else next(others) for i in range(ndim)])
+
+
+moveaxis = movedim
+swapaxes = swapdims = transpose
+
+
+def matrix_transpose(input: Tensor) -> Tensor:
+    """The last two axes exchanged"""
+    if input.array.ndim < 2:
+        raise ShapeError(f"mT: needs at least 2 axes, got shape {input.array.shape}")
+    return transpose(input, -2, -1)
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """The transposed matrix, of at most 2 axes"""
+    if input.array.ndim not in (0, 2):
+        raise ShapeError(f"H: needs a matrix, got shape {input.array.shape}")
+    return reversed_axes(input)
+
+
+def ravel(input: Tensor) -> Tensor:
+    """The elements in row-major order in one axis"""
+    return reshape(input, input.array.size)
+
+
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """One axis as several, of sizes whose product is its own; one of them may be -1"""
+    place = axis("unflatten", dim, input.array.ndim)
+    shape = input.array.shape
+    if input.array.ndim == 0 or len(sizes) == 0:
+        raise ShapeError(f"unflatten: needs an axis and at least one size, got shape {shape} and sizes {tuple(sizes)}")
+    known = math.prod([s for s in sizes if s != -1])
+    counts = [shape[place] // known if s == -1 and known else s for s in sizes]
+    if math.prod(counts) != shape[place] or any(s < 0 for s in counts):
+        raise ShapeError(f"unflatten: sizes {tuple(sizes)} do not fill axis {dim} of size {shape[place]}")
+    return reshape(input, *shape[:place], *counts, *shape[place + 1 :])
+
+
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """A view of `length` elements along an axis, from `start` on"""
     if input.array.ndim == 0:
-        raise ShapeError("chunk: a tensor without axes cannot be cut")
-    total = input.array.shape[place]
-    return split(input, max(-(-total // count), 1), place) if total else split(input, [0] * count, place)
+        raise ShapeError("narrow: a tensor without axes cannot be cut")
+    place = axis("narrow", dim, input.array.ndim)
+    size = input.array.shape[place]
+    first, count = integer("narrow", "start", start, -size), integer("narrow", "length", length, 0)
+    first += size if first < 0 else 0
+    if first + count > size:
+        raise ShapeError(
+            f"narrow: start + length must be at most {size}, the size of axis {dim}, got {start}, {length}"
+        )
+    return Narrow.apply(input, (slice(None),) * place + (slice(first, first + count),))
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """A view of one slice along an axis, without the axis"""
+    if input.array.ndim == 0:
+        raise ShapeError("select: a tensor without axes cannot be cut")
+    place = axis("select", dim, input.array.ndim)
+    size = input.array.shape[place]
+    number = integer("select", "index", index, -(1 << 62))
+    if not -size <= number < size:
+        raise ShapeError(f"select: index must be from {-size} to {size - 1} for axis {dim}, got {number}")
+    return reshape(narrow(input, place, number % size, 1), input.array.shape[:place] + input.array.shape[place + 1 :])
+
+
+class Narrow(Function):
+    """A view of a slice; its gradient is zero outside."""
+
+    @staticmethod
+    def forward(ctx, x, index):
+        ctx.shape, ctx.index = x.array.shape, index
+        return x.view_of_memory(x.array[index])
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Widen.apply(grad_out, ctx.shape, ctx.index), None
+
+
+class Widen(Function):
+    """Zeros of a shape with a slice set."""
+
+    @staticmethod
+    def forward(ctx, x, shape, index):
+        ctx.index = index
+        out = memory.empty(shape, x.array.dtype)
+        out.fill(0)
+        out[index] = x.array
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Narrow.apply(grad_out, ctx.index), None, None
+
+
+def _each(function: Any, tensors: tuple[Any, ...]) -> Any:
+    """One tensor's result, or those of several, given one by one or as a list."""
+    if len(tensors) == 1 and not isinstance(tensors[0], (list, tuple)):
+        return function(tensors[0])
+    return tuple([function(t) for t in (tensors[0] if len(tensors) == 1 else tensors)])
+
+
+def atleast_1d(*tensors: Any) -> Any:
+    """Tensors without axes as vectors of one element"""
+    return _each(lambda t: reshape(t, 1) if t.array.ndim == 0 else t, tensors)
+
+
+def atleast_2d(*tensors: Any) -> Any:
+    """Tensors of fewer than 2 axes as matrices of one row"""
+    return _each(lambda t: reshape(t, 1, t.array.size) if t.array.ndim < 2 else t, tensors)
+
+
+def atleast_3d(*tensors: Any) -> Any:
+    """Tensors of fewer than 3 axes with axes of size 1: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1)"""
+    return _each(
+        lambda t: t if t.array.ndim > 2 else reshape(t, *((1, t.array.size) if t.array.ndim < 2 else t.array.shape), 1),
+        tensors,
+    )

@@ -1,0 +1,55 @@
+"""Powers and logarithms to other bases, and the functions made of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcore.autograd import Variable
+from convcore.ops.arithmetic import mul, pow, reciprocal
+from convcore.ops.dtypes import as_tensors, float64, floating, require_tensor
+from convcore.ops.elementwise import clamp, log, sigmoid
+from convcore.ops.pointwise import REFUSE, of_input, of_output, of_two
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+LN2, LN10 = math.log(2), math.log(10)
+
+exp2 = of_output("exp2", np.exp2, lambda y: y * LN2, "2 to the power of each element")
+expm1 = of_output("expm1", np.expm1, lambda y: y + 1, "exp(x) - 1 of each element, exact also near 0")
+log1p = of_input("log1p", np.log1p, lambda x: reciprocal(x + 1), "log(1 + x) of each element, exact also near 0")
+log2 = of_input("log2", np.log2, lambda x: reciprocal(x * LN2), "The logarithm to base 2 of each element")
+log10 = of_input("log10", np.log10, lambda x: reciprocal(x * LN10), "The logarithm to base 10 of each element")
+
+logaddexp = of_two(
+    "logaddexp", np.logaddexp, (lambda a, b, y: sigmoid(a - b), lambda a, b, y: sigmoid(b - a)),
+    "log(exp(input) + exp(other)), without overflow on the way", REFUSE,
+)  # fmt: skip
+logaddexp2 = of_two(
+    "logaddexp2", np.logaddexp2, (lambda a, b, y: sigmoid((a - b) * LN2), lambda a, b, y: sigmoid((b - a) * LN2)),
+    "log2(2^input + 2^other), without overflow on the way", REFUSE,
+)  # fmt: skip
+
+
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """log(x / (1 - x)) of each element, the inverse of `sigmoid`; with `eps` x is limited to [eps, 1 - eps] before"""
+    x = floating("logit", input)
+    if eps is not None:
+        x = clamp(x, eps, 1 - eps)
+    return log(x / (1 - x))
+
+
+def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """input ** exponent in float64"""
+    if not isinstance(input, Variable):
+        require_tensor("float_power", "exponent", exponent)
+    return pow(*as_tensors("float_power", input, exponent, dtype=float64))
+
+
+def ldexp(input: Tensor, other: Tensor) -> Tensor:
+    """input * 2 ** other"""
+    require_tensor("ldexp", "input", input)
+    return mul(input, pow(2.0, other))
