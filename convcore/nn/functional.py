@@ -11,8 +11,14 @@ from typing import Any
 from convcore.ops import conv, elementwise, matmul, norm, pool
 from convcore.ops import dropout as dropout_op
 from convcore.ops import softmax as softmax_op
+from convcore.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
+from convcore.ops.bilinear import bilinear
 from convcore.ops.conv import explain_conv2d
 from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from convcore.ops.embedding import embedding, embedding_bag, one_hot
+from convcore.ops.feature_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from convcore.ops.instance_norm import instance_norm, local_response_norm
+from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
 from convcore.ops.logistic import logsigmoid
 from convcore.ops.loss import cross_entropy, nll_loss
 from convcore.ops.loss_elements import (
@@ -42,8 +48,10 @@ from convcore.tensor import Tensor
 __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
+    "alpha_dropout",
     "avg_pool2d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "conv2d",
@@ -51,27 +59,41 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "embedding",
+    "embedding_bag",
     "explain_conv2d",
+    "feature_alpha_dropout",
     "gaussian_nll_loss",
+    "group_norm",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "margin_ranking_loss",
     "max_pool2d",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
+    "one_hot",
     "pairwise_distance",
     "pdist",
     "poisson_nll_loss",
     "relu",
+    "rms_norm",
+    "scaled_dot_product_attention",
     "sigmoid",
     "smooth_l1_loss",
     "soft_margin_loss",
