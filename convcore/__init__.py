@@ -30,8 +30,8 @@ from convcore.ops.division import (
 from convcore.ops.dtypes import clone, float32, float64, int8, int16, int32, int64, uint8
 from convcore.ops.einsum import einsum
 from convcore.ops.elementwise import (
-    abs, absolute, clamp, clamp_max, clamp_min, clip, erf, exp, log, masked_fill, maximum, minimum, relu, rsqrt, sigmoid,
-    sign, sqrt, tanh, where,
+    abs, absolute, clamp, clamp_max, clamp_min, clip, erf, exp, log, masked_fill, maximum, minimum, relu, rsqrt,
+    sigmoid, sign, sqrt, tanh, where,
 )
 from convcore.ops.exponentials import exp2, expm1, float_power, ldexp, log1p, log2, log10, logaddexp, logaddexp2, logit
 from convcore.ops.indexing import argwhere, gather, nonzero

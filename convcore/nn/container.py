@@ -96,15 +96,37 @@ class Sequential(_Indexed):
             for position, module in enumerate(modules):
                 self.add_module(str(position), module)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         for module in self:
-            x = module(x)
-        return x
+            input = module(input)
+        return input
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)(OrderedDict(list(self._modules.items())[index]))
         return self._modules[self._name(index)]
+
+    def __add__(self, other: Sequential) -> Sequential:
+        """A new Sequential of the modules of both."""
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Self:
+        return self.extend(other)
+
+    def __mul__(self, times: int) -> Sequential:
+        """A new Sequential in which the same modules come several times."""
+        if not isinstance(times, int):
+            return NotImplemented
+        if times <= 0:
+            raise ValueError(f"{type(self).__name__}: can be repeated 1 time or more, got {times}")
+        return Sequential(*list(self) * times)
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        return self.extend(list(self * times)[len(self) :])
 
 
 class ModuleList(_Indexed):
@@ -122,6 +144,13 @@ class ModuleList(_Indexed):
 
     def __contains__(self, module: Any) -> bool:
         return any(child is module for child in self)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        """A new list of the modules of both."""
+        return ModuleList([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
 
     def __repr__(self) -> str:
         """As every module's, but neighbours that look alike stand in one line: `(0-2): 3 x ReLU()`."""

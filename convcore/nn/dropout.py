@@ -1,32 +1,70 @@
-"""Dropout as a layer."""
+"""Dropout as layers. In evaluation they all change nothing."""
 
 from __future__ import annotations
 
-from convcore.errors import ShapeError
 from convcore.nn import functional as F
 from convcore.nn.module import Module
+from convcore.ops.dropout import check_probability
 from convcore.tensor import Tensor
 
 
-class Dropout(Module):
+class _Dropout(Module):
+    """What all have in common: a probability, and whether the result is written into the input."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False):
+        super().__init__()
+        check_probability(type(self).__name__, p)
+        self.p = p
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
     """In training, zero each element with probability p and scale the others by 1 / (1 - p); else change nothing.
 
     No unit can then rely on one other unit alone, which works against overfitting.
 
     Args:
         p: the probability, 0 to 1.
-        inplace: write the result into x.
+        inplace: write the result into the input.
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False):
-        super().__init__()
-        if not 0 <= p <= 1:
-            raise ShapeError(f"Dropout: p is a probability and must lie from 0 to 1, got {p}")
-        self.p = p
-        self.inplace = inplace
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, self.p, self.training, self.inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training, self.inplace)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
+class Dropout1d(_Dropout):
+    """Dropout of whole channels of sequences (N, C, L) or (C, L)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout1d(input, self.p, self.training, self.inplace)
+
+
+class Dropout2d(_Dropout):
+    """Dropout of whole channels of images (N, C, H, W), whose neighbouring pixels are too alike to be dropped alone."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """Dropout of whole channels of volumes (N, C, D, H, W) or (C, D, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for networks with SELU: mean and variance stay as they are."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """AlphaDropout of whole channels (N, C, ...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.feature_alpha_dropout(input, self.p, self.training)

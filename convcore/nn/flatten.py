@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from convcore.errors import UnsupportedError
 from convcore.nn.module import Module
+from convcore.ops.axes import axis
 from convcore.tensor import Tensor
 
 
@@ -17,8 +21,26 @@ class Flatten(Module):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(self.start_dim, self.end_dim)
+    def forward(self, input: Tensor) -> Tensor:
+        return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Split axis `dim` into axes of the sizes `unflattened_size`, of which one may be -1 and is then found out."""
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]):
+        super().__init__()
+        if isinstance(dim, str):
+            raise UnsupportedError(f"Unflatten: axes have no names here; give the number of axis {dim!r}")
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
+
+    def forward(self, input: Tensor) -> Tensor:
+        place = axis("Unflatten", self.dim, input.ndim)
+        return input.reshape(*input.shape[:place], *self.unflattened_size, *input.shape[place + 1 :])
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convcore.ops import dropout as dropout_op
-from convcore.ops import elementwise, matmul, norm
-from convcore.ops import softmax as softmax_op
+from convcore.ops import (
+    dropout as dropout_op,
+)
+from convcore.ops import (
+    elementwise,
+    matmul,
+    norm,
+)
+from convcore.ops import (
+    softmax as softmax_op,
+)
 from convcore.ops.activation import (
     celu,
     elu,
@@ -25,13 +33,67 @@ from convcore.ops.activation import (
     silu,
     softplus,
 )
-from convcore.ops.conv import conv1d, conv2d, conv3d
-from convcore.ops.conv_explain import explain_conv2d
-from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
-from convcore.ops.grid_sample import affine_grid, grid_sample
-from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
-from convcore.ops.loss import cross_entropy, nll_loss
+from convcore.ops.attention import (
+    multi_head_attention_forward,
+    scaled_dot_product_attention,
+)
+from convcore.ops.bilinear import (
+    bilinear,
+)
+from convcore.ops.conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+)
+from convcore.ops.conv_explain import (
+    explain_conv2d,
+)
+from convcore.ops.conv_transpose import (
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from convcore.ops.distance import (
+    cosine_similarity,
+    normalize,
+    pairwise_distance,
+    pdist,
+)
+from convcore.ops.embedding import (
+    embedding,
+    embedding_bag,
+    one_hot,
+)
+from convcore.ops.feature_dropout import (
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from convcore.ops.grid_sample import (
+    affine_grid,
+    grid_sample,
+)
+from convcore.ops.instance_norm import (
+    instance_norm,
+    local_response_norm,
+)
+from convcore.ops.interpolate import (
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
+from convcore.ops.layer_norm import (
+    group_norm,
+    layer_norm,
+    rms_norm,
+)
+from convcore.ops.loss import (
+    cross_entropy,
+    nll_loss,
+)
 from convcore.ops.loss_elements import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -54,8 +116,16 @@ from convcore.ops.loss_margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from convcore.ops.pad import pad
-from convcore.ops.pixels import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
+from convcore.ops.pad import (
+    pad,
+)
+from convcore.ops.pixels import (
+    channel_shuffle,
+    fold,
+    pixel_shuffle,
+    pixel_unshuffle,
+    unfold,
+)
 from convcore.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -70,8 +140,17 @@ from convcore.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
-from convcore.ops.unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
-from convcore.tensor import Tensor
+from convcore.ops.unpool import (
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from convcore.tensor import (
+    Tensor,
+)
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -81,10 +160,12 @@ __all__ = [
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
     "affine_grid",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
@@ -99,22 +180,32 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
+    "embedding",
+    "embedding_bag",
     "explain_conv2d",
+    "feature_alpha_dropout",
     "fold",
     "gaussian_nll_loss",
     "gelu",
     "grid_sample",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "interpolate",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "lp_pool1d",
@@ -129,11 +220,13 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
+    "one_hot",
     "pad",
     "pairwise_distance",
     "pdist",
@@ -142,6 +235,8 @@ __all__ = [
     "poisson_nll_loss",
     "relu",
     "relu6",
+    "rms_norm",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from convcore.nn import functional as F
@@ -18,6 +19,7 @@ class Linear(Module):
     Args:
         in_features, out_features: C_in and C_out.
         bias: whether each output gets a number added.
+        device: "cpu", the only one.
         dtype: float32 (the default) or float64.
 
     Attributes:
@@ -25,11 +27,11 @@ class Linear(Module):
         bias: (C_out,), with the same distribution, or None.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
         super().__init__()
         self.in_features = integer("Linear", "in_features", in_features, 1)
         self.out_features = integer("Linear", "out_features", out_features, 1)
-        self.weight = empty_parameter("Linear", (self.out_features, self.in_features), dtype)
+        self.weight = empty_parameter("Linear", (self.out_features, self.in_features), dtype, device)
         self.register_parameter("bias", empty_parameter("Linear", (self.out_features,), dtype) if bias else None)
         self.reset_parameters()
 
@@ -37,11 +39,59 @@ class Linear(Module):
         """Draw new initial weights."""
         init.layer_default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """sum over i, j of input1[i] * weight[:, i, j] * input2[j], plus a bias.
+
+    Args:
+        in1_features, in2_features, out_features: C_1, C_2 and C_out.
+        bias: whether each output gets a number added.
+        device: "cpu", the only one.
+        dtype: float32 (the default) or float64.
+
+    Attributes:
+        weight: (C_out, C_1, C_2), at first uniform in +-1 / sqrt(C_1).
+        bias: (C_out,), with the same distribution, or None.
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        self.in1_features = integer("Bilinear", "in1_features", in1_features, 1)
+        self.in2_features = integer("Bilinear", "in2_features", in2_features, 1)
+        self.out_features = integer("Bilinear", "out_features", out_features, 1)
+        shape = (self.out_features, self.in1_features, self.in2_features)
+        self.weight = empty_parameter("Bilinear", shape, dtype, device)
+        self.register_parameter("bias", empty_parameter("Bilinear", shape[:1], dtype, device) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial weights."""
+        bound = 1 / math.sqrt(self.in1_features)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class Identity(Module):
@@ -50,5 +100,5 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
 
-    def forward(self, x: Any) -> Any:
-        return x
+    def forward(self, input: Any) -> Any:
+        return input

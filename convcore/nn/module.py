@@ -13,6 +13,7 @@ from typing import Any
 
 from convcore.autograd.clear import clear_gradients
 from convcore.errors import ConvcoreError, DTypeError
+from convcore.nn.hooks import Hook, Hooks, Registered, RemovableHandle
 from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
 from convcore.ops.dtypes import float32, float64
@@ -31,6 +32,7 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _non_persistent: set[str]
     _modules: dict[str, Module | None]
+    _hooks: Hooks | None = None
 
     def __init__(self) -> None:
         tables = {"training": True, "_parameters": {}, "_buffers": {}, "_non_persistent": set(), "_modules": {}}
@@ -43,7 +45,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return self.forward(*args, **kwargs)
+            return self.forward(*args, **kwargs) if self._hooks is None else self._hooks.call(self, args, kwargs)
         except ConvcoreError as error:
             self._locate(error)
             raise
@@ -55,6 +57,53 @@ class Module:
             if module is layer:
                 error.module_path = f"{path} ({type(layer).__name__})" if path else type(layer).__name__
                 return
+
+    def register_forward_pre_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Have `hook(module, args)` called before every forward.
+
+        Args:
+            hook: returns None, or what takes the place of the positional arguments: a tuple, or one value.
+            prepend: call it before the hooks that are there already.
+            with_kwargs: call it as hook(module, args, kwargs); it may then return (args, kwargs).
+
+        Returns:
+            A handle; `handle.remove()` takes the hook away again.
+        """
+        return self._own_hooks().forward_pre.add(Registered(hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Have `hook(module, args, output)` called after every forward; if it returns something, that is the output.
+
+        Args:
+            hook, prepend: as of `register_forward_pre_hook`.
+            with_kwargs: call it as hook(module, args, kwargs, output).
+            always_call: call it also where forward raises an error; the output is then None.
+        """
+        return self._own_hooks().forward.add(Registered(hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Have `hook(module, grad_output)` called before gradients go through the module.
+
+        `grad_output` is a tuple with the gradient of each output; what the hook returns takes its place.
+        """
+        return self._own_hooks().backward_pre.add(Registered(hook), prepend)
+
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Have `hook(module, grad_input, grad_output)` called after gradients went through the module.
+
+        `grad_input` is a tuple with the gradient of each positional argument, None for those that are no tensors or
+        require none; what the hook returns takes its place.
+        """
+        return self._own_hooks().backward.add(Registered(hook), prepend)
+
+    def _own_hooks(self) -> Hooks:
+        if self._hooks is None:
+            self.__dict__["_hooks"] = Hooks()
+        return self.__dict__["_hooks"]
 
     # Registration
 
@@ -116,6 +165,8 @@ class Module:
             raise TypeError(f"{type(self).__name__}: {type(module).__name__} is not a Module subclass")
         self._check_name("module", name, modules)
         modules[name] = module
+
+    register_module = add_module
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):
@@ -256,6 +307,29 @@ class Module:
             module = child
         return module
 
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name, such as "features.3.weight"."""
+        return self._entry("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of a dotted name, such as "features.4.running_mean"."""
+        return self._entry("_buffers", "buffer", target)
+
+    def _entry(self, table: str, what: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if name not in module.__dict__[table]:
+            raise AttributeError(f"{type(module).__name__} has no {what} {name!r} (looking for {target!r})")
+        return module.__dict__[table][name]
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module in the place of a dotted name; with `strict` only in the place of another one."""
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and name not in parent._modules:
+            raise AttributeError(f"{type(parent).__name__} has no submodule {name!r} (looking for {target!r})")
+        parent.add_module(name, module)
+
     # Changing all of it
 
     def apply(self, fn: Callable[[Module], Any]) -> Module:
@@ -343,11 +417,14 @@ class Module:
                     state[start + name] = entry if keep_vars else entry.detach()
         return state
 
-    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True) -> LoadResult:
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False) -> LoadResult:
         """Copy values into this module's parameters and buffers.
 
         Args:
             strict: False skips keys that are missing or unexpected; wrong shapes are always an error.
+            assign: put the given tensors themselves, with their dtypes, in the place of the module's, which keep only
+                whether they are Parameters and require gradients. An optimizer that holds the old ones must be made
+                anew.
 
         Returns:
             A named tuple (missing_keys, unexpected_keys).
@@ -355,7 +432,22 @@ class Module:
         Raises:
             CheckpointError: with one table of all that does not fit; then nothing has been changed.
         """
-        return load_into(type(self).__name__, self.state_dict(keep_vars=True), state_dict, strict)
+        own = self.state_dict(keep_vars=True)
+        result = load_into(type(self).__name__, own, state_dict, strict, copy=not assign)
+        if assign:
+            for key in own.keys() & state_dict.keys():
+                self._take(key, own[key], state_dict[key])
+        return result
+
+    def _take(self, key: str, old: Tensor, new: Tensor) -> None:
+        """Put a loaded tensor in the place of an own one."""
+        path, _, name = key.rpartition(".")
+        module = self.get_submodule(path)
+        if isinstance(old, Parameter):
+            taken = new if isinstance(new, Parameter) else Parameter(new.detach(), old.requires_grad)
+            module._parameters[name] = taken.requires_grad_(old.requires_grad)
+        else:
+            module._buffers[name] = new
 
     # Showing
 

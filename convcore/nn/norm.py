@@ -1,8 +1,9 @@
-"""Batch normalisation as a layer: it keeps the running statistics that evaluation uses."""
+"""Batch and instance norm as layers: they may keep running statistics, which evaluation uses."""
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,39 +18,21 @@ from convcore.ops.dtypes import element_type, float32
 from convcore.tensor import Tensor
 
 
-class _BatchNorm(Module):
-    """Bring every channel to mean 0 and variance 1 over the batch, then scale and shift it by learned numbers.
+class _Norm(Module):
+    """What batch and instance norm have in common: weight, bias and running statistics of every channel."""
 
-    In training the statistics are those of the batch, and the running ones move towards them; in evaluation the running
-    ones are used, so that an image's result does not depend on the images beside it.
-
-    Args:
-        num_features: C, the number of channels.
-        eps: added to the variance.
-        momentum: how far the running statistics move; None makes them the plain mean of all batches so far.
-        affine: whether to learn weight and bias.
-        track_running_stats: False keeps no running statistics, and uses the batch's in evaluation too.
-        dtype: float32 (the default) or float64.
-        bias: with `affine`, whether there is a bias.
-
-    Attributes:
-        weight, bias: (C,), at first 1 and 0; None without `affine`.
-        running_mean, running_var: (C,) buffers, at first 0 and 1.
-        num_batches_tracked: how many batches moved them, an int64 buffer.
-    """
-
-    axes: dict[int, str]  # the numbers of axes that x may have, with their letters
+    axes: ClassVar[dict[int, str]]  # the numbers of axes that input may have, with their letters
 
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        *,
-        dtype: Any = None,
-        bias: bool = True,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        device: Any,
+        dtype: Any,
+        bias: bool,
     ):
         super().__init__()
         name = type(self).__name__
@@ -59,8 +42,8 @@ class _BatchNorm(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         size = (self.num_features,)
-        self.register_parameter("weight", empty_parameter(name, size, dtype) if affine else None)
-        self.register_parameter("bias", empty_parameter(name, size, dtype) if affine and bias else None)
+        self.register_parameter("weight", empty_parameter(name, size, dtype, device) if affine else None)
+        self.register_parameter("bias", empty_parameter(name, size, dtype, device) if affine and bias else None)
         kind = element_type(name, float32 if dtype is None else dtype)
         tracked = track_running_stats
         self.register_buffer("running_mean", wrap(np.zeros(size, kind)) if tracked else None)
@@ -83,10 +66,58 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.ndim not in self.axes:
+    def check_axes(self, input: Tensor) -> None:
+        """Refuse an input with another number of axes."""
+        if input.ndim not in self.axes:
             letters = " or ".join(f"{ndim} axes ({names})" for ndim, names in self.axes.items())
-            raise ShapeError(f"{type(self).__name__}: x must have {letters}\n{array_table([('x', x.array, '')])}")
+            table = array_table([("input", input.array, "")])
+            raise ShapeError(f"{type(self).__name__}: input must have {letters}\n{table}")
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_Norm):
+    """Bring every channel to mean 0 and variance 1 over the batch, then scale and shift it by learned numbers.
+
+    In training the statistics are those of the batch, and the running ones move towards them; in evaluation the running
+    ones are used, so that an image's result does not depend on the images beside it.
+
+    Args:
+        num_features: C, the number of channels.
+        eps: added to the variance.
+        momentum: how far the running statistics move; None makes them the plain mean of all batches so far.
+        affine: whether to learn weight and bias.
+        track_running_stats: False keeps no running statistics, and uses the batch's in evaluation too.
+        device: "cpu", the only one.
+        dtype: float32 (the default) or float64.
+        bias: with `affine`, whether there is a bias.
+
+    Attributes:
+        weight, bias: (C,), at first 1 and 0; None without `affine`.
+        running_mean, running_var: (C,) buffers, at first 0 and 1.
+        num_batches_tracked: how many batches moved them, an int64 buffer.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.check_axes(input)
         update = self.training and self.track_running_stats
         batches = self.num_batches_tracked
         if update and self.momentum is None and batches is not None:
@@ -97,26 +128,88 @@ class _BatchNorm(Module):
         use_batch = self.training or (mean is None and var is None)
         if self.training and not update:
             mean = var = None
-        out = F.batch_norm(x, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+        out = F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
         if update and batches is not None:
             batches.array += 1
             batches.mark_changed()
         return out
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
-
 
 class BatchNorm1d(_BatchNorm):
     __doc__ = _BatchNorm.__doc__
 
-    axes = {2: "N, C", 3: "N, C, L"}  # noqa: RUF012 - read only
+    axes: ClassVar = {2: "N, C", 3: "N, C, L"}
 
 
 class BatchNorm2d(_BatchNorm):
     __doc__ = _BatchNorm.__doc__
 
-    axes = {4: "N, C, H, W"}  # noqa: RUF012 - read only
+    axes: ClassVar = {4: "N, C, H, W"}
+
+
+class BatchNorm3d(_BatchNorm):
+    __doc__ = _BatchNorm.__doc__
+
+    axes: ClassVar = {5: "N, C, D, H, W"}
+
+
+class _InstanceNorm(_Norm):
+    """Bring every channel of every image to mean 0 and variance 1 over its positions.
+
+    The arguments and attributes are those of BatchNorm2d, with other defaults: nothing to learn, and no running
+    statistics, so that evaluation does what training does. The batch axis of the input may be left out.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.check_axes(input)
+        single = input.ndim == min(self.axes)
+        images = input.unsqueeze(0) if single else input
+        if images.shape[1] != self.num_features:
+            table = array_table([("input", images.array, "N, C, ...")])
+            message = f"{type(self).__name__}: input has not num_features = {self.num_features} channels\n{table}"
+            if self.affine:
+                raise ShapeError(message)
+            warnings.warn(f"{message}\nwhich does not matter without affine", stacklevel=2)
+        out = F.instance_norm(
+            images,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            self.momentum or 0.0,
+            self.eps,
+        )
+        return out.squeeze(0) if single else out
+
+
+class InstanceNorm1d(_InstanceNorm):
+    __doc__ = _InstanceNorm.__doc__
+
+    axes: ClassVar = {2: "C, L", 3: "N, C, L"}
+
+
+class InstanceNorm2d(_InstanceNorm):
+    __doc__ = _InstanceNorm.__doc__
+
+    axes: ClassVar = {3: "C, H, W", 4: "N, C, H, W"}
+
+
+class InstanceNorm3d(_InstanceNorm):
+    __doc__ = _InstanceNorm.__doc__
+
+    axes: ClassVar = {4: "C, D, H, W", 5: "N, C, D, H, W"}

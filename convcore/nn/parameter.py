@@ -6,7 +6,7 @@ from typing import Any
 
 from convcore import memory
 from convcore.autograd import wrap
-from convcore.errors import DTypeError
+from convcore.errors import DTypeError, UnsupportedError
 from convcore.ops.dtypes import element_type, float32
 from convcore.tensor import Tensor
 
@@ -30,6 +30,8 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
 
-def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any) -> Parameter:
-    """A parameter whose numbers are still to be set; None stands for float32."""
+def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any, device: Any = None) -> Parameter:
+    """A parameter whose numbers are still to be set; None stands for float32, and for the only device, "cpu"."""
+    if device is not None and str(device) != "cpu":
+        raise UnsupportedError(f'{layer}: the only device is "cpu", got {device!r}')
     return Parameter(wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype))))

@@ -25,8 +25,10 @@ class LoadResult(NamedTuple):
     __str__ = __repr__
 
 
-def load_into(model: str, own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool) -> LoadResult:
-    """Copy the tensors of `given` into those of `own`; see `Module.load_state_dict`."""
+def load_into(
+    model: str, own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool, copy: bool = True
+) -> LoadResult:
+    """Compare `given` with `own` and, if `copy`, copy its tensors into them; see `Module.load_state_dict`."""
     if not isinstance(given, Mapping):
         raise DTypeError(f"load_state_dict: state_dict must be a dict of tensors, got {type(given).__name__}")
     missing = [key for key in own if key not in given]
@@ -44,7 +46,7 @@ def load_into(model: str, own: Mapping[str, Tensor], given: Mapping[str, Any], s
             + _table([("problem", "key", "in the model", "in the state dict"), *rows])
         )
     for key, tensor in own.items():
-        if key in given:
+        if copy and key in given:
             np.copyto(tensor.before_write(), given[key].array, casting="unsafe")
             tensor.mark_changed()
     return LoadResult(missing, unexpected)

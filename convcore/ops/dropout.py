@@ -43,13 +43,18 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
     The mask comes from `convcore.random.default_generator`; `manual_seed` makes it repeatable.
     """
     require_floating("dropout", x)
-    if not 0 <= p <= 1:
-        raise ShapeError(f"dropout: p is a probability and must lie from 0 to 1, got {p}")
+    check_probability("dropout", p)
     if not training or p == 0 or x.array.size == 0:
         return x
     seed, offset = default_generator.next_offset(-(-x.array.size // 4))
     settings = float(p), seed, offset, memory_order(x.array)
     return change("dropout", x, Dropout.apply, *settings) if inplace else Dropout.apply(x, *settings)
+
+
+def check_probability(op: str, p: float) -> None:
+    """Refuse what is no probability."""
+    if not 0 <= p <= 1:
+        raise ShapeError(f"{op}: p is a probability and must lie from 0 to 1, got {p}")
 
 
 class Dropout(Function):

@@ -1,0 +1,211 @@
+"""Hooks: functions of the user that a module calls before and after its forward, and as gradients pass through it.
+
+Gradients are met where they enter and leave the module: its tensor arguments and its results are led through an
+identity, whose backward sees the gradients on their way.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from convcore.autograd import Function, Variable
+from convcore.errors import GraphError
+
+if TYPE_CHECKING:
+    from convcore.nn.module import Module
+
+Hook = Callable[..., Any]
+_ids = itertools.count()
+
+
+class Registered(NamedTuple):
+    """A hook and how it wants to be called."""
+
+    hook: Hook
+    with_kwargs: bool = False
+    always_call: bool = False
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove()` takes the hook away, as does leaving a `with` block."""
+
+    def __init__(self, hooks: _Table):
+        self.id = next(_ids)
+        self._hooks = weakref.ref(hooks)
+
+    def remove(self) -> None:
+        """Take the hook away; a second time does nothing."""
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+class _Table(dict):
+    """Hooks of one kind, by the ids of their handles, in the order of their calls."""
+
+    def add(self, registered: Registered, prepend: bool) -> RemovableHandle:
+        handle = RemovableHandle(self)
+        others = dict(self) if prepend else {}
+        if prepend:
+            self.clear()
+        self[handle.id] = registered
+        self.update(others)
+        return handle
+
+
+class Hooks:
+    """All hooks of one module."""
+
+    def __init__(self) -> None:
+        self.forward_pre, self.forward, self.backward_pre, self.backward = (_Table() for _ in range(4))
+
+    def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The module's forward, with all hooks around it."""
+        args, kwargs = self._before(module, args, kwargs)
+        gradients = _Gradients(module, self) if self.backward or self.backward_pre else None
+        if gradients is not None:
+            args = gradients.enter(args)
+        result, called = None, set()
+        try:
+            result = module.forward(*args, **kwargs)
+            for key, registered in list(self.forward.items()):
+                called.add(key)
+                result = _after(registered, module, args, kwargs, result)
+            return result if gradients is None else gradients.leave(result)
+        except Exception:
+            for key, registered in list(self.forward.items()):
+                if registered.always_call and key not in called:
+                    try:
+                        result = _after(registered, module, args, kwargs, result)
+                    except Exception as error:
+                        warnings.warn(
+                            f"{type(module).__name__}: a forward hook with always_call=True raised {error!r}, which is "
+                            "silenced because forward has raised another error",
+                            stacklevel=3,
+                        )
+            raise
+
+    def _before(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for registered in list(self.forward_pre.values()):
+            if registered.with_kwargs:
+                result = registered.hook(module, args, kwargs)
+                if result is not None:
+                    if not isinstance(result, tuple) or len(result) != 2:
+                        raise RuntimeError(
+                            f"{type(module).__name__}: a forward pre-hook with kwargs must return None or a tuple "
+                            f"(args, kwargs), got {result!r}"
+                        )
+                    args, kwargs = result
+            else:
+                result = registered.hook(module, args)
+                if result is not None:
+                    args = result if isinstance(result, tuple) else (result,)
+        return args, kwargs
+
+
+def _after(registered: Registered, module: Module, args: Any, kwargs: Any, result: Any) -> Any:
+    given = (module, args, kwargs, result) if registered.with_kwargs else (module, args, result)
+    changed = registered.hook(*given)
+    return result if changed is None else changed
+
+
+class _Gradients:
+    """One call of a module whose backward hooks are to be called: where gradients enter and leave it."""
+
+    def __init__(self, module: Module, hooks: Hooks):
+        self.module, self.hooks = module, hooks
+        self.grad_output: Any = None
+        self.places: list[int] = []  # which arguments are tensors
+        self.count = 0
+        self.meets_inputs = False
+
+    def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments, their tensors led through the point where the gradients of the inputs are met."""
+        self.count = len(args)
+        self.places = [i for i, arg in enumerate(args) if isinstance(arg, Variable)]
+        tensors = [args[i] for i in self.places]
+        self.meets_inputs = any(tensor.requires_grad for tensor in tensors)
+        if not self.meets_inputs:
+            return args
+        led, result = _Passage.apply(self._inputs, True, *tensors), list(args)
+        for place, tensor in zip(self.places, led, strict=True):
+            result[place] = tensor
+        return tuple(result)
+
+    def leave(self, result: Any) -> Any:
+        """The results, led through the point where their gradients are met."""
+        results = result if isinstance(result, tuple) else (result,)
+        if not all(isinstance(r, Variable) for r in results):
+            warnings.warn(
+                f"{type(self.module).__name__}: its backward hooks are not called, because its output is neither a "
+                "tensor nor a tuple of tensors",
+                stacklevel=4,
+            )
+            return result
+        led = _Passage.apply(self._outputs, False, *results)
+        return led if isinstance(result, tuple) else led[0]
+
+    def _outputs(self, *gradients: Any) -> tuple[Any, ...]:
+        for registered in list(self.hooks.backward_pre.values()):
+            changed = registered.hook(self.module, gradients)
+            if changed is not None:
+                gradients = _checked(self.module, "grad_output", changed, len(gradients))
+        self.grad_output = gradients
+        if not self.meets_inputs:
+            self._call_backward_hooks((None,) * self.count)
+        return gradients
+
+    def _inputs(self, *gradients: Any) -> tuple[Any, ...]:
+        every: list[Any] = [None] * self.count
+        for place, gradient in zip(self.places, gradients, strict=True):
+            every[place] = gradient
+        every = list(self._call_backward_hooks(tuple(every)))
+        return tuple([every[place] for place in self.places])
+
+    def _call_backward_hooks(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
+        for registered in list(self.hooks.backward.values()):
+            changed = registered.hook(self.module, grad_input, self.grad_output)
+            if changed is not None:
+                if not self.meets_inputs:
+                    raise GraphError(
+                        f"{type(self.module).__name__}: a backward hook cannot replace the gradients of inputs that "
+                        "do not require any"
+                    )
+                grad_input = _checked(self.module, "grad_input", changed, len(grad_input))
+        return grad_input
+
+
+def _checked(module: Module, name: str, changed: Any, count: int) -> tuple[Any, ...]:
+    changed = changed if isinstance(changed, tuple) else (changed,)
+    if len(changed) != count:
+        raise GraphError(
+            f"{type(module).__name__}: a backward hook returned {len(changed)} gradients for {name}, which has {count}"
+        )
+    return changed
+
+
+class _Passage(Function):
+    """The identity of several tensors; their gradients go through a function together, as zeros where there are none
+    and `zeros` asks for them, else as None."""
+
+    @staticmethod
+    def forward(ctx, meet, zeros, *tensors):
+        ctx.meet = meet
+        ctx.set_materialize_grads(zeros)
+        results = tuple([tensor.detach() for tensor in tensors])
+        ctx.mark_non_differentiable(*[r for r, t in zip(results, tensors, strict=True) if not t.requires_grad])
+        return results
+
+    @staticmethod
+    def backward(ctx, *grad_outs):
+        return None, None, *ctx.meet(*grad_outs)

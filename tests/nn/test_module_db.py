@@ -1,0 +1,154 @@
+"""Every module that torch's own table of module cases knows and convcore has, against torch's.
+
+With the same constructor arguments and the same state dict: state_dict keys and shapes, repr, outputs, gradients of
+inputs and parameters, in training and in evaluation; then once more after a deepcopy and a trip through pickle.
+"""
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import convcore as cc
+from convcore.testing import assert_close
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from torch.testing._internal.common_modules import module_db
+
+# Cases that convcore refuses, or answers otherwise: module, part of the case's description, why.
+DIFFERENT: dict[str, tuple[str, str]] = {}
+# Layers whose outputs are random in training: only shapes are compared there.
+RANDOM = {"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "RReLU"}
+
+
+def has(name: str) -> bool:
+    return hasattr(cc.nn, name)
+
+
+MODULES = {info.name.removeprefix("nn."): info for info in module_db if has(info.name.removeprefix("nn."))}
+
+
+class Converter:
+    """torch's arguments as convcore's; each tensor once."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[torch.Tensor, Any]] = []
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            for known, ours in self.pairs:
+                if known is value:
+                    return ours
+            ours = cc.tensor(value.detach().numpy())
+            ours.requires_grad_(value.requires_grad)
+            self.pairs.append((value, ours))
+            return ours
+        if isinstance(value, torch.dtype):
+            return torch.empty(0, dtype=value).numpy().dtype
+        if isinstance(value, (list, tuple)):
+            return type(value)([self(v) for v in value])
+        if isinstance(value, dict):
+            return {k: self(v) for k, v in value.items()}
+        if isinstance(value, torch.nn.Module):
+            return getattr(cc.nn, type(value).__name__)()
+        if callable(value) and getattr(value, "__name__", "") in dir(cc.nn.functional):
+            return getattr(cc.nn.functional, value.__name__)
+        return value
+
+
+def cases(name: str, training: bool) -> list[Any]:
+    torch.manual_seed(0)
+    info = MODULES[name]
+    found = info.module_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=True, training=training)
+    skipped = DIFFERENT.get(name)
+    return [case for case in found if skipped is None or skipped[0] not in case.desc]
+
+
+def twins(name: str, case: Any) -> tuple[Any, Any]:
+    """The module of each library, with the same state."""
+    given = case.constructor_input
+    theirs = MODULES[name].module_cls(*given.args, **given.kwargs).double()
+    convert = Converter()
+    ours = getattr(cc.nn, name)(*convert(given.args), **convert(given.kwargs)).double()
+    expected = theirs.state_dict()
+    own = ours.state_dict()
+    assert list(own) == list(expected)
+    assert [tuple(v.shape) for v in own.values()] == [tuple(v.shape) for v in expected.values()]
+    ours.load_state_dict({key: cc.tensor(value.numpy()) for key, value in expected.items()})
+    return ours, theirs
+
+
+def tensors(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return [tensor for v in value for tensor in tensors(v)]
+    return [] if value is None else [value]
+
+
+def same(ours: list[Any], theirs: list[Any], what: str, compare: Callable[..., None]) -> None:
+    assert len(ours) == len(theirs), what
+    for a, b in zip(ours, theirs, strict=True):
+        if b is None:
+            assert a is None or not a.detach().numpy().any(), what
+        else:
+            assert a is not None, what
+            compare(a.detach().numpy(), b.detach().numpy())
+
+
+def close(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert_close(ours, theirs, 1e-7, 1e-9, equal_nan=True)
+
+
+def same_shape(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert ours.shape == theirs.shape
+
+
+def check(name: str, case: Any, training: bool) -> None:
+    ours, theirs = twins(name, case)
+    assert repr(ours) == repr(theirs).replace("torch.", "").replace("NonDynamicallyQuantizable", "")
+    ours.train(training)
+    theirs.train(training)
+    compare = same_shape if training and name in RANDOM else close
+    given = case.forward_input
+    for module in (ours, copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        twin = copy.deepcopy(theirs)
+        convert = Converter()
+        outputs = tensors(module(*convert(given.args), **convert(given.kwargs)))
+        expected = tensors(twin(*given.args, **given.kwargs))
+        same(outputs, expected, "outputs", compare)
+        chosen = [i for i, out in enumerate(expected) if out.requires_grad]
+        assert [i for i, out in enumerate(outputs) if out.requires_grad] == chosen
+        starts = [np.random.default_rng(i).standard_normal(tuple(expected[i].shape)) for i in chosen]
+        inputs = [(a, b) for a, b in convert.pairs if a.requires_grad]
+        parameters = list(module.parameters()), list(twin.parameters())
+        if chosen:
+            got = cc.autograd.grad(
+                [outputs[i] for i in chosen],
+                [b for _, b in inputs] + parameters[0],
+                [cc.tensor(start) for start in starts],
+                allow_unused=True,
+            )
+            wanted = torch.autograd.grad(
+                [expected[i] for i in chosen],
+                [a for a, _ in inputs] + parameters[1],
+                [torch.tensor(start) for start in starts],
+                allow_unused=True,
+            )
+            same(list(got), list(wanted), "gradients", compare)
+        same(list(module.buffers()), list(twin.buffers()), "buffers", compare)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_torchs(name, training):
+    for case in cases(name, training):
+        try:
+            check(name, case, training)
+        except Exception as error:
+            raise AssertionError(f"{name}, case {case.desc!r}: {case.constructor_input.args}") from error
