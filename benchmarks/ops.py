@@ -46,14 +46,44 @@ IMAGES = (8, 64, 112, 112)
 LINEAR_FLOPS = 2.0 * 256 * 3136 * 512
 WEIGHTS = ((512, 512, 3, 3), (512, 256, 3, 3), (1000, 512), (512,))
 
+SMALL = (64, 64, 14, 14)  # 3 MB: within the last cache
+
+
+def _residual(nn: Any) -> Any:
+    """relu(x + y), y a parameter of the input's shape that lies channels-last, as the output of a convolution does."""
+    library = convcore if nn is convcore.nn else torch
+    n, c, h, w = IMAGES
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.other = nn.Parameter(library.ones((n, h, w, c)).permute(0, 3, 1, 2))
+
+        def forward(self, x):
+            return nn.functional.relu(x + self.other)
+
+    return Residual()
+
+
 CASES: tuple[LayerCase | OptimiserCase, ...] = (
     LayerCase("relu", IMAGES, lambda nn: nn.ReLU(), (2, 5)),
+    LayerCase("relu-small", SMALL, lambda nn: nn.ReLU(), (2, 5)),
+    # Add, then rectify: 3 and 2. Backward: the mask, 3; both operands get the same gradient.
+    LayerCase("residual", IMAGES, _residual, (5, 8)),
+    LayerCase("sigmoid", IMAGES, lambda nn: nn.Sigmoid(), (2, 5)),
+    LayerCase("silu", IMAGES, lambda nn: nn.SiLU(), (2, 5)),
+    LayerCase("gelu", IMAGES, lambda nn: nn.GELU(), (2, 5)),
+    LayerCase("hardswish", IMAGES, lambda nn: nn.Hardswish(), (2, 5)),
     LayerCase("max_pool2d", IMAGES, lambda nn: nn.MaxPool2d(2), (1.25, 2.5)),
     LayerCase("max_pool2d-overlapping", IMAGES, lambda nn: nn.MaxPool2d(3, 2, 1), (1.25, 2.5)),
     LayerCase("avg_pool2d", IMAGES, lambda nn: nn.AvgPool2d(2), (1.25, 2.5)),
+    LayerCase("max_pool2d-small", SMALL, lambda nn: nn.MaxPool2d(2), (1.25, 2.5)),
+    LayerCase("avg_pool2d-small", SMALL, lambda nn: nn.AvgPool2d(2), (1.25, 2.5)),
+    LayerCase("adaptive_avg_pool2d", (64, 256, 13, 13), lambda nn: nn.AdaptiveAvgPool2d(6), (1.2, 2.4)),
     LayerCase("global_avg_pool2d", (64, 512, 14, 14), lambda nn: nn.AdaptiveAvgPool2d(1), (1, 2)),
     # Forward: once for the statistics, once to normalise, one write. Backward: twice x and grad_out, one write.
     LayerCase("batch_norm-train", IMAGES, lambda nn: nn.BatchNorm2d(64), (3, 8)),
+    LayerCase("batch_norm-train-small", SMALL, lambda nn: nn.BatchNorm2d(64), (3, 8)),
     # In eval mode the backward pass still sums the gradients of weight and bias, while it writes that of x.
     LayerCase("batch_norm-eval", IMAGES, lambda nn: nn.BatchNorm2d(64).eval(), (2, 5)),
     # Input 256x3136, weight 512x3136, output 256x512, in units of the input.
@@ -62,8 +92,10 @@ CASES: tuple[LayerCase | OptimiserCase, ...] = (
     ),
     LayerCase("softmax", (4096, 1000), lambda nn: nn.Softmax(1), (2, 5)),
     LayerCase("cross_entropy", (4096, 1000), lambda nn: nn.CrossEntropyLoss(), (1, 3), classes=1000),
+    OptimiserCase("sgd", WEIGHTS, "SGD", (("lr", 1e-4),), 3),
     OptimiserCase("sgd-momentum", WEIGHTS, "SGD", (("lr", 1e-4), ("momentum", 0.9)), 5),
     OptimiserCase("adam", WEIGHTS, "Adam", (("lr", 1e-4),), 7),
+    OptimiserCase("adam-small", ((64, 64, 3, 3), (64,), (64,)) * 8, "Adam", (("lr", 1e-4),), 7),
     OptimiserCase("adamw", WEIGHTS, "AdamW", (("lr", 1e-4),), 7),
 )
 QUICK = ("relu", "max_pool2d", "batch_norm-train", "linear", "cross_entropy", "adam")

@@ -198,10 +198,10 @@ def undocumented(sources: Sources) -> list[str]:
 
 def kernels_in(text: str) -> list[ast.FunctionDef]:
     """The functions of a source that are marked `@kernel`."""
-    return _marked(text, "kernel")
+    return marked(text, "kernel")
 
 
-def _marked(text: str, *marks: str) -> list[ast.FunctionDef]:
+def marked(text: str, *marks: str) -> list[ast.FunctionDef]:
     """The functions of a source with one of these decorators, whose arguments do not matter."""
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
     return [node for node in functions if any(ast.unparse(m).split("(")[0] in marks for m in node.decorator_list)]
@@ -211,7 +211,7 @@ def kernel_docstrings(sources: Sources) -> list[str]:
     """A kernel's docstring has the five lines of the contract, in their order."""
     wrong = []
     for module, text in sources.items():
-        for function in _marked(text, "kernel", "kernel_named"):
+        for function in marked(text, "kernel", "kernel_named"):
             lines = (ast.get_docstring(function) or "").splitlines()
             starts = [next((i for i, line in enumerate(lines) if line.startswith(h)), None) for h in DOCSTRING_LINES]
             missing = [heading for heading, start in zip(DOCSTRING_LINES, starts, strict=True) if start is None]
@@ -226,7 +226,7 @@ def kernel_loops(sources: Sources) -> list[str]:
     """Every parallel loop flushes denormals in its first statement, restores in its last, and cannot leave between."""
     wrong = []
     for module, text in sources.items():
-        for function in _marked(text, "kernel", "kernel_named"):
+        for function in marked(text, "kernel", "kernel_named"):
             name = f"{module}.{function.name}"
             loops = _prange_loops(function)
             if not loops:

@@ -148,6 +148,14 @@ def test_kernel_docstrings_need_every_line(heading):
     assert rules.kernel_docstrings({"k": text}) == [f"k.relu_forward: docstring lacks {heading}"]
 
 
+def test_kernels_that_a_function_makes_obey_the_contract():
+    text = GOOD_KERNEL.replace("@kernel", '@kernel_named("relu_forward")')
+    assert rules.kernels_in(text) == []
+    assert rules.kernel_docstrings({"k": text}) == []
+    assert rules.kernel_docstrings({"k": text.replace("Why", "Because")}) == ["k.relu_forward: docstring lacks Why"]
+    assert rules.kernel_loops({"k": text.replace("prange", "range")}) == ["k.relu_forward: no prange loop"]
+
+
 def test_kernel_docstrings_keep_the_order():
     text = GOOD_KERNEL.replace("Requires:", "Later:").replace("Writes:", "Requires:").replace("Later:", "Writes:")
     assert rules.kernel_docstrings({"k": text}) == ["k.relu_forward: docstring lines out of order"]
