@@ -33,8 +33,8 @@ numba_config: Any = config  # its settings are made at run time, where type chec
 
 STALE_AFTER_DAYS = 30
 
-# Called before any kernel is loaded or compiled: they provide what kernels call by name.
-before_kernels: list[Callable[[], None]] = []
+# Called before any kernel is loaded or compiled, with its module: they provide what kernels call by name.
+before_kernels: list[Callable[[str], None]] = []
 
 # Called once per process, just before the first kernel is compiled rather than loaded, with the folder that will
 # keep it; None where no folder can.
@@ -130,6 +130,7 @@ class KernelCache(_Cache):
     _known_names: ClassVar[set[str]] = set()
 
     def __init__(self, body: Callable, variant: str):
+        self._module = body.__module__
         self._name = f"{body.__module__}.{body.__qualname__}-{variant}"
         covered = _ROOT in Path(body.__code__.co_filename).resolve().parents and "<locals>" not in self._name
         self._enabled = covered and self._name not in self._known_names
@@ -154,7 +155,7 @@ class KernelCache(_Cache):
     def load_overload(self, sig, target_context):
         target_context.refresh()
         for prepare in before_kernels:
-            prepare()
+            prepare(self._module)
         path = self._path(sig, target_context.codegen())
         # Whatever a damaged file makes LLVM raise, the answer is the same: compile again.
         with contextlib.suppress(Exception):

@@ -25,6 +25,8 @@ from kernels.cpu.depthwise_tile import LINE_BYTES
 TASKS = 32
 # Rows of a band: in a border's column they are what fills a tile.
 BAND_ROWS = 12
+# Channels of one round over a task's bands where there are groups: at least so many, whose filters should stay in L1.
+GROUPED_BLOCK = 64
 # What a filter gradient reads again for each filter row should come from L1.
 BAND_BYTES = 64 * 1024
 
@@ -96,21 +98,31 @@ def refuse_depthwise(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     )
 
 
+def _filters(weight: np.ndarray, geometry: ConvGeometry, to_input: bool) -> np.ndarray:
+    """(taps, channels of a group, channels of the result); for the input, filters and channels change places."""
+    group = geometry.c_in // geometry.groups
+    by_group = weight.reshape(geometry.groups, group, group, -1)
+    turned = by_group.transpose(3, 1, 0, 2) if to_input else by_group.transpose(3, 2, 0, 1)
+    return turned.reshape(-1, group, geometry.c_out)
+
+
 def _depthwise(src, weight, bias, dst, geometry: ConvGeometry, to_input: bool) -> None:
     """Run the kernel from src to dst, both logical (N, C, H, W)."""
     height, width = _walk(geometry.height, to_input), _walk(geometry.width, to_input)
     bands = _bands(geometry.height, to_input, BAND_ROWS)
     taps = height.taps[:, None] * geometry.k_w + width.taps
-    filters = weight.reshape(geometry.c_out, -1).T.take(taps, axis=0)
+    filters = _filters(weight, geometry, to_input).take(taps, axis=0)
     tasks_per_image = -(-TASKS // max(geometry.n, 1))
+    group = filters.shape[2]
     conv_depthwise.conv2d_depthwise(
         nhwc(src), filters, bias, nhwc(dst), bands, width.spans, height.src_step, width.src_step,
         height.dst_step, width.dst_step, height.tap_step, width.tap_step, -(-len(bands) // tasks_per_image),
+        geometry.c_out if group == 1 else -(-GROUPED_BLOCK // group) * group,
     )  # fmt: skip
 
 
 def forward_depthwise(x, weight, bias, geometry: ConvGeometry):
-    """out = x * weight + bias, channel by channel."""
+    """out = x * weight + bias, group by group."""
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
     start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
     _depthwise(x, weight, start, out, geometry, to_input=False)
@@ -125,17 +137,18 @@ def grad_input_depthwise(grad_out, weight, geometry: ConvGeometry):
 
 
 def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):
-    """grad_weight: for each tap and channel, a sum over the pixels of the batch."""
+    """grad_weight: for each tap, channel of a group and filter, a sum over the pixels of the batch."""
     height, width = _walk(geometry.height, False), _walk(geometry.width, False)
+    group = geometry.c_in // geometry.groups
     # A band's rows of x and grad_out, as far as one tile sees them.
     row_bytes = (geometry.w_in * height.src_step + geometry.w_out) * LINE_BYTES
     bands = _bands(geometry.height, False, max(1, BAND_BYTES // row_bytes))
     grad_weight = memory.empty(geometry.weight_shape, x.dtype)
     parts = max(1, min(TASKS, geometry.n * len(bands)))
-    partials = memory.empty((parts, 1, 1, geometry.k_h, geometry.k_w, geometry.c_out), x.dtype)
+    partials = memory.empty((parts, 1, 1, geometry.k_h, geometry.k_w * group, geometry.c_out), x.dtype)
     conv_depthwise.conv2d_grad_weight_depthwise(
         nhwc(x), nhwc(grad_out), partials, bands, width.spans,
-        height.src_step, width.src_step, height.tap_step, width.tap_step,
+        height.src_step, width.src_step, height.tap_step, width.tap_step, group,
     )  # fmt: skip
     taps = geometry.k_h * geometry.k_w
     sum_filter_partials(partials, grad_weight.reshape(-1), taps, geometry.c_out, channels_per_sum(taps))

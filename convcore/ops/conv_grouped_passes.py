@@ -3,9 +3,10 @@
 out[n, g*K + k, oh, ow] = bias[g*K + k] + sum over c, r, s of
     x[n, g*C + c, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s - pad_left] * weight[g*K + k, c, r, s]
 
-for K filters and C channels in each group. Source: the layer is that of S. Xie et al., "Aggregated Residual
-Transformations for Deep Neural Networks" (2017), section 3; the kernel's form is explained in
-`kernels/cpu/conv_grouped.py`.
+for K filters and C channels in each group. Where K = C and groups fill vectors without a rest the depthwise kernels
+find each channel within the vectors that they load, with any dilation; else the input is spread first. Source: the
+layer is that of S. Xie et al., "Aggregated Residual Transformations for Deep Neural Networks" (2017), section 3; the
+kernels' forms are explained in `kernels/cpu/depthwise_forms.py` and `kernels/cpu/conv_grouped.py`.
 """
 
 from __future__ import annotations
@@ -13,25 +14,34 @@ from __future__ import annotations
 import numpy as np
 
 from convcore import memory
+from convcore.ops.conv_depthwise_passes import forward_depthwise, grad_input_depthwise, grad_weight_depthwise
 from convcore.ops.geometry import Axis, AxisWalk, ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_grouped
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.target import lanes
 
-# Groups of more results than this share of a vector's lanes fill vectors by themselves. With 28x28 and 56x56 pixels on
-# AVX2 (8 lanes; benchmarks/NOTES.md, "Grouped convolution"), 2 to 4 results per group took 0.3 to 0.9 times as long as
-# with "direct", 8 took 1.2 to 1.4 times as long.
-WIDEST_SHARE = 1 / 2
+# Groups of more results than so many vectors' lanes fill vectors by themselves (AVX2, 8 lanes; benchmarks/NOTES.md,
+# "Grouped convolution" and "Groups within vectors"). Spread, 2 to 4 results per group took 0.3 to 0.9 times as long as
+# with "direct", 8 took 1.2 to 1.4 times as long. Within vectors, 16 took 0.5 to 0.9 times as long in forward passes and
+# gradients of the input, and 0.5 to 1.15 in gradients of the weight.
+WIDEST_SPREAD, WIDEST_WITHIN = 1 / 2, 2
 # Enough tasks that two to sixteen threads are evenly loaded; each task spreads the rows between it and the next again.
 TASKS = 16
 # A window is written once and read for every tap: it should stay in L2.
 WINDOW_BYTES = 128 * 1024
 
 
+def _in_vectors(geometry: ConvGeometry, dtype: np.dtype) -> bool:
+    """Whether the depthwise kernels find the channels of each group within the vectors that they load."""
+    group, vector = geometry.c_in // geometry.groups, lanes(dtype.itemsize)
+    same = 1 < group == geometry.c_out // geometry.groups
+    return same and geometry.c_in % vector == 0 and (vector % group == 0 or group % vector == 0)
+
+
 def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Only filter rows without gaps."""
-    if geometry.width.dilation > 1:
+    """Where the input is spread, only filter rows without gaps."""
+    if geometry.width.dilation > 1 and not _in_vectors(geometry, dtype):
         return f"the taps of a filter row must be neighbours, the dilation is {geometry.width.dilation}"
     return None
 
@@ -39,7 +49,7 @@ def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
 def _advise_against(geometry: ConvGeometry, dtype: np.dtype, columns: int, what: str) -> str | None:
     if geometry.groups == 1:
         return "slower: there is one group"
-    widest = int(lanes(dtype.itemsize) * WIDEST_SHARE)
+    widest = int(lanes(dtype.itemsize) * (WIDEST_WITHIN if _in_vectors(geometry, dtype) else WIDEST_SPREAD))
     if columns > widest:
         return f"slower: groups of {columns} {what} fill vectors by themselves (more than {widest})"
     return None
@@ -91,6 +101,8 @@ def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: tuple[Axis
 
 def forward_grouped(x, weight, bias, geometry: ConvGeometry):
     """out = x * weight + bias, group by group."""
+    if _in_vectors(geometry, x.dtype):
+        return forward_depthwise(x, weight, bias, geometry)
     out = memory.empty_channels_last(*geometry.out_shape, x.dtype)
     start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
     filters = _in_blocks(weight.transpose(2, 3, 1, 0))
@@ -100,6 +112,8 @@ def forward_grouped(x, weight, bias, geometry: ConvGeometry):
 
 def grad_input_grouped(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters; in each group filters and channels have changed places."""
+    if _in_vectors(geometry, grad_out.dtype):
+        return grad_input_depthwise(grad_out, weight, geometry)
     grad_x = memory.empty_channels_last(*geometry.x_shape, grad_out.dtype)
     walks = geometry.grad_input_walks
     groups, k_h, k_w = geometry.groups, geometry.k_h, geometry.k_w
@@ -113,6 +127,8 @@ def grad_input_grouped(grad_out, weight, geometry: ConvGeometry):
 
 def grad_weight_grouped(x, grad_out, geometry: ConvGeometry):
     """grad_weight: for each tap, channel under the filter and filter, a sum over the pixels of the batch."""
+    if _in_vectors(geometry, x.dtype):
+        return grad_weight_depthwise(x, grad_out, geometry)
     height, width = geometry.height, geometry.width
     channels = geometry.c_in // geometry.groups
     columns = (geometry.w_out - 1) * width.stride + width.kernel

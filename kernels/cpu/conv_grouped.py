@@ -80,11 +80,13 @@ def conv2d_grouped(
                 row_size = window_columns * src_group * block
                 dst_row = phases_h[ph, DST] + first_row * dst_step_h
                 depthwise_tiles(
-                    rows, phases_w[pw, COUNT], block, window, 0, src_step_h * row_size, src_step_w * src_group * block,
+                    rows, phases_w[pw, COUNT], block, 1,
+                    window, 0, src_step_h * row_size, src_step_w * src_group * block,
                     taps_high, tap_step_h * row_size, taps_wide * src_group, block,
-                    packed, ((i * taps_h + t) * taps_w + u) * src_group * widest, taps_w * src_group * widest, widest,
+                    packed, ((i * taps_h + t) * taps_w + u) * src_group * widest, taps_w * src_group * widest,
+                    widest, 0,
                     destination, ((image * h_dst + dst_row) * w_dst + phases_w[pw, DST]) * c_dst + first,
-                    dst_step_h * w_dst * c_dst, dst_step_w * c_dst, start, first, False,
+                    dst_step_h * w_dst * c_dst, dst_step_w * c_dst, 0, start, first, False,
                 )  # fmt: skip
         restore_denormals(mode)
 
@@ -131,9 +133,9 @@ def conv2d_grad_weight_grouped(
                 )  # fmt: skip
                 row_size = window_columns * x_group * block
                 depthwise_tiles(
-                    k_h, run, block, window, 0, dil_h * row_size, block,
+                    k_h, run, block, 1, window, 0, dil_h * row_size, block,
                     rows, stride_h * row_size, w_out, stride_w * x_group * block,
-                    gradient, (image * h_out + first_row) * w_out * c_out + first, w_out * c_out, c_out,
-                    sums, part * k_h * run * c_out + first, run * c_out, c_out, sums, 0, True,
+                    gradient, (image * h_out + first_row) * w_out * c_out + first, w_out * c_out, c_out, 0,
+                    sums, part * k_h * run * c_out + first, run * c_out, c_out, 0, sums, 0, True,
                 )  # fmt: skip
         restore_denormals(mode)

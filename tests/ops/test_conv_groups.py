@@ -1,4 +1,4 @@
-"""The algorithm "depthwise": its micro-kernel tile by tile, every pass against the reference, threads, refusals."""
+"""The algorithms "depthwise" and "grouped": every pass against the reference, threads, refusals."""
 
 from typing import Any
 
@@ -15,16 +15,18 @@ from convcore.ops.conv import conv2d, explain_conv2d
 from convcore.ops.conv_passes import PASSES
 from convcore.ops.geometry import conv2d_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
-from kernels.cpu.depthwise_tile import depthwise_tiles
-from kernels.cpu.target import lanes
-from kernels.jit import kernel, prange
 
 
 def depthwise(name, n, channels, h, w, kernel_size, **settings):
     return ConvCase(name, n, channels, h, w, channels, kernel_size, groups=channels, **settings)
 
 
-CASES = (
+def grouped(name, n, groups, channels, filters, h, w, kernel_size, **settings):
+    """A convolution of so many channels and filters per group."""
+    return ConvCase(name, n, groups * channels, h, w, groups * filters, kernel_size, groups=groups, **settings)
+
+
+DEPTHWISE = (
     *(case for case in SMALL_CASES if case.groups == case.c_in == case.c_out),
     depthwise("square3-wide", 2, 96, 9, 23, (3, 3), padding=(1, 1)),
     depthwise("square3-stride", 2, 32, 15, 14, (3, 3), stride=(2, 2), padding=(1, 1)),
@@ -48,7 +50,36 @@ CASES = (
     depthwise("one_by_one", 1, 21, 6, 5, (1, 1)),
     depthwise("empty_batch", 0, 18, 8, 8, (3, 3), padding=(1, 1)),
 )
-by_case = pytest.mark.parametrize("case", CASES, ids=str)
+GROUPED = (
+    *(case for case in SMALL_CASES if case.groups > 1 and case.dilation[1] == 1),
+    grouped("four_each", 2, 8, 4, 4, 9, 13, (3, 3), padding=(1, 1)),
+    grouped("two_each", 1, 20, 2, 2, 8, 9, (3, 3), padding=(1, 1)),
+    grouped("eight_each-stride", 2, 4, 8, 8, 11, 12, (3, 3), stride=(2, 2), padding=(1, 1)),
+    grouped("sixteen_each", 1, 2, 16, 16, 6, 7, (3, 3), padding=(1, 1)),
+    grouped("three_each", 2, 7, 3, 3, 7, 8, (3, 3), padding=(1, 1)),
+    grouped("two_to_five", 1, 9, 2, 5, 8, 7, (3, 5), padding=(1, 2)),
+    grouped("seven_to_one", 2, 5, 7, 1, 9, 8, (2, 3), padding=(1, 0)),
+    grouped("multiplier", 2, 19, 1, 2, 8, 9, (3, 3), padding=(1, 1)),
+    grouped("multiplier-stride", 1, 6, 1, 3, 13, 12, (5, 5), stride=(2, 3), padding=(2, 2)),
+    grouped("one_by_one", 2, 6, 4, 4, 5, 6, (1, 1)),
+    grouped("dilated_rows", 1, 4, 4, 4, 12, 8, (3, 3), stride=(2, 1), padding=(2, 1), dilation=(2, 1)),
+    grouped("many_rows", 1, 4, 4, 4, 50, 6, (3, 3), padding=(1, 1)),
+    grouped("over_padded", 1, 3, 4, 4, 2, 3, (3, 3), padding=(4, 5)),
+    grouped("only_padding_is_read", 1, 3, 2, 2, 1, 1, (1, 1), stride=(5, 5), padding=(2, 2)),
+    grouped("stride_beyond_filter", 1, 3, 2, 4, 17, 16, (2, 2), stride=(5, 4)),
+    grouped("empty_batch", 0, 3, 4, 4, 8, 8, (3, 3), padding=(1, 1)),
+    grouped("two_each-16_groups", 2, 16, 2, 2, 9, 14, (3, 3), padding=(1, 1)),
+    grouped("four_each-stride", 1, 8, 4, 4, 15, 29, (3, 3), stride=(2, 2), padding=(1, 1)),
+    grouped("four_each-24_groups", 1, 24, 4, 4, 7, 7, (3, 3), padding=(1, 1)),
+    grouped("four_each-square5", 1, 4, 4, 4, 12, 13, (5, 5), padding=(2, 2)),
+    grouped("eight_each", 1, 12, 8, 8, 9, 15, (3, 3), padding=(1, 1)),
+    grouped("eight_each-square5", 2, 4, 8, 8, 14, 13, (5, 5), stride=(2, 2), padding=(2, 2)),
+    grouped("sixteen_each-stride", 1, 3, 16, 16, 13, 14, (3, 3), stride=(2, 2), padding=(1, 1)),
+    grouped("thirty_two_each", 1, 2, 32, 32, 6, 15, (3, 3), padding=(1, 1)),
+    grouped("four_each-dilated", 1, 8, 4, 4, 14, 13, (3, 3), padding=(2, 3), dilation=(2, 3)),
+)
+ALL = (*(("depthwise", case) for case in DEPTHWISE), *(("grouped", case) for case in GROUPED))
+by_case = pytest.mark.parametrize(("algorithm", "case"), ALL, ids=str)
 
 
 def arrays_of(case: ConvCase, dtype: Any, integers: bool):
@@ -87,54 +118,11 @@ def poisoned_memory(monkeypatch):
     )
 
 
-@kernel
-def tiles(
-    lines, rows, channels, a, a_line, a_row, n_i, a_i, n_j, a_j, b, b_i, b_j, c, c_line, c_row, start, accumulate
-):  # fmt: skip
-    """The micro-kernel, as a kernel calls it."""
-    for _ in prange(1):
-        depthwise_tiles(
-            lines, rows, channels, a, 1, a_line, a_row, n_i, a_i, n_j, a_j, b, 2, b_i, b_j,
-            c, 5, c_line, c_row, start, 3, accumulate,
-        )  # fmt: skip
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("accumulate", [False, True], ids=["starts", "accumulates"])
-@pytest.mark.parametrize("n_j", [1, 2, 3, 4, 5, 7])
-@pytest.mark.parametrize("apart", [0, 1, 2], ids=["any_steps", "neighbours", "two_apart"])
-def test_every_form_of_the_tile_is_exact_and_writes_nothing_beside(apart, n_j, accumulate, dtype):
-    """All strides differ, but for rows that are `apart` taps apart; integers make the sums exact."""
-    rng = np.random.default_rng(n_j)
-    vl = lanes(np.dtype(dtype).itemsize)
-    a, b, start = (rng.integers(-3, 4, 40000).astype(dtype) for _ in range(3))
-    for channels in (1, vl - 1, vl, 2 * vl, 3 * vl + 1, 4 * vl - 1):
-        for lines, rows in ((1, 1), (2, 3), (5, 4), (3, 7), *((1, rows) for rows in range(5, 27))):
-            a_line, a_i, a_j, b_i, b_j = 401, 211, 83, 140, 69
-            a_row = apart * a_j if apart else 37
-            c_row, c_line = channels + 2, (channels + 2) * rows + 3
-            c = rng.integers(-3, 4, 5 + lines * c_line).astype(dtype)
-            right = c.copy()
-            for line in range(lines):
-                for m in range(rows):
-                    at, total = 5 + line * c_line + m * c_row, np.zeros(channels, dtype)
-                    for i in range(2):
-                        for j in range(n_j):
-                            source = a[1 + line * a_line + m * a_row + i * a_i + j * a_j :][:channels]
-                            total += source * b[2 + i * b_i + j * b_j :][:channels]
-                    right[at : at + channels] = total + (c[at : at + channels] if accumulate else start[3:][:channels])
-            tiles(
-                lines, rows, channels, a, a_line, a_row, 2, a_i, n_j, a_j, b, b_i, b_j,
-                c, c_line, c_row, start, accumulate,
-            )  # fmt: skip
-            np.testing.assert_array_equal(c, right, err_msg=f"{channels} channels, {lines} x {rows}")
-
-
 @by_case
-def test_sums_of_small_integers_are_exact(case, poisoned_memory):
+def test_sums_of_small_integers_are_exact(algorithm, case, poisoned_memory):
     arrays = arrays_of(case, np.float32, integers=True)
     originals = [a.copy() for a in arrays[:4]]
-    results = run_passes("depthwise", *arrays)
+    results = run_passes(algorithm, *arrays)
     for name, actual, right in zip(PASSES, results, run_passes("reference", *arrays), strict=True):
         assert actual.dtype == np.float32
         np.testing.assert_array_equal(actual, right, err_msg=name)
@@ -143,23 +131,23 @@ def test_sums_of_small_integers_are_exact(case, poisoned_memory):
 
 
 @by_case
-def test_float64_agrees_with_the_reference(case, poisoned_memory):
+def test_float64_agrees_with_the_reference(algorithm, case, poisoned_memory):
     arrays = arrays_of(case, np.float64, integers=False)
-    results = run_passes("depthwise", *arrays)
+    results = run_passes(algorithm, *arrays)
     for name, actual, right in zip(PASSES, results, run_passes("reference", *arrays), strict=True):
         error = np.abs(actual - right).max(initial=0.0)
         assert error <= 1e-13 * max(np.abs(right).max(initial=0.0), 1e-30), name
 
 
 @by_case
-def test_one_and_two_threads_give_the_same_bits(case):
+def test_one_and_two_threads_give_the_same_bits(algorithm, case):
     arrays = arrays_of(case, np.float32, integers=False)
     before = convcore.get_num_threads()
     try:
         convcore.set_num_threads(1)
-        one = run_passes("depthwise", *arrays)
+        one = run_passes(algorithm, *arrays)
         convcore.set_num_threads(2)
-        two = run_passes("depthwise", *arrays)
+        two = run_passes(algorithm, *arrays)
     finally:
         convcore.set_num_threads(before)
     for name, a, b in zip(PASSES, one, two, strict=True):
@@ -167,7 +155,7 @@ def test_one_and_two_threads_give_the_same_bits(case):
 
 
 @st.composite
-def convolutions(draw):
+def depthwise_convolutions(draw):
     """Random small depthwise convolutions that fit their image."""
     size, kernel_size = st.integers(1, 12), (draw(st.integers(1, 8)), draw(st.integers(1, 8)))
     dilation, padding = (draw(st.integers(1, 4)), draw(st.integers(1, 4))), (draw(size) - 1, draw(size) - 1)
@@ -180,18 +168,41 @@ def convolutions(draw):
     )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(case=convolutions())
-def test_random_shapes_agree_with_the_reference(case):
+@st.composite
+def grouped_convolutions(draw):
+    """Random small grouped convolutions that fit their image."""
+    size, few = st.integers(1, 12), st.integers(1, 9)
+    kernel_size, padding = (draw(st.integers(1, 4)), draw(st.integers(1, 4))), (draw(few) - 1, draw(few) - 1)
+    h, w = (max(draw(size), kernel_size[i] - 2 * padding[i], 1) for i in range(2))
+    each = draw(st.tuples(few, few) | st.sampled_from([(size, size) for size in (2, 4, 8, 16)]))
+    return grouped(
+        "random", draw(st.integers(1, 3)), draw(st.integers(2, 9)), each[0], each[1], h, w, kernel_size,
+        stride=(draw(st.integers(1, 4)), draw(st.integers(1, 4))), padding=padding,
+    )  # fmt: skip
+
+
+def assert_agrees_with_the_reference(algorithm: str, case: ConvCase):
     arrays = arrays_of(case, np.float32, integers=True)
-    results = run_passes("depthwise", *arrays)
+    results = run_passes(algorithm, *arrays)
     for name, actual, right in zip(PASSES, results, run_passes("reference", *arrays), strict=True):
         np.testing.assert_array_equal(actual, right, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["square3-17_channels", "square5-stride"])
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(case=depthwise_convolutions())
+def test_random_depthwise_shapes_agree_with_the_reference(case):
+    assert_agrees_with_the_reference("depthwise", case)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(case=grouped_convolutions())
+def test_random_grouped_shapes_agree_with_the_reference(case):
+    assert_agrees_with_the_reference("grouped", case)
+
+
+@pytest.mark.parametrize("name", ["square3-17_channels", "square5-stride", "four_each-stride"])
 def test_values_and_gradients_agree_with_torch(name):
-    case = next(case for case in CASES if case.name == name)
+    case = next(case for _, case in ALL if case.name == name)
     x, weight, bias, grad_out, _ = arrays_of(case, np.float64, integers=False)
     own: list[Any] = [convcore.tensor(a, requires_grad=True) for a in (x, weight, bias)]
     other: list[Any] = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
@@ -232,3 +243,39 @@ def test_it_refuses_what_is_not_a_filter_per_channel(weight_shape, groups, sizes
     with pytest.raises(UnsupportedError, match="'depthwise' cannot compute this: it " + reason):
         conv2d(x, weight, groups=groups, algorithm="depthwise")
     assert explain_conv2d(x, weight, groups=groups).chosen("forward") == instead
+
+
+def test_nan_stays_in_its_group_as_in_torch():
+    x = np.zeros((1, 16, 5, 5), np.float32)
+    x[0, 6, 2, 2] = np.nan
+    weight = np.ones((16, 4, 3, 3), np.float32)
+    expected = torch.nn.functional.conv2d(torch.tensor(x), torch.tensor(weight), padding=1, groups=4).numpy()
+    out = conv2d(convcore.tensor(x), convcore.tensor(weight), padding=1, groups=4, algorithm="grouped").numpy()
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_grouped_refuses_filter_rows_with_gaps():
+    x, weight = convcore.ones(1, 6, 5, 5), convcore.ones(6, 2, 3, 3)
+    reason = "the taps of a filter row must be neighbours, the dilation is 2"
+    with pytest.raises(UnsupportedError, match="'grouped' cannot compute this: " + reason):
+        conv2d(x, weight, groups=3, dilation=(1, 2), algorithm="grouped")
+    assert explain_conv2d(x, weight, groups=3, dilation=(1, 2)).chosen("forward") == "direct"
+
+
+@pytest.mark.parametrize(
+    ("weight_shape", "groups", "reason"),
+    [
+        ((6, 6, 3, 3), 1, "slower: there is one group"),
+        ((96, 2, 3, 3), 3, "slower: groups of 32 filters fill vectors by themselves"),
+    ],
+)
+def test_auto_does_not_take_grouped_where_vectors_fill_by_themselves(weight_shape, groups, reason):
+    explanation = explain_conv2d(convcore.ones(1, 6, 5, 5), convcore.ones(*weight_shape), groups=groups)
+    assert explanation.chosen("forward") == "direct"
+    assert dict(explanation["forward"])["grouped"].startswith(reason)
+
+
+def test_each_pass_asks_for_the_size_of_its_own_result():
+    """Two channels to 32 filters in a group: filters fill vectors, channels do not."""
+    explanation = explain_conv2d(convcore.ones(1, 6, 5, 5), convcore.ones(96, 2, 3, 3), groups=3)
+    assert [explanation.chosen(name) for name in PASSES] == ["direct", "grouped", "direct"]
