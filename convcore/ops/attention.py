@@ -19,8 +19,8 @@ from convcore.ops.arguments import check_float_tensors, require_tensors
 from convcore.ops.arithmetic import check_broadcast
 from convcore.ops.dropout import dropout
 from convcore.ops.elementwise import where
+from convcore.ops.joining import cat
 from convcore.ops.matmul import linear, matmul
-from convcore.ops.shape import cat
 from convcore.ops.softmax import softmax
 
 if TYPE_CHECKING:

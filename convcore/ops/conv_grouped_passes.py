@@ -21,14 +21,11 @@ from kernels.cpu import conv_grouped
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.target import lanes
 
-# Spread, groups of more results than this share of a vector's lanes fill vectors by themselves. With 28x28 and 56x56
-# pixels on AVX2 (8 lanes; benchmarks/NOTES.md, "Grouped convolution"), 2 to 4 results per group took 0.3 to 0.9 times
-# as long as with "direct", 8 took 1.2 to 1.4 times as long.
-WIDEST_SHARE = 1 / 2
-# Found within vectors, groups may be larger: forward passes and gradients of the input with 16 channels in a group took
-# 0.4 to 0.6 times as long as with "direct"; gradients of the weight with 8 took 0.3, with 16 0.7 to 1.05 (the same
-# section).
-WIDEST_VECTORS, WIDEST_SUMMED_VECTORS = 2, 1
+# Groups of more results than so many vectors' lanes fill vectors by themselves (AVX2, 8 lanes; benchmarks/NOTES.md,
+# "Grouped convolution" and "Groups within vectors"). Spread, 2 to 4 results per group took 0.3 to 0.9 times as long as
+# with "direct", 8 took 1.2 to 1.4 times as long. Within vectors, 16 took 0.5 to 0.9 times as long in forward passes and
+# gradients of the input, and 0.5 to 1.15 in gradients of the weight.
+WIDEST_SPREAD, WIDEST_WITHIN = 1 / 2, 2
 # Enough tasks that two to sixteen threads are evenly loaded; each task spreads the rows between it and the next again.
 TASKS = 16
 # A window is written once and read for every tap: it should stay in L2.
@@ -49,28 +46,23 @@ def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     return None
 
 
-def _advise_against(geometry: ConvGeometry, dtype: np.dtype, columns: int, what: str, vectors: int) -> str | None:
+def _advise_against(geometry: ConvGeometry, dtype: np.dtype, columns: int, what: str) -> str | None:
     if geometry.groups == 1:
         return "slower: there is one group"
-    widest = int(lanes(dtype.itemsize) * (vectors if _in_vectors(geometry, dtype) else WIDEST_SHARE))
+    widest = int(lanes(dtype.itemsize) * (WIDEST_WITHIN if _in_vectors(geometry, dtype) else WIDEST_SPREAD))
     if columns > widest:
         return f"slower: groups of {columns} {what} fill vectors by themselves (more than {widest})"
     return None
 
 
-def advise_against_forward(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Groups of few filters."""
-    return _advise_against(geometry, dtype, geometry.c_out // geometry.groups, "filters", WIDEST_VECTORS)
+def advise_against_filters(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Groups of few filters: forward pass and gradient of the weight."""
+    return _advise_against(geometry, dtype, geometry.c_out // geometry.groups, "filters")
 
 
-def advise_against_grad_input(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Groups of few channels, which are the result here."""
-    return _advise_against(geometry, dtype, geometry.c_in // geometry.groups, "channels", WIDEST_VECTORS)
-
-
-def advise_against_grad_weight(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Groups of few filters; of fewer, for the direct algorithm copies what it reads again for every channel."""
-    return _advise_against(geometry, dtype, geometry.c_out // geometry.groups, "filters", WIDEST_SUMMED_VECTORS)
+def advise_against_channels(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Groups of few channels: the gradient of the input, where they are the result."""
+    return _advise_against(geometry, dtype, geometry.c_in // geometry.groups, "channels")
 
 
 def _rows(axis_rows: int, columns: int, channels: int, step: int, itemsize: int, n: int) -> int:

@@ -375,14 +375,13 @@ _WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
 _REFERENCE = "shifted views in float64, one filter tap at a time"
 
 _WINOGRAD_OBJECTIONS = conv_winograd.refuse, conv_winograd.advise_against
-_GROUPED_FORWARD = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_forward
-_GROUPED_GRAD_INPUT = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_grad_input
-_GROUPED_GRAD_WEIGHT = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_grad_weight
+_GROUPED_BY_FILTERS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_filters
+_GROUPED_BY_CHANNELS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_channels
 
 FORWARD = (
     Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise, fuses=True),
     Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
-    Algorithm("grouped", _GROUPED, conv_grouped_passes.forward_grouped, *_GROUPED_FORWARD),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.forward_grouped, *_GROUPED_BY_FILTERS),
     Algorithm("winograd", _WINOGRAD, conv_winograd.forward, *_WINOGRAD_OBJECTIONS, fuses=True),
     Algorithm("direct", _DIRECT, forward_direct, fuses=True),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
@@ -391,7 +390,7 @@ FORWARD = (
 GRAD_INPUT = (
     Algorithm("pointwise", _POINTWISE, grad_input_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_input_depthwise, refuse_depthwise),
-    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_input_grouped, *_GROUPED_GRAD_INPUT),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_input_grouped, *_GROUPED_BY_CHANNELS),
     Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, *_WINOGRAD_OBJECTIONS),
     Algorithm(
         "first_layer",
@@ -407,7 +406,7 @@ GRAD_INPUT = (
 GRAD_WEIGHT = (
     Algorithm("pointwise", _POINTWISE, grad_weight_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
-    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, *_GROUPED_GRAD_WEIGHT),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, *_GROUPED_BY_FILTERS),
     Algorithm("winograd", _WINOGRAD, conv_winograd.grad_weight, *_WINOGRAD_OBJECTIONS),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),

@@ -17,8 +17,8 @@ from convcore.autograd import wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
 from convcore.ops.in_place import copy_
+from convcore.ops.joining import cat
 from convcore.ops.norm import batch_norm
-from convcore.ops.shape import cat
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -81,8 +81,8 @@ def test_groups_are_found_within_vectors(apart, n_j, accumulate, dtype):
 
 @by_dtype
 @by_start
-@pytest.mark.parametrize("taps", [(1, 1), (3, 3), (2, 5), (7, 7)], ids=str)
-def test_channels_of_a_group_have_sums_of_their_own(taps, accumulate, dtype):
+@pytest.mark.parametrize(("k_h", "k_w"), [(1, 1), (3, 3), (2, 5), (7, 7)])
+def test_channels_of_a_group_have_sums_of_their_own(k_h, k_w, accumulate, dtype):
     vl = lanes(np.dtype(dtype).itemsize)
     for group in (*(size for size in (2, 4, 8) if size < vl), vl, 2 * vl):
-        check(*taps, 2 * vl, group, True, 4, 0, accumulate, dtype)
+        check(k_h, k_w, 2 * vl, group, True, 4, 0, accumulate, dtype)

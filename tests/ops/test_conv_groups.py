@@ -174,7 +174,7 @@ def grouped_convolutions(draw):
     h, w = (max(draw(size), kernel_size[i] - 2 * padding[i], 1) for i in range(2))
     each = draw(st.tuples(few, few) | st.sampled_from([(size, size) for size in (2, 4, 8, 16)]))
     return grouped(
-        "random", draw(st.integers(1, 3)), draw(st.integers(2, 9)), *each, h, w, kernel_size,
+        "random", draw(st.integers(1, 3)), draw(st.integers(2, 9)), each[0], each[1], h, w, kernel_size,
         stride=(draw(st.integers(1, 4)), draw(st.integers(1, 4))), padding=padding,
     )  # fmt: skip
 
