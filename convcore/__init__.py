@@ -20,8 +20,8 @@ from convcore.ops.comparison import (
 )
 from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.creation import (
-    arange, empty, empty_like, eye, from_numpy, full, full_like, linspace, ones, ones_like, tensor, zeros,
-    zeros_like,
+    arange, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones, ones_like, scalar_tensor,
+    tensor, zeros, zeros_like,
 )
 from convcore.ops.division import (
     addcdiv, addcmul, copysign, div, divide, floor_divide, fmax, fmin, fmod, gcd, heaviside, lcm, lerp, nextafter,
@@ -52,7 +52,9 @@ from convcore.ops.reduce import (
     sum,
 )
 from convcore.ops.rounding import ceil, fix, floor, frac, nan_to_num, positive, round, sgn, signbit, trunc
-from convcore.ops.sampling import rand, rand_like, randint, randn, randn_like, randperm
+from convcore.ops.sampling import (
+    bernoulli, multinomial, normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm,
+)
 from convcore.ops.scan import (
     cummax, cummin, cumprod, cumsum, cumulative_trapezoid, diff, logcumsumexp, trapezoid, trapz,
 )
@@ -139,6 +141,7 @@ __all__ = [
     "atleast_3d",
     "autograd",
     "baddbmm",
+    "bernoulli",
     "bincount",
     "bitwise_and",
     "bitwise_left_shift",
@@ -287,6 +290,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logit",
+    "logspace",
     "logsumexp",
     "long",
     "lt",
@@ -308,6 +312,7 @@ __all__ = [
     "movedim",
     "msort",
     "mul",
+    "multinomial",
     "multiply",
     "mv",
     "mvlgamma",
@@ -325,6 +330,7 @@ __all__ = [
     "no_fusion",
     "no_grad",
     "nonzero",
+    "normal",
     "not_equal",
     "ones",
     "ones_like",
@@ -340,6 +346,7 @@ __all__ = [
     "rand",
     "rand_like",
     "randint",
+    "randint_like",
     "randn",
     "randn_like",
     "randperm",
@@ -355,6 +362,7 @@ __all__ = [
     "row_stack",
     "rsqrt",
     "rsub",
+    "scalar_tensor",
     "scatter",
     "scatter_add",
     "searchsorted",

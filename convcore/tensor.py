@@ -12,6 +12,7 @@ from convcore.errors import DTypeError
 from convcore.ops import (
     arithmetic,
     comparison,
+    creation,
     division,
     dtypes,
     elementwise,
@@ -23,6 +24,7 @@ from convcore.ops import (
     rearrange,
     reduce,
     rounding,
+    sampling,
     scan,
     sorting,
     special,
@@ -485,6 +487,19 @@ class Tensor(TensorData):
     zero_ = in_place.zero_
     fill_ = in_place.fill_
     copy_ = in_place.copy_
+    bernoulli = sampling.bernoulli
+    multinomial = sampling.multinomial
+    uniform_ = sampling.uniform_
+    normal_ = sampling.normal_
+    log_normal_ = sampling.log_normal_
+    exponential_ = sampling.exponential_
+    geometric_ = sampling.geometric_
+    cauchy_ = sampling.cauchy_
+    new_empty = creation.new_empty
+    new_full = creation.new_full
+    new_zeros = creation.new_zeros
+    new_ones = creation.new_ones
+    new_tensor = creation.new_tensor
 
 
 set_tensor_class(Tensor)

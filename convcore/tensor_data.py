@@ -53,6 +53,11 @@ class TensorData(Variable):
         return (self.deferred or self.array).dtype
 
     @property
+    def device(self) -> str:
+        """Where it lies: always "cpu"."""
+        return "cpu"
+
+    @property
     def ndim(self) -> Integer:
         """The number of axes."""
         return (self.deferred or self.array).ndim

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import Variable
-from convcore.errors import DTypeError, ShapeError
+from convcore.errors import DTypeError, ShapeError, UnsupportedError
 
 
 def integer(op: str, name: str, value: Any, minimum: int) -> int:
@@ -23,6 +23,12 @@ def integer(op: str, name: str, value: Any, minimum: int) -> int:
     if number < minimum:
         raise ShapeError(f"{op}: {name} must be at least {minimum}, got {number}")
     return number
+
+
+def check_device(op: str, device: Any) -> None:
+    """Refuse every device but the CPU."""
+    if device is not None and str(device) not in ("cpu", "cpu:0"):
+        raise UnsupportedError(f'{op}: the only device is "cpu", got {str(device)!r}')
 
 
 AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}

@@ -164,7 +164,7 @@ def _scaled(op: str, input: Tensor | float, other: Tensor | float, alpha: float)
     if dtype.kind != "b" and isinstance(alpha, bool):
         raise DTypeError(f"{op}: alpha must be a number for operands of {dtype}, got {alpha}")
     a, b = as_tensors(op, input, other, dtype=dtype)
-    return a, mul(b, alpha)
+    return a, as_tensors(op, mul(b, alpha), dtype=dtype)[0]
 
 
 def add(input: Tensor | float, other: Tensor | float, *, alpha: float = 1) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.arguments import check_device, integer
 from convcore.ops.dtypes import SUPPORTED, converted, element_type, float32, number_type
 from convcore.ops.shape import sizes
 
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new leaf with a copy of `data`: a number, nested lists, a NumPy array or a tensor.
 
     Without `dtype`, Python floats become float32, ints int64 and bools bool; arrays and tensors keep their dtype.
     """
+    check_device("tensor", device)
     source = data.array if isinstance(data, Variable) else data
     if isinstance(source, (np.ndarray, np.generic)):
         array = np.array(source, order="K")
@@ -64,30 +66,36 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return result
 
 
-def full(size: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: int | Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of one value; without `dtype` its type is that of the value."""
-    return _filled("full", (size,), fill_value, dtype, requires_grad)
+    return _filled("full", (size,), fill_value, dtype, device, requires_grad)
 
 
-def _filled(op: str, size: tuple[Any, ...], value: float, dtype: Any, requires_grad: bool) -> Tensor:
+def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    check_device(op, device)
+    if isinstance(value, Variable):
+        value = value.array.item()
     array = memory.empty(new_shape(op, size), number_type(op, value) if dtype is None else element_type(op, dtype))
     array.fill(value)
     return _leaf(array, requires_grad)
 
 
-def empty(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
+def empty(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set."""
+    check_device("empty", device)
     return _leaf(memory.empty(new_shape("empty", size), element_type("empty", dtype)), requires_grad)
 
 
-def zeros(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
+def zeros(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
-    return _filled("zeros", size, 0, dtype, requires_grad)
+    return _filled("zeros", size, 0, dtype, device, requires_grad)
 
 
-def ones(*size: int | Sequence[int], dtype: Any = float32, requires_grad: bool = False) -> Tensor:
+def ones(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    return _filled("ones", size, 1, dtype, requires_grad)
+    return _filled("ones", size, 1, dtype, device, requires_grad)
 
 
 def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -98,48 +106,129 @@ def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
     return shape
 
 
-def empty_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set, with the input's shape, dtype and order in memory."""
+    check_device("empty_like", device)
     array = np.empty_like(input.array, dtype=None if dtype is None else element_type("empty_like", dtype), subok=False)
     return _leaf(array, requires_grad)
 
 
-def full_like(input: Tensor, fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of one value, with the input's shape, dtype and order in memory."""
-    result = empty_like(input, dtype=dtype)
-    result.array.fill(fill_value)
+    result = empty_like(input, dtype=dtype, device=device)
+    result.array.fill(fill_value.array.item() if isinstance(fill_value, Variable) else fill_value)
     return result.requires_grad_() if requires_grad else result
 
 
-def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the input's shape, dtype and order in memory."""
-    return full_like(input, 0, dtype=dtype, requires_grad=requires_grad)
+    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones with the input's shape, dtype and order in memory."""
-    return full_like(input, 1, dtype=dtype, requires_grad=requires_grad)
+    return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """start, start + step, .. up to but without `end`; arange(n) counts from 0. int64, or float32 with floats."""
+    check_device("arange", device)
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
+    start, end, step = (v.array.item() if isinstance(v, Variable) else v for v in (start, end, step))
+    if step == 0 or (end - start) * step < 0 or not math.isfinite(end - start):
         raise ShapeError(f"arange: step must lead from start to end, got start={start}, end={end}, step={step}")
     kinds = [number_type("arange", v).kind for v in (start, end, step)]
     inferred = np.dtype(np.float32 if "f" in kinds else np.int64)
-    return wrap(np.arange(start, end, step).astype(inferred if dtype is None else element_type("arange", dtype)))
+    wanted = inferred if dtype is None else element_type("arange", dtype)
+    if wanted.kind != "f":  # torch cuts the bounds, too
+        start, end, step = int(start), int(end) if end == int(end) else end, int(step) if step == int(step) else step
+    return _leaf(np.arange(start, end, step).astype(wanted), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = float32) -> Tensor:
-    """`steps` evenly spaced values from `start` to `end`, both included."""
-    count = integer("linspace", "steps", steps, minimum=0)
-    return wrap(np.linspace(start, end, count).astype(element_type("linspace", dtype)))
+def _spaced(op: str, start: Any, end: Any, steps: int, dtype: Any, device: Any) -> tuple[np.ndarray, np.dtype]:
+    """Evenly spaced float64 numbers, and the dtype that is wanted."""
+    check_device(op, device)
+    for name, value in (("start", start), ("end", end)):
+        if isinstance(value, Variable) and value.array.ndim:
+            raise ShapeError(f"{op}: {name} must be a number or have no axes, got shape {value.array.shape}")
+    first, last = (v.array.item() if isinstance(v, Variable) else v for v in (start, end))
+    count = integer(op, "steps", steps, minimum=0)
+    wanted = element_type(op, dtype)
+    if wanted.kind != "f" and op == "linspace":
+        first, last = int(first), int(last)
+    return np.linspace(first, last, count), wanted
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = float32) -> Tensor:
-    """The n x m matrix with ones on its diagonal and zeros elsewhere; m = n by default."""
+def linspace(
+    start: Tensor | float, end: Tensor | float, steps: int, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`steps` evenly spaced values from `start` to `end`, both included; float32 without `dtype`"""
+    values, wanted = _spaced("linspace", start, end, steps, float32 if dtype is None else dtype, device)
+    return _leaf(values.astype(wanted), requires_grad)
+
+
+def logspace(
+    start: Tensor | float, end: Tensor | float, steps: int, base: float = 10.0, *, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`base` to the powers that `linspace` gives; float32 without `dtype`"""
+    values, wanted = _spaced("logspace", start, end, steps, float32 if dtype is None else dtype, device)
+    with np.errstate(all="ignore"):
+        return _leaf(np.power(float(base), values).astype(wanted), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The n x m matrix with ones on its diagonal and zeros elsewhere; m = n by default, float32 without `dtype`"""
+    check_device("eye", device)
     rows = integer("eye", "n", n, minimum=0)
     columns = rows if m is None else integer("eye", "m", m, minimum=0)
-    return wrap(np.eye(rows, columns, dtype=element_type("eye", dtype)))
+    return _leaf(np.eye(rows, columns, dtype=element_type("eye", float32 if dtype is None else dtype)), requires_grad)
+
+
+def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor without axes of one number; float32 without `dtype`"""
+    return full((), s, dtype=float32 if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new_empty(
+    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of another shape whose values are not set, of the input's dtype"""
+    dtype = input.array.dtype if dtype is None else dtype
+    return empty(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def new_full(
+    input: Tensor, size: Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """A tensor of another shape and of one value, of the input's dtype"""
+    dtype = input.array.dtype if dtype is None else dtype
+    return full(size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def new_zeros(
+    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros of another shape, of the input's dtype"""
+    return zeros(*size, dtype=input.array.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new_ones(
+    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones of another shape, of the input's dtype"""
+    return ones(*size, dtype=input.array.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new_tensor(
+    input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`tensor(data)` of the input's dtype"""
+    return tensor(data, input.array.dtype if dtype is None else dtype, device, requires_grad)

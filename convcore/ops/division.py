@@ -15,7 +15,7 @@ from convcore.errors import DivisionError, DTypeError
 from convcore.ops.arithmetic import Div, add, mul, sub
 from convcore.ops.dtypes import as_tensors, float32, result_type
 from convcore.ops.elementwise import sign, where
-from convcore.ops.pointwise import KEEP, REFUSE, TO_FLOAT, of_two, truth
+from convcore.ops.pointwise import EITHER, KEEP, REFUSE, SECOND, TO_FLOAT, of_two, truth
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -29,18 +29,23 @@ def _truncated(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> n
     return np.add(floor, (floor < 0) & (floor * b != a), out=out, dtype=a.dtype)
 
 
-_floored = of_two("floor_divide", np.floor_divide, (None, None), "a / b rounded down", bools=False, tensor_first=False)
-_towards_zero = of_two("div", _truncated, (None, None), "a / b rounded towards zero", bools=False, tensor_first=False)
+_floored = of_two("floor_divide", np.floor_divide, (None, None), "a / b rounded down", bools=False, numbers=EITHER)
+_towards_zero = of_two("div", _truncated, (None, None), "a / b rounded towards zero", bools=False, numbers=EITHER)
 _remainder = of_two(
     "remainder",
     np.remainder,
     (lambda a, b, y: 1.0, lambda a, b, y: -_floored(a, b)),
     "a - b floor(a / b)",
     bools=False,
-    tensor_first=False,
+    numbers=EITHER,
 )
 _fmod = of_two(
-    "fmod", np.fmod, (lambda a, b, y: 1.0, lambda a, b, y: -_towards_zero(a, b)), "a - b trunc(a / b)", bools=False
+    "fmod",
+    np.fmod,
+    (lambda a, b, y: 1.0, lambda a, b, y: -_towards_zero(a, b)),
+    "a - b trunc(a / b)",
+    bools=False,
+    numbers=SECOND,
 )
 
 
@@ -104,7 +109,7 @@ fmin = of_two(
 )  # fmt: skip
 copysign = of_two(
     "copysign", np.copysign, (lambda a, b, y: where(a == 0, 0.0, sign(a) * sign(y)), None),
-    "The magnitude of the input with the sign of `other`", TO_FLOAT,
+    "The magnitude of the input with the sign of `other`", TO_FLOAT, numbers=SECOND,
 )  # fmt: skip
 nextafter = of_two(
     "nextafter", np.nextafter, (lambda a, b, y: 1.0, None), "The next float after the input towards `other`", REFUSE

@@ -84,9 +84,13 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Shapes: index has the input's number of axes and is nowhere larger outside `dim`; the result has its shape.
     """
     place = axis("gather", dim, input.array.ndim)
+    if input.array.ndim == 0 and index.array.ndim == 1:
+        input = input.reshape(1)
     where, shape = index.array, input.array.shape
     if where.dtype.kind not in "iu":
         raise DTypeError(f"gather: index must hold integers, got {where.dtype}")
+    if where.size == 0 and len(shape) <= 1:  # torch takes every empty index here
+        return getitem(input.reshape(-1), (np.zeros(0, np.int64),)).reshape(where.shape)
     if where.ndim != len(shape) or any(
         w > s for i, (w, s) in enumerate(zip(where.shape, shape, strict=True)) if i != place
     ):

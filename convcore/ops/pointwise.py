@@ -151,6 +151,8 @@ def predicate(name: str, test: Callable[[np.ndarray], Any], doc: str) -> Callabl
 
 # What a function of two does with integers.
 KEEP, TO_FLOAT, REFUSE = "keep", "to float", "refuse"
+# Which of two operands may be a Python number.
+NEITHER, SECOND, EITHER = "neither", "second", "either"
 
 
 def of_two(
@@ -160,7 +162,7 @@ def of_two(
     doc: str,
     integers: str = KEEP,
     bools: bool = True,
-    tensor_first: bool = True,
+    numbers: str = NEITHER,
 ) -> Callable[[Tensor | float, Tensor | float], Tensor]:
     """The function `name` of two operands of one type, which broadcast.
 
@@ -168,15 +170,15 @@ def of_two(
         derivatives: for each operand a function of (a, b, y), or None where it is zero.
         integers: KEEP computes with them, TO_FLOAT in float32, REFUSE raises DTypeError.
         bools: whether bools are taken.
-        tensor_first: whether the first operand must be a tensor; else one of the two must.
+        numbers: which operand may be a Python number: NEITHER, SECOND or EITHER (but not both).
     """
     applied = _function(name, OfTwo, ufunc=ufunc, derivatives=derivatives)
 
     def function(input: Tensor | float, other: Tensor | float) -> Tensor:
-        if not isinstance(input, Variable) and (tensor_first or not isinstance(other, Variable)):
-            raise DTypeError(
-                f"{name}: input must be a tensor, got {type(input).__name__}; convcore.tensor(...) makes one"
-            )
+        if not isinstance(input, Variable) and (numbers != EITHER or not isinstance(other, Variable)):
+            raise DTypeError(f"{name}: input must be a tensor, got {type(input).__name__}; use convcore.tensor(...)")
+        if not isinstance(other, Variable) and numbers == NEITHER:
+            raise DTypeError(f"{name}: other must be a tensor, got {type(other).__name__}; use convcore.tensor(...)")
         dtype = result_type(name, input, other)
         if dtype.kind == "b" and not bools:
             raise DTypeError(f"{name}: operands must be numbers, got bools; convert them with x.long()")

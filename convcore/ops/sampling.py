@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import wrap
+from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.arguments import check_device, integer
 from convcore.ops.creation import new_shape
 from convcore.ops.dtypes import element_type, float32, int64
+from convcore.ops.in_place import copy_
 from convcore.random import Generator, default_generator
 
 if TYPE_CHECKING:
@@ -19,34 +20,60 @@ if TYPE_CHECKING:
 
 
 def rand(
-    *size: int | Sequence[int], generator: Generator | None = None, dtype: Any = float32, requires_grad: bool = False
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers from [0, 1).
 
     Args:
         size: the shape, as integers or as one sequence.
         generator: where the numbers come from; by default `convcore.random.default_generator`.
-        dtype: float32 or float64.
+        dtype: float32 (the default) or float64.
         requires_grad: whether `backward` is to compute its gradient.
     """
+    check_device("rand", device)
     return _floats("rand", np.random.Generator.random, size, generator, dtype, requires_grad)
 
 
 def randn(
-    *size: int | Sequence[int], generator: Generator | None = None, dtype: Any = float32, requires_grad: bool = False
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1; the arguments are those of `rand`."""
+    check_device("randn", device)
     return _floats("randn", np.random.Generator.standard_normal, size, generator, dtype, requires_grad)
 
 
-def rand_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
-    """`rand` with the input's shape and dtype."""
-    return rand(input.array.shape, generator=generator, dtype=input.array.dtype, requires_grad=requires_grad)
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`rand` with the input's shape and, unless another is given, dtype."""
+    dtype = input.array.dtype if dtype is None else dtype
+    return rand(input.array.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
-    """`randn` with the input's shape and dtype."""
-    return randn(input.array.shape, generator=generator, dtype=input.array.dtype, requires_grad=requires_grad)
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`randn` with the input's shape and, unless another is given, dtype."""
+    dtype = input.array.dtype if dtype is None else dtype
+    return randn(input.array.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def randint(
@@ -56,6 +83,8 @@ def randint(
     *,
     generator: Generator | None = None,
     dtype: Any = int64,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Integers from low to high - 1: `randint(low, high, size)`, or `randint(high, size)` with low = 0.
 
@@ -64,6 +93,7 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high  # pyright: ignore[reportAssignmentType]
+    check_device("randint", device)
     first, last = integer("randint", "low", low, -(1 << 63)), integer("randint", "high", high, -(1 << 63)) - 1
     if last < first:
         raise ShapeError(f"randint: needs low < high, got low={first}, high={last + 1}")
@@ -71,7 +101,135 @@ def randint(
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= first <= last <= np.iinfo(dtype).max:
         raise ShapeError(f"randint: {first} to {last} does not fit into {dtype}")
     numbers = (generator or default_generator).numpy
-    return wrap(numbers.integers(first, last, new_shape("randint", (size,)), endpoint=True).astype(dtype))
+    result = wrap(np.asarray(numbers.integers(first, last, new_shape("randint", (size,)), endpoint=True), dtype))
+    return result.requires_grad_() if requires_grad else result
+
+
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`randint` with the input's shape and, unless another is given, dtype: `randint_like(x, high)` starts at 0"""
+    first, end = (0, low) if high is None else (low, high)
+    dtype = input.array.dtype if dtype is None else dtype
+    return randint(first, end, input.array.shape, generator=generator, dtype=dtype, device=device,
+                   requires_grad=requires_grad)  # fmt: skip
+
+
+def normal(
+    mean: Tensor | float,
+    std: Tensor | float = 1.0,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """Normally distributed numbers: one for each element of `mean` and `std`, or of a shape with two numbers."""
+    check_device("normal", device)
+    tensors = [t for t in (mean, std) if isinstance(t, Variable)]
+    if not tensors and size is None:
+        raise ShapeError("normal: needs a tensor as mean or std, or a size")
+    if isinstance(std, Variable) and std.array.dtype.kind != "f":
+        raise DTypeError(f"normal: std must be float32 or float64, got {std.array.dtype}")
+    centre, spread = (t.array if isinstance(t, Variable) else np.asarray(t) for t in (mean, std))
+    if (spread < 0).any():
+        raise ShapeError(f"normal: std must be at least 0, got {spread.min()}")
+    shape = tuple(size) if size is not None else np.broadcast_shapes(centre.shape, spread.shape)
+    kind = tensors[0].array.dtype if tensors and tensors[0].array.dtype.kind == "f" else float32
+    values = (generator or default_generator).numpy.normal(centre, spread, shape)
+    return wrap(np.asarray(values, kind if dtype is None else element_type("normal", dtype)))
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that each element gives (or all with p), else 0; of the input's dtype"""
+    chances = input.array if p is None else np.asarray(p)
+    if not ((chances >= 0) & (chances <= 1)).all():
+        raise ShapeError("bernoulli: probabilities must be from 0 to 1")
+    draws = (generator or default_generator).numpy.random(input.array.shape)
+    return wrap(np.asarray(draws < chances, input.array.dtype))
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn with the weights of each row: (K,) gives (num_samples,), (N, K) gives (N, num_samples); int64"""
+    weights = input.array
+    if weights.ndim not in (1, 2) or weights.dtype.kind != "f":
+        raise ShapeError(f"multinomial: input must be floats of 1 or 2 axes, got {weights.dtype} {weights.shape}")
+    count = integer("multinomial", "num_samples", num_samples, 1)
+    if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
+        raise ShapeError("multinomial: weights must be finite, at least 0, and not all 0 in a row")
+    rows = np.atleast_2d(weights).astype(np.float64)
+    if not replacement and count > (rows > 0).sum(-1).min(initial=rows.shape[-1]):
+        raise ShapeError(f"multinomial: {count} samples without replacement need as many weights above 0 in each row")
+    numbers = (generator or default_generator).numpy
+    drawn = [numbers.choice(row.size, count, replacement, row / row.sum()) for row in rows]
+    result = np.asarray(drawn, np.int64).reshape(len(rows), count)
+    return wrap(result[0] if weights.ndim == 1 else result)
+
+
+def _filler(name: str, draw: Any, doc: str, check: Any = None) -> Any:
+    """An in-place method that replaces all elements by random numbers of two parameters."""
+
+    def fill(input: Tensor, *parameters: float, generator: Generator | None = None, **named: float) -> Tensor:
+        settings = (*parameters, *named.values())
+        if check is not None:
+            check(*settings)
+        numbers = (generator or default_generator).numpy
+        with np.errstate(all="ignore"):
+            values = draw(numbers, input.array.shape, *settings)
+            return copy_(input, wrap(np.asarray(values).astype(input.array.dtype)))
+
+    fill.__name__ = fill.__qualname__ = name
+    fill.__doc__ = doc
+    return fill
+
+
+def _rule(holds: Any, text: str) -> Any:
+    def check(*settings: float) -> None:
+        if settings and not holds(*settings):
+            raise ShapeError(f"{text}, got {settings}")
+
+    return check
+
+
+uniform_ = _filler(
+    "uniform_", lambda numbers, shape, low=0.0, high=1.0: low + (high - low) * numbers.random(shape),
+    "Replace all elements by uniform numbers from `from` to `to`",
+    _rule(lambda low=0.0, high=1.0: low <= high, "uniform_: needs from <= to"),
+)  # fmt: skip
+normal_ = _filler(
+    "normal_", lambda numbers, shape, mean=0.0, std=1.0: numbers.normal(mean, std, shape),
+    "Replace all elements by normally distributed numbers of this mean and standard deviation",
+    _rule(lambda mean=0.0, std=1.0: std >= 0, "normal_: std must be at least 0"),
+)  # fmt: skip
+log_normal_ = _filler(
+    "log_normal_", lambda numbers, shape, mean=1.0, std=2.0: numbers.lognormal(mean, std, shape),
+    "Replace all elements by numbers whose logarithm has this mean and standard deviation",
+    _rule(lambda mean=1.0, std=2.0: std > 0, "log_normal_: std must be above 0"),
+)  # fmt: skip
+exponential_ = _filler(
+    "exponential_", lambda numbers, shape, lambd=1.0: numbers.exponential(1 / lambd, shape),
+    "Replace all elements by exponentially distributed numbers of this rate",
+    _rule(lambda lambd=1.0: lambd > 0, "exponential_: lambd must be above 0"),
+)  # fmt: skip
+geometric_ = _filler(
+    "geometric_", lambda numbers, shape, p: numbers.geometric(p, shape),
+    "Replace all elements by the number of trials until the first success of probability p",
+    _rule(lambda p: 0 < p < 1, "geometric_: p must be between 0 and 1"),
+)  # fmt: skip
+cauchy_ = _filler(
+    "cauchy_", lambda numbers, shape, median=0.0, sigma=1.0: median + sigma * numbers.standard_cauchy(shape),
+    "Replace all elements by numbers from the Cauchy distribution",
+    _rule(lambda median=0.0, sigma=1.0: sigma > 0, "cauchy_: sigma must be above 0"),
+)  # fmt: skip
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = int64) -> Tensor:
@@ -81,7 +239,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = int64) 
 
 
 def _floats(op: str, draw: Any, size: tuple, generator: Generator | None, dtype: Any, requires_grad: bool) -> Tensor:
-    dtype = element_type(op, dtype)
+    dtype = float32 if dtype is None else element_type(op, dtype)
     if dtype.kind != "f":
         raise DTypeError(f"{op}: dtype must be float32 or float64, got {dtype}; for integers there is randint")
     result = wrap(np.asarray(draw((generator or default_generator).numpy, new_shape(op, size), dtype=dtype), dtype))

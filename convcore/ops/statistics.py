@@ -206,7 +206,7 @@ def cov(
             norm = total - correction * (weight * aweights).sum() / total
         norm = norm.clamp(min=0)
     result = (centred @ weighted.T) / norm
-    return result.squeeze() if input.array.ndim < 2 else result
+    return result.squeeze()
 
 
 def corrcoef(input: Tensor) -> Tensor:

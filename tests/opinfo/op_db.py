@@ -157,7 +157,7 @@ def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def leaves(value: Any) -> list[Any]:
     """The tensors and numbers in nested results, in order."""
-    if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
+    if isinstance(value, (tuple, list)):
         return [leaf for v in value for leaf in leaves(v)]
     if isinstance(value, dict):
         return [leaf for v in value.values() for leaf in leaves(v)]
@@ -247,7 +247,7 @@ def run(op: Any, dtype: str, limit: int, only_form: bool = False) -> Outcome:
         if result is None:
             continue
         for x, array in zip(converter.converted, before, strict=True):
-            if x.array.tobytes() != array.tobytes():
+            if not only_form and x.array.tobytes() != array.tobytes():
                 outcome.note(VALUE, sample, "the input was changed")
         if wants_gradient:
             outcome.check(GRADIENT, sample, _gradients, op, converter, result[0], expected, outcome, sample)

@@ -16,7 +16,6 @@ LACKING = {
     "torch.ops.aten._*": "internal to torch",
     "torch._scaled_mm*": "8-bit floats",
     "_segment_reduce/*": "internal to torch",
-    "bmm/triton_optimized": "internal to torch",
 }
 
 # (operation, what goes wrong, dtypes in which it does): reason
