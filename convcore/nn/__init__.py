@@ -1,6 +1,6 @@
 """Layers and models, with torch's names: `import convcore.nn as nn`."""
 
-from convcore.nn import functional, init
+from convcore.nn import functional, init, utils
 from convcore.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from convcore.nn.attention import MultiheadAttention
 from convcore.nn.container import ModuleDict, ModuleList, Sequential
@@ -115,4 +115,5 @@ __all__ = [
     "Unflatten",
     "functional",
     "init",
+    "utils",
 ]
