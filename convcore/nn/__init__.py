@@ -1,10 +1,6 @@
 """Layers and models, with torch's names: `import convcore.nn as nn`."""
 
-from convcore.nn import (
-    functional,
-    graph,
-    init,
-)
+from convcore.nn import functional, graph, init, utils
 from convcore.nn.activation import (
     CELU,
     ELU,
@@ -25,49 +21,14 @@ from convcore.nn.activation import (
     Softplus,
     Tanh,
 )
-from convcore.nn.attention import (
-    MultiheadAttention,
-)
-from convcore.nn.container import (
-    ModuleDict,
-    ModuleList,
-    Sequential,
-)
-from convcore.nn.conv import (
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    ConvTranspose1d,
-    ConvTranspose2d,
-    ConvTranspose3d,
-)
-from convcore.nn.dropout import (
-    AlphaDropout,
-    Dropout,
-    Dropout1d,
-    Dropout2d,
-    Dropout3d,
-    FeatureAlphaDropout,
-)
-from convcore.nn.embedding import (
-    Embedding,
-    EmbeddingBag,
-)
-from convcore.nn.flatten import (
-    Flatten,
-    Unflatten,
-)
-from convcore.nn.layer_norm import (
-    GroupNorm,
-    LayerNorm,
-    LocalResponseNorm,
-    RMSNorm,
-)
-from convcore.nn.linear import (
-    Bilinear,
-    Identity,
-    Linear,
-)
+from convcore.nn.attention import MultiheadAttention
+from convcore.nn.container import ModuleDict, ModuleList, Sequential
+from convcore.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from convcore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
+from convcore.nn.embedding import Embedding, EmbeddingBag
+from convcore.nn.flatten import Flatten, Unflatten
+from convcore.nn.layer_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from convcore.nn.linear import Bilinear, Identity, Linear
 from convcore.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -94,24 +55,10 @@ from convcore.nn.loss_margin import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
-from convcore.nn.module import (
-    Module,
-)
-from convcore.nn.norm import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
-)
-from convcore.nn.parameter import (
-    Parameter,
-)
-from convcore.nn.parameter_container import (
-    ParameterDict,
-    ParameterList,
-)
+from convcore.nn.module import Module
+from convcore.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from convcore.nn.parameter import Parameter
+from convcore.nn.parameter_container import ParameterDict, ParameterList
 from convcore.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -280,4 +227,5 @@ __all__ = [
     "functional",
     "graph",
     "init",
+    "utils",
 ]

@@ -60,7 +60,8 @@ class _Table(Module):
         """A layer with the given table (V, D), which is trained only with freeze=False."""
         if embeddings.ndim != 2:
             raise ShapeError(f"{cls.__name__}: embeddings must have 2 axes (V, D), got shape {tuple(embeddings.shape)}")
-        layer = cls(*embeddings.shape, _weight=embeddings, **settings)
+        make: Any = cls
+        layer = make(*embeddings.shape, _weight=embeddings, **settings)
         layer.weight.requires_grad_(not freeze)
         return layer
 

@@ -7,17 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convcore.ops import (
-    dropout as dropout_op,
-)
-from convcore.ops import (
-    elementwise,
-    matmul,
-    norm,
-)
-from convcore.ops import (
-    softmax as softmax_op,
-)
+from convcore.ops import dropout as dropout_op
+from convcore.ops import elementwise, matmul, norm
+from convcore.ops import softmax as softmax_op
 from convcore.ops.activation import (
     celu,
     elu,
@@ -33,67 +25,19 @@ from convcore.ops.activation import (
     silu,
     softplus,
 )
-from convcore.ops.attention import (
-    multi_head_attention_forward,
-    scaled_dot_product_attention,
-)
-from convcore.ops.bilinear import (
-    bilinear,
-)
-from convcore.ops.conv import (
-    conv1d,
-    conv2d,
-    conv3d,
-)
-from convcore.ops.conv_explain import (
-    explain_conv2d,
-)
-from convcore.ops.conv_transpose import (
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-)
-from convcore.ops.distance import (
-    cosine_similarity,
-    normalize,
-    pairwise_distance,
-    pdist,
-)
-from convcore.ops.embedding import (
-    embedding,
-    embedding_bag,
-    one_hot,
-)
-from convcore.ops.feature_dropout import (
-    alpha_dropout,
-    dropout1d,
-    dropout2d,
-    dropout3d,
-    feature_alpha_dropout,
-)
-from convcore.ops.grid_sample import (
-    affine_grid,
-    grid_sample,
-)
-from convcore.ops.instance_norm import (
-    instance_norm,
-    local_response_norm,
-)
-from convcore.ops.interpolate import (
-    interpolate,
-    upsample,
-    upsample_bilinear,
-    upsample_nearest,
-)
-from convcore.ops.layer_norm import (
-    group_norm,
-    layer_norm,
-    rms_norm,
-)
-from convcore.ops.loss import (
-    cross_entropy,
-    nll_loss,
-)
+from convcore.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
+from convcore.ops.bilinear import bilinear
+from convcore.ops.conv import conv1d, conv2d, conv3d
+from convcore.ops.conv_explain import explain_conv2d
+from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from convcore.ops.embedding import embedding, embedding_bag, one_hot
+from convcore.ops.feature_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from convcore.ops.grid_sample import affine_grid, grid_sample
+from convcore.ops.instance_norm import instance_norm, local_response_norm
+from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
+from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
+from convcore.ops.loss import cross_entropy, nll_loss
 from convcore.ops.loss_elements import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -116,16 +60,8 @@ from convcore.ops.loss_margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from convcore.ops.pad import (
-    pad,
-)
-from convcore.ops.pixels import (
-    channel_shuffle,
-    fold,
-    pixel_shuffle,
-    pixel_unshuffle,
-    unfold,
-)
+from convcore.ops.pad import pad
+from convcore.ops.pixels import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
 from convcore.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -140,17 +76,8 @@ from convcore.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
-from convcore.ops.unpool import (
-    lp_pool1d,
-    lp_pool2d,
-    lp_pool3d,
-    max_unpool1d,
-    max_unpool2d,
-    max_unpool3d,
-)
-from convcore.tensor import (
-    Tensor,
-)
+from convcore.ops.unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
+from convcore.tensor import Tensor
 
 __all__ = [
     "adaptive_avg_pool1d",

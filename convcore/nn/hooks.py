@@ -207,5 +207,5 @@ class _Passage(Function):
         return results
 
     @staticmethod
-    def backward(ctx, *grad_outs):
+    def backward(ctx: Any, *grad_outs: Any):
         return None, None, *ctx.meet(*grad_outs)

@@ -195,7 +195,9 @@ def multi_head_attention_forward(
                 f"{op}: attn_mask must have the shape {expected[0]} or {expected[1]}, got {mask.array.shape}"
             )
         mask = mask.unsqueeze(0) if mask.array.ndim == 2 else mask
-    weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else _thirds(in_proj_weight)
+    weights: Any = (
+        (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else _thirds(in_proj_weight)
+    )
     projected = [linear(t, w, b) for t, w, b in zip((query, key, value), weights, _thirds(in_proj_bias), strict=True)]
     if bias_k is not None and bias_v is not None:
         projected[1:] = [

@@ -65,7 +65,8 @@ class Dropout(Function):
         ctx.settings = p, seed, offset, order
         dtype = x.array.dtype.type
         scale = dtype(0 if p == 1 else 1 / (1 - p))
-        block = np.ascontiguousarray(x.array.transpose(order))
+        block = x.array.transpose(order)
+        block = block if block.flags.c_contiguous else block.copy()
         out = memory.empty(block.shape, block.dtype)
         dropout_forward(
             block.reshape(-1), out.reshape(-1), scale, np.uint64(seed), np.uint64(offset), np.uint64(round(p * 2**32))

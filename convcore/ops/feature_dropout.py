@@ -41,10 +41,10 @@ def _channels(op: str, x: Tensor) -> tuple[int, ...]:
 
 
 def _apply(op: str, x: Tensor, p: float, training: bool, inplace: bool, function: Callable[[Tensor], Tensor]) -> Tensor:
-    require_floating(op, x)
     check_probability(op, p)
     if not training or p == 0 or x.array.size == 0:
         return x
+    require_floating(op, x)
     return change(op, x, function) if inplace else function(x)
 
 

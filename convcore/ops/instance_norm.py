@@ -66,7 +66,8 @@ def instance_norm(
         return input.clone()
     running = [None if t is None else wrap(np.tile(t.array, shape[0])) for t in (running_mean, running_var)]
     scales = [None if t is None else t.expand(shape[:2]).reshape(-1) for t in (weight, bias)]
-    out = batch_norm(input.reshape(1, -1, *shape[2:]), *running, *scales, True, momentum, eps)
+    images = input.reshape(1, -1, *shape[2:])
+    out = batch_norm(images, running[0], running[1], scales[0], scales[1], True, momentum, eps)
     for own, moved in zip((running_mean, running_var), running, strict=True):
         if own is not None and moved is not None:
             copy_(own, wrap(moved.array.reshape(shape[:2]).mean(0)))

@@ -92,7 +92,7 @@ def group_norm(
     if len(shape) < 2 or shape[1] % groups:
         table = array_table([("input", input.array, "N, C, ...")])
         raise ShapeError(f"group_norm: the channels (axis 1) must be divisible by num_groups = {groups}\n{table}")
-    if shape[0] * shape[1] // groups * math.prod(shape[2:]) == 1 and len(shape) == 2 and shape[1] == groups:
+    if shape[0] * shape[1] // groups * math.prod(shape[2:]) == 1:
         raise ShapeError(f"group_norm: Expected more than 1 value per channel when training, got input size {shape}")
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.array.shape != (shape[1],):

@@ -21,8 +21,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_modules import module_db
 
-# Cases that convcore refuses, or answers otherwise: module, part of the case's description, why.
-DIFFERENT: dict[str, tuple[str, str]] = {}
+MOST_CASES = 8  # of each module, or a few more; CrossEntropyLoss alone has 140
 # Layers whose outputs are random in training: only shapes are compared there.
 RANDOM = {"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "RReLU"}
 
@@ -66,8 +65,7 @@ def cases(name: str, training: bool) -> list[Any]:
     torch.manual_seed(0)
     info = MODULES[name]
     found = info.module_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=True, training=training)
-    skipped = DIFFERENT.get(name)
-    return [case for case in found if skipped is None or skipped[0] not in case.desc]
+    return found[:: max(len(found) // MOST_CASES, 1)]
 
 
 def twins(name: str, case: Any) -> tuple[Any, Any]:
@@ -108,14 +106,15 @@ def same_shape(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert ours.shape == theirs.shape
 
 
-def check(name: str, case: Any, training: bool) -> None:
+def check(name: str, case: Any, first: Any, training: bool) -> None:
     ours, theirs = twins(name, case)
     assert repr(ours) == repr(theirs).replace("torch.", "").replace("NonDynamicallyQuantizable", "")
     ours.train(training)
     theirs.train(training)
     compare = same_shape if training and name in RANDOM else close
     given = case.forward_input
-    for module in (ours, copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+    copies = (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))) if case is first else ()
+    for module in (ours, *copies):
         twin = copy.deepcopy(theirs)
         convert = Converter()
         outputs = tensors(module(*convert(given.args), **convert(given.kwargs)))
@@ -147,8 +146,9 @@ def check(name: str, case: Any, training: bool) -> None:
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_are_torchs(name, training):
-    for case in cases(name, training):
+    chosen = cases(name, training)
+    for case in chosen:
         try:
-            check(name, case, training)
+            check(name, case, chosen[0], training)
         except Exception as error:
             raise AssertionError(f"{name}, case {case.desc!r}: {case.constructor_input.args}") from error

@@ -118,7 +118,7 @@ def test_alpha_dropout_keeps_mean_and_variance():
         (lambda: cc.nn.Embedding(3, 2, padding_idx=3), ShapeError, "must be one of the 3 rows, got 3"),
         (lambda: cc.nn.Embedding(3, 2, _weight=TABLE), ShapeError, r"the weight must have the shape \(3, 2\)"),
         (lambda: cc.nn.Embedding.from_pretrained(TABLE[0]), ShapeError, r"must have 2 axes \(V, D\)"),
-        (lambda: cc.nn.Unflatten("a", (1, 2)), UnsupportedError, "axes have no names"),
+        (lambda: cc.nn.Unflatten("a", (1, 2)), UnsupportedError, "axes have no names"),  # pyright: ignore
         (lambda: cc.nn.Linear(1, 1, device="cuda"), UnsupportedError, 'the only device is "cpu"'),
     ],
 )
