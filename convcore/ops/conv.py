@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 ROWS_PER_SUM = 1024  # rows of grad_out in one partial sum of a bias gradient
 
 
-def _algorithm(pass_name: str, name: str, geometry: ConvGeometry, dtype: np.dtype) -> algorithms.Algorithm:
+def _algorithm(
+    pass_name: str, name: algorithms.Request, geometry: ConvGeometry, dtype: np.dtype
+) -> algorithms.Algorithm:
     """`algorithms.select`, once for each geometry."""
     key = pass_name, name, dtype
     record = geometry.choices.get(key)
@@ -199,7 +201,7 @@ class Explanation(dict):
         ]
         for pass_name, verdicts in self.items():
             lines.append(f"{pass_name}:")
-            lines += [f"  {name:<10} {verdict}" for name, verdict in verdicts]
+            lines += [f"  {name:<11} {verdict}" for name, verdict in verdicts]
         return "\n".join(lines)
 
 
