@@ -13,8 +13,8 @@ from benchmarks import BenchmarkError, report
 FAILED = 2
 DESCRIPTION = """Measure convcore against PyTorch and, where installed, ONNX Runtime.
 
-Groups: conv, ops, nets, start, memory; without any, all of them. `python -m benchmarks report RESULT.json` prints a
-stored result as Markdown tables; see `python -m benchmarks report --help`."""
+Groups: conv, ops, nets, start, memory, algorithms; without any, all of them. `python -m benchmarks report RESULT.json`
+prints a stored result as Markdown tables; see `python -m benchmarks report --help`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.report import CHOICES
+
 AHEAD, BEHIND, LINE = "tab:blue", "tab:red", "tab:gray"
 
 
 def draw(result: dict, path: str | os.PathLike[str]) -> None:
-    """Draw the rows with the most threads; the file's ending chooses the format.
+    """Draw the rows with the most threads that compare with other libraries; the file's ending chooses the format.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -19,7 +21,7 @@ def draw(result: dict, path: str | os.PathLike[str]) -> None:
     from matplotlib.figure import Figure
 
     machine = max(result["machine"], key=lambda machine: machine["threads"])
-    rows = [row for row in result["rows"] if row["threads"] == machine["threads"]]
+    rows = [row for row in result["rows"] if row["threads"] == machine["threads"] and row["group"] != CHOICES]
     compared = [(row, rival) for row in rows for rival in row["rivals"]]
     figure = Figure(figsize=(14, max(5.0, 1.5 + 0.16 * len(compared))), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -8,6 +8,9 @@ from benchmarks.timing import geometric_mean
 
 Cells = Sequence[str]
 
+CHOICES = "algorithms"  # the group whose rivals are the algorithms that were not chosen
+TOLERATED_LOSS = 1.1
+
 
 def tables(result: dict) -> str:
     """All tables of a result, one for each group and number of threads, under a line that says where it ran."""
@@ -17,7 +20,11 @@ def tables(result: dict) -> str:
         for threads in peaks:
             rows = [row for row in result["rows"] if (row["group"], row["threads"]) == (group, threads)]
             if rows:
-                lines += ["", f"### {group}, {_threads(threads)}", "", *_table(rows, peaks[threads]), "", *_means(rows)]
+                lines += ["", f"### {group}, {_threads(threads)}", ""]
+                if group == CHOICES:
+                    lines += [*_choices(rows), "", _losses(rows)]
+                else:
+                    lines += [*_table(rows, peaks[threads]), "", *_means(rows)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -28,7 +35,8 @@ def summary(result: dict) -> str:
     for group in dict.fromkeys(row["group"] for row in result["rows"]):
         rows = [row for row in result["rows"] if (row["group"], row["threads"]) == (group, machine["threads"])]
         table = ["", *_table(rows, machine)] if group == "nets" else []
-        lines += ["", f"**{group}**, {_threads(machine['threads'])}:", *table, "", *_means(rows)]
+        means = [_losses(rows)] if group == CHOICES else _means(rows)
+        lines += ["", f"**{group}**, {_threads(machine['threads'])}:", *table, "", *means]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -92,6 +100,32 @@ def _means(rows: Sequence[dict]) -> Iterator[str]:
         behind = sum(value < 1 for value in values)
         rest = f"behind in {behind} of {len(values)}" if behind else f"ahead in all {len(values)}"
         yield f"- {work} against {name}: geometric mean {geometric_mean(values):.2f}, {rest}"
+
+
+def _loss(row: dict) -> tuple[float, str]:
+    """How many times as long as the fastest algorithm the chosen one took, and which that is."""
+    others = [(1 / rival["ratio"]["median"], rival["name"]) for rival in row["rivals"]]
+    return max([(1.0, row["chosen"]), *others])
+
+
+def _choices(rows: Sequence[dict]) -> Iterator[str]:
+    """What was chosen, what was fastest, the loss, and the others' times in units of the chosen one's."""
+    yield _line(["case", "", "chosen", "time", "fastest", "loss", "the others"])
+    yield _line(["---", "---", "---", "---:", "---", "---:", "---"])
+    for row in rows:
+        loss, fastest = _loss(row)
+        others = ", ".join(f"{rival['name']} {rival['ratio']['median']:.2f}" for rival in row["rivals"])
+        cells = [row["case"], row["work"], row["chosen"], amount(row["convcore"]["median"], row["unit"]), fastest]
+        yield _line([*cells, f"**{loss:.2f}**" if loss > TOLERATED_LOSS else f"{loss:.2f}", others])
+
+
+def _losses(rows: Sequence[dict]) -> str:
+    losses = [_loss(row)[0] for row in rows]
+    large = sum(loss > TOLERATED_LOSS for loss in losses)
+    return (
+        f"- {large} of {len(losses)} choices took more than {TOLERATED_LOSS:.2f} times as long as the fastest "
+        f"algorithm did; geometric mean {geometric_mean(losses):.3f}, largest {max(losses):.2f}"
+    )
 
 
 def amount(value: float, unit: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import torch  # isort: skip
 
 import convcore
-from benchmarks import BenchmarkError, children, conv, machine, nets, ops
+from benchmarks import BenchmarkError, algorithms, children, conv, machine, nets, ops
 from kernels.threads import max_num_threads
 
 QUICK_ROUNDS, ROUNDS = 3, 9
@@ -39,6 +39,12 @@ GROUPS = {
     "start": Group("import and first training step", children.START_CASES, children.START_QUICK, children.start_rows),
     "memory": Group(
         "peak memory of a training step", children.MEMORY_CASES, children.MEMORY_QUICK, children.memory_rows
+    ),
+    "algorithms": Group(
+        "convolutions around the thresholds of the selection, by every algorithm",
+        algorithms.CASES,
+        algorithms.QUICK,
+        algorithms.rows,
     ),
 }
 

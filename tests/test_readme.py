@@ -157,6 +157,13 @@ def test_the_benchmark_tables_are_those_of_the_stored_result():
     assert (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8").endswith(report.tables(result))
 
 
+def test_the_table_of_choices_is_that_of_the_stored_result():
+    from benchmarks import report
+
+    result = json.loads((ROOT / "benchmarks" / "algorithms.json").read_text(encoding="utf-8"))
+    assert (ROOT / "benchmarks" / "ALGORITHMS.md").read_text(encoding="utf-8").endswith(report.tables(result))
+
+
 def test_links_lead_somewhere():
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "kernels" / "README.md"):
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

@@ -50,37 +50,46 @@ class Algorithm:
     fuses: bool = False
 
 
+Request = str | tuple[str, ...]
+"""The name of an algorithm or "auto", or several of them: then the first that can compute is meant."""
+
+
 class _Default(threading.local):
-    name = "auto"
+    request: Request = "auto"
 
 
 _default = _Default()
 
 
 @contextlib.contextmanager
-def use_algorithm(name: str) -> Iterator[None]:
+def use_algorithm(name: str, *otherwise: str) -> Iterator[None]:
     """Let every convolution in the block use algorithm `name`, whole models included.
 
+    Where it cannot compute a pass, the first of `otherwise` that can does: `use_algorithm("winograd2x2", "direct")`.
     An `algorithm=` other than "auto" in a call goes first. Backward passes use what their forward was given.
     """
-    previous, _default.name = _default.name, name
+    previous, _default.request = _default.request, (name, *otherwise) if otherwise else name
     try:
         yield
     finally:
-        _default.name = previous
+        _default.request = previous
 
 
-def requested(name: str) -> str:
+def requested(name: str) -> Request:
     """What a call that was given `name` asks for, the surrounding `use_algorithm` considered."""
-    return _default.name if name == "auto" else name
+    return _default.request if name == "auto" else name
 
 
-def select(op: str, records: Sequence[Algorithm], name: str, geometry: Any, dtype: np.dtype) -> Algorithm:
-    """The record called `name`, or for "auto" the first without an objection.
+def select(op: str, records: Sequence[Algorithm], request: Request, geometry: Any, dtype: np.dtype) -> Algorithm:
+    """The record asked for, or for "auto" the first without an objection.
 
     Raises:
-        UnsupportedError: there is no such algorithm, or it refuses.
+        UnsupportedError: there is no such algorithm, or it refuses; of several the last one.
     """
+    *first, name = (request,) if isinstance(request, str) else request
+    for other in first:
+        with contextlib.suppress(UnsupportedError):
+            return select(op, records, other, geometry, dtype)
     for record in records:
         if name == record.name:
             reason = record.refuses(geometry, dtype)
@@ -93,8 +102,9 @@ def select(op: str, records: Sequence[Algorithm], name: str, geometry: Any, dtyp
     raise UnsupportedError(f"{op}: there is no algorithm {name!r}; it must be 'auto' or one of {known}")
 
 
-def explain(records: Sequence[Algorithm], name: str, geometry: Any, dtype: np.dtype) -> list[tuple[str, str]]:
+def explain(records: Sequence[Algorithm], request: Request, geometry: Any, dtype: np.dtype) -> list[tuple[str, str]]:
     """(name, verdict) of every record: "chosen", its objection, or why it was not reached."""
+    name = request if isinstance(request, str) else select("explain", records, request, geometry, dtype).name
     chosen = None
     lines = []
     for record in records:

@@ -45,7 +45,9 @@ ROWS_PER_SUM = 1024  # rows of grad_out in one partial sum of a bias gradient
 
 
 @once_per_geometry
-def _algorithm(geometry: ConvGeometry, pass_name: str, name: str, dtype: np.dtype) -> algorithms.Algorithm:
+def _algorithm(
+    geometry: ConvGeometry, pass_name: str, name: algorithms.Request, dtype: np.dtype
+) -> algorithms.Algorithm:
     """The one that computes a pass."""
     op, passes = ("conv2d", PASSES) if geometry.depth is None else ("conv3d", VOLUME_PASSES)
     return algorithms.select(op, passes[pass_name], name, geometry, dtype)

@@ -33,7 +33,7 @@ class Explanation(dict):
         ]
         for pass_name, verdicts in self.items():
             lines.append(f"{pass_name}:")
-            lines += [f"  {name:<10} {verdict}" for name, verdict in verdicts]
+            lines += [f"  {name:<11} {verdict}" for name, verdict in verdicts]
         return "\n".join(lines)
 
 

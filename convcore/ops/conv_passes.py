@@ -371,10 +371,20 @@ _GROUPED = "few channels per group, output channels side by side in a vector"
 _FIRST_LAYER = "pixels side by side in a vector, the values under a filter as the rows of a product"
 _DIRECT = "the micro-kernel on the input itself"
 _IM2COL = "patches copied into a matrix, then a matrix product"
-_WINOGRAD = "a quarter of the multiplications, between transforms of tiles"
+_WINOGRAD = "a quarter of the multiplications, between transforms of 6x6 tiles"
+_WINOGRAD_2X2 = "4/9 of the multiplications, between transforms of 4x4 tiles"
 _REFERENCE = "shifted views in float64, one filter tap at a time"
 
-_WINOGRAD_OBJECTIONS = conv_winograd.refuse, conv_winograd.advise_against
+
+def _winograd(pass_name: str, fuses: bool = False) -> tuple[Algorithm, Algorithm]:
+    """The records of one pass by F(2x2, 3x3) and F(4x4, 3x3)."""
+    small, large = (
+        (getattr(of, pass_name), conv_winograd.refuse, of.adviser(pass_name), fuses)
+        for of in (conv_winograd.F2, conv_winograd.F4)
+    )
+    return Algorithm("winograd2x2", _WINOGRAD_2X2, *small), Algorithm("winograd", _WINOGRAD, *large)
+
+
 _GROUPED_BY_FILTERS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_filters
 _GROUPED_BY_CHANNELS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_channels
 
@@ -382,7 +392,7 @@ FORWARD = (
     Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise, fuses=True),
     Algorithm("depthwise", _DEPTHWISE, forward_depthwise, refuse_depthwise),
     Algorithm("grouped", _GROUPED, conv_grouped_passes.forward_grouped, *_GROUPED_BY_FILTERS),
-    Algorithm("winograd", _WINOGRAD, conv_winograd.forward, *_WINOGRAD_OBJECTIONS, fuses=True),
+    *_winograd("forward", fuses=True),
     Algorithm("direct", _DIRECT, forward_direct, fuses=True),
     Algorithm("im2col", _IM2COL, forward_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, forward_reference),
@@ -391,7 +401,7 @@ GRAD_INPUT = (
     Algorithm("pointwise", _POINTWISE, grad_input_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_input_depthwise, refuse_depthwise),
     Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_input_grouped, *_GROUPED_BY_CHANNELS),
-    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_input, *_WINOGRAD_OBJECTIONS),
+    *_winograd("grad_input"),
     Algorithm(
         "first_layer",
         _FIRST_LAYER,
@@ -407,7 +417,7 @@ GRAD_WEIGHT = (
     Algorithm("pointwise", _POINTWISE, grad_weight_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
     Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, *_GROUPED_BY_FILTERS),
-    Algorithm("winograd", _WINOGRAD, conv_winograd.grad_weight, *_WINOGRAD_OBJECTIONS),
+    *_winograd("grad_weight"),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),
     Algorithm("reference", _REFERENCE, grad_weight_reference),

@@ -1,12 +1,22 @@
-"""Running Winograd's F(4x4, 3x3): when it is accepted, and how its work is split.
+"""Running Winograd's F(m x m, 3x3) for m = 2 and 4: what it computes, when it pays, and how its work is split.
 
-See kernels/cpu/conv_winograd.py and conv_winograd_grad_weight.py for the algorithm. Error on normally distributed data:
-at most 5e-5 of the result's maximum (tested; typically 1e-5), where the direct algorithm has 5e-6. A NaN or an infinity
-spreads over the 4x4 tiles of output whose 6x6 tiles of input hold it, also to pixels whose filter does not reach it,
-and over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both off.
+See kernels/cpu/conv_winograd.py and conv_winograd_grad_weight.py for the algorithm. Error on normally distributed data,
+as a part of the result's maximum (tested, as are those of the direct algorithm):
+
+    m = 4   at most 5e-5, typically 1e-5
+    m = 2   at most 5e-6, as the direct algorithm
+
+A NaN or an infinity spreads over the m x m tiles of output whose (m+2) x (m+2) tiles of input hold it, also to pixels
+whose filter does not reach it, and over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both
+off.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,20 +26,44 @@ from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu.conv_winograd import (
     DEPTH,
-    conv2d_winograd_f4x4_k3x3,
-    conv2d_winograd_many_filters_f4x4_k3x3,
-    transform_filters_f4x4_k3x3,
-    transform_tiles_f4x4_k3x3,
+    conv2d_winograd,
+    conv2d_winograd_many_filters,
+    transform_filters_winograd,
+    transform_tiles_winograd,
 )
-from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd_f4x4_k3x3, sum_winograd_parts
-from kernels.cpu.conv_winograd_transforms import OUT_TILE, POINTS
+from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd, sum_winograd_parts
 from kernels.cpu.target import lanes, tile_columns
 
-# Thresholds: measured against the direct algorithm on one core of a Zen 3 EPYC, see benchmarks/NOTES.md.
-MIN_CHANNELS = 16  # below, the transforms of input and output cost more than the products save
-MIN_TILES = 4  # below, the transform of the filters does
+
+class Channels(NamedTuple):
+    """From how many channels on a pass is faster than by any other algorithm; `larger` is for the larger number."""
+
+    c_in: int
+    c_out: int
+    larger: int
+
+
+# Thresholds, from `python -m benchmarks algorithms` on one core of an AMD EPYC (Zen 3, AVX2): benchmarks/ALGORITHMS.md.
+# The channels that are summed over must pay for the input's transform; a gradient of the input with up to three
+# channels is better computed as that of a first layer.
+MIN_CHANNELS = {
+    "forward": Channels(c_in=8, c_out=1, larger=16),
+    "grad_input": Channels(c_in=4, c_out=8, larger=16),
+    "grad_weight": Channels(c_in=4, c_out=1, larger=8),
+}
+# m = 2 is for few tiles; there 16 channels took the direct algorithm 0.7 to 0.8 of its time, in these two passes.
+LARGER_OF_SMALL_TILES = {"forward": 32, "grad_input": 32, "grad_weight": 8}
+# The direct algorithm needs so many times more multiplications, else the transforms cost more than they save: thin
+# images and those of one pixel. (2x2 images of 64 channels: F(2x2) 1.3 to 1.5 times as fast as direct.)
+MIN_SAVING = 1.25
+# Transforming the filters costs as much as so many tiles: what decides between m = 2 and m = 4 where there are few.
+# 256 channels: m = 2 was faster up to one image of 8x8 (16 tiles against 4), m = 4 from 12x12 (36 against 9) on, which
+# bounds the number to 6 and 12; 8 images of 3x3 (32 against 8) to less than 11.
+FILTERS_AS_TILES = 8
 MIN_TASKS = 16
 PANELS_AT_ONCE = 2
+# Numbers of tiles are for the 36 points of m = 4; of the 16 points of m = 2 more fit into the same memory.
+POINTS_OF_LARGE_TILES = 36
 # Filters are transformed beforehand if there are more tiles than this and the transformed filters take at most so much.
 FEW_TILES = 128
 FILTERS_BYTES = 4 * 1024**2
@@ -46,11 +80,6 @@ FILTERS_PER_TASK = 128
 CHANNELS_PER_SUM = 16
 
 
-def _tiles(geometry: ConvGeometry) -> int:
-    """The 4x4 tiles of all output images."""
-    return geometry.n * -(-geometry.h_out // OUT_TILE) * -(-geometry.w_out // OUT_TILE)
-
-
 def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     """Why Winograd cannot compute this convolution; None if it can."""
     height, width = geometry.height, geometry.width
@@ -63,93 +92,134 @@ def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     return None
 
 
-def advise_against(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Why Winograd should not compute this convolution, though it can; None if it should."""
-    if dtype != np.float32:
-        return "less accurate: its rounding error is ten times the direct algorithm's, and float64 asks for accuracy"
-    if min(geometry.c_in, geometry.c_out) < MIN_CHANNELS:
-        return f"slower: it pays from {MIN_CHANNELS} channels on, here {geometry.c_in} and {geometry.c_out}"
-    tiles = _tiles(geometry)
-    if tiles < MIN_TILES:
-        return f"slower: it pays from {MIN_TILES} tiles of 4x4 outputs on, here {tiles}"
-    return None
+@dataclass(frozen=True)
+class Winograd:
+    """F(m x m, 3x3)."""
+
+    m: int
+
+    @property
+    def points(self) -> int:
+        """The values of a transformed tile."""
+        return (self.m + 2) ** 2
+
+    def tiles(self, n: int, height: int, width: int) -> int:
+        """The m x m tiles of n output images."""
+        return n * -(-height // self.m) * -(-width // self.m)
+
+    def as_many(self, tiles: int) -> int:
+        """How many tiles take the memory of so many with 36 points."""
+        return tiles * POINTS_OF_LARGE_TILES // self.points
+
+    def cost(self, geometry: ConvGeometry) -> int:
+        """The multiplications for each pair of channels, those of the filters' transform counted as tiles."""
+        return self.points * (self.tiles(geometry.n, geometry.h_out, geometry.w_out) + FILTERS_AS_TILES)
+
+    def adviser(self, pass_name: str) -> Callable[[ConvGeometry, np.dtype], str | None]:
+        """(geometry, dtype) -> why this should not compute a pass that it can compute; None if it should."""
+        return functools.partial(self._advise_against, pass_name)
+
+    def _advise_against(self, pass_name: str, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+        if dtype != np.float32:
+            return "less accurate: Winograd rounds more often than the direct algorithm, and float64 asks for accuracy"
+        least = MIN_CHANNELS[pass_name]
+        if self.m == 2:
+            least = least._replace(larger=LARGER_OF_SMALL_TILES[pass_name])
+        channels = geometry.c_in, geometry.c_out
+        if min(channels[0] - least.c_in, channels[1] - least.c_out, max(channels) - least.larger) < 0:
+            return (
+                f"slower: it pays from {least.c_in} to {least.c_out} channels on, the larger number at least "
+                f"{least.larger}; here {channels[0]} to {channels[1]}"
+            )
+        tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
+        outputs = geometry.n * geometry.h_out * geometry.w_out
+        if MIN_SAVING * self.points * tiles > 9 * outputs:
+            return (
+                f"slower: {tiles} tiles of {self.points} points for {outputs} outputs save less than "
+                f"{1 - 1 / MIN_SAVING:.0%} of the multiplications"
+            )
+        other = F4 if self.m == 2 else F2
+        if self.cost(geometry) > other.cost(geometry):
+            size, better = f"{self.m}x{self.m}", f"{other.m}x{other.m}"
+            return f"slower: with {tiles} tiles of {size} outputs, {better} needs fewer multiplications"
+        return None
+
+    def _run(self, src, weight, bias, dst, pads: tuple[int, int], transposed: bool, relu: bool, kept: Kept) -> None:
+        """dst = src * weight with zeros above and left; `transposed` exchanges channels and turns filters."""
+        c_out, c_in = weight.shape[:2]
+        strides = (9, c_in * 9) if transposed else (c_in * 9, 9)
+        c_src, c_dst = (c_out, c_in) if transposed else (c_in, c_out)
+        panel_columns = tile_columns(weight.itemsize)
+        n_panels = -(-c_dst // panel_columns)
+        start = np.zeros((n_panels + 1) * panel_columns, weight.dtype)
+        if bias is not None:
+            start[:c_dst] = bias
+        filters = np.ascontiguousarray(weight).reshape(-1), *strides, transposed
+        source, destination = nhwc(src), nhwc(dst)
+        tiles_h, tiles_w = self.tiles(1, dst.shape[2], 1), self.tiles(1, 1, dst.shape[3])
+        tiles = dst.shape[0] * tiles_h * tiles_w
+        if tiles > self.as_many(FEW_TILES) and self.points * c_src * c_dst * weight.itemsize <= FILTERS_BYTES:
+
+            def transformed() -> np.ndarray:
+                panels = memory.empty((n_panels, self.points, c_src + 1, panel_columns), weight.dtype)
+                transform_filters_winograd(*filters, c_dst, panels, self.m)
+                return panels
+
+            panels = kept(f"filters transformed for m = {self.m}", transformed)
+            tiles_per_task = min(self.as_many(TILES_PER_TASK), tiles)
+            conv2d_winograd(source, panels, start, relu, destination, self.m, *pads, tiles_per_task, PANELS_AT_ONCE)
+            return
+        depths = -(-c_src // DEPTH)
+        slabs = -(-tiles * depths * self.points * DEPTH * weight.itemsize // SLAB_BYTES)
+        for slab in range(slabs):
+            first, end = slab * tiles // slabs, (slab + 1) * tiles // slabs
+            planes = memory.empty((depths, self.points, end - first + 1, DEPTH), weight.dtype)
+            transform_tiles_winograd(
+                source, planes, self.m, *pads, tiles_h, tiles_w, first, self.as_many(TILES_PER_TRANSFORM)
+            )
+            wanted = min(-(-MIN_TASKS // n_panels), (end - first) // self.as_many(MIN_SLAB_TILES_PER_TASK))
+            blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
+            panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
+            conv2d_winograd_many_filters(
+                planes, *filters, start, relu, destination, self.m, c_src, first, panels_per_task,
+                -(-(end - first) // blocks),
+            )  # fmt: skip
+
+    def forward(self, x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
+        """out = x * weight + bias."""
+        out = memory.empty_channels_last(geometry.out_shape, x.dtype)
+        pads = geometry.height.pad_before, geometry.width.pad_before
+        self._run(x, weight, bias, out, pads, False, relu, kept)
+        return out
+
+    def grad_input(self, grad_out, weight, geometry: ConvGeometry):
+        """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
+        grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
+        pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
+        self._run(grad_out, weight, None, grad_x, pads, True, False, made_anew)
+        return grad_x
+
+    def grad_weight(self, x, grad_out, geometry: ConvGeometry):
+        """grad_weight: the products of transformed tiles of x and of grad_out, summed over the tiles."""
+        c_in, c_out = geometry.c_in, geometry.c_out
+        tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
+        if tiles == 0:
+            return np.zeros(geometry.weight_shape, x.dtype)  # the filter gradient of an empty batch: a sum of nothing
+        panel_columns, vector = tile_columns(x.itemsize), lanes(x.itemsize)
+        panels = -(-c_out // panel_columns)
+        blocks = -(-tiles // self.as_many(TILES_PER_BLOCK))
+        channels = -(-c_in // (-(-c_in // CHANNELS_PER_TASK) * vector)) * vector
+        panels_per_task = -(-panels // -(-panels * panel_columns // FILTERS_PER_TASK))
+        tasks_per_part = -(-c_in // channels) * -(-panels // panels_per_task)
+        parts = min(-(-MIN_TASKS // tasks_per_part), blocks)
+        partials = memory.empty((parts, panels, c_in, 9, panel_columns), x.dtype)
+        conv2d_grad_weight_winograd(
+            nhwc(x), nhwc(grad_out), partials, self.m, geometry.height.pad_before, geometry.width.pad_before,
+            -(-tiles // blocks), channels, panels_per_task,
+        )  # fmt: skip
+        result = memory.empty(geometry.weight_shape, x.dtype)
+        sum_winograd_parts(partials, result, CHANNELS_PER_SUM)
+        return result
 
 
-def _run(
-    src, weight, bias, dst, pad_top: int, pad_left: int, transposed: bool, relu: bool = False, kept: Kept = made_anew
-) -> None:
-    """dst = src * weight with `pad_top`, `pad_left` zeros before; `transposed` exchanges channels and turns filters."""
-    c_out, c_in = weight.shape[:2]
-    strides = (9, c_in * 9) if transposed else (c_in * 9, 9)
-    c_src, c_dst = (c_out, c_in) if transposed else (c_in, c_out)
-    panel_columns = tile_columns(weight.itemsize)
-    n_panels = -(-c_dst // panel_columns)
-    start = np.zeros(n_panels * panel_columns, weight.dtype)
-    if bias is not None:
-        start[:c_dst] = bias
-    filters = np.ascontiguousarray(weight).reshape(-1), *strides, transposed
-    source, destination = nhwc(src), nhwc(dst)
-    tiles_h, tiles_w = -(-dst.shape[2] // OUT_TILE), -(-dst.shape[3] // OUT_TILE)
-    tiles = dst.shape[0] * tiles_h * tiles_w
-    if tiles > FEW_TILES and POINTS * c_src * c_dst * weight.itemsize <= FILTERS_BYTES:
-
-        def transformed() -> np.ndarray:
-            panels = memory.empty((n_panels, POINTS, c_src + 1, panel_columns), weight.dtype)
-            transform_filters_f4x4_k3x3(*filters, c_dst, panels)
-            return panels
-
-        panels = kept("transformed filters", transformed)
-        conv2d_winograd_f4x4_k3x3(
-            source, panels, start, relu, destination, pad_top, pad_left, min(TILES_PER_TASK, tiles), PANELS_AT_ONCE
-        )
-        return
-    depths = -(-c_src // DEPTH)
-    slabs = -(-tiles * depths * POINTS * DEPTH * weight.itemsize // SLAB_BYTES)
-    for slab in range(slabs):
-        first, end = slab * tiles // slabs, (slab + 1) * tiles // slabs
-        planes = memory.empty((depths, POINTS, end - first + 1, DEPTH), weight.dtype)
-        transform_tiles_f4x4_k3x3(source, planes, pad_top, pad_left, tiles_h, tiles_w, first, TILES_PER_TRANSFORM)
-        wanted = min(-(-MIN_TASKS // n_panels), (end - first) // MIN_SLAB_TILES_PER_TASK)
-        blocks = max(-(-(end - first) // SLAB_TILES_PER_TASK), wanted)
-        panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
-        conv2d_winograd_many_filters_f4x4_k3x3(
-            planes, *filters, start, relu, destination, c_src, first, panels_per_task, -(-(end - first) // blocks)
-        )
-
-
-def forward(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
-    """out = x * weight + bias."""
-    out = memory.empty_channels_last(geometry.out_shape, x.dtype)
-    pads = geometry.height.pad_before, geometry.width.pad_before
-    _run(x, weight, bias, out, *pads, transposed=False, relu=relu, kept=kept)
-    return out
-
-
-def grad_input(grad_out, weight, geometry: ConvGeometry):
-    """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
-    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
-    pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
-    _run(grad_out, weight, None, grad_x, *pads, transposed=True)
-    return grad_x
-
-
-def grad_weight(x, grad_out, geometry: ConvGeometry):
-    """grad_weight: the products of transformed tiles of x and of grad_out, summed over the tiles."""
-    tiles, c_in, c_out = _tiles(geometry), geometry.c_in, geometry.c_out
-    if tiles == 0:
-        return np.zeros(geometry.weight_shape, x.dtype)  # the filter gradient of an empty batch: a sum of nothing
-    panel_columns, vector = tile_columns(x.itemsize), lanes(x.itemsize)
-    panels = -(-c_out // panel_columns)
-    blocks = -(-tiles // TILES_PER_BLOCK)
-    channels = -(-c_in // (-(-c_in // CHANNELS_PER_TASK) * vector)) * vector
-    panels_per_task = -(-panels // -(-panels * panel_columns // FILTERS_PER_TASK))
-    tasks_per_part = -(-c_in // channels) * -(-panels // panels_per_task)
-    parts = min(-(-MIN_TASKS // tasks_per_part), blocks)
-    partials = memory.empty((parts, panels, c_in, 9, panel_columns), x.dtype)
-    conv2d_grad_weight_winograd_f4x4_k3x3(
-        nhwc(x), nhwc(grad_out), partials, geometry.height.pad_before, geometry.width.pad_before,
-        -(-tiles // blocks), channels, panels_per_task,
-    )  # fmt: skip
-    result = memory.empty(geometry.weight_shape, x.dtype)
-    sum_winograd_parts(partials, result, CHANNELS_PER_SUM)
-    return result
+F2, F4 = Winograd(2), Winograd(4)

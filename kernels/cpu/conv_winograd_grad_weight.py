@@ -1,104 +1,98 @@
-"""The gradient of the filters by Winograd's F(4x4, 3x3): a quarter of the direct algorithm's multiplications.
+"""The gradient of the filters by Winograd's F(m x m, 3x3), transposed: (m+2)^2 multiplications instead of 9 m^2.
 
 conv_winograd_transforms.py derives it for one tile, one channel and one filter. Summed over the tiles of all images,
 
     dW[k, c] = G^T M[., c, k] G,   M[e, c, k] = sum over tiles t of V[e, t, c] * U[e, t, k]
-                                   V[., t, c] = B^T d B   (6x6 values of x),   U[., t, k] = A dY A^T   (4x4 of grad_out)
+                                   V[., t, c] = B^T d B of x,   U[., t, k] = A dY A^T of grad_out
 
-so each of the 36 points is a matrix product (channels x tiles) times (tiles x filters): the micro-kernel's work.
+so each of the (m+2)^2 points is a matrix product (channels x tiles) times (tiles x filters): the micro-kernel's work.
 G^T M G is linear in M: parts of the tiles are transformed back each on its own, and what is added up over parts is 9
-values per channel and filter instead of 36.
+values per channel and filter instead of (m+2)^2.
 """
 
 import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.conv_winograd_transforms import (
-    OUT_TILE,
-    POINTS,
     copy_tile,
     place,
+    points,
     transform_grad_filter,
     transform_grad_out,
     transform_input_tiles,
 )
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.pack import transpose_block
-from kernels.cpu.simd import vload, vstore
-from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
+from kernels.cpu.simd import vlanes, vload, vstore
+from kernels.cpu.target import TILE_VECTORS
+from kernels.cpu.winograd_matrices import TAPS
 from kernels.jit import inline, kernel, prange
 
 
 @inline
 def _transform_grad_out_tiles(
-    grad_out, h_out, w_out, c_out, k, count, tiles_h, tiles_w, first, end, panels, at, plane, tile, scratch
+    m, grad_out, h_out, w_out, c_out, k, count, tiles_h, tiles_w, first, end, panels, at, plane, tile, scratch
 ):
     """panels[at + e * plane + (t - first) * PC + j] = (A dY A^T)[e] for tiles first <= t < end, filters k + j.
 
     dY is 0 beyond the image, and for the columns count <= j < PC.
     """
-    panel_columns = TILE_VECTORS * (REGISTER_BYTES // grad_out.itemsize)
+    panel_columns = TILE_VECTORS * vlanes(grad_out)
+    to_row = (m + TAPS - 1) * plane
     for t in range(first, end):
         image, i, j = place(t, tiles_h, tiles_w)
-        top, left = i * OUT_TILE, j * OUT_TILE
+        top, left = i * m, j * m
         offset, target = image * h_out * w_out * c_out + k, at + (t - first) * panel_columns
-        if top + OUT_TILE <= h_out and left + OUT_TILE <= w_out and count == panel_columns:
+        if top + m <= h_out and left + m <= w_out and count == panel_columns:
             source = offset + (top * w_out + left) * c_out
-            transform_grad_out(grad_out, source, w_out * c_out, c_out, count, panels, target, plane, scratch)
-        else:
-            copy_tile(
-                grad_out, offset, h_out, w_out, w_out * c_out, c_out, count, top, left, OUT_TILE, tile, panel_columns
-            )
             transform_grad_out(
-                tile, 0, OUT_TILE * panel_columns, panel_columns, panel_columns, panels, target, plane, scratch
+                m, grad_out, source, w_out * c_out, c_out, count, panels, target, to_row, plane, scratch
+            )  # fmt: skip
+        else:
+            copy_tile(grad_out, offset, h_out, w_out, w_out * c_out, c_out, count, top, left, m, tile, panel_columns)
+            transform_grad_out(
+                m, tile, 0, m * panel_columns, panel_columns, panel_columns, panels, target, to_row, plane, scratch
             )
 
 
 @inline
-def _transform_back(sums, at, plane, channels, filters, target, scratch):
+def _transform_back(m, sums, at, plane, channels, filters, target, scratch):
     """filters[target + (c * 9 + t) * PC + j] = (G^T M G)[t] with M[e] = sums[at + e * plane + c * PC + j]."""
-    lanes = REGISTER_BYTES // sums.itemsize
-    panel_columns = TILE_VECTORS * lanes
+    panel_columns = TILE_VECTORS * vlanes(sums)
     for c in range(channels):
-        for j in range(0, panel_columns, lanes):
-            transform_grad_filter(
-                sums,
-                at + c * panel_columns + j,
-                plane,
-                filters,
-                target + c * 9 * panel_columns + j,
-                panel_columns,
-                scratch,
-            )
+        transform_grad_filter(
+            m, sums, at + c * panel_columns, (m + TAPS - 1) * plane, plane, panel_columns,
+            filters, target + c * 9 * panel_columns, TAPS * panel_columns, panel_columns, scratch,
+        )  # fmt: skip
 
 
 @kernel
-def conv2d_grad_weight_winograd_f4x4_k3x3(
-    x, grad_out, partials, pad_top, pad_left, tiles_per_block, channels_per_task, panels_per_task
+def conv2d_grad_weight_winograd(
+    x, grad_out, partials, m, pad_top, pad_left, tiles_per_block, channels_per_task, panels_per_task
 ):
     """The gradient of 3x3 filters of stride 1, as partial sums over parts of the tiles.
 
     Computes   partials[i, p, c, r * 3 + s, j] = sum over the pixels (n, h, w) of the tiles of part i of
                x[n, h + r - pad_top, w + s - pad_left, c] * grad_out[n, h, w, p * PC + j], and 0 for p * PC + j >= K.
-    Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. Tiles are 4x4 pixels of grad_out, counted over the
-               batch, and taken in blocks; block b of B belongs to part b * parts // B, and parts <= B.
+    Requires   x (N, H, W, C), grad_out (N, H', W', K) C-contiguous. Tiles are m x m pixels of grad_out, counted over
+               the batch, and taken in blocks; block b of B belongs to part b * parts // B, and parts <= B.
     Writes     all of partials (parts, n_panels, C, 9, PC).
     Parallel   over parts, blocks of channels and blocks of panels of filters; `sum_winograd_parts` adds the parts in a
                fixed order.
-    Why        a quarter of the multiplications. A task's sums (36 values per channel and filter) and its block's two
-               transformed operands should stay in L2. Planes lie a panel's row more apart than they are long: 36 of
-               them at a distance of 2^n would share one set of the L1 cache.
+    Why        9 m^2 / (m+2)^2 times fewer multiplications. A task's sums ((m+2)^2 values per channel and filter) and
+               its block's two transformed operands should stay in L2. Planes lie a panel's row more apart than they
+               are long: at a distance of 2^n they would share one set of the L1 cache.
     """
     n, h_in, w_in, c_in = x.shape
     _, h_out, w_out, c_out = grad_out.shape
     source, gradient, sums_out = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     parts = partials.shape[0]
-    lanes = REGISTER_BYTES // x.itemsize
+    lanes = vlanes(x)
     panel_columns = TILE_VECTORS * lanes
     n_panels = (c_out + panel_columns - 1) // panel_columns
     channel_blocks = (c_in + channels_per_task - 1) // channels_per_task
     panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
-    tiles_h, tiles_w = (h_out + OUT_TILE - 1) // OUT_TILE, (w_out + OUT_TILE - 1) // OUT_TILE
+    tiles_h, tiles_w = (h_out + m - 1) // m, (w_out + m - 1) // m
     tiles = n * tiles_h * tiles_w
     blocks = (tiles + tiles_per_block - 1) // tiles_per_block
     row = (channels_per_task + lanes - 1) // lanes * lanes
@@ -113,30 +107,30 @@ def conv2d_grad_weight_winograd_f4x4_k3x3(
         channels = min(channels_per_task, c_in - channel)
         first_panel = panel_block * panels_per_task
         panels = min(panels_per_task, n_panels - first_panel)
-        inputs = np.empty(POINTS * input_plane, x.dtype)
-        gradients = np.empty(POINTS * gradient_plane, x.dtype)
+        inputs = np.empty(points(m) * input_plane, x.dtype)
+        gradients = np.empty(points(m) * gradient_plane, x.dtype)
         first_block, end_block = split_evenly(blocks, parts, part)
         # One block is transformed back at once, so a single panel's sums do.
         kept = panels if end_block - first_block > 1 else 1
-        sums = np.empty(kept * POINTS * sums_plane, x.dtype)
-        tile = np.empty(POINTS * max(row, panel_columns), x.dtype)
-        scratch = np.empty(POINTS * lanes, x.dtype)
+        sums = np.empty(kept * points(m) * sums_plane, x.dtype)
+        tile = np.empty(points(m) * max(row, panel_columns), x.dtype)
+        scratch = np.empty(points(m) * lanes, x.dtype)
         zeros = np.zeros(panel_columns, x.dtype)
         taps = np.zeros(1, np.int64)
         for block in range(first_block, end_block):
             first, end = block * tiles_per_block, min((block + 1) * tiles_per_block, tiles)
             transform_input_tiles(
-                source, h_in, w_in, c_in, channel, channels, pad_top, pad_left, tiles_h, tiles_w, first, end,
+                m, source, h_in, w_in, c_in, channel, channels, pad_top, pad_left, tiles_h, tiles_w, first, end,
                 inputs, 0, row, input_plane, tile, scratch,
             )  # fmt: skip
             for p in range(panels):
                 k = (first_panel + p) * panel_columns
                 _transform_grad_out_tiles(
-                    gradient, h_out, w_out, c_out, k, min(panel_columns, c_out - k), tiles_h, tiles_w, first, end,
+                    m, gradient, h_out, w_out, c_out, k, min(panel_columns, c_out - k), tiles_h, tiles_w, first, end,
                     gradients, 0, gradient_plane, tile, scratch,
                 )  # fmt: skip
-                at = (p if kept > 1 else 0) * POINTS * sums_plane
-                for e in range(POINTS):
+                at = (p if kept > 1 else 0) * points(m) * sums_plane
+                for e in range(points(m)):
                     brgemm(
                         channels, inputs, e * input_plane, 1, row, taps, 1, end - first,
                         gradients, e * gradient_plane, 0, panel_columns,
@@ -145,7 +139,7 @@ def conv2d_grad_weight_winograd_f4x4_k3x3(
                     )  # fmt: skip
                 if block == end_block - 1:
                     target = ((part * n_panels + first_panel + p) * c_in + channel) * 9 * panel_columns
-                    _transform_back(sums, at, sums_plane, channels, sums_out, target, scratch)
+                    _transform_back(m, sums, at, sums_plane, channels, sums_out, target, scratch)
         restore_denormals(mode)
 
 
@@ -162,7 +156,7 @@ def sum_winograd_parts(partials, grad_weight, channels_per_task):
     parts, n_panels, channels, taps, panel_columns = partials.shape
     filters = grad_weight.shape[0]
     sums, out = partials.reshape(-1), grad_weight.reshape(-1)
-    lanes = REGISTER_BYTES // partials.itemsize
+    lanes = vlanes(partials)
     blocks = (channels + channels_per_task - 1) // channels_per_task
     part_size = n_panels * channels * taps * panel_columns
     for task in prange(n_panels * blocks):

@@ -46,6 +46,37 @@ def test_the_whole_report():
     ]
 
 
+def choice(chosen, **ratios):
+    """A row of the group `algorithms`; ratios are the others' times over the chosen one's."""
+    spread = {"median": 2e-3, "low": 2e-3, "high": 2e-3}
+    rivals = [
+        {"name": name, "variant": "", "value": spread, "ratio": {"median": r, "low": r, "high": r}}
+        for name, r in ratios.items()
+    ]
+    row = {"group": "algorithms", "threads": 1, "case": "small", "work": "forward", "unit": "s", "convcore": spread}
+    return {**row, "rivals": rivals, "flops": None, "traffic": None, "chosen": chosen}
+
+
+def test_choices_show_what_was_lost():
+    result = copy.deepcopy(RESULT)
+    result["rows"] = [choice("direct", winograd=0.8, im2col=1.5), choice("winograd", direct=1.5)]
+    losses = (
+        "- 1 of 2 choices took more than 1.10 times as long as the fastest algorithm did; geometric mean 1.118, "
+        "largest 1.25"
+    )
+    assert lines(tables(result)) == [
+        "### algorithms, 1 thread",
+        "| case |  | chosen | time | fastest | loss | the others |",
+        "| --- | --- | --- | ---: | --- | ---: | --- |",
+        "| small | forward | direct | 2 ms | winograd | **1.25** | winograd 0.80, im2col 1.50 |",
+        "| small | forward | winograd | 2 ms | winograd | 1.00 | direct 1.50 |",
+        losses,
+    ]
+    for row in result["rows"]:
+        row["threads"] = 2
+    assert lines(summary(result)) == [losses]
+
+
 def test_the_heading_says_where_it_ran():
     heading = tables(RESULT).split("###")[0]
     assert "A Processor (avx2), Linux x86_64, Python 3.12.0; numpy 2.0.0, torch 2.13.0; 2026-01-02." in heading

@@ -1,13 +1,14 @@
 """The command, and one small run of every group."""
 
 import json
+import time
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 # ruff: noqa: E402 - benchmarks.run needs torch
-from benchmarks import BenchmarkError, children, conv, nets, onnx, ops, run
+from benchmarks import BenchmarkError, algorithms, children, conv, nets, onnx, ops, run
 from benchmarks.__main__ import main
 from convcore.testing.cases import ConvCase
 from kernels.threads import get_num_threads, max_num_threads
@@ -73,6 +74,32 @@ def test_networks(monkeypatch, with_onnx):
     # Two images through convolutions and dense layers; the first convolution alone is 2 * 2 * 9 * 32 * 784.
     multiply_adds = 9 * 32 * 784 + 9 * 32 * 64 * 196 + 3136 * 512 + 512 * 10
     assert rows[0]["flops"] == 2 * 2 * multiply_adds
+
+
+def test_algorithms():
+    rows = list(algorithms.rows([TINY_CONV], 1, 1))
+    assert [row["work"] for row in rows] == ["forward", "grad_input", "grad_weight"]
+    assert [row["chosen"] for row in rows] == ["direct", "first_layer", "direct"]
+    for row in rows:
+        others = [rival["name"] for rival in row["rivals"]]
+        assert set(others) <= {"winograd", "winograd2x2", "grouped", "direct", "im2col"}
+        assert row["chosen"] not in others
+        check(row, (row["work"],), others)
+
+
+def test_every_algorithm_that_can_compute_is_a_contestant():
+    names = {work: (chosen, set(calls)) for work, chosen, calls in algorithms.contestants(TINY_CONV)}
+    able = {"winograd", "winograd2x2", "grouped", "direct", "im2col"}
+    assert names == {
+        "forward": ("direct", able),
+        "grad_input": ("first_layer", able | {"first_layer"}),
+        "grad_weight": ("direct", able),
+    }
+
+
+def test_hopeless_algorithms_are_not_measured():
+    calls = {"fast": lambda: None, "slow": lambda: time.sleep(0.01), "slow too": lambda: time.sleep(0.01)}
+    assert list(algorithms._promising(calls, "slow too")) == ["fast", "slow too"]
 
 
 def test_start():
@@ -163,7 +190,10 @@ def test_a_quick_run_takes_named_cases():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["cnov"], "there is no group 'cnov'; did you mean 'conv'? There are conv, ops, nets, start, memory"),
+        (
+            ["cnov"],
+            "there is no group 'cnov'; did you mean 'conv'? There are conv, ops, nets, start, memory, algorithms",
+        ),
         (["xyzzy"], "there is no group 'xyzzy'; There are conv"),
         (["conv", "--only", "nothing"], "no case of conv has 'nothing' in its name; --list shows the names"),
         (["conv", "--threads", "0"], "--threads must be from 1 to "),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import convcore
 from convcore import ones
 from convcore.errors import UnsupportedError
 from convcore.ops.algorithms import Algorithm, explain, select, use_algorithm
@@ -58,6 +59,28 @@ def test_what_is_advised_against_may_be_asked_for():
 def test_what_refuses_may_not_be_asked_for():
     with pytest.raises(UnsupportedError, match="op: algorithm 'refusing' cannot compute this: it is too much"):
         select("op", RECORDS, "refusing", None, FLOAT32)
+
+
+def test_of_several_the_first_that_can_compute_is_taken():
+    assert select("op", RECORDS, ("refusing", "slow", "good"), None, FLOAT32).name == "slow"
+    assert select("op", RECORDS, ("refusing", "auto"), None, FLOAT32).name == "good"
+    assert dict(explain(RECORDS, ("refusing", "slow"), None, FLOAT32))["slow"] == "chosen ()"
+    with pytest.raises(UnsupportedError, match="op: there is no algorithm 'best'"):
+        select("op", RECORDS, ("refusing", "best"), None, FLOAT32)
+
+
+def test_a_whole_model_may_ask_for_what_only_some_layers_can():
+    model = convcore.nn.Sequential(convcore.nn.Conv2d(2, 3, 3, padding=1), convcore.nn.Conv2d(3, 2, 1))
+    x = convcore.randn(1, 2, 6, 6)
+    with use_algorithm("winograd2x2"), pytest.raises(UnsupportedError, match="it is for 3x3 filters, not 1x1"):
+        model(x)
+    with use_algorithm("winograd2x2", "auto"):
+        out = model(x)
+        first = explain_conv2d(x, model[0].weight, padding=1)
+    out.sum().backward()
+    assert [first.chosen(name) for name in PASSES] == ["winograd2x2"] * 3
+    with use_algorithm("direct"):
+        np.testing.assert_allclose(out.detach().numpy(), model(x).detach().numpy(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("pass_name", PASSES)

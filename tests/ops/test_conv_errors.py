@@ -177,15 +177,25 @@ def test_explanation_names_every_algorithm_with_a_verdict():
     assert list(explanation) == ["forward", "grad_input", "grad_weight"]
     for pass_name, verdicts in explanation.items():
         first = ["first_layer"] if pass_name == "grad_input" else []
-        names = ["pointwise", "depthwise", "grouped", "winograd", *first, "direct", "im2col", "reference"]
+        names = [
+            "pointwise",
+            "depthwise",
+            "grouped",
+            "winograd2x2",
+            "winograd",
+            *first,
+            "direct",
+            "im2col",
+            "reference",
+        ]
         assert [name for name, _ in verdicts] == names, pass_name
     assert explanation.chosen("forward") == "direct"
     text = str(explanation)
     assert "(1, 2, 5, 5) * (3, 2, 3, 3) -> (1, 3, 5, 5), 1,350 multiply-adds" in text
-    assert "im2col     accepts, but 'direct' comes first" in text
+    assert "im2col      accepts, but 'direct' comes first" in text
     asked = explain_conv2d(ones(2, 5, 5), ones(3, 2, 3, 3), algorithm="im2col")
     assert asked.chosen("grad_weight") == "im2col"
-    assert "direct     not asked for: algorithm='im2col'" in str(asked)
+    assert "direct      not asked for: algorithm='im2col'" in str(asked)
 
 
 def test_an_algorithm_that_refuses_says_why(monkeypatch):
@@ -198,7 +208,7 @@ def test_an_algorithm_that_refuses_says_why(monkeypatch):
         UnsupportedError, match=r"'im2col' cannot compute this: the patches of one output row.*3 \* 18 \* 4"
     ):
         conv2d(x, weight, algorithm="im2col")
-    assert "im2col     refused: the patches of one output row" in str(explain_conv2d(x, weight))
+    assert "im2col      refused: the patches of one output row" in str(explain_conv2d(x, weight))
 
 
 @pytest.mark.parametrize(
