@@ -5,8 +5,7 @@ from run import Mutant
 _CONV = "tests/ops/test_conv.py"
 _BRGEMM = "tests/kernels/test_brgemm.py"
 _WINOGRAD = "tests/ops/test_conv_winograd.py"
-_DEPTHWISE = "tests/ops/test_conv_depthwise.py"
-_GROUPED = "tests/ops/test_conv_grouped.py"
+_GROUPED = "tests/ops/test_conv_groups.py"
 _MATMUL = "tests/ops/test_matmul.py"
 _FEW_ROWS = "tests/ops/test_few_rows.py"
 _POOL = "tests/ops/test_pool_kernels.py"
@@ -135,10 +134,10 @@ MUTANTS = [
     ),
     # Depthwise, grouped and first layers
     Mutant(
-        "a group reads its neighbour's channels",
+        "every channel of a group is its first",
         "kernels/cpu/spread.py",
-        "places = [k // size * size + c for k in range(lanes)]",
-        "places = [k // size * size + (c + 1) % size for k in range(lanes)]",
+        "x[pixel + pieces[0, p] + c]",
+        "x[pixel + pieces[0, p]]",
         _GROUPED,
     ),
     Mutant(
@@ -219,10 +218,10 @@ MUTANTS = [
     ),
     # Elementwise, dropout, optimizers, sparse
     Mutant(
-        "ReLU lets the gradient pass at 0",
+        "ReLU's gradient looks at the wrong sign",
         "kernels/cpu/elementwise.py",
-        "zero if out[i] <= zero else gradient",
-        "zero if out[i] < zero else gradient",
+        "vselect(vless_equal(out, zero), zero, g)",
+        "vselect(vless_equal(g, zero), zero, g)",
         "tests/ops/test_relu.py",
     ),
     Mutant(

@@ -20,6 +20,8 @@ STEPS = {
     "transform_tiles_winograd": "a step of the Winograd convolution",
     "sum_winograd_parts": "a step of conv_grad_weight",
     "gemm": "reference: matmul",
+    "take_pixels": "a step of the pointwise convolution",
+    "put_pixels": "a step of the pointwise convolution",
     "sum_parts": "a step of gemm",
     "rows_times_rows": "reference: linear",
     "rows_times_matrix": "reference: matmul",
