@@ -21,7 +21,7 @@ def make_volumes(count: int, seed: int, noise: float = 0.2) -> tuple[np.ndarray,
     rng = np.random.default_rng(seed)
     labels = rng.integers(len(CLASSES), size=count)
     volumes = noise * rng.standard_normal((count, SIZE, SIZE, SIZE))
-    places = np.stack(np.indices((SIZE, SIZE, SIZE)))
+    places = np.indices((SIZE, SIZE, SIZE))
     for volume, label in zip(volumes, labels, strict=True):
         radius, center = rng.uniform(3, 5), rng.uniform(6, 9, 3)
         offset = np.abs(places - center[:, None, None, None])

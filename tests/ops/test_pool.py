@@ -210,7 +210,7 @@ def test_the_average_is_twice_differentiable():
 
 def test_the_gradient_of_the_maximum_is_linear_and_has_its_transpose_as_gradient():
     """grad_x = P^T g: differentiating <P^T g, v> by g must give P v, the values where the maxima stood."""
-    x, g, v = image((2, 3, 9, 7)), image((2, 3, 4, 3), seed=1), image((2, 3, 9, 7), seed=2)
+    x, g, v = image((2, 3, 9, 7)), image((2, 3, 4, 4), seed=1), image((2, 3, 9, 7), seed=2)
     ours, theirs = [wrap(a).requires_grad_() for a in (x, g)], [torch.from_numpy(a).requires_grad_() for a in (x, g)]
     (grad_x,) = grad([max_pool2d(ours[0], 3, 2, (0, 1))], [ours[0]], [ours[1]], create_graph=True)
     (expected_x,) = torch.autograd.grad(

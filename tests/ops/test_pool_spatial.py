@@ -42,7 +42,8 @@ def draw(shape, dtype: Any = np.float64, seed=0):
 
 
 def compare(ours, theirs, data):
-    x, t = convcore.tensor(data, requires_grad=True), torch.tensor(data, requires_grad=True)
+    x: Any = convcore.tensor(data, requires_grad=True)
+    t: Any = torch.tensor(data, requires_grad=True)
     out, expected = ours(x), theirs(t)
     tolerance = 32 * np.finfo(data.dtype).eps
     np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), tolerance, tolerance)

@@ -34,8 +34,8 @@ RESIZE = [
 
 def compare(call, *arrays, gradients=True):
     """`call(library, *tensors)` in both libraries: values, and gradients for a random cotangent."""
-    ours = [convcore.tensor(a, requires_grad=gradients) for a in arrays]
-    theirs = [torch.tensor(a, requires_grad=gradients) for a in arrays]
+    ours: list[Any] = [convcore.tensor(a, requires_grad=gradients) for a in arrays]
+    theirs: list[Any] = [torch.tensor(a, requires_grad=gradients) for a in arrays]
     out, expected = call(functions, *ours), call(torch.nn.functional, *theirs)
     tolerance = 2e-5 if arrays[0].dtype == np.float32 else 1e-12
     assert out.dtype == expected.detach().numpy().dtype
