@@ -192,8 +192,7 @@ def _bag_starts(op: str, rows: np.ndarray, offsets: Tensor | None, include_last:
 
 def _rows(op: str, input: Tensor, weight: Tensor, sparse: bool) -> np.ndarray:
     """The row numbers, checked."""
-    require_tensors(op, input=input)
-    check_float_tensors(op, weight=weight)
+    require_tensors(op, input=input, weight=weight)
     rows = input.array
     table = array_table([("input", rows, ""), ("weight", weight.array, "V, D")])
     if rows.dtype not in (np.int32, np.int64):

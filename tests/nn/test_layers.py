@@ -211,8 +211,12 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: untyped.AdaptiveMaxPool2d((2, 1.5)), DTypeError, "AdaptiveMaxPool2d: output_size must be an integer"),
     (lambda: nn.Dropout(1.5), ShapeError, "Dropout: p is a probability and must lie from 0 to 1, got 1.5"),
     (lambda: nn.CrossEntropyLoss(reduction="average"), ShapeError, "CrossEntropyLoss: reduction must be"),
-    (lambda: nn.BatchNorm2d(3)(cc.ones(2, 3)), ShapeError, r"BatchNorm2d: x must have 4 axes \(N, C, H, W\)"),
-    (lambda: nn.BatchNorm1d(3)(cc.ones(2, 3, 4, 5)), ShapeError, r"x must have 2 axes \(N, C\) or 3 axes \(N, C, L\)"),
+    (lambda: nn.BatchNorm2d(3)(cc.ones(2, 3)), ShapeError, r"BatchNorm2d: input must have 4 axes \(N, C, H, W\)"),
+    (
+        lambda: nn.BatchNorm1d(3)(cc.ones(2, 3, 4, 5)),
+        ShapeError,
+        r"input must have 2 axes \(N, C\) or 3 axes \(N, C, L\)",
+    ),
 ]
 
 

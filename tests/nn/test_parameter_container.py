@@ -99,7 +99,7 @@ def test_arithmetic_of_sequences(library):
     assert [type(m).__name__ for m in first + second] == ["ReLU", "Tanh", "Sigmoid"]
     assert list(first * 2) == list(2 * first) == [*first, *first]
     with pytest.raises(ValueError, match="0"):
-        first * 0
+        _ = first * 0
     first += second
     second *= 3
     assert (len(first), len(second)) == (3, 3)

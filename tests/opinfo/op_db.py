@@ -63,6 +63,8 @@ class Converter:
             return str(value)
         if isinstance(value, torch.Generator):
             return convcore.Generator()
+        if isinstance(value, torch.nn.Module):
+            return getattr(convcore.nn, type(value).__name__)()
         if isinstance(value, (complex, torch.layout, torch.memory_format)):
             raise OutsideError
         if isinstance(value, tuple):

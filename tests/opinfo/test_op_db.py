@@ -41,6 +41,7 @@ def cases():
     ]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of shapes that are broadcast, where torch warns too
 @pytest.mark.parametrize(("name", "dtype"), cases())
 def test_operation_is_that_of_torch(name, dtype):
     outcome = outcome_of(name, dtype)
@@ -50,6 +51,7 @@ def test_operation_is_that_of_torch(name, dtype):
     assert excused <= set(outcome.wrong), f"works, so take it out of DIFFERENCES: {excused - set(outcome.wrong)}"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", NOT_YET)
 def test_what_is_listed_as_not_built_is_not(name):
     try:
