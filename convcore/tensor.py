@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from convcore.autograd.variable import set_tensor_class
-from convcore.errors import DTypeError
 from convcore.ops import (
     arithmetic,
     comparison,
@@ -20,6 +18,7 @@ from convcore.ops import (
     in_place,
     indexing,
     joining,
+    norms,
     products,
     rearrange,
     reduce,
@@ -226,14 +225,9 @@ class Tensor(TensorData):
     relu_ = elementwise.relu_
     signbit = rounding.signbit
 
-    def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
-        return elementwise.where(condition, self, other)
-
-    def polygamma(self, n: int) -> Tensor:
-        return special.polygamma(n, self)
-
-    def polygamma_(self, n: int) -> Tensor:
-        return in_place.change("polygamma_", self, Tensor.polygamma, n)
+    where = elementwise.where_of
+    polygamma = special.polygamma_of
+    polygamma_ = twin(special.polygamma_of)
 
     exp = elementwise.exp
     log = elementwise.log
@@ -361,6 +355,8 @@ class Tensor(TensorData):
     argmin = reduce.argmin
     count_nonzero = reduce.count_nonzero
     logsumexp = reduce.logsumexp
+    norm = norms.norm
+    dist = norms.dist
     softmax = probabilities.softmax
     log_softmax = probabilities.log_softmax
     var = statistics.var
@@ -477,10 +473,7 @@ class Tensor(TensorData):
     take = sorting.take
     take_along_dim = sorting.take_along_dim
 
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.array.ndim == 0:
-            raise DTypeError("iter: a tensor without axes cannot be iterated over; use item()")
-        return iter([self[i] for i in range(len(self.array))])
+    __iter__ = joining.iterate
 
     # New values
 
