@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.ops.arithmetic import pow, square, sub
 from convcore.ops.dtypes import convert, element_type, floating, require_floating
-from convcore.ops.elementwise import abs, sqrt, where
+from convcore.ops.elementwise import abs, sign, sqrt, where
 from convcore.ops.reduce import Dims, amax, amin, sum
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
     if ord == -math.inf:
         return amin(abs(x), dim, keepdim)
     if ord == 0:
-        return sum(convert(x != 0, x.array.dtype), dim, keepdim)
+        return sum(abs(sign(x)), dim, keepdim)
     if ord == 1:
         return sum(abs(x), dim, keepdim)
     total = sum(square(x) if ord == 2 else pow(abs(x), ord), dim, keepdim)
