@@ -107,9 +107,9 @@ def _scattered(op: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any
         raise DTypeError(f"{op}: index must be an integer tensor, got {index.array.dtype}")
     place = axis(op, dim, input.array.ndim)
     x, places = (reshape(t, 1) if t.array.ndim == 0 else t for t in (input, index))
+    (values,) = as_tensors(op, src, dtype=input.array.dtype)
     if isinstance(src, Variable) and src.array.dtype != input.array.dtype:
         raise DTypeError(f"{op}: src must have the input's dtype {input.array.dtype}, got {src.array.dtype}")
-    (values,) = as_tensors(op, src, dtype=input.array.dtype)
     if not isinstance(src, Variable):
         values = expand(values, places.array.shape)
     elif values.array.ndim == 0:
