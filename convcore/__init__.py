@@ -40,6 +40,7 @@ from convcore.ops.joining import (
     split_with_sizes, stack, tensor_split, unbind, vsplit, vstack,
 )
 from convcore.ops.matmul import matmul
+from convcore.ops.norms import dist, norm
 from convcore.ops.products import (
     addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, ger, inner, kron, mm, mv, outer, tensordot, vdot,
 )
@@ -190,6 +191,7 @@ __all__ = [
     "diagonal",
     "diff",
     "digamma",
+    "dist",
     "div",
     "divide",
     "dot",
@@ -330,6 +332,7 @@ __all__ = [
     "no_fusion",
     "no_grad",
     "nonzero",
+    "norm",
     "normal",
     "not_equal",
     "ones",

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from convcore.autograd.variable import set_tensor_class
+<<<<<<< HEAD
 from convcore.errors import DTypeError
 
 from convcore.ops import (  # isort: skip  # so many names are packed
     arithmetic, comparison, creation, division, dtypes, elementwise, exponentials, in_place, indexing, joining,
     products, rearrange, reduce, rounding, sampling, scan, sorting, special, statistics, trigonometry,
 )  # fmt: skip
+=======
+from convcore.ops import (
+    arithmetic,
+    comparison,
+    creation,
+    division,
+    dtypes,
+    elementwise,
+    exponentials,
+    in_place,
+    indexing,
+    joining,
+    norms,
+    products,
+    rearrange,
+    reduce,
+    rounding,
+    sampling,
+    scan,
+    sorting,
+    special,
+    statistics,
+    trigonometry,
+)
+>>>>>>> tensor
 from convcore.ops import matmul as matrices
 from convcore.ops import scatter as scatters
 from convcore.ops import shape as shapes
@@ -209,14 +234,9 @@ class Tensor(TensorData):
     relu_ = elementwise.relu_
     signbit = rounding.signbit
 
-    def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
-        return elementwise.where(condition, self, other)
-
-    def polygamma(self, n: int) -> Tensor:
-        return special.polygamma(n, self)
-
-    def polygamma_(self, n: int) -> Tensor:
-        return in_place.change("polygamma_", self, Tensor.polygamma, n)
+    where = elementwise.where_of
+    polygamma = special.polygamma_of
+    polygamma_ = twin(special.polygamma_of)
 
     exp = elementwise.exp
     log = elementwise.log
@@ -344,6 +364,8 @@ class Tensor(TensorData):
     argmin = reduce.argmin
     count_nonzero = reduce.count_nonzero
     logsumexp = reduce.logsumexp
+    norm = norms.norm
+    dist = norms.dist
     softmax = probabilities.softmax
     log_softmax = probabilities.log_softmax
     var = statistics.var
@@ -460,10 +482,7 @@ class Tensor(TensorData):
     take = sorting.take
     take_along_dim = sorting.take_along_dim
 
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.array.ndim == 0:
-            raise DTypeError("iter: a tensor without axes cannot be iterated over; use item()")
-        return iter([self[i] for i in range(len(self.array))])
+    __iter__ = joining.iterate
 
     # New values
 

@@ -204,6 +204,18 @@ class TensorData(Variable):
         """The tensor as int32, cut towards zero."""
         return dtypes.convert(self, dtypes.int32)
 
+    def short(self) -> Tensor:
+        """The tensor as int16, cut towards zero."""
+        return dtypes.convert(self, dtypes.int16)
+
+    def char(self) -> Tensor:
+        """The tensor as int8, cut towards zero."""
+        return dtypes.convert(self, dtypes.int8)
+
+    def byte(self) -> Tensor:
+        """The tensor as uint8, cut towards zero."""
+        return dtypes.convert(self, dtypes.uint8)
+
     def bool(self) -> Tensor:
         """Whether each element is not 0."""
         return dtypes.convert(self, dtypes.bool_)

@@ -146,7 +146,7 @@ def arange(
     inferred = np.dtype(np.float32 if "f" in kinds else np.int64)
     wanted = inferred if dtype is None else element_type("arange", dtype)
     if wanted.kind != "f":  # torch cuts the bounds, too
-        start, end, step = int(start), int(end) if end == int(end) else end, int(step) if step == int(step) else step
+        start, end, step = int(start), int(end), int(step)
     return _leaf(np.arange(start, end, step).astype(wanted), requires_grad)
 
 
@@ -179,6 +179,11 @@ def logspace(
 ) -> Tensor:  # fmt: skip
     """`base` to the powers that `linspace` gives; float32 without `dtype`"""
     values, wanted = _spaced("logspace", start, end, steps, float32 if dtype is None else dtype, device)
+    if wanted.kind != "f" and len(values) > 1:  # in integers torch counts whole steps, one half from each end
+        count = len(values)
+        step = int((int(values[-1]) - int(values[0])) / (count - 1))
+        ahead = np.arange(count)
+        values = np.where(ahead < count // 2, int(values[0]) + step * ahead, int(values[-1]) - step * ahead[::-1])
     with np.errstate(all="ignore"):
         return _leaf(np.power(float(base), values).astype(wanted), requires_grad)
 

@@ -231,6 +231,11 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
     return Where.apply(condition, *as_tensors("where", input, other))
 
 
+def where_of(input: Tensor, condition: Tensor, other: Tensor | float) -> Tensor:
+    """`where` as a method: the input where the condition holds, `other` elsewhere"""
+    return where(condition, input, other)
+
+
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
     """`value` where the bool tensor `mask` holds, the input elsewhere"""
     require_tensor("masked_fill", "mask", mask)

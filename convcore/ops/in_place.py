@@ -71,7 +71,7 @@ def view_twin(operation: Callable[P, Any]) -> Callable[P, Any]:
 
     def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
         is_recorded(name, input)
-        result = operation(cast(Any, input.before_change()), *args, **settings)
+        result = cast(Any, operation)(input.before_change(), *args, **settings)
         input.array = result.array
         input.mark_changed()
         input.take_place_of(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,3 +192,10 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         raise ShapeError("unbind: a tensor without axes cannot be cut")
     place = axis("unbind", dim, input.array.ndim)
     return tuple([select(input, place, i) for i in range(input.array.shape[place])])
+
+
+def iterate(input: Tensor) -> Iterator[Tensor]:
+    """The slices along the first axis, one after the other"""
+    if input.array.ndim == 0:
+        raise DTypeError("iter: a tensor without axes cannot be iterated over; use item()")
+    return iter([input[i] for i in range(len(input.array))])

@@ -107,7 +107,8 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: fl
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)"""
-    return _sum_with("addr", *as_tensors("addr", input, outer(vec1, vec2)), beta, alpha)
+    total, product = as_tensors("addr", input, outer(vec1, vec2))
+    return _sum_with("addr", total, product, beta, alpha)
 
 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:

@@ -15,7 +15,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arithmetic import mul
 from convcore.ops.axes import axis
-from convcore.ops.dtypes import as_tensors
+from convcore.ops.dtypes import as_tensors, require_tensor
 from convcore.ops.in_place import Overwrite
 from convcore.ops.indexing import Index, coordinates, frozen, getitem
 from convcore.ops.shape import expand, reshape
@@ -39,7 +39,7 @@ class Accumulate(Function):
         return grad_out, Index.apply(grad_out, ctx.index, False) if ctx.needs_input_grad[1] else None, None
 
 
-def _place(op: str, input: Tensor, dim: int, index: Any) -> tuple[Tensor, int, np.ndarray]:
+def _place(op: str, input: Any, dim: int, index: Any) -> tuple[Any, int, np.ndarray]:
     """The input with at least one axis, the axis, and the vector of places along it, all from 0 on."""
     if not isinstance(index, Variable) or index.array.dtype.kind not in "iu" or index.array.ndim > 1:
         kind = f"{index.array.dtype} {index.array.shape}" if isinstance(index, Variable) else type(index).__name__
@@ -79,9 +79,10 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return reshape(Overwrite.apply(x, values, where_to, False, "index_copy"), input.array.shape)
 
 
-def _slices(op: str, x: Tensor, place: int, places: np.ndarray, source: Any) -> Tensor:
-    if not isinstance(source, Variable) or source.array.dtype != x.array.dtype:
-        raise DTypeError(f"{op}: source must be a tensor of the input's dtype {x.array.dtype}")
+def _slices(op: str, x: Any, place: int, places: np.ndarray, source: Any) -> Any:
+    require_tensor(op, "source", source)
+    if source.array.dtype != x.array.dtype:
+        raise DTypeError(f"{op}: source must have the input's dtype {x.array.dtype}, got {source.array.dtype}")
     shape = (*x.array.shape[:place], places.size, *x.array.shape[place + 1 :])
     given = reshape(source, 1) if source.array.ndim == 0 else source
     if given.array.shape != shape:
@@ -95,19 +96,20 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | float) ->
     (filling,) = as_tensors("index_fill", value, dtype=x.array.dtype)
     if filling.array.ndim:
         raise ShapeError(f"index_fill: value must be a number or have no axes, got shape {filling.array.shape}")
-    where_to = (*[slice(None)] * place, places)
+    where_to = (*[slice(None)] * place, np.unique(places))  # each place counts once in the value's gradient
     return reshape(Overwrite.apply(x, filling, where_to, False, "index_fill"), input.array.shape)
 
 
-def _scattered(op: str, input: Tensor, dim: int, index: Any, src: Any) -> tuple[Tensor, Tensor, tuple[Any, ...]]:
+def _scattered(op: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, Any, tuple[Any, ...]]:
     """The input, the part of the source that is used, and the places as NumPy takes them."""
-    if not isinstance(index, Variable) or index.array.dtype.kind not in "iu":
-        raise DTypeError(f"{op}: index must be an integer tensor, got {getattr(index, 'dtype', type(index).__name__)}")
+    require_tensor(op, "index", index)
+    if index.array.dtype.kind not in "iu":
+        raise DTypeError(f"{op}: index must be an integer tensor, got {index.array.dtype}")
     place = axis(op, dim, input.array.ndim)
     x, places = (reshape(t, 1) if t.array.ndim == 0 else t for t in (input, index))
+    (values,) = as_tensors(op, src, dtype=input.array.dtype)
     if isinstance(src, Variable) and src.array.dtype != input.array.dtype:
         raise DTypeError(f"{op}: src must have the input's dtype {input.array.dtype}, got {src.array.dtype}")
-    values = src if isinstance(src, Variable) else as_tensors(op, src, dtype=input.array.dtype)[0]
     if not isinstance(src, Variable):
         values = expand(values, places.array.shape)
     elif values.array.ndim == 0:

@@ -93,6 +93,11 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     return Polygamma.apply(integer("polygamma", "n", n, minimum=0), floating("polygamma", input))
 
 
+def polygamma_of(input: Tensor, n: int) -> Tensor:
+    """`polygamma` as a method"""
+    return polygamma(n, input)
+
+
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p at each element, all above (p - 1) / 2"""
     p = integer("mvlgamma", "p", p, minimum=1)

@@ -1,0 +1,57 @@
+"""Lengths of vectors: ||x||_p = (sum of |x|^p)^(1/p), and distances as lengths of differences.
+
+    p = inf  the largest |x|       p = -inf  the smallest       p = 0  the number of elements that are not 0
+
+Where a length is 0 its gradient is 0 too, as in torch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from convcore.errors import ShapeError, UnsupportedError
+from convcore.ops.arithmetic import pow, square, sub
+from convcore.ops.dtypes import convert, element_type, floating, require_floating
+from convcore.ops.elementwise import abs, sign, sqrt, where
+from convcore.ops.reduce import Dims, amax, amin, sum
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The length of the vectors along the axes `dim`, or of all elements, in the norm `ord`"""
+    x = floating("vector_norm", x) if dtype is None else convert(x, element_type("vector_norm", dtype))
+    require_floating("vector_norm", x)
+    if ord == math.inf:
+        return amax(abs(x), dim, keepdim)
+    if ord == -math.inf:
+        return amin(abs(x), dim, keepdim)
+    if ord == 0:
+        return sum(abs(sign(x)), dim, keepdim)
+    if ord == 1:
+        return sum(abs(x), dim, keepdim)
+    total = sum(square(x) if ord == 2 else pow(abs(x), ord), dim, keepdim)
+    zero = total == 0
+    if ord < 0:
+        return pow(total, 1 / ord)
+    safe = where(zero, 1.0, total)
+    return where(zero, 0.0, sqrt(safe) if ord == 2 else pow(safe, 1 / ord))
+
+
+def norm(
+    input: Tensor, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """The length along the axes `dim`, or of all elements: with p="fro" the root of the sum of squares"""
+    if p == "nuc":
+        raise UnsupportedError("norm: the nuclear norm needs singular values, which convcore does not compute")
+    if isinstance(p, str) and p != "fro":
+        raise ShapeError(f'norm: p must be a number or "fro", got {p!r}')
+    require_floating("norm", input)
+    return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
+
+
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The length of input - other, which broadcast, in the norm p"""
+    return vector_norm(sub(input, other), p)
