@@ -7,38 +7,11 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd.variable import set_tensor_class
-<<<<<<< HEAD
-from convcore.errors import DTypeError
 
 from convcore.ops import (  # isort: skip  # so many names are packed
-    arithmetic, comparison, creation, division, dtypes, elementwise, exponentials, in_place, indexing, joining,
+    arithmetic, comparison, creation, division, dtypes, elementwise, exponentials, in_place, indexing, joining, norms,
     products, rearrange, reduce, rounding, sampling, scan, sorting, special, statistics, trigonometry,
 )  # fmt: skip
-=======
-from convcore.ops import (
-    arithmetic,
-    comparison,
-    creation,
-    division,
-    dtypes,
-    elementwise,
-    exponentials,
-    in_place,
-    indexing,
-    joining,
-    norms,
-    products,
-    rearrange,
-    reduce,
-    rounding,
-    sampling,
-    scan,
-    sorting,
-    special,
-    statistics,
-    trigonometry,
-)
->>>>>>> tensor
 from convcore.ops import matmul as matrices
 from convcore.ops import scatter as scatters
 from convcore.ops import shape as shapes
