@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from convcore.nn import functional as F
+from convcore.nn.init import constant_
 from convcore.nn.module import Module
+from convcore.nn.parameter import empty_parameter
 from convcore.tensor import Tensor
 
 
@@ -188,6 +192,109 @@ class Hardsigmoid(_Settings):
         return F.hardsigmoid(x, self.inplace)
 
 
+class Threshold(_Settings):
+    """x above the threshold, else `value`.
+
+    Args:
+        threshold: where x passes.
+        value: what takes the place of smaller elements.
+        inplace: write the result into x.
+    """
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False):
+        super().__init__(inplace)
+        self.threshold, self.value = threshold, value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.threshold(x, self.threshold, self.value, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
+
+
+class Hardshrink(Module):
+    """0 for x in [-lambd, lambd], else x."""
+
+    def __init__(self, lambd: float = 0.5):
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardshrink(x, self.lambd)
+
+    def extra_repr(self) -> str:
+        return f"{self.lambd}"
+
+
+class Softshrink(Hardshrink):
+    """x moved towards 0 by `lambd`, and 0 where that would pass it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softshrink(x, self.lambd)
+
+
+class Tanhshrink(Module):
+    """x - tanh(x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.tanhshrink(x)
+
+
+class Softsign(Module):
+    """x / (1 + |x|)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softsign(x)
+
+
+class PReLU(Module):
+    """x where it is positive, else weight * x, with slopes that are learnt.
+
+    Args:
+        num_parameters: one slope for all channels (1), or one for each.
+        init: the slopes at first.
+        dtype: float32 (the default) or float64.
+
+    Attributes:
+        weight: (num_parameters,).
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = None):
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.init = init
+        self.weight = empty_parameter("PReLU", (num_parameters,), dtype)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the slopes to `init`."""
+        constant_(self.weight, self.init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
+
+
+class RReLU(_Settings):
+    """Leaky ReLU with slopes drawn from [lower, upper] in training, and their mean in evaluation.
+
+    Args:
+        lower, upper: the range of slopes.
+        inplace: write the result into x.
+    """
+
+    shown = ("lower", "upper")
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False):
+        super().__init__(inplace)
+        self.lower, self.upper = lower, upper
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rrelu(x, self.lower, self.upper, self.training, self.inplace)
+
+
 class Softplus(_Settings):
     """log(1 + exp(beta * x)) / beta: ReLU without its corner.
 
@@ -234,6 +341,23 @@ class _AlongAxis(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+class GLU(_AlongAxis):
+    """The first half of axis `dim` times the sigmoid of the second."""
+
+    def __init__(self, dim: int = -1):
+        super().__init__(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.glu(x, self.dim)
+
+
+class Softmin(_AlongAxis):
+    """Softmax of -x along axis `dim`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softmin(x, self.dim)
 
 
 class Softmax(_AlongAxis):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from convcore.ops import dropout as dropout_op
 from convcore.ops import elementwise, matmul, norm
-from convcore.ops import softmax as softmax_op
 from convcore.ops.activation import (
     celu,
     elu,
@@ -24,6 +23,18 @@ from convcore.ops.activation import (
     selu,
     silu,
     softplus,
+)
+from convcore.ops.activation_composed import (
+    glu,
+    gumbel_softmax,
+    hardshrink,
+    prelu,
+    rrelu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
 )
 from convcore.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
 from convcore.ops.bilinear import bilinear
@@ -76,6 +87,7 @@ from convcore.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
+from convcore.ops.softmax import log_softmax, softmax
 from convcore.ops.unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
 from convcore.tensor import Tensor
 
@@ -118,8 +130,11 @@ __all__ = [
     "fold",
     "gaussian_nll_loss",
     "gelu",
+    "glu",
     "grid_sample",
     "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -160,9 +175,11 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
+    "prelu",
     "relu",
     "relu6",
     "rms_norm",
+    "rrelu",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
@@ -170,8 +187,13 @@ __all__ = [
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
@@ -220,13 +242,3 @@ def batch_norm(
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """In training, zero elements with probability p and scale the others by 1 / (1 - p)."""
     return dropout_op.dropout(input, p, training, inplace)
-
-
-def softmax(input: Tensor, dim: int) -> Tensor:
-    """exp(input) divided by its sum along `dim`."""
-    return softmax_op.softmax(input, dim)
-
-
-def log_softmax(input: Tensor, dim: int) -> Tensor:
-    """The logarithm of `softmax`, without overflow."""
-    return softmax_op.log_softmax(input, dim)

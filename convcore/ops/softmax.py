@@ -20,7 +20,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.ops.axes import axis
-from convcore.ops.dtypes import require_floating
+from convcore.ops.dtypes import convert, element_type, require_floating
 from convcore.ops.rows import from_rows, rows_along
 from kernels.cpu.softmax import (
     log_softmax_forward,
@@ -35,26 +35,28 @@ if TYPE_CHECKING:
 ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, little enough to share
 
 
-def softmax(input: Tensor, dim: int) -> Tensor:
+def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """exp(input) divided by its sum along axis `dim`: positive numbers that add up to 1.
 
-    A row of -inf alone, or with +inf or NaN in it, gives NaN.
+    A row of -inf alone, or with +inf or NaN in it, gives NaN. With `dtype` the input is converted first.
 
     Raises:
         ShapeError: the input has no axis `dim`.
         DTypeError: it is not float32 or float64.
     """
-    return _apply_along(Softmax, "softmax", input, dim)
+    return _apply_along(Softmax, "softmax", input, dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int) -> Tensor:
+def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Logarithm of `softmax`, computed without the intermediate result, which may be too small for a float.
 
+    With `dtype` the input is converted first.
+
     Raises:
         ShapeError: the input has no axis `dim`.
         DTypeError: it is not float32 or float64.
     """
-    return _apply_along(LogSoftmax, "log_softmax", input, dim)
+    return _apply_along(LogSoftmax, "log_softmax", input, dim, dtype)
 
 
 class Softmax(Function):
@@ -127,8 +129,10 @@ def _along_axis(kernel: Any, dim: int, *arrays: np.ndarray) -> np.ndarray:
     return from_rows(out, arrays[0].shape, dim)
 
 
-def _apply_along(function: type[Function], op: str, x: Tensor, dim: int) -> Tensor:
+def _apply_along(function: type[Function], op: str, x: Tensor, dim: int, dtype: Any) -> Tensor:
     """Check the arguments and apply; a tensor without axes counts as one with a single element, as in PyTorch."""
+    if dtype is not None:
+        x = convert(x, element_type(op, dtype))
     require_floating(op, x)
     dim = axis(op, dim, x.array.ndim)
     if x.array.ndim == 0:

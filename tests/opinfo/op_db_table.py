@@ -1,6 +1,6 @@
 """Where convcore and torch's database may differ, and why. `test_op_db.py` checks that the table is exact."""
 
-from op_db import SECOND, VALUE
+from op_db import GRADIENT, SECOND, VALUE
 
 TIES = "of equal elements convcore names the first, torch any"
 
@@ -25,6 +25,18 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
         for name in (
             "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
             "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d",
+        )
+    },
+    **{
+        (f"nn.functional.{name}", "refused", ("int64",)): "products of layers compute with floats"
+        for name in ("bilinear", "linear")
+    },
+    **{
+        (name, kind, dtypes): reason
+        for name in ("quantile", "nanquantile")
+        for kind, dtypes, reason in (
+            (VALUE, ("float32", "float64"), "quantiles of a single number get no axis from keepdim"),
+            (GRADIENT, ("float64",), "q is a constant: no gradient flows into it"),
         )
     },
     ("argsort", VALUE, ("bool",)): TIES,

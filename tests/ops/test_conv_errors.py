@@ -94,8 +94,8 @@ conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
         (
             lambda: conv2d(ones(1, 3, 5, 5), ones(4, 3, 3, 3), algorithm="fft"), UnsupportedError,
             "there is no algorithm 'fft'; "
-            "it must be 'auto' or one of 'pointwise', 'depthwise', 'grouped', 'winograd', 'direct', 'im2col', "
-            "'reference'",
+            "it must be 'auto' or one of 'pointwise', 'depthwise', 'grouped', 'winograd2x2', 'winograd', "
+            "'direct', 'im2col', 'reference'",
         ),
     ],
 )  # fmt: skip
