@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import run as fuzz
+import fuzz
 
 import convcore as cc
 

@@ -1,6 +1,6 @@
 """The mutants: chosen ways to break the kernels, each with the tests that should notice."""
 
-from run import Mutant
+from mutation import Mutant
 
 _CONV = "tests/ops/test_conv.py"
 _BRGEMM = "tests/kernels/test_brgemm.py"

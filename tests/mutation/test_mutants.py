@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mutants import MUTANTS
-from run import RESULTS, ROOT, Mutant, apply, outcome, report
+from mutation import RESULTS, ROOT, Mutant, apply, outcome, report
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

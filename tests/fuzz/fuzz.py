@@ -1,4 +1,4 @@
-"""No input, however odd, may crash the process: `python tests/fuzz/run.py --calls 1000000`.
+"""No input, however odd, may crash the process: `python tests/fuzz/fuzz.py --calls 1000000`.
 
 Random arguments are thrown at every public function of `convcore`, `convcore.nn.functional` and `convcore.Tensor`:
 tensors of all dtypes, of 0 to 5 axes, empty, with NaN, of odd strides; integers from -3 to 2^63, tuples, strings, None.
@@ -9,7 +9,7 @@ the kernels, and then backwards. The calls run in child processes with NUMBA_BOU
     hang       a call took longer than TIME_LIMIT
     error      an exception that is not one of a library's answers to wrong arguments
 
-with the seed of the call: `python tests/fuzz/run.py --seed 123 --calls 1` repeats it.
+with the seed of the call: `python tests/fuzz/fuzz.py --seed 123 --calls 1` repeats it.
 """
 
 from __future__ import annotations
