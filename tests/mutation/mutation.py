@@ -1,4 +1,4 @@
-"""Does the suite notice broken kernels? `python tests/mutation/mutation.py [NAME ...]` breaks them one by one and looks.
+"""Does the suite notice broken kernels? `python tests/mutation/mutation.py [NAME ...]` breaks them one by one.
 
 Each mutant of `mutants.py` is one edit in a copy of the tree; the tests that should notice it run there, in a process
 of their own with a kernel cache of its own. A mutant is "caught" when they fail, and "survived" when they pass: then a
