@@ -58,8 +58,8 @@ def apply(mutant: Mutant, root: Path) -> None:
     path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
 
 
-def outcome(mutant: Mutant, root: Path = ROOT) -> str:
-    """Break a copy of the tree and run the tests: "caught", "caught (time limit)" or "survived".
+def outcome(mutant: Mutant | None, tests: str, root: Path = ROOT) -> str:
+    """Run tests in a copy of the tree, broken by the mutant: "caught", "caught (time limit)" or "survived".
 
     Raises:
         RuntimeError: pytest could not run the tests at all, so they show nothing.
@@ -72,9 +72,10 @@ def outcome(mutant: Mutant, root: Path = ROOT) -> str:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.exists():
                 shutil.copy(source, copy / name)
-        apply(mutant, copy)
+        if mutant is not None:
+            apply(mutant, copy)
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(copy / "cache"), "PYTHONPATH": str(copy)}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests.split()]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
         try:
             result = subprocess.run(
                 command, cwd=copy, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
@@ -86,7 +87,18 @@ def outcome(mutant: Mutant, root: Path = ROOT) -> str:
     # 1: tests failed; a negative code: a signal ended the process, which a write out of bounds may cause.
     if result.returncode == 1 or result.returncode < 0:
         return "caught"
-    raise RuntimeError(f"mutant {mutant.name!r}: pytest ended with {result.returncode}\n{result.stdout[-2000:]}")
+    raise RuntimeError(f"pytest {tests} ended with {result.returncode}\n{result.stdout[-2000:]}")
+
+
+def check_unbroken(mutants: list[Mutant]) -> None:
+    """The tests must pass in a copy that is not broken, or their failing shows nothing.
+
+    Raises:
+        RuntimeError: they do not; the message names them.
+    """
+    for tests in sorted({mutant.tests for mutant in mutants}):
+        if outcome(None, tests) != "survived":
+            raise RuntimeError(f"pytest {tests} fails without any mutant: mend that first")
 
 
 def report(mutants: list[Mutant], outcomes: list[str]) -> str:
@@ -117,10 +129,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="parts of names; all mutants if none is given")
     names = parser.parse_args(arguments).names
     chosen = [m for m in MUTANTS if not names or any(part in m.name for part in names)]
+    check_unbroken(chosen)
     outcomes = []
     for mutant in chosen:
         started = time.perf_counter()
-        outcomes.append(outcome(mutant))
+        outcomes.append(outcome(mutant, mutant.tests))
         print(f"{outcomes[-1]:<20} {time.perf_counter() - started:5.0f} s  {mutant.name}", flush=True)
     if not names:
         RESULTS.write_text(report(chosen, outcomes), encoding="utf-8")

@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import mutation
 from mutants import MUTANTS
 from mutation import RESULTS, ROOT, Mutant, apply, outcome, report
 
@@ -52,15 +53,23 @@ def tree(tmp_path):
 )
 def test_outcomes(tree, before, after, expected):
     mutant = Mutant("halving", "kernels/half.py", before, after, "tests/test_half.py")
-    assert outcome(mutant, tree) == expected
+    assert outcome(mutant, mutant.tests, tree) == expected
     assert f"{int(expected == 'caught')} of 1 mutants were caught." in report([mutant], [expected])
 
 
 def test_tests_that_cannot_run_are_no_proof(tree):
-    with pytest.raises(RuntimeError, match="mutant 'halving': pytest ended with 4"):
-        outcome(Mutant("halving", "kernels/half.py", "x / 2", "x / 3", "tests/no_such_test.py"), tree)
+    mutant = Mutant("halving", "kernels/half.py", "x / 2", "x / 3", "tests/no_such_test.py")
+    with pytest.raises(RuntimeError, match=r"pytest tests/no_such_test.py ended with 4"):
+        outcome(mutant, mutant.tests, tree)
+
+
+def test_a_suite_that_fails_by_itself_is_no_proof(monkeypatch):
+    monkeypatch.setattr(mutation, "outcome", lambda mutant, tests: "caught")
+    with pytest.raises(RuntimeError, match="fails without any mutant"):
+        mutation.check_unbroken(MUTANTS)
 
 
 def test_a_piece_that_is_not_there(tree):
+    mutant = Mutant("halving", "kernels/half.py", "x * 2", "x / 3", "tests/test_half.py")
     with pytest.raises(ValueError, match=r"'x \* 2' must occur once in kernels/half.py, it does 0x"):
-        outcome(Mutant("halving", "kernels/half.py", "x * 2", "x / 3", "tests/test_half.py"), tree)
+        outcome(mutant, mutant.tests, tree)
