@@ -11,6 +11,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.ops import matmul as matmul_ops
 from convcore.ops.matmul import linear, product
 from convcore.testing import gradcheck, gradgradcheck
+from kernels.cpu.target import tile_columns
 from kernels.reference import matmul as reference
 
 matmul: Any = matmul_ops.matmul  # it is given wrong arguments on purpose
@@ -107,6 +108,20 @@ def test_linear_follows_torch(shape, with_bias):
     np.testing.assert_allclose(out.detach().numpy(), right.detach().numpy(), rtol=1e-12, atol=1e-12)
     for tensor, torch_tensor in zip(tensors, torch_tensors, strict=True):
         np.testing.assert_allclose(tensor.grad.numpy(), torch_tensor.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(64, 4096, 24), (20, 4096, 24), (17, 2048, 40)])
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
+    """Few tasks and a long sum: the sum is computed in parts; integers make every order of it exact."""
+    m, k, n = size
+    assert matmul_ops._split(1, m, k, -(-n // tile_columns(4)), copied=False)[2] > 1
+    a, b = operands(size)
+    bias = np.arange(-n // 2, n - n // 2).astype(np.float32) * 100
+    expected = np.float64(a) @ np.float64(b) + bias
+    for right in (b, np.asfortranarray(b)):
+        result = product(a, right, bias, relu)
+        assert np.array_equal(result, np.maximum(expected, 0) if relu else expected)
 
 
 def test_derivatives():
