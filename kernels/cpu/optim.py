@@ -20,6 +20,23 @@ def gradient(grad, param, i, count, sign, weight_decay):
     return g
 
 
+@inline
+def moments(
+    param, grad, exp_avg, exp_avg_sq, i, count, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+):  # fmt: skip
+    """How Adam and its kin begin, in vectors: p = keep * param, g, and the new means m and v of g and g^2.
+
+    m and v are stored.
+    """
+    p = vsplat(param, keep) * load_lanes(param, i, count)
+    g = gradient(grad, p, i, count, sign, weight_decay)
+    m = vmuladd(vsplat(param, rest1), g, vsplat(param, beta1) * load_lanes(exp_avg, i, count))
+    v = vmuladd(vsplat(param, rest2) * g, g, vsplat(param, beta2) * load_lanes(exp_avg_sq, i, count))
+    store_lanes(m, exp_avg, i, count)
+    store_lanes(v, exp_avg_sq, i, count)
+    return p, g, m, v
+
+
 @kernel
 def sgd_step(param, grad, lr, weight_decay, sign):
     """Plain gradient descent.
@@ -93,12 +110,9 @@ def adam_step(
         mode = flush_denormals()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
-            p = vsplat(param, keep) * load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            m = vmuladd(vsplat(param, rest1), g, vsplat(param, beta1) * load_lanes(exp_avg, i, end - i))
-            v = vmuladd(vsplat(param, rest2) * g, g, vsplat(param, beta2) * load_lanes(exp_avg_sq, i, end - i))
-            store_lanes(m, exp_avg, i, end - i)
-            store_lanes(v, exp_avg_sq, i, end - i)
+            p, _, m, v = moments(
+                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+            )
             root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
             store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
         restore_denormals(mode)
@@ -124,13 +138,10 @@ def adam_amsgrad_step(
         mode = flush_denormals()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
-            p = vsplat(param, keep) * load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            m = vmuladd(vsplat(param, rest1), g, vsplat(param, beta1) * load_lanes(exp_avg, i, end - i))
-            v = vmuladd(vsplat(param, rest2) * g, g, vsplat(param, beta2) * load_lanes(exp_avg_sq, i, end - i))
+            p, _, m, v = moments(
+                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+            )
             w = vmax(load_lanes(max_exp_avg_sq, i, end - i), v)
-            store_lanes(m, exp_avg, i, end - i)
-            store_lanes(v, exp_avg_sq, i, end - i)
             store_lanes(w, max_exp_avg_sq, i, end - i)
             root = vmuladd(vsplat(param, scale), vsqrt(w), vsplat(param, eps))
             store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)

@@ -4,7 +4,7 @@ As in `kernels.cpu.optim`: one pass over flat arrays, in place, with the setting
 """
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.optim import CHUNK, gradient
+from kernels.cpu.optim import CHUNK, gradient, moments
 from kernels.cpu.simd import load_lanes, store_lanes, vabs, vgreater, vlanes, vmax, vmuladd, vselect, vsplat, vsqrt
 from kernels.jit import inline, kernel, prange
 
@@ -159,12 +159,9 @@ def nadam_step(
         mode = flush_denormals()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
-            p = vsplat(param, keep) * load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            m = _mean(param, beta1, rest1, load_lanes(exp_avg, i, end - i), g)
-            v = _mean(param, beta2, rest2, load_lanes(exp_avg_sq, i, end - i), g * g)
-            store_lanes(m, exp_avg, i, end - i)
-            store_lanes(v, exp_avg_sq, i, end - i)
+            p, g, m, v = moments(
+                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+            )
             ahead = vmuladd(vsplat(param, moment_size), m, vsplat(param, grad_size) * g)
             root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
             store_lanes(p - ahead / root, param, i, end - i)
@@ -193,12 +190,9 @@ def radam_step(
         mode = flush_denormals()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
-            p = vsplat(param, keep) * load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            m = _mean(param, beta1, rest1, load_lanes(exp_avg, i, end - i), g)
-            v = _mean(param, beta2, rest2, load_lanes(exp_avg_sq, i, end - i), g * g)
-            store_lanes(m, exp_avg, i, end - i)
-            store_lanes(v, exp_avg_sq, i, end - i)
+            p, _, m, v = moments(
+                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+            )
             if rectified:
                 m = m / (vsqrt(v) + vsplat(param, eps))
             store_lanes(p - vsplat(param, step_size) * m, param, i, end - i)
