@@ -118,7 +118,7 @@ def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
     assert matmul_ops._split(1, m, k, -(-n // tile_columns(4)), copied=False)[2] > 1
     a, b = operands(size)
     bias = np.arange(-n // 2, n - n // 2).astype(np.float32) * 100
-    expected = np.float64(a) @ np.float64(b) + bias
+    expected = a.astype(np.float64) @ b.astype(np.float64) + bias
     for right in (b, np.asfortranarray(b)):
         result = product(a, right, bias, relu)
         assert np.array_equal(result, np.maximum(expected, 0) if relu else expected)
