@@ -19,7 +19,7 @@ from convcore.ops.conv_depthwise_passes import (
     refuse_depthwise,
 )
 from convcore.ops.derived import Kept, made_anew
-from convcore.ops.geometry import ONE_PLANE, Axis, ConvGeometry, once_per_geometry
+from convcore.ops.geometry import ONE_PLANE, ConvGeometry, once_per_geometry
 from convcore.ops.layout import nchw, nhwc
 from convcore.ops.matmul import product
 from kernels.cpu import conv_direct, conv_im2col
@@ -40,8 +40,6 @@ PARTIALS_BYTES = 64 * 1024**2
 PIXELS_PER_BLOCK = 256
 # Its channels and filters: few taps leave room for more of both, which are then copied less often.
 TASK_SIZE, TASK_SIZE_OF_FEW_TAPS, FEW_TAPS = 64, 128, 4
-# Up to so many pixels per channel, a pointwise gradient is an ordinary matrix product: the rest goes over its parts.
-SHORT_SUM = 8
 PATCHES_BYTES = 256 * 1024
 MAX_PATCHES_ROW_BYTES = 256 * 1024**2
 
@@ -255,24 +253,9 @@ def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):
     return nchw(grad_x)
 
 
-def _in_long_rows(geometry: ConvGeometry) -> ConvGeometry:
-    """The same pixels, which a 1x1 filter sees one by one, in rows as long as a block: for the micro-kernel's sums."""
-    pixels = geometry.n * geometry.h_out * geometry.w_out
-    length = next(length for length in range(min(PIXELS_PER_BLOCK, pixels), 0, -1) if pixels % length == 0)
-    n, h, w = (pixels // length, 1, length) if length > geometry.w_out else (geometry.n, *geometry.out_shape[2:])
-    axes = (Axis(size, size, kernel=1, stride=1, pad_before=0, pad_after=0, dilation=1) for size in (h, w))
-    return ConvGeometry(n, geometry.c_in, geometry.c_out, 1, *axes)
-
-
 def grad_weight_pointwise(x, grad_out, geometry: ConvGeometry):
     """grad_weight = grad_out^T x, a sum over all pixels."""
-    if geometry.n == 0:
-        return _no_pixels(geometry, x.dtype)
-    if geometry.n * geometry.h_out * geometry.w_out <= SHORT_SUM * min(geometry.c_in, geometry.c_out):
-        return product(_matrix(nhwc(grad_out)).T, _matrix(_seen(x, geometry))).reshape(geometry.weight_shape)
-    rows = _in_long_rows(geometry)
-    seen = _seen(x, geometry).reshape(rows.n, 1, rows.h_in, rows.w_in, rows.c_in)
-    return _grad_weight(seen, nhwc(grad_out).reshape(rows.n, 1, rows.h_in, rows.w_in, rows.c_out), rows)
+    return product(_matrix(nhwc(grad_out)).T, _matrix(_seen(x, geometry))).reshape(geometry.weight_shape)
 
 
 # ---------------------------------------------------------------------------------------------------------- im2col

@@ -17,6 +17,8 @@ from kernels.cpu.few_rows import rows_times_matrix, rows_times_rows
 
 FEW = 16
 ROWS_PER_TASK = 16
+# Fewer columns are too few tasks where the sums are longer than this: the micro-kernel splits the sums.
+MIN_COLUMNS = MAX_TERMS = 512
 # Columns of a task: enough tasks for the threads, and the block of b or out that is used again stays in the L1 cache.
 MIN_COLUMNS_PER_TASK, MAX_COLUMNS_PER_TASK, VALUES_PER_TASK = 256, 1024, 4096
 
@@ -33,7 +35,7 @@ def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
         return True
     if n <= FEW and a.flags.c_contiguous:
         rows_times_rows(_dense(b.T), a, np.zeros(m, a.dtype), out.T)
-    elif m <= FEW and b.flags.c_contiguous:
+    elif m <= FEW and (n >= MIN_COLUMNS or k <= MAX_TERMS) and b.flags.c_contiguous:
         rows_times_matrix(_dense(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
     elif k <= FEW and b.flags.c_contiguous:
         rows_times_matrix(_dense(a), b, out, ROWS_PER_TASK, _columns(k))

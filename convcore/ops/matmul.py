@@ -28,7 +28,7 @@ from convcore.ops.derived import Kept, derived, made_anew
 from convcore.ops.few_rows import product_few_rows
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
-from kernels.cpu.target import tile_columns
+from kernels.cpu.target import TILE_ROWS, tile_columns
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -44,12 +44,14 @@ MIN_ROWS_TO_PACK = 97
 MIN_PANELS_TO_COPY = 8
 # To turn a value of a product that was computed as its transpose costs as much as to pack so many.
 TURNING_COST = 3
+WORTH_TURNING = 0.95  # the product of the transposes must do with so many of the tiles
 ELEMENTS_PER_TASK = 4096
 
 
 # How the kernel's loops are split: the most rows of a task and the fewest, the rows of b in a block and, at least, in a
-# part. A block of a (96 x 256) stays in L2, one of a panel of b in L1.
-ROWS_PER_TASK, MIN_ROWS_PER_TASK = 96, 24
+# part. A block of a (96 x 256) stays in L2, one of a panel of b in L1. Of a transposed a, whose rows are columns in
+# memory, a task takes more: what lies side by side is fetched together.
+ROWS_PER_TASK, MIN_ROWS_PER_TASK, TRANSPOSED_ROWS_PER_TASK = 96, 24, 256
 BLOCK_DEPTH, MIN_PART_DEPTH = 256, 512
 
 
@@ -72,25 +74,40 @@ def _offsets(array: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
 
 
-def _split(count: int, m: int, k: int, panels: int, copied: bool) -> tuple[int, int, int]:
+def _split(count: int, m: int, k: int, panels: int, copied: bool, transposed: bool) -> tuple[int, int, int]:
     """Into how many blocks of rows, blocks of panels and parts of the sum `count` products are split.
 
     Too few tasks are made more by taking fewer panels each, then half the rows, then by splitting the sum, then by
-    taking still fewer rows.
+    taking still fewer rows; of a transposed a, which is copied, the sum is split first.
     """
     wanted = -(-MIN_TASKS // count)
-    row_blocks = -(-m // ROWS_PER_TASK)
+    most = TRANSPOSED_ROWS_PER_TASK if transposed else ROWS_PER_TASK
+    row_blocks = -(-m // most)
     fewest = MIN_PANELS_PER_COPY if copied else MIN_PANELS_PER_TASK
     panel_blocks = min(-(-wanted // row_blocks), -(-panels // fewest))
-    row_blocks = max(row_blocks, min(-(-wanted // panel_blocks), -(-m // (ROWS_PER_TASK // 2))))
+    if not transposed:
+        row_blocks = max(row_blocks, min(-(-wanted // panel_blocks), -(-m // (most // 2))))
     parts = max(1, min(wanted // (row_blocks * panel_blocks), k // MIN_PART_DEPTH))
     row_blocks = max(row_blocks, min(-(-wanted // (panel_blocks * parts)), -(-m // MIN_ROWS_PER_TASK)))
     return row_blocks, panel_blocks, parts
 
 
-def _is_turned(m: int, k: int, n: int) -> bool:
-    """Whether out^T = b^T a^T is the cheaper way round: to pack a and turn out, in place of packing b."""
-    return m * (k + TURNING_COST * n) < k * n
+def _tiles(m: int, n: int, itemsize: int) -> int:
+    """How many tiles of the micro-kernel cover m rows and n columns."""
+    return -(-m // TILE_ROWS) * -(-n // tile_columns(itemsize))
+
+
+def _is_turned(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether out^T = b^T a^T is the cheaper way round.
+
+    Where b is to be packed, it is if packing a and turning out costs less. Where both operands are copied block by
+    block, as in the gradient of a weight, it is if fewer tiles cover out: 24 columns take two panels of 16.
+    """
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if not b.flags.c_contiguous:
+        return m * (k + TURNING_COST * n) < k * n
+    both_copied = a.ndim == b.ndim == 2 and a.T.flags.c_contiguous and not a.flags.c_contiguous
+    return both_copied and _tiles(n, m, a.itemsize) < WORTH_TURNING * _tiles(m, n, a.itemsize)
 
 
 def _packed_matrices(b: np.ndarray) -> np.ndarray:
@@ -116,7 +133,8 @@ def _blocked_product(
         start[1, :n] = bias
     packed = not (m < MIN_ROWS_TO_PACK and a_col == 1 and b.flags.c_contiguous)
     copied = a_col != 1 or (packed and k > BLOCK_DEPTH and panels >= MIN_PANELS_TO_COPY)
-    row_blocks, panel_blocks, parts = _split(count, m, k, panels, copied)
+    row_blocks, panel_blocks, parts = _split(count, m, k, panels, copied, a_col != 1)
+    packed = packed and not (row_blocks == 1 and b.flags.c_contiguous)
     offsets = _offsets(b, batch)
     if packed:
         flat_b = kept("right operand in panels", lambda: _packed_matrices(b)).reshape(-1)
@@ -143,7 +161,7 @@ def product(
     The micro-kernel reads its left operand where it lies and wants its right one packed, so the smaller operand should
     be the right one. With few rows a, the product is computed as out^T = b^T a^T: K * M values are packed and M * N are
     turned back, in place of packing K * N. One image through a layer of 3136 to 512 features takes 360 us this way
-    and 830 us with the weight packed. A b that is C-contiguous is not turned: few rows read it where it lies.
+    and 830 us with the weight packed.
     """
     # np.broadcast_shapes takes longer than the whole of a small product.
     batch = () if a.ndim == b.ndim == 2 else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -156,7 +174,7 @@ def product(
     elif product_few_rows(a, b, bias, out):
         if relu:
             np.maximum(out, 0, out=out)
-    elif _is_turned(m, k, n) and not b.flags.c_contiguous:
+    elif _is_turned(a, b):
         turned = memory.empty((*batch, n, m), a.dtype)
         _blocked_product(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), None, turned, False, made_anew)
         rows = max(16, ELEMENTS_PER_TASK // m)

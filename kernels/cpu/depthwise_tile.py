@@ -27,7 +27,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from kernels.cpu.depthwise_forms import WIDE, Family, Kind, emit_tile, families
-from kernels.cpu.emit import Lanes, loop
+from kernels.cpu.emit import Lanes, emit_prefetch, loop
 from kernels.cpu.target import REGISTER_BYTES
 from kernels.jit import intrinsic
 from kernels.machine_code import MachineCode
@@ -58,8 +58,8 @@ def _emit_prefetch(lanes: Lanes, value: dict[str, Any], a, c, rows) -> None:
     a = lanes.at(lanes.at(a, value["a_line"]), builder.sub(value["n_i"], _INT(1)), value["a_i"])
     c = lanes.at(c, value["c_line"])
     with loop(builder, rows) as m:
-        lanes.prefetch(lanes.at(a, m, value["a_row"]), write=False)
-        lanes.prefetch(lanes.at(c, m, value["c_row"]), write=True)
+        emit_prefetch(builder, lanes.at(a, m, value["a_row"]), write=False)
+        emit_prefetch(builder, lanes.at(c, m, value["c_row"]), write=True)
 
 
 def _emit_loops(builder, element, value: dict[str, Any], kind: Kind) -> None:

@@ -50,6 +50,14 @@ def call_intrinsic(builder, name: str, vector: ir.VectorType, result, arguments)
     return builder.call(function, arguments)
 
 
+def emit_prefetch(builder, pointer, write: bool) -> None:
+    """Ask for a cache line that will be read or written soon."""
+    kind = ir.IntType(32)
+    signature = ir.FunctionType(ir.VoidType(), [ir.PointerType(), kind, kind, kind])
+    function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+    builder.call(function, [pointer, kind(int(write)), kind(3), kind(1)])
+
+
 @dataclass
 class Lanes:
     """Vectors of one element type, and the few ways to touch memory with them.
@@ -103,13 +111,6 @@ class Lanes:
     def shuffle(self, value, places: list[int]):
         """The vector whose lane k is lane places[k] of `value`."""
         return self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), places))
-
-    def prefetch(self, pointer, write: bool) -> None:
-        """Ask for a cache line that will be read or written soon."""
-        kind = ir.IntType(32)
-        signature = ir.FunctionType(ir.VoidType(), [ir.PointerType(), kind, kind, kind])
-        function = cgutils.get_or_insert_function(self.builder.module, signature, "llvm.prefetch.p0")
-        self.builder.call(function, [pointer, kind(int(write)), kind(3), kind(1)])
 
     def fma(self, a, b, c):
         """a * b + c, rounded once."""

@@ -19,10 +19,11 @@ import numpy as np
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.pack import copy_panels, copy_tiles
-from kernels.cpu.simd import vlanes, vload, vstore
+from kernels.cpu.simd import prefetch, vlanes, vload, vstore
 from kernels.cpu.target import TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
+CACHE_LINE_BYTES = 64
 PANELS_PER_COPY = 8  # neighbours in b that are copied together: whole lines and pages of it, and a third of L2
 
 
@@ -37,6 +38,15 @@ def _copy_rows(a, offset, row, rows, length, block, block_row):
             block[m * block_row + l] = a[offset + m * row + l]
 
 
+@inline
+def _prefetch_rows(source, offset, row, first, end, length):
+    """Ask for source[offset + l * row + i], first <= l < end, i < length."""
+    line = CACHE_LINE_BYTES // source.itemsize
+    for l in range(first, end):
+        for i in range(0, length, line):
+            prefetch(source, offset + l * row + i)
+
+
 @kernel
 def gemm(
     a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, start, relu, out, depth, row_blocks,
@@ -49,9 +59,9 @@ def gemm(
                B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL;
                if `relu` (with a single part), max(0, that), where NaN stays NaN.
     Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
-               `pack_matrices` if `packed` (which it must be if a is copied), else as it lies, the columns side by side;
-               start (2, panels * PC), row 0 zero; out (parts, count, M, N) C-contiguous; row_blocks <= M,
-               panel_blocks <= panels, parts <= depth.
+               `pack_matrices` if `packed`, else as it lies, the columns side by side; start (2, panels * PC),
+               row 0 zero; out (parts, count, M, N) C-contiguous; row_blocks <= M, panel_blocks <= panels,
+               parts <= depth.
     Writes     all of out.
     Parallel   over parts, the stack, blocks of rows and blocks of panels.
     Why        see the top of this file.
@@ -88,6 +98,10 @@ def gemm(
             begin_l, length = first_l + begin_l, stop_l - begin_l
             rectify = relu and depth_block == depth_blocks - 1
             a_offset = a_offsets[i] + first_row * a_row + begin_l * a_col
+            left, left_offset, left_row, left_col = a, a_offset, a_row, a_col
+            if copied:
+                left, left_offset = block, 0
+                left_row, left_col = (1, TILE_ROWS) if transposed else (block_row, 1)
             if transposed:
                 copy_tiles(
                     a, a_offset, a_col, length, rows, pieces, 0, pieces, block, 0, piece_size, TILE_ROWS
@@ -95,38 +109,30 @@ def gemm(
             elif copied:
                 _copy_rows(a, a_offset, a_row, rows, length, block, block_row)
             for p in range(first_panel, end_panel):
+                place = (p - first_panel) % PANELS_PER_COPY
+                if not packed and place == 0:
+                    b_offset = b_offsets[i] + p * b_panel + begin_l * b_row
+                    columns = min(min(PANELS_PER_COPY, end_panel - p) * panel_columns, n_columns - p * panel_columns)
+                    copy_panels(b, b_offset, b_row, length, columns, panels, 0, panel_size, panel_columns)
+                right = b if packed else panels
+                if transposed and depth_block + 1 < depth_blocks:
+                    # The next block is copied in one go, which would wait for memory: fetch it while this one is used.
+                    share, end_share = split_evenly(length, end_panel - first_panel, p - first_panel)
+                    next_b = b_offsets[i] + first_panel * b_panel + (begin_l + length) * b_row
+                    _prefetch_rows(a, a_offset + length * a_col, a_col, share, end_share, rows)
+                    if not packed:
+                        _prefetch_rows(b, next_b, b_row, share, end_share, (end_panel - first_panel) * panel_columns)
+                b_offset = b_offsets[i] + p * b_panel + begin_l * b_row if packed else place * panel_size
                 first_column = p * panel_columns
-                columns = min(panel_columns, n_columns - first_column)
-                b_offset = b_offsets[i] + p * b_panel + begin_l * b_row
                 start_offset = first_column + (n_panels * panel_columns if part == 0 else 0)
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
-                if copied:
-                    for piece in range(pieces):
-                        begin, end = split_evenly(rows, pieces, piece)
-                        brgemm(
-                            end - begin, block, piece * piece_size, 1 if transposed else block_row,
-                            TILE_ROWS if transposed else 1, taps, 1, length, b, b_offset, 0, b_row,
-                            destination, c_offset + begin * n_columns, n_columns, columns, first_sum, start_offset,
-                            depth_block > 0, rectify, False,
-                        )  # fmt: skip
-                elif packed:
+                for piece in range(pieces):
+                    begin, end = split_evenly(rows, pieces, piece)
                     brgemm(
-                        rows, a, a_offset, a_row, a_col, taps, 1, length, b, b_offset, 0, b_row,
-                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, rectify,
-                        False,
-                    )  # fmt: skip
-                else:
-                    place = (p - first_panel) % PANELS_PER_COPY
-                    if place == 0:
-                        copied_columns = min(PANELS_PER_COPY, end_panel - p) * panel_columns
-                        copy_panels(
-                            b, b_offset, b_row, length, min(copied_columns, n_columns - first_column),
-                            panels, 0, panel_size, panel_columns,
-                        )  # fmt: skip
-                    brgemm(
-                        rows, a, a_offset, a_row, a_col, taps, 1, length, panels, place * panel_size, 0, panel_columns,
-                        destination, c_offset, n_columns, columns, first_sum, start_offset, depth_block > 0, rectify,
-                        False,
+                        end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
+                        right, b_offset, 0, panel_columns, destination, c_offset + begin * n_columns, n_columns,
+                        min(panel_columns, n_columns - first_column), first_sum, start_offset,
+                        depth_block > 0, rectify, False,
                     )  # fmt: skip
         restore_denormals(mode)
 

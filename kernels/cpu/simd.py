@@ -17,6 +17,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
+from kernels.cpu.emit import emit_prefetch
 from kernels.cpu.target import lanes
 from kernels.jit import intrinsic
 
@@ -127,6 +128,19 @@ def vload(typing_context, array, index):
         return builder.load(pointer, align=vector.dtype.bitwidth // 8, typ=llvm_vector)
 
     return vector(array, types.int64), codegen
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Ask for the cache line of array[index], which will be read soon; it may lie outside of the array."""
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        element = context.get_value_type(array.dtype)
+        emit_prefetch(builder, builder.gep(data, [args[1]], source_etype=element), write=False)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
 
 
 @intrinsic
