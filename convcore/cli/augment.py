@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
 from convcore.cli.parser import positive
-from convcore.errors import CheckpointError
+from convcore.data import read_image
 from convcore.transforms import (
     AutoAugment,
     CenterCrop,
@@ -61,11 +61,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the picture."""
-    try:
-        with Image.open(args.image) as file:
-            photograph = file.convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise CheckpointError(f"{args.image}: not an image that Pillow can read ({error})") from None
+    photograph = read_image(args.image)
     out = args.out or args.image.with_name(f"{args.image.stem}-augmented.png")
     shown = augmented(photograph, args.seed, args.size)
     sheet(shown, args.size, args.columns).save(out)

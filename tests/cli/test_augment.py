@@ -48,6 +48,6 @@ def test_nothing_is_left_out(photograph):
 def test_what_is_no_image(tmp_path, capsys):
     (tmp_path / "text.jpg").write_text("no image")
     assert main(["augment", str(tmp_path / "text.jpg")]) == 2
-    assert "text.jpg: not an image that Pillow can read" in capsys.readouterr().err
+    assert "text.jpg: not a picture that can be read" in capsys.readouterr().err
     assert main(["augment", str(tmp_path / "nothing.jpg")]) == 2
     assert "nothing.jpg: No such file" in capsys.readouterr().err
