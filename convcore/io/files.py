@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import IO, Any
 
-from convcore.errors import CheckpointError
+from convcore.errors import CheckpointError, DTypeError
 
 Path = str | os.PathLike[str]
 
@@ -22,7 +22,7 @@ def opened(op: str, path: Path | IO[bytes]) -> Iterator[IO[bytes]]:
     """
     given: Any = path
     is_open = hasattr(path, "read")
-    name = getattr(path, "name", type(path).__name__) if is_open else os.fspath(given)
+    name = getattr(path, "name", type(path).__name__) if is_open else file_name(op, path)
     try:
         with nullcontext(given) if is_open else open(name, "rb") as file:
             yield file
@@ -33,6 +33,18 @@ def opened(op: str, path: Path | IO[bytes]) -> Iterator[IO[bytes]]:
         raise CheckpointError(f"{op}: {name}: cannot be read: {reason}") from None
     except CheckpointError as error:
         raise CheckpointError(f"{op}: {name}: {error}") from None
+
+
+def file_name(op: str, path: Any) -> str:
+    """The path as a string.
+
+    Raises:
+        DTypeError: it is none.
+    """
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise DTypeError(f"{op}: needs a path, or a file open in binary mode, got {type(path).__name__}")
+    return name
 
 
 def bytes_left(file: IO[bytes]) -> int:
@@ -51,7 +63,7 @@ def replace_file(op: str, path: Path, write: Callable[[IO[bytes]], Any]) -> None
     Raises:
         CheckpointError: the file cannot be written; an older one of this name is still there, unchanged.
     """
-    path = os.path.realpath(path)
+    path = os.path.realpath(file_name(op, path))
     temporary = f"{path}.{secrets.token_hex(4)}.tmp"
     try:
         with open(temporary, "xb") as file:

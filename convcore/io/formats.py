@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable
 from typing import IO, Any
 
 from convcore.errors import CheckpointError, UnsupportedError
-from convcore.io.files import Path, opened, replace_file
+from convcore.io.files import Path, file_name, opened, replace_file
 from convcore.io.npz import read_npz
 from convcore.io.safetensors_file import read_safetensors, save_file
 from convcore.io.torch_file import ZIP_ERRORS, read_legacy, read_zip
@@ -60,7 +59,7 @@ def save(obj: Any, f: Path | IO[bytes]) -> None:
     if hasattr(f, "write"):
         write_torch(f, obj)  # pyright: ignore[reportArgumentType]
         return
-    path = os.fspath(f)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    path = file_name("save", f)
     if path.endswith(".safetensors"):
         save_file(obj, path)
     else:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 MAX_RATIO = 100
 MIN_LIMIT = 1 << 26
 
-_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _CONVERTED = {np.dtype(np.float16): np.dtype(np.float32)}
 
 
@@ -44,9 +43,9 @@ def read_npz(file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
 
 def _read_array(record: IO[bytes], info: zipfile.ZipInfo, limit: int) -> np.ndarray:
     version = np.lib.format.read_magic(record)
-    if version not in _READERS:
-        raise CheckpointError(f"array {info.filename!r:.80} has version {version} of NumPy's format")
-    shape, column_major, dtype = _READERS[version](record)
+    if version != (1, 0):  # the others are for headers of 64 KiB and more, which plain arrays do not have
+        raise CheckpointError(f"array {info.filename!r:.80} has version {version} of NumPy's format, not (1, 0)")
+    shape, column_major, dtype = np.lib.format.read_array_header_1_0(record)
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.newbyteorder("=") in map(np.dtype, ("u2", "u4", "u8")):
         raise CheckpointError(f"array {info.filename!r:.80} has elements of type {dtype}, which convcore does not have")
     size = math.prod(shape) * dtype.itemsize

@@ -83,6 +83,7 @@ class Pickler:
             self._dict(value, where, depth)
         else:
             hint = "; convcore.from_numpy makes a tensor of it" if isinstance(value, np.ndarray) else ""
+            hint = "; save its state_dict()" if hasattr(value, "state_dict") else hint
             raise DTypeError(
                 f"save: obj must be made of tensors, numbers, strings, bytes, None, lists, tuples and dicts, but "
                 f"{where} is {type(value).__module__}.{type(value).__qualname__}{hint}"

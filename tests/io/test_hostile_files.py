@@ -226,6 +226,10 @@ def test_compressed_bombs():
         np.lib.format.write_array_header_1_0(head, {"shape": (2**40,), "fortran_order": False, "descr": "<f4"})
         archive.writestr("a.npy", head.getvalue())
     assert measured(stream.getvalue(), "is to have 4,398,046,511,104 bytes") < 4 << 20
+    stream = streams.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x02\x00" + struct.pack("<I", 64 << 20) + bytes(64 << 20))
+    assert measured(stream.getvalue(), r"has version \(2, 0\) of NumPy's format") < 4 << 20
 
 
 def test_files_that_are_something_else(tmp_path):

@@ -5,6 +5,7 @@ import collections
 import io as streams
 import struct
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 import convcore as cc
 from convcore import nn
-from convcore.errors import CheckpointError, UnsupportedError
+from convcore.errors import CheckpointError, DTypeError, UnsupportedError
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
@@ -231,6 +232,10 @@ def test_arguments(tmp_path):
     assert cc.load(str(path), torch.device("cpu")) == {}
     with pytest.raises(UnsupportedError, match=r'map_location must be None or "cpu", the only device, got \'cuda\''):
         cc.load(path, map_location="cuda")
+    wrong: Any = 3
+    for call in (lambda: cc.load(wrong), lambda: cc.save({}, wrong), lambda: cc.io.load_file(wrong)):
+        with pytest.raises(DTypeError, match=r"needs a path, or a file open in binary mode, got int"):
+            call()
     with pytest.raises(UnsupportedError, match="weights_only must be True: files are read as data"):
         cc.load(path, weights_only=False)
 

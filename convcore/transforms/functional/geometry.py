@@ -132,10 +132,12 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
         pixels = checked("pad", img)
         sides = [(0, 0)] * (pixels.ndim - 2) + [(top, bottom), (left, right)]
         margin_of = np.asarray(values, pixels.dtype)[:, np.newaxis, np.newaxis]
-    padded = np.pad(pixels, sides, mode=padding_mode)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    if padding_mode == "constant" and np.any(margin_of):
-        outside = np.pad(np.zeros(pixels.shape, bool), sides, constant_values=True)
-        padded = np.where(outside, margin_of, padded)
+    if padding_mode == "constant":
+        padded = np.empty([n + sum(side) for n, side in zip(pixels.shape, sides, strict=True)], pixels.dtype)
+        padded[...] = margin_of
+        padded[tuple(slice(side[0], side[0] + n) for n, side in zip(pixels.shape, sides, strict=True))] = pixels
+    else:
+        padded = np.pad(pixels, sides, mode=padding_mode)  # pyright: ignore[reportCallIssue, reportArgumentType]
     if isinstance(img, Image.Image):
         return Image.fromarray(padded, img.mode) if img.mode == "1" else Image.fromarray(padded)
     return same_kind(padded, img)
