@@ -164,3 +164,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         cc.save(cc.zeros(2), path)
     assert cc.load(path).tolist() == [1, 1]
     assert os.listdir(tmp_path) == ["w.pth"]
+
+
+def test_storages_begin_at_multiples_of_64_bytes(tmp_path):
+    cc.save({f"w{i}": cc.ones(i) for i in range(1, 6)}, tmp_path / "w.pth")
+    content = (tmp_path / "w.pth").read_bytes()
+    with zipfile.ZipFile(tmp_path / "w.pth") as archive:
+        for info in archive.infolist():
+            names = content[info.header_offset + 26 : info.header_offset + 30]  # lengths of the name and of extra data
+            start = info.header_offset + 30 + sum(np.frombuffer(names, "<u2"))
+            assert start % 64 == 0
+            assert content[start : start + info.file_size] == archive.read(info)

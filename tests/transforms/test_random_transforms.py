@@ -260,6 +260,9 @@ def test_the_usual_pipelines():
     assert Grayscale(3)(PICTURE).mode == "RGB"
     assert pixels(Grayscale()(FLOATS)).shape == (1, 16, 20)
     assert Pad((1, 2))(FLOATS).shape == (3, 20, 22)
+    assert [Pad(1)(PICTURE.convert(mode)).mode for mode in ("1", "L", "RGBA")] == ["1", "L", "RGBA"]
+    assert [GaussianBlur(3)(PICTURE.convert(mode)).mode for mode in ("L", "RGBA")] == ["L", "RGBA"]
+    assert GaussianBlur((1, 3))(Image.new("RGB", (1, 9))).size == (1, 9)
     assert Resize(8, InterpolationMode.NEAREST)(PICTURE).size == (10, 8)
     assert Resize(8, Image.Resampling.BICUBIC)(PICTURE).size == (10, 8)
     assert RandomCrop(30, pad_if_needed=True, fill=(1, 2, 3))(PICTURE).size == (30, 30)

@@ -241,7 +241,7 @@ def gaussian_blur(img: Any, kernel_size: int | Sequence[int], sigma: float | Seq
 
     def pillow(image: Image.Image) -> Image.Image:
         levels = np.rint(blurred(from_pillow(image))).astype(np.uint8)
-        return Image.fromarray(np.ascontiguousarray(np.moveaxis(levels, 0, 2).squeeze()), image.mode)
+        return Image.fromarray(np.ascontiguousarray(np.moveaxis(levels, 0, 2).squeeze(2 if len(levels) == 1 else ())))
 
     return coloured(op, img, pillow, blurred)
 

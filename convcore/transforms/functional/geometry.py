@@ -139,7 +139,7 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
     else:
         padded = np.pad(pixels, sides, mode=padding_mode)  # pyright: ignore[reportCallIssue, reportArgumentType]
     if isinstance(img, Image.Image):
-        return Image.fromarray(padded, img.mode) if img.mode == "1" else Image.fromarray(padded)
+        return Image.fromarray(padded)
     return same_kind(padded, img)
 
 
