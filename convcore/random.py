@@ -13,6 +13,8 @@ import copy
 import operator
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,27 @@ def _checked_seed(seed: int) -> int:
 
 
 default_generator = Generator()
+
+_loader = threading.local()
+
+
+@contextmanager
+def drawing_from(generator: np.random.Generator) -> Iterator[None]:
+    """Let random transforms in this thread draw from `generator`, unless they were given one of their own.
+
+    `DataLoader` does so for each batch: what is drawn depends on the batch's number, not on the thread that makes it.
+    """
+    before = current_generator()
+    _loader.generator = generator
+    try:
+        yield
+    finally:
+        _loader.generator = before
+
+
+def current_generator() -> np.random.Generator | None:
+    """The generator of the innermost `drawing_from` in this thread, if there is one."""
+    return getattr(_loader, "generator", None)
 
 
 def manual_seed(seed: int) -> Generator:

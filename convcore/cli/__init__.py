@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from convcore.cli import summary, train, warmup
+from convcore.cli import augment, summary, train, warmup
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
 
@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   convcore train                       train the 28x28 CNN on the bundled digits
   convcore train --resume              go on where an interrupted training stopped
   convcore summary cnn                 layers, shapes, parameters and receptive fields
+  convcore augment photo.jpg           what each augmentation makes of a photograph
   convcore warmup                      compile the kernels ahead of time
 
 `convcore COMMAND --help` shows a command's options."""
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"convcore {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (train, summary, warmup):
+    for command in (train, summary, augment, warmup):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:

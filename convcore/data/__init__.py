@@ -11,13 +11,16 @@ from convcore.data.image_sets import (
     fashion_mnist,
     mnist,
 )
+from convcore.data.images import IMG_EXTENSIONS, ImageFolder, read_image
 from convcore.data.loader import DataLoader
 
 __all__ = [
     "CIFAR10_CLASSES",
     "FASHION_MNIST_CLASSES",
+    "IMG_EXTENSIONS",
     "DataLoader",
     "Dataset",
+    "ImageFolder",
     "Subset",
     "TensorDataset",
     "Transformed",
@@ -29,4 +32,5 @@ __all__ = [
     "random_split",
     "read_cifar10_batch",
     "read_idx",
+    "read_image",
 ]

@@ -1,10 +1,41 @@
-"""Transforms of images, with torchvision's names: for one image (C, H, W) or a batch (N, C, H, W).
+"""Transforms of images, with torchvision's names and arguments: preparation and augmentation.
 
-All take tensors or floating-point NumPy arrays and return the same kind. On a batch, random transforms draw for each
-image on its own. They own their NumPy generator, so a seed fixes every draw, and other random numbers of the program
-(dropout, initial weights) do not change them.
+All take Pillow images, and tensors or NumPy arrays, floating-point in [0, 1] or uint8: one image (C, H, W) or a batch
+(N, C, H, W), and return the same kind. On a batch, random transforms draw for each image on its own. Seeds fix every
+draw: a random transform owns its generator, or follows the seed of the `DataLoader` that it works in; other random
+numbers of the program (dropout, initial weights) do not change it. `functional` has the same without randomness.
 """
 
-from convcore.transforms.transforms import Compose, Normalize, RandomCrop
+from convcore.transforms import functional
+from convcore.transforms.base import Compose
+from convcore.transforms.colour import (
+    ColorJitter,
+    GaussianBlur,
+    Grayscale,
+    Normalize,
+    RandomGrayscale,
+    ToTensor,
+    to_pil_image,
+)
+from convcore.transforms.geometry import (
+    CenterCrop,
+    Pad,
+    RandomAffine,
+    RandomCrop,
+    RandomErasing,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
+    Resize,
+)
+from convcore.transforms.images import InterpolationMode
+from convcore.transforms.mixing import CutMix, MixUp
+from convcore.transforms.policies import AutoAugment, AutoAugmentPolicy, RandAugment, TrivialAugmentWide
 
-__all__ = ["Compose", "Normalize", "RandomCrop"]
+__all__ = [
+    "AutoAugment", "AutoAugmentPolicy", "CenterCrop", "ColorJitter", "Compose", "CutMix", "GaussianBlur", "Grayscale",
+    "InterpolationMode", "MixUp", "Normalize", "Pad", "RandAugment", "RandomAffine", "RandomCrop", "RandomErasing",
+    "RandomGrayscale", "RandomHorizontalFlip", "RandomResizedCrop", "RandomRotation", "RandomVerticalFlip", "Resize",
+    "ToTensor", "TrivialAugmentWide", "functional", "to_pil_image",
+]  # fmt: skip

@@ -118,6 +118,52 @@ def test_prefetch_runs_ahead_but_not_away():
     del batches
 
 
+class Slow(Dataset):
+    """Early samples take longer than late ones, and two fetches meet."""
+
+    def __init__(self):
+        self.meeting = threading.Barrier(2, timeout=60)
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        self.meeting.wait()
+        time.sleep(0.02 if index % 2 == 0 else 0.0)
+        return np.float32(index)
+
+
+def test_workers_fetch_side_by_side_and_batches_stay_in_order():
+    assert [batch.tolist() for batch in DataLoader(Slow(), num_workers=2)] == [[i] for i in range(8)]
+    assert loader_threads() == []
+
+
+class Drawing(Dataset):
+    """Samples that are drawn as random transforms draw."""
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        generator = random.current_generator()
+        assert generator is not None
+        return generator.random()
+
+
+def test_what_is_drawn_is_fixed_by_seed_epoch_and_batch():
+    def epochs(**options):
+        loader = DataLoader(Drawing(), batch_size=2, seed=5, **options)
+        return [batch.tolist() for _ in range(2) for batch in loader]
+
+    expected = epochs(prefetch=0)
+    assert len({number for batch in expected for number in batch}) == 12
+    assert epochs() == epochs(num_workers=3) == epochs(prefetch=9) == expected
+    assert random.current_generator() is None
+    loader = DataLoader(Drawing(), batch_size=2)
+    loader.load_state_dict({"seed": 5, "epoch": 1})
+    assert [batch.tolist() for batch in loader] == expected[3:]
+
+
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_exception_of_a_sample_reaches_the_loop(prefetch):
     batches = iter(DataLoader(Counted(10, fails_at=5), batch_size=2, prefetch=prefetch))
@@ -159,7 +205,7 @@ def test_two_loops_over_one_loader_are_two_epochs():
         ({"batch_size": 2.0}, DTypeError, "batch_size must be an integer"),
         ({"prefetch": -1}, ShapeError, "prefetch must be at least 0"),
         ({"seed": -1}, ShapeError, "seed must be at least 0"),
-        ({"num_workers": 2}, UnsupportedError, "num_workers must be 0, got 2: batches are prepared by one thread"),
+        ({"num_workers": -1}, ShapeError, "num_workers must be at least 0, got -1"),
     ],
 )
 def test_wrong_options(options, error, message):

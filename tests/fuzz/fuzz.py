@@ -60,10 +60,10 @@ ODD = [
 # Answers to wrong arguments; Numba's, NumPy's internal and assertion errors are not among them. What is no tensor where
 # one is needed may be missed by its attributes.
 EXPECTED = (ValueError, TypeError, RuntimeError, IndexError, ZeroDivisionError, OverflowError, AttributeError)
-# Functions that act on the process (its random state, threads, caches), and not on arguments.
+# Functions that act on the process (its random state, threads, caches), and not on arguments, or on files.
 LEFT_OUT = {
     "seed", "manual_seed", "set_rng_state", "get_rng_state", "initial_seed", "set_num_threads", "clear_caches",
-    "set_grad_enabled", "enable_grad", "no_grad", "no_fusion", "use_algorithm", "is_grad_enabled",
+    "set_grad_enabled", "enable_grad", "no_grad", "no_fusion", "use_algorithm", "is_grad_enabled", "load", "save",
 }  # fmt: skip
 
 

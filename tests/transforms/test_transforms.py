@@ -93,7 +93,8 @@ def test_results_do_not_share_memory_with_the_input():
 def test_repr():
     transform = Compose([Normalize(0.5, 0.25), RandomCrop(28, padding=2)])
     assert repr(transform) == (
-        "Compose(\n    Normalize(mean=[0.5], std=[0.25])\n    RandomCrop(size=(28, 28), padding=(2, 2))\n)"
+        "Compose(\n    Normalize(mean=[0.5], std=[0.25])\n    RandomCrop(size=(28, 28), padding=(2, 2, 2, 2), "
+        "pad_if_needed=False, fill=0, padding_mode=constant)\n)"
     )
 
 
@@ -101,9 +102,14 @@ def test_repr():
     ("make", "x", "error", "message"),
     [
         (lambda: RandomCrop(5), BATCH[0, 0], ShapeError, r"RandomCrop: x must be an image \(C, H, W\) or a batch"),
-        (lambda: RandomCrop(5), BATCH.astype(np.uint8), DTypeError, "must be floating-point, got uint8; for uint8"),
-        (lambda: RandomCrop(5), [1.0], DTypeError, "must be a tensor or a NumPy array, got list"),
-        (lambda: RandomCrop(8, padding=1), BATCH, ShapeError, r"as large as the window \(8, 8\), got \(7, 8\) from"),
+        (
+            lambda: RandomCrop(5),
+            BATCH.astype(np.int16),
+            DTypeError,
+            r"must be floating-point in \[0, 1\] or uint8, got int16",
+        ),
+        (lambda: RandomCrop(5), [1.0], DTypeError, "must be a Pillow image, a tensor or a NumPy array, got list"),
+        (lambda: RandomCrop(8, padding=1), BATCH, ShapeError, r"as large as the window \(8, 8\), got \(7, 8\) with"),
         (lambda: RandomCrop(0), BATCH, ShapeError, "size must be at least 1"),
         (lambda: RandomCrop(5, padding=-1), BATCH, ShapeError, "padding must be at least 0"),
         (lambda: Normalize([1, 2, 3], 1), BATCH, ShapeError, "x has 2 channels, but mean has 3 and std 1 values"),

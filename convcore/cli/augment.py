@@ -1,0 +1,109 @@
+"""`convcore augment`: a picture of what each augmentation makes of a photograph."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from convcore.cli.parser import positive
+from convcore.data import read_image
+from convcore.transforms import (
+    AutoAugment,
+    CenterCrop,
+    ColorJitter,
+    CutMix,
+    GaussianBlur,
+    MixUp,
+    RandAugment,
+    RandomAffine,
+    RandomCrop,
+    RandomErasing,
+    RandomGrayscale,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
+    Resize,
+    ToTensor,
+    TrivialAugmentWide,
+    functional,
+    to_pil_image,
+)
+
+MARGIN, LINE = 6, 14  # pixels between the tiles, and of a line of text
+
+EXAMPLES = """examples:
+  convcore augment photo.jpg
+  convcore augment photo.jpg --out all.png --seed 1 --size 160 --columns 6"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command's options."""
+    parser = subparsers.add_parser(
+        "augment",
+        help="show what each augmentation makes of a photograph",
+        description="Draw a picture with every transform of convcore.transforms applied to one photograph.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="a photograph: JPEG, PNG or what else Pillow reads")
+    parser.add_argument("--out", type=Path, metavar="F", help="the picture (default: IMAGE's name with -augmented.png)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn at random (default 0)")
+    parser.add_argument("--size", type=positive, default=192, metavar="N", help="of a tile in pixels (default 192)")
+    parser.add_argument("--columns", type=positive, default=6, metavar="N", help="tiles side by side (default 6)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the picture."""
+    photograph = read_image(args.image)
+    out = args.out or args.image.with_name(f"{args.image.stem}-augmented.png")
+    shown = augmented(photograph, args.seed, args.size)
+    sheet(shown, args.size, args.columns).save(out)
+    print(f"{len(shown) - 1} transforms of {args.image}: {out}")
+    return 0
+
+
+def augmented(photograph: Image.Image, seed: int, size: int) -> dict[str, Image.Image]:
+    """The photograph, cut to a square of `size`, and what each transform makes of it, by name."""
+    square = CenterCrop(size)(Resize(size)(photograph))
+    transforms: tuple[Callable[[Any], Any], ...] = (
+        Resize(size // 2),
+        CenterCrop(size * 2 // 3),
+        RandomCrop(size, padding=size // 4, generator=seed),
+        RandomResizedCrop(size, generator=seed),
+        RandomHorizontalFlip(1.0, generator=seed),
+        RandomVerticalFlip(1.0, generator=seed),
+        RandomRotation(45, generator=seed),
+        RandomAffine(20, (0.1, 0.1), (0.8, 1.2), 15, generator=seed),
+        ColorJitter(0.5, 0.5, 0.5, 0.3, generator=seed),
+        RandomGrayscale(1.0, generator=seed),
+        GaussianBlur(11, (2.0, 4.0), generator=seed),
+        RandomErasing(1.0, generator=seed),
+        RandAugment(generator=seed),
+        AutoAugment(generator=seed),
+        TrivialAugmentWide(generator=seed),
+    )
+    shown = {"the photograph": square, **{type(t).__name__: t(square) for t in transforms}}
+    pair = np.stack([ToTensor()(square).numpy(), ToTensor()(functional.hflip(square)).numpy()])
+    for mix in (MixUp(num_classes=2, generator=seed), CutMix(num_classes=2, generator=seed)):
+        shown[f"{type(mix).__name__} with its mirror image"] = to_pil_image(mix(pair, np.arange(2))[0][0])
+    return shown
+
+
+def sheet(shown: dict[str, Image.Image], size: int, columns: int) -> Image.Image:
+    """The pictures in rows, each above its name."""
+    rows = -(-len(shown) // columns)
+    width, height = size + MARGIN, size + LINE + MARGIN
+    result = Image.new("RGB", (min(columns, len(shown)) * width + MARGIN, rows * height + MARGIN), "white")
+    draw = ImageDraw.Draw(result)
+    for number, (name, picture) in enumerate(shown.items()):
+        left, top = number % columns * width + MARGIN, number // columns * height + MARGIN
+        result.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
+        draw.text((left, top + size + 1), name, fill="black")
+    return result

@@ -1,0 +1,236 @@
+"""Moving pixels: resize, crop, pad, flip, rotate, affine maps. Names, arguments and rounding are torchvision's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from convcore.errors import ShapeError, UnsupportedError
+from convcore.ops.arguments import pair
+from convcore.transforms.images import (
+    Fill,
+    InterpolationMode,
+    channels_of,
+    checked,
+    fills,
+    resampling,
+    same_kind,
+    size_of,
+    warped,
+)
+
+NEAREST, BILINEAR = InterpolationMode.NEAREST, InterpolationMode.BILINEAR
+Interpolation = InterpolationMode | str | int
+
+
+def resized_size(size: tuple[int, int], target: int | Sequence[int], max_size: int | None = None) -> tuple[int, int]:
+    """Height and width after resizing: one number in `target` is that of the shorter side."""
+    if not isinstance(target, int) and len(target) == 2:
+        if max_size is not None:
+            raise ShapeError(f"resize: max_size goes with one size, for the shorter side, got size {tuple(target)}")
+        return pair("resize", "size", target, 1)
+    short = pair("resize", "size", target, 1)[0]
+    height, width = size
+    long = int(short * max(size) / min(size))
+    if max_size is not None:
+        if max_size <= short:
+            raise ShapeError(f"resize: max_size must be greater than size, got {max_size} and {short}")
+        if long > max_size:
+            short, long = int(max_size * short / long), max_size
+    return (long, short) if width <= height else (short, long)
+
+
+def resize(
+    img: Any,
+    size: int | Sequence[int],
+    interpolation: Interpolation = BILINEAR,
+    max_size: int | None = None,
+    antialias: bool = True,
+) -> Any:
+    """Resize to (height, width), or so that the shorter side becomes `size`.
+
+    Args:
+        max_size: the longer side is at most so long; then the shorter one may be less than `size`.
+        antialias: True; pixels are averaged where the image becomes smaller.
+    """
+    if antialias is False:
+        raise UnsupportedError("resize: antialias must be True: images are always averaged where they become smaller")
+    height, width = resized_size(size_of(img), size, max_size)
+    method = resampling("resize", interpolation)
+    return warped("resize", img, 0, lambda image, _: image.resize((width, height), method))
+
+
+def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
+    """Cut out a window that lies inside the image."""
+    h, w = size_of(img)
+    if min(top, left) < 0 or top + height > h or left + width > w:
+        raise ShapeError(
+            f"crop: the window must lie inside the image of {h} x {w}, got {height} x {width} at ({top}, {left}); "
+            "pad the image first"
+        )
+    if isinstance(img, Image.Image):
+        return img.crop((left, top, left + width, top + height))
+    return same_kind(checked("crop", img)[..., top : top + height, left : left + width].copy(), img)
+
+
+def resized_crop(
+    img: Any,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    size: int | Sequence[int],
+    interpolation: Interpolation = BILINEAR,
+    antialias: bool = True,
+) -> Any:
+    """Cut out a window and resize it."""
+    return resize(crop(img, top, left, height, width), size, interpolation, antialias=antialias)
+
+
+def center_crop(img: Any, output_size: int | Sequence[int]) -> Any:
+    """Cut (height, width) out of the middle; an image that is smaller gets a black margin first."""
+    height, width = pair("center_crop", "output_size", output_size, 1)
+    h, w = size_of(img)
+    if h < height or w < width:
+        missing_h, missing_w = max(height - h, 0), max(width - w, 0)
+        img = pad(img, (missing_w // 2, missing_h // 2, (missing_w + 1) // 2, (missing_h + 1) // 2))
+        h, w = size_of(img)
+    return crop(img, round((h - height) / 2.0), round((w - width) / 2.0), height, width)
+
+
+def margins(op: str, padding: int | Sequence[int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of one number for all, two for (left and right, top and bottom), or four."""
+    values = [padding] if isinstance(padding, int) else list(padding)
+    if len(values) not in (1, 2, 4) or not all(isinstance(value, int) and value >= 0 for value in values):
+        raise ShapeError(f"{op}: padding must be at least 0: one, two or four integers, got {padding}")
+    left, top, right, bottom = values * (4 // len(values))
+    return left, top, right, bottom
+
+
+def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: str = "constant") -> Any:
+    """Add a margin.
+
+    Args:
+        padding: pixels: one number, (left and right, top and bottom), or (left, top, right, bottom).
+        fill: the value of new pixels, one for all channels or one for each.
+        padding_mode: "constant", "edge", "reflect" or "symmetric".
+    """
+    left, top, right, bottom = margins("pad", padding)
+    values = fills("pad", fill, channels_of(img))
+    modes = ("constant", "edge", "reflect", "symmetric")
+    if padding_mode not in modes:
+        raise UnsupportedError(f"pad: padding_mode must be one of {', '.join(modes)}, got {padding_mode!r}")
+    if isinstance(img, Image.Image):
+        pixels = np.asarray(img)
+        sides = [(top, bottom), (left, right), (0, 0)][: pixels.ndim]
+        margin_of = np.asarray(values if pixels.ndim == 3 else values[0], pixels.dtype)
+    else:
+        pixels = checked("pad", img)
+        sides = [(0, 0)] * (pixels.ndim - 2) + [(top, bottom), (left, right)]
+        margin_of = np.asarray(values, pixels.dtype)[:, np.newaxis, np.newaxis]
+    if padding_mode == "constant":
+        padded = np.empty([n + sum(side) for n, side in zip(pixels.shape, sides, strict=True)], pixels.dtype)
+        padded[...] = margin_of
+        padded[tuple(slice(side[0], side[0] + n) for n, side in zip(pixels.shape, sides, strict=True))] = pixels
+    else:
+        padded = np.pad(pixels, sides, mode=padding_mode)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    if isinstance(img, Image.Image):
+        return Image.fromarray(padded)
+    return same_kind(padded, img)
+
+
+def hflip(img: Any) -> Any:
+    """Left becomes right."""
+    if isinstance(img, Image.Image):
+        return img.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return same_kind(checked("hflip", img)[..., ::-1].copy(), img)
+
+
+def vflip(img: Any) -> Any:
+    """Top becomes bottom."""
+    if isinstance(img, Image.Image):
+        return img.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    return same_kind(checked("vflip", img)[..., ::-1, :].copy(), img)
+
+
+def rotate(
+    img: Any,
+    angle: float,
+    interpolation: Interpolation = NEAREST,
+    expand: bool = False,
+    center: Sequence[float] | None = None,
+    fill: Fill = None,
+) -> Any:
+    """Turn the image by `angle` degrees, counter-clockwise.
+
+    Args:
+        expand: whether the result is large enough for all of the turned image.
+        center: the point (x, y) that stays; the middle by default.
+        fill: the value of pixels that come from outside.
+    """
+    method = resampling("rotate", interpolation)
+    around = None if center is None else (center[0], center[1])
+    return warped(
+        "rotate", img, fill, lambda image, colour: image.rotate(angle, method, expand, around, fillcolor=colour)
+    )
+
+
+def affine(
+    img: Any,
+    angle: float,
+    translate: Sequence[float],
+    scale: float,
+    shear: float | Sequence[float],
+    interpolation: Interpolation = NEAREST,
+    fill: Fill = None,
+    center: Sequence[float] | None = None,
+) -> Any:
+    """Shear, scale, turn and shift the image, around its middle or `center` (x, y).
+
+    Args:
+        angle: degrees, clockwise.
+        translate: pixels to the right and down.
+        shear: degrees, along x, or along x and y.
+        fill: the value of pixels that come from outside.
+    """
+    if scale <= 0:
+        raise ShapeError(f"affine: scale must be greater than 0, got {scale}")
+    height, width = size_of(img)
+    shears = (shear, 0.0) if isinstance(shear, (int, float)) else (shear[0], shear[1] if len(shear) > 1 else 0.0)
+    middle = (width * 0.5, height * 0.5) if center is None else (center[0], center[1])
+    matrix = inverse_affine_matrix(middle, angle, (translate[0], translate[1]), scale, shears)
+    method: Any = resampling("affine", interpolation)
+    return warped(
+        "affine",
+        img,
+        fill,
+        lambda image, colour: image.transform(
+            (width, height), Image.Transform.AFFINE, matrix, method, fillcolor=colour
+        ),
+    )
+
+
+def inverse_affine_matrix(
+    center: tuple[float, float],
+    angle: float,
+    translate: tuple[float, float],
+    scale: float,
+    shear: tuple[float, float],
+) -> tuple[float, float, float, float, float, float]:
+    """Where each pixel comes from: x_in = m[0] x + m[1] y + m[2], y_in = m[3] x + m[4] y + m[5].
+
+    The inverse of T C R S Shy Shx C^-1: move the center to the origin, shear along x then y, scale, turn, move back,
+    shift. [[a, b], [c, d]] = R Shy Shx has determinant 1, so its inverse is [[d, -b], [-c, a]].
+    """
+    turn, shear_x, shear_y = math.radians(angle), math.radians(shear[0]), math.radians(shear[1])
+    a = math.cos(turn - shear_y) / math.cos(shear_y)
+    b = -math.cos(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(turn)
+    c = math.sin(turn - shear_y) / math.cos(shear_y)
+    d = -math.sin(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) + math.cos(turn)
+    m0, m1, m3, m4 = d / scale, -b / scale, -c / scale, a / scale
+    x, y = center[0] + translate[0], center[1] + translate[1]
+    return m0, m1, center[0] - m0 * x - m1 * y, m3, m4, center[1] - m3 * x - m4 * y
