@@ -6,9 +6,8 @@ import pytest
 import convcore.nn.functional as F
 from convcore import nn, ones
 from convcore.errors import ShapeError
-from convcore.models import get_model, list_models
+from convcore.models import get_model
 from convcore.summary import summary
-from convcore.training import INPUT_SHAPES
 
 
 def squares(layers):
@@ -126,7 +125,3 @@ def test_table():
     assert "Total" in text
     assert "1,630,282" in text
     assert all(line == line.rstrip() for line in lines)
-
-
-def test_every_model_has_an_input_shape():
-    assert {type(get_model(name)) for name in list_models()} == set(INPUT_SHAPES)
