@@ -81,6 +81,7 @@ from convcore.ops.trigonometry import (
     cosh, deg2rad, hypot, rad2deg, sin, sinc, sinh, tan,
 )
 # isort: on
+from convcore.io import load, save
 from convcore.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from kernels.threads import get_num_threads, set_num_threads
 
@@ -279,6 +280,7 @@ __all__ = [
     "less_equal",
     "lgamma",
     "linspace",
+    "load",
     "log",
     "log1p",
     "log2",
@@ -365,6 +367,7 @@ __all__ = [
     "row_stack",
     "rsqrt",
     "rsub",
+    "save",
     "scalar_tensor",
     "scatter",
     "scatter_add",

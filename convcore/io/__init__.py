@@ -1,5 +1,7 @@
-"""Reading and writing weights."""
+"""Reading and writing weights: PyTorch's files, safetensors and `.npz`, without PyTorch."""
 
-from convcore.io.checkpoint import load_file, read_metadata, save_file
+from convcore.io.formats import load, save
+from convcore.io.safetensors_file import load_file, read_metadata, save_file
+from convcore.io.state_dict import find_state_dict
 
-__all__ = ["load_file", "read_metadata", "save_file"]
+__all__ = ["find_state_dict", "load", "load_file", "read_metadata", "save", "save_file"]

@@ -197,7 +197,7 @@ def _not_found(model: str, table: type[WeightsEnum] | None, weights: str | os.Pa
 
 def read_weights(network: Module, found: Found) -> dict[str, Tensor]:
     """The state dict in a file, under the model's own keys."""
-    state = io.load_file(found.path)
+    state = io.find_state_dict(io.load(found.path))
     rename = found.known.rename if found.known is not None else None
     if rename is None:
         return state

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convcore.errors import CheckpointError, DTypeError
+from convcore.io.state_dict import PREFIXES
 from convcore.tensor import Tensor
 
 
@@ -43,7 +44,7 @@ def load_into(
             rows.append(("wrong shape", key, str(own[key].array.shape), _shape(given[key])))
     if rows:
         raise CheckpointError(
-            f"load_state_dict: the state dict does not fit {model}, so nothing was loaded{_hint(rows)}\n"
+            f"load_state_dict: the state dict does not fit {model}, so nothing was loaded{_hint(rows, given)}\n"
             + _table([("problem", "key", "in the model", "in the state dict"), *rows])
         )
     for key, tensor in own.items():
@@ -57,7 +58,10 @@ def _shape(value: Any) -> str:
     return str(value.array.shape) if isinstance(value, Tensor) else f"not a tensor: {type(value).__name__}"
 
 
-def _hint(rows: list[tuple[str, str, str, str]]) -> str:
+def _hint(rows: list[tuple[str, str, str, str]], given: Mapping[str, Any]) -> str:
+    is_nested = any(isinstance(value, Mapping) for value in given.values())
+    if is_nested or (given and all(str(key).startswith(PREFIXES) for key in given)):
+        return "; convcore.io.find_state_dict(checkpoint) takes the weights out of what was saved around them"
     if any(problem == "wrong shape" for problem, *_ in rows):
         return "; build the model with the sizes that were saved, or remove these keys and pass strict=False"
     return "; strict=False skips missing and unexpected keys"

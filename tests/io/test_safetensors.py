@@ -144,8 +144,8 @@ def test_another_format(tmp_path):
 
 def test_unknown_element_type(tmp_path):
     path = str(tmp_path / "half")
-    safetensors.torch.save_file({"w": torch.zeros(2, dtype=torch.bfloat16)}, path)
-    with pytest.raises(CheckpointError, match="tensor 'w' has elements of type BF16; convcore reads F32, F64"):
+    safetensors.torch.save_file({"w": torch.zeros(2, dtype=torch.float8_e5m2)}, path)
+    with pytest.raises(CheckpointError, match="tensor 'w' has elements of type F8_E5M2; convcore reads F32, F64"):
         io.load_file(path)
 
 

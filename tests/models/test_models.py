@@ -101,9 +101,7 @@ def test_models_by_name():
     assert models.list_models() == sorted(models.list_models())
     assert isinstance(models.get_model("cnn", num_classes=3), models.CNN)
     assert isinstance(models.get_model("SimpleCNN"), models.SimpleCNN)
-    with pytest.raises(
-        UnsupportedError, match=r"no model 'simplecn'; did you mean 'simple_cnn'.* There are alexnet, cnn, "
-    ):
+    with pytest.raises(UnsupportedError, match=r"no model 'simplecn'; did you mean 'simple_cnn'.* There are alexnet, "):
         models.get_model("simplecn")
     with pytest.raises(UnsupportedError, match="no model 'transformer'; There are alexnet, cnn, "):
         models.get_model("transformer")

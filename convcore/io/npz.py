@@ -1,0 +1,68 @@
+"""Arrays in NumPy's `.npz` archives."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from convcore.autograd import wrap
+from convcore.errors import CheckpointError
+from convcore.io.files import bytes_left
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+# Memory in proportion to the file: weights pack by little, zeros by a factor of 1000.
+MAX_RATIO = 100
+MIN_LIMIT = 1 << 26
+
+_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_CONVERTED = {np.dtype(np.float16): np.dtype(np.float32)}
+
+
+def read_npz(file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
+    """Read the arrays of an archive by name; float16 becomes float32, other types stay.
+
+    Raises:
+        CheckpointError: without the file's name.
+    """
+    file.seek(0)
+    left = max(MIN_LIMIT, MAX_RATIO * bytes_left(file))
+    tensors = {}
+    for info in archive.infolist():
+        if not info.filename.endswith(".npy"):
+            raise CheckpointError(f"the archive holds {info.filename!r:.80}, which is not an array (.npy)")
+        with archive.open(info) as record:
+            array = _read_array(record, info, left)
+        left -= array.nbytes
+        tensors[info.filename.removesuffix(".npy")] = wrap(array)
+    return tensors
+
+
+def _read_array(record: IO[bytes], info: zipfile.ZipInfo, limit: int) -> np.ndarray:
+    version = np.lib.format.read_magic(record)
+    if version not in _READERS:
+        raise CheckpointError(f"array {info.filename!r:.80} has version {version} of NumPy's format")
+    shape, column_major, dtype = _READERS[version](record)
+    if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.newbyteorder("=") in map(np.dtype, ("u2", "u4", "u8")):
+        raise CheckpointError(f"array {info.filename!r:.80} has elements of type {dtype}, which convcore does not have")
+    size = math.prod(shape) * dtype.itemsize
+    if size > limit or size > info.file_size:
+        raise CheckpointError(
+            f"array {info.filename!r:.80} of shape {shape} is to have {size:,} bytes; the archive says "
+            f"{info.file_size:,}, and its size allows {limit:,}"
+        )
+    content = bytearray()
+    while len(content) < size:
+        part = record.read(min(1 << 20, size - len(content)))
+        if not part:
+            raise CheckpointError(f"cut short: array {info.filename!r:.80} has {len(content):,} of {size:,} bytes")
+        content += part
+    if record.read(1):
+        raise CheckpointError(f"damaged: array {info.filename!r:.80} is longer than its shape {shape} says")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if column_major else "C")
+    native = dtype.newbyteorder("=")
+    return array.astype(_CONVERTED.get(native, native), copy=False)

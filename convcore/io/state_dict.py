@@ -1,0 +1,83 @@
+"""Finding the weights in what a training script saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from convcore.autograd import Variable
+from convcore.errors import CheckpointError, DTypeError
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+# Under which names scripts keep the weights, the trained ones before running averages of them.
+KNOWN_KEYS = (
+    "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "backbone", "weights",
+    "params", "ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema",
+)  # fmt: skip
+
+# What wrappers of models put before every name: DataParallel, torch.compile.
+PREFIXES = ("module.", "_orig_mod.")
+MAX_DEPTH = 8
+
+
+def find_state_dict(checkpoint: Any, key: str | None = None) -> dict[str, Tensor]:
+    """The weights inside a checkpoint, whether they are all of it or lie in nested dictionaries, by plain names.
+
+    Looks under "state_dict", "model", "model_state_dict" and the like, and takes "module." and "_orig_mod." away where
+    every name begins so. Entries beside the weights that are no tensors are left out.
+
+    Args:
+        checkpoint: what `load` returned.
+        key: where the weights are, dotted if nested ("ema.state_dict"), where there are several sets of them.
+
+    Returns:
+        A new dictionary of the same tensors, for `load_state_dict`.
+
+    Raises:
+        CheckpointError: there are no weights, or none under `key`; the message lists the keys that are there.
+    """
+    if not isinstance(checkpoint, Mapping):
+        raise DTypeError(f"find_state_dict: checkpoint must be a dictionary, got {type(checkpoint).__name__}")
+    if key is not None:
+        return _plain_names(_weights_under(checkpoint, key))
+    found = checkpoint
+    for _ in range(MAX_DEPTH):
+        nested = [name for name in KNOWN_KEYS if isinstance(found.get(name), Mapping)]
+        if not nested:
+            break
+        found = found[nested[0]]
+    if not _tensors(found):
+        raise CheckpointError(
+            f"find_state_dict: no weights found; the checkpoint has the keys {_listed(checkpoint)}, and the weights "
+            f"were looked for under {', '.join(KNOWN_KEYS[:4])} and the like; key= says where they are"
+        )
+    return _plain_names(_tensors(found))
+
+
+def _weights_under(checkpoint: Mapping[Any, Any], key: str) -> dict[str, Tensor]:
+    found: Any = checkpoint
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            raise CheckpointError(f"find_state_dict: the checkpoint has no {key!r}; its keys are {_listed(checkpoint)}")
+        found = found[part]
+    if not isinstance(found, Mapping) or not _tensors(found):
+        raise CheckpointError(f"find_state_dict: {key!r} holds no weights but a {type(found).__name__}")
+    return _tensors(found)
+
+
+def _tensors(found: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Variable)}
+
+
+def _plain_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in weights)), None)
+    if prefix is None:
+        return weights
+    return _plain_names({name.removeprefix(prefix): value for name, value in weights.items()})
+
+
+def _listed(checkpoint: Mapping[Any, Any]) -> str:
+    keys = [f"{key!r:.40}" for key in list(checkpoint)[:10]]
+    return ", ".join(keys) + (f" and {len(checkpoint) - 10} more" if len(checkpoint) > 10 else "") if keys else "(none)"

@@ -1,0 +1,137 @@
+"""Writing PyTorch's file format (the ZIP archive that `torch_file` describes) without PyTorch."""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+import zipfile
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from convcore.errors import DTypeError
+from convcore.io.elements import ELEMENT_TYPES
+from convcore.io.pickler import Pickler, Placed
+
+FOLDER = "archive"
+ALIGNMENT = 64  # bytes, of each storage in the file, so that torch.load(mmap=True) can use it where it lies
+LOCAL_HEADER = 30  # bytes in front of each file's name in a ZIP archive
+_STORAGE_TYPES = {element.dtype: element.storage for element in ELEMENT_TYPES if element.name == str(element.dtype)}
+
+
+class _Span(NamedTuple):
+    """An array and the addresses of memory between its first and its last element."""
+
+    index: int
+    array: np.ndarray
+    low: int
+    high: int
+
+
+def write_torch(file: IO[bytes], obj: Any) -> None:
+    """Write `obj` so that `torch.load(weights_only=True)` reads it. The same object gives the same bytes.
+
+    Tensors that overlap in memory share a storage in the file and keep their strides. One that has memory between its
+    elements which belongs to no other (every second column, say) is written without it.
+    """
+    tensors: list[Any] = []
+
+    def note(tensor: Any) -> Placed:
+        if tensor.array.dtype not in _STORAGE_TYPES:
+            raise DTypeError(f"save: PyTorch's files have no elements of type {tensor.array.dtype}")
+        tensors.append(tensor)
+        return Placed("", "", 0, 0, (), (), False)
+
+    Pickler(note).dump(obj)
+    storages, places = _placed(tensors)
+    in_order = iter(places)  # the second time the same tensors come in the same order
+    content = Pickler(lambda _: next(in_order)).dump(obj)
+    with zipfile.ZipFile(file, "w") as archive:
+        _write_record(file, archive, "data.pkl", content)
+        _write_record(file, archive, "byteorder", sys.byteorder.encode())
+        for key, storage in enumerate(storages):
+            _write_record(file, archive, f"data/{key}", storage)
+        _write_record(file, archive, "version", b"3\n")
+
+
+def _placed(tensors: list[Any]) -> tuple[list[np.ndarray], list[Placed]]:
+    """The storages to write, 1-D arrays, and each tensor's place in one of them."""
+    groups = _overlapping([_span(index, tensor.array) for index, tensor in enumerate(tensors)])
+    storages: list[np.ndarray] = []
+    places: dict[int, Placed] = {}
+    for group in sorted(groups, key=lambda spans: min(span.index for span in spans)):
+        low, high = group[0].low, max(span.high for span in group)
+        first, itemsize = group[0].array, group[0].array.itemsize
+        has_holes = len(group) == 1 and high - low != first.nbytes and not _is_expanded(first)
+        if has_holes:
+            storages.append(np.ascontiguousarray(first).reshape(-1))
+        else:
+            count = (high - low) // itemsize
+            storages.append(np.lib.stride_tricks.as_strided(first, (count,), (itemsize,), writeable=False))
+        for index, array, start, _ in group:
+            places[index] = Placed(
+                storage=_STORAGE_TYPES[array.dtype],
+                key=str(len(storages) - 1),
+                count=storages[-1].size,
+                offset=(start - low) // itemsize,
+                size=array.shape,
+                stride=_dense(array.shape) if has_holes else tuple(step // itemsize for step in array.strides),
+                requires_grad=tensors[index].requires_grad,
+            )
+    return storages, [places[index] for index in range(len(tensors))]
+
+
+def _span(index: int, array: np.ndarray) -> _Span:
+    """Where an array lies; a copy of it where PyTorch has no such strides."""
+    if array.size == 0 or any(step < 0 or step % array.itemsize for step in array.strides):
+        array = np.array(array, order="C", copy=True)
+    low = array.__array_interface__["data"][0]
+    last = (
+        sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True))
+        if array.size
+        else -array.itemsize
+    )
+    return _Span(index, array, low, low + last + array.itemsize)
+
+
+def _overlapping(spans: list[_Span]) -> list[list[_Span]]:
+    """Groups of arrays of one type that overlap in memory, each by rising addresses."""
+    groups: list[list[_Span]] = []
+    high = 0
+    for span in sorted(spans, key=lambda span: (str(span.array.dtype), span.low)):
+        before = groups[-1][0] if groups else None
+        if (
+            before is not None
+            and before.array.dtype == span.array.dtype
+            and span.low < high
+            and (span.low - before.low) % span.array.itemsize == 0
+        ):
+            groups[-1].append(span)
+            high = max(high, span.high)
+        else:
+            groups.append([span])
+            high = span.high
+    return groups
+
+
+def _is_expanded(array: np.ndarray) -> bool:
+    """Whether several elements lie in one place."""
+    return any(n > 1 and step == 0 for n, step in zip(array.shape, array.strides, strict=True))
+
+
+def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides, in elements, of row-major order without holes."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _write_record(file: IO[bytes], archive: zipfile.ZipFile, name: str, content: Any) -> None:
+    """Add one file to the archive, uncompressed, its content at a multiple of the alignment."""
+    info = zipfile.ZipInfo(f"{FOLDER}/{name}")  # without a time of day
+    view = memoryview(content).cast("B") if len(content) else b""
+    info.file_size = len(view)
+    wide = 20 if info.file_size * 1.05 > zipfile.ZIP64_LIMIT else 0  # the long form of the sizes
+    padding = -(file.tell() + LOCAL_HEADER + len(info.filename) + wide + 4) % ALIGNMENT
+    info.extra = b"FB" + struct.pack("<H", padding) + bytes(padding)
+    with archive.open(info, "w") as record:
+        record.write(view)
