@@ -20,6 +20,7 @@ from convcore.models.efficientnet import (
     efficientnet_v2_s,
 )
 from convcore.models.efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
+from convcore.models.efficientvit import EfficientViT, efficientvit_b0, efficientvit_b1
 from convcore.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from convcore.models.mobilenet import MobileNetV1, MobileNetV2, mobilenet_v1, mobilenet_v2
 from convcore.models.mobilenet_v3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
@@ -52,6 +53,7 @@ from convcore.models.weights_table import (
     EfficientNet_B5_Weights,
     EfficientNet_B6_Weights,
     EfficientNet_B7_Weights,
+    EfficientNet_Lite0_Weights,
     EfficientNet_V2_S_Weights,
     GoogLeNet_Weights,
     MobileNet_V2_Weights,
@@ -98,7 +100,9 @@ __all__ = [
     "EfficientNet_B5_Weights",
     "EfficientNet_B6_Weights",
     "EfficientNet_B7_Weights",
+    "EfficientNet_Lite0_Weights",
     "EfficientNet_V2_S_Weights",
+    "EfficientViT",
     "GoogLeNet",
     "GoogLeNetOutputs",
     "GoogLeNet_Weights",
@@ -149,6 +153,8 @@ __all__ = [
     "efficientnet_lite1",
     "efficientnet_lite2",
     "efficientnet_v2_s",
+    "efficientvit_b0",
+    "efficientvit_b1",
     "get_model",
     "googlenet",
     "image_shape",

