@@ -7,13 +7,15 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from convcore.cli import summary, train, warmup
+from convcore.cli import classify, summary, train, warmup, weights
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
 
 EXAMPLES = """examples:
   convcore train                       train the 28x28 CNN on the bundled digits
   convcore train --resume              go on where an interrupted training stopped
+  convcore classify cat.jpg            what is in a picture
+  convcore weights resnet50            where pretrained weights come from, and whether they are here
   convcore summary cnn                 layers, shapes, parameters and receptive fields
   convcore warmup                      compile the kernels ahead of time
 
@@ -32,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"convcore {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (train, summary, warmup):
+    for command in (train, classify, weights, summary, warmup):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:

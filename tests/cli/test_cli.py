@@ -63,7 +63,7 @@ def test_help_shows_examples():
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["train", "summary", "warmup"])
+@pytest.mark.parametrize("command", ["train", "classify", "weights", "summary", "warmup"])
 def test_help_of_every_command(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0
