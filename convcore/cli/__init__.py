@@ -16,7 +16,7 @@ EXAMPLES = """examples:
   convcore train --resume              go on where an interrupted training stopped
   convcore classify cat.jpg            what is in a picture
   convcore weights resnet50            where pretrained weights come from, and whether they are here
-  convcore summary cnn                 layers, shapes, parameters and receptive fields
+  convcore summary resnet50            layers, shapes, parameters and receptive fields
   convcore warmup                      compile the kernels ahead of time
 
 `convcore COMMAND --help` shows a command's options."""

@@ -10,7 +10,7 @@ from convcore.models import get_model, image_shape
 from convcore.summary import summary
 
 EXAMPLES = """examples:
-  convcore summary cnn
+  convcore summary resnet50
   convcore summary simple_cnn --input 3x64x64 --batch 8"""
 
 

@@ -32,14 +32,18 @@ class Conv2dSame(nn.Conv2d):
     The arguments are those of Conv2d; `padding` is found out from the size of the input.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
+    def border(self, shape: Sequence[int]) -> list[int]:
+        """What must be added to an input of this shape: left, right, top, bottom."""
         border = []
-        for i, size in zip((1, 0), reversed(x.shape[2:]), strict=True):  # width first, as F.pad wants it
+        for i, size in ((1, shape[3]), (0, shape[2])):
             reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1
             total = max((-(-size // self.stride[i]) - 1) * self.stride[i] + reach - size, 0)
             border += [total // 2, total - total // 2]
-        left, right, top, bottom = border
+        return border
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        border = left, right, top, bottom = self.border(x.shape)
         padding = (top, left)
         if (top, left) != (bottom, right):
             x, padding = F.pad(x, border), (0, 0)

@@ -142,11 +142,13 @@ class GoogLeNet(nn.Module):
             x = self._transformed(x)
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
-        auxiliary = {"inception4a": self.aux1, "inception4d": self.aux2} if self.training else {}
+        auxiliary: dict[str, nn.Module] = {}
+        if self.training and self.aux1 is not None and self.aux2 is not None:
+            auxiliary = {"inception4a": self.aux1, "inception4d": self.aux2}
         found = []
         for name in MODULES:
             x = self.get_submodule(name)(x)
-            if auxiliary.get(name) is not None:
+            if name in auxiliary:
                 found.append(auxiliary[name](x))
         x = self.fc(self.dropout(self.avgpool(x).flatten(1)))
         return GoogLeNetOutputs(x, found[1], found[0]) if found else x

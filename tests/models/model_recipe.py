@@ -127,7 +127,8 @@ def train(library: Any, model: Any, case: Case, dtype: str) -> dict[str, np.ndar
     labels = library.from_numpy(np.arange(case.images) % CLASSES)
     outputs = model(library.from_numpy(images(case).astype(dtype)))
     logits = (outputs,) if hasattr(outputs, "shape") else tuple(outputs)
-    loss = sum(library.nn.functional.cross_entropy(part, labels) for part in logits)
+    losses = [library.nn.functional.cross_entropy(part, labels) for part in logits]
+    loss = sum(losses[1:], losses[0])
     loss.backward()
     gradients = [_array(parameter.grad) for parameter in model.parameters()]
     results["loss"] = _array(loss)
