@@ -128,7 +128,9 @@ def train(library: Any, model: Any, case: Case, dtype: str) -> dict[str, np.ndar
     outputs = model(library.from_numpy(images(case).astype(dtype)))
     logits = (outputs,) if hasattr(outputs, "shape") else tuple(outputs)
     losses = [library.nn.functional.cross_entropy(part, labels) for part in logits]
-    loss = sum(losses[1:], losses[0])
+    loss = losses[0]
+    for other in losses[1:]:
+        loss = loss + other
     loss.backward()
     gradients = [_array(parameter.grad) for parameter in model.parameters()]
     results["loss"] = _array(loss)

@@ -170,8 +170,7 @@ def test_fields_are_known_to_the_end(name):
 
 
 def test_attention_is_one_layer():
-    layers = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 12}
-    model = VisionTransformer(16, 8, **layers, num_classes=3)
+    model = VisionTransformer(16, 8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=12, num_classes=3)
     rows = {row.name.rpartition(".")[2]: row for row in summary(model, (2, 3, 16, 16)).layers}
     attention = rows["self_attention"]
     assert attention.parameters == 4 * 8 * 8 + 4 * 8
