@@ -4,7 +4,9 @@ The model runs once on zeros while the `forward` of its leaf modules is observed
 W. Norris and J. Sim, "Computing Receptive Fields of Convolutional Neural Networks" (Distill, 2019): a layer with kernel
 k, dilation d and stride s turns a field of size r with neighbours `jump` input pixels apart into
 
-    r' = r + (k - 1) * d * jump,    jump' = jump * s.
+    r' = r + (k - 1) * d * jump,    jump' = jump * s,    p' = p + padding * jump,
+
+where p is how far the field of the first output begins before the image; jump is also called effective stride.
 
 Which layer feeds which is read from the autograd graph, so branches need no special care: where several paths meet, the
 largest field counts. The field may reach into the padding, and so can be larger than the image.
@@ -15,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,12 +35,14 @@ class Field:
     size: Pair
     jump: Pair
     extent: Pair  # height and width of the tensor itself, or of the image that it was flattened from
+    padding: Pair = (0, 0)  # how far the first one begins before the image
 
-    def after(self, window: Pair, stride: Pair, extent: Pair) -> Field:
+    def after(self, window: Pair, stride: Pair, extent: Pair, padding: Pair = (0, 0)) -> Field:
         """The field behind a layer whose every output sees `window` inputs; dilation is included in `window`."""
         size = tuple(r + (k - 1) * j for r, k, j in zip(self.size, window, self.jump, strict=True))
         jump = tuple(j * s for j, s in zip(self.jump, stride, strict=True))
-        return Field(size, jump, extent)  # pyright: ignore[reportArgumentType]
+        before = tuple(p + q * j for p, q, j in zip(self.padding, padding, self.jump, strict=True))
+        return Field(_pair(size), _pair(jump), extent, _pair(before))
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,28 @@ class Layer:
 
     name: str
     kind: str
+    input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    kernel: Pair | None
     parameters: int  # 0 where the layer was called before: shared weights count once
     multiply_adds: int
-    receptive_field: Pair | None  # None where it cannot be told
+    field: Field | None  # None where it cannot be told
+    nbytes: int  # of the output
+
+    @property
+    def receptive_field(self) -> Pair | None:
+        """Height and width of what one output element sees of the image."""
+        return None if self.field is None else self.field.size
+
+    @property
+    def effective_stride(self) -> Pair | None:
+        """How many pixels of the image lie between neighbours of the output."""
+        return None if self.field is None else self.field.jump
+
+    @property
+    def effective_padding(self) -> Pair | None:
+        """How far the first output's field begins before the image."""
+        return None if self.field is None else self.field.padding
 
 
 @dataclass(frozen=True)
@@ -61,38 +83,53 @@ class Summary:
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...]
     parameters: int
+    trainable: int
     buffers: int
+    nbytes: int  # of the parameters
 
     @property
     def multiply_adds(self) -> int:
         return sum(layer.multiply_adds for layer in self.layers)
 
     def __str__(self) -> str:
-        head = ("Layer", "Kind", "Output shape", "Parameters", "Multiply-adds", "Receptive field")
+        head = (
+            *("Layer", "Kind", "Input shape", "Output shape", "Kernel", "Parameters", "Multiply-adds"),
+            *("Receptive field", "Stride", "Padding"),
+        )
         rows = [
             (
                 layer.name,
                 layer.kind,
+                by_x(layer.input_shape),
                 by_x(layer.output_shape),
+                "-" if layer.kernel is None else by_x(layer.kernel),
                 f"{layer.parameters:,}" if layer.parameters else "-",
                 f"{layer.multiply_adds:,}" if layer.multiply_adds else "-",
                 self._field(layer.receptive_field),
+                "?" if layer.field is None else by_x(layer.field.jump),
+                "?" if layer.field is None else by_x(layer.field.padding),
             )
             for layer in self.layers
         ]
-        total = ("Total", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "")
+        total = ("Total", "", "", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "", "", "")
         widths = [max(len(row[i]) for row in [head, total, *rows]) for i in range(len(head))]
         rule = "-" * (sum(widths) + 2 * len(widths) - 2)
 
         def line(row: tuple[str, ...]) -> str:
             cells = [
-                c.rjust(w) if i in (3, 4) else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+                c.rjust(w) if i in (5, 6) else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
             ]
             return "  ".join(cells).rstrip()
 
         lines = [f"{self.model}, input {by_x(self.input_shape)}", line(head), rule, *map(line, rows), rule, line(total)]
+        lines.append(f"trainable: {self.trainable:,}, frozen: {self.parameters - self.trainable:,}")
         lines.append(f"buffers (running statistics, not trained): {self.buffers:,}")
-        lines.append("multiply-adds are those of convolutions and linear layers; all: the field covers the whole input")
+        outputs = sum(layer.nbytes for layer in self.layers)
+        lines.append(f"memory: parameters {self.nbytes / 1e6:.2f} MB, outputs of all layers {outputs / 1e6:.2f} MB")
+        lines.append("multiply-adds are those of convolutions, linear layers and attention")
+        lines.append(
+            "field, its stride and its padding are in pixels of the input; all: the field covers the whole input"
+        )
         return "\n".join(lines)
 
     def _field(self, field: Pair | None) -> str:
@@ -129,7 +166,9 @@ def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
         tuple(input_shape),
         tuple(observer.layers),
         sum(parameter.array.size for parameter in model.parameters()),
+        sum(parameter.array.size for parameter in model.parameters() if parameter.requires_grad),
         sum(buffer.array.size for buffer in model.buffers()),
+        sum(parameter.array.nbytes for parameter in model.parameters()),
     )
 
 
@@ -137,7 +176,12 @@ class _Observer:
     """Stands around the `forward` of every leaf module and notes what comes out."""
 
     def __init__(self, model: nn.Module):
-        self.leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+        whole = [name for name, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)]
+        self.leaves = [
+            (name, module)
+            for name, module in model.named_modules()
+            if name in whole or not (list(module.children()) or name.rpartition(".")[0] in whole)
+        ]
         self.layers: list[Layer] = []
         self.fields: dict[Any, Field | None] = {}  # by the graph node of a tensor, or the tensor if it is the input
         self.seen: set[int] = set()
@@ -159,31 +203,37 @@ class _Observer:
     def _observed(self, name: str, module: nn.Module):
         forward = module.forward
 
-        def observed(x: Any) -> Any:
-            out = forward(x)
-            self._note(name, module, x, out)
+        def observed(x: Any, *args: Any, **kwargs: Any) -> Any:
+            out = forward(x, *args, **kwargs)
+            self._note(name, module, x, out[0] if isinstance(out, tuple) else out)
             return out
 
         return observed
 
     def _note(self, name: str, module: nn.Module, x: Any, out: Any) -> None:
-        field = field_behind(module, self._field_of(x), out.array.shape)
+        field = field_behind(module, self._field_of(x), x.array.shape, out.array.shape)
         if out.node is not None:
             self.fields[out.node] = field
         self.layers.append(
             Layer(
                 name,
                 type(module).__name__,
+                x.array.shape,
                 out.array.shape,
+                _pair(module.kernel_size) if hasattr(module, "kernel_size") else None,
                 sum(p.array.size for p in module.parameters() if id(p) not in self.seen),
                 multiply_adds(module, x.array.shape, out.array.shape),
-                None if field is None else field.size,
+                field,
+                out.array.nbytes,
             )
         )
         self.seen.update(id(parameter) for parameter in module.parameters())
 
     def _field_of(self, x: Any) -> Field | None:
-        """The largest field among the layers that `x` was computed from, found by walking up the graph."""
+        """The largest field among the layers that `x` was computed from, found by walking up the graph.
+
+        A factor for every channel, as of squeeze-and-excitation, has no positions of its own: the grid is the image's.
+        """
         found = []
         pending, visited = [x if x.node is None else x.node], set()
         while pending:
@@ -199,15 +249,22 @@ class _Observer:
         if not known or len(known) != len(found):
             return None
         widest = max(known, key=lambda field: field.size)
-        spatial = x.array.shape[2:]
-        return widest if not spatial or widest.extent == spatial else None
+        shape = x.array.shape
+        if len(shape) < 4:
+            return widest if len(shape) < 3 else None
+        grids = [field for field in known if field.extent in (shape[2:], shape[1:3])]  # channels may have gone last
+        if not grids or not all(field in grids or field.extent == (1, 1) for field in known):
+            return None
+        return replace(max(grids, key=lambda field: field.size), size=widest.size)
 
 
-def field_behind(module: nn.Module, field: Field | None, out_shape: tuple[int, ...]) -> Field | None:
+def field_behind(
+    module: nn.Module, field: Field | None, x_shape: tuple[int, ...], out_shape: tuple[int, ...]
+) -> Field | None:
     """The receptive field of a layer's output, given that of its input."""
     if field is None:
         return None
-    if isinstance(module, nn.Linear):  # sees every position that was flattened into its input
+    if isinstance(module, nn.Linear) and len(out_shape) == 2:  # sees every position that was flattened into its input
         return field.after(field.extent, (1, 1), (1, 1))
     if len(out_shape) < 4:  # flattened, or element-wise after that: each element is still that of one position
         return field
@@ -216,8 +273,8 @@ def field_behind(module: nn.Module, field: Field | None, out_shape: tuple[int, .
         kernel, stride = _pair(module.kernel_size), _pair(module.stride)
         dilation = _pair(getattr(module, "dilation", 1))
         window = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-        return field.after(_pair(window), stride, extent)
-    if extent == field.extent:
+        return field.after(_pair(window), stride, extent, _padding(module, x_shape, window))
+    if field.extent in (extent, out_shape[1:3]):
         return field
     if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)):
         # Window i covers floor(i * in / out) to ceil((i + 1) * in / out): where that is uneven, the widest counts.
@@ -234,7 +291,20 @@ def multiply_adds(module: nn.Module, x_shape: tuple[int, ...], out_shape: tuple[
         return math.prod(out_shape) * math.prod(taps)
     if isinstance(module, nn.Linear):
         return math.prod(out_shape) * x_shape[-1]
+    if isinstance(module, nn.MultiheadAttention):  # four projections; queries times keys, weights times values
+        length = x_shape[1 if module.batch_first else 0]
+        return math.prod(x_shape) * (4 * module.embed_dim + 2 * length)
     return 0
+
+
+def _padding(module: nn.Module, x_shape: tuple[int, ...], window: Sequence[int]) -> Pair:
+    """What a convolution or pooling adds before the first row and column."""
+    if hasattr(module, "border"):  # it depends on the size
+        left, _, top, _ = module.border(x_shape)
+        return top, left
+    if isinstance(module.padding, str):
+        return _pair([(w - 1) // 2 if module.padding == "same" else 0 for w in window])
+    return _pair(module.padding)
 
 
 def _pair(value: int | Sequence[int]) -> Pair:

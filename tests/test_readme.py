@@ -173,5 +173,5 @@ def test_links_lead_somewhere():
 def test_summary_example():
     from convcore.cli import main
 
-    assert "convcore summary cnn" in README
-    assert main(["summary", "cnn"]) == 0
+    assert "convcore summary resnet50" in README
+    assert main(["summary", "resnet50"]) == 0

@@ -6,12 +6,11 @@ import argparse
 from typing import Any
 
 from convcore.cli.parser import positive, shape
-from convcore.models import get_model, list_models
+from convcore.models import get_model, image_shape
 from convcore.summary import summary
-from convcore.training import INPUT_SHAPES
 
 EXAMPLES = """examples:
-  convcore summary cnn
+  convcore summary resnet50
   convcore summary simple_cnn --input 3x64x64 --batch 8"""
 
 
@@ -24,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help=" or ".join(list_models()))
+    parser.add_argument("model", metavar="MODEL", help="its name: cnn, resnet50, vgg16, ... (a wrong one lists all)")
     parser.add_argument(
         "--input", type=shape, metavar="CxHxW", help="size of an image (default: what the model is for)"
     )
@@ -35,6 +34,6 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     model = get_model(args.model)
-    image = args.input or INPUT_SHAPES[type(model)]
+    image = args.input or image_shape(args.model)
     print(summary(model, (args.batch, *image)))
     return 0

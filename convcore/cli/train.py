@@ -14,7 +14,7 @@ from convcore.cli.compiling import announce_compile
 from convcore.cli.parser import positive
 from convcore.data import DataLoader, TensorDataset
 from convcore.errors import CheckpointError, ConvcoreError, ShapeError
-from convcore.models import get_model, list_models
+from convcore.models import get_model
 from convcore.training import Settings, Trainer, evaluate, load_progress, prepare, read_data, warm_up
 from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT
 from convcore.training.trainer import CHECKPOINT, HISTORY, WEIGHTS
@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     # Without a value given, a setting is None: `--resume` takes it from the checkpoint, a new run from `Settings`.
-    parser.add_argument("--model", help=f"{' or '.join(list_models())} (default {defaults.model})")
+    parser.add_argument("--model", help=f"cnn, simple_cnn or another (default {defaults.model})")
     parser.add_argument(
         "--data", metavar="DATA", help="digits, mnist:FOLDER, fashion-mnist:FOLDER or cifar10:FOLDER (default digits)"
     )

@@ -11,7 +11,9 @@ equation 16 (xavier); K. He et al., "Delving Deep into Rectifiers" (2015), equat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -21,12 +23,40 @@ from convcore.errors import ShapeError, UnsupportedError
 from convcore.random import Generator, default_generator
 from convcore.tensor import Tensor
 
+_CHUNK = 1 << 16  # numbers drawn at a time: as float64 they fit into the L2 cache
+_skips = threading.local()
 
-def _fill(name: str, tensor: Tensor, draw: Callable[[], np.ndarray | float]) -> Tensor:
-    """Write numbers into a tensor, outside of the graph. They are drawn in float64: float32 only rounds them."""
+
+@contextmanager
+def skipped(when: bool = True) -> Iterator[None]:
+    """Inside of `with`, this thread's new layers are not initialised: their numbers will come from elsewhere.
+
+    What a parameter then holds is anything, until `load_state_dict` or the user has filled it.
+    """
+    before = getattr(_skips, "on", False)
+    _skips.on = before or when
+    try:
+        yield
+    finally:
+        _skips.on = before
+
+
+def _fill(name: str, tensor: Tensor, draw: Callable[[int], np.ndarray | float]) -> Tensor:
+    """Write `draw(count)` into a tensor, outside of the graph. It draws in float64: float32 only rounds its numbers.
+
+    It is asked for a chunk at a time, which gives the numbers of a single call, in less time and hardly any memory.
+    """
+    if getattr(_skips, "on", False):
+        return tensor
     with no_grad():
         tensor.begin_in_place(name)
-        tensor.array[...] = draw()
+        array = tensor.array
+        flat = array.reshape(-1) if array.flags.c_contiguous else np.empty(array.size, array.dtype)
+        for start in range(0, flat.size, _CHUNK):
+            part = flat[start : start + _CHUNK]
+            part[...] = draw(part.size)
+        if not array.flags.c_contiguous:
+            array[...] = flat.reshape(array.shape)
         tensor.mark_changed()
     return tensor
 
@@ -37,12 +67,12 @@ def _source(generator: Generator | None) -> np.random.Generator:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers from a to b, all as likely."""
-    return _fill("uniform_", tensor, lambda: _source(generator).uniform(a, b, tensor.array.shape))
+    return _fill("uniform_", tensor, lambda count: _source(generator).uniform(a, b, count))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers of the normal distribution."""
-    return _fill("normal_", tensor, lambda: _source(generator).normal(mean, std, tensor.array.shape))
+    return _fill("normal_", tensor, lambda count: _source(generator).normal(mean, std, count))
 
 
 def trunc_normal_(
@@ -56,8 +86,9 @@ def trunc_normal_(
     """Numbers of the normal distribution that lie from a to b, the others drawn anew."""
     low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
 
-    def draw() -> np.ndarray:  # the inverse of the distribution function, of numbers uniform over its values in [a, b]
-        quantiles = _source(generator).uniform(low, high, tensor.array.shape)
+    # The inverse of the distribution function, of numbers uniform over its values in [a, b].
+    def draw(count: int) -> np.ndarray:
+        quantiles = _source(generator).uniform(low, high, count)
         return np.clip(mean + std * ndtri(quantiles), a, b)
 
     return _fill("trunc_normal_", tensor, draw)
@@ -65,7 +96,7 @@ def trunc_normal_(
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """The same number everywhere."""
-    return _fill("constant_", tensor, lambda: val)
+    return _fill("constant_", tensor, lambda count: val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ def load_into(
     """Compare `given` with `own` and, if `copy`, copy its tensors into them; see `Module.load_state_dict`."""
     if not isinstance(given, Mapping):
         raise DTypeError(f"load_state_dict: state_dict must be a dict of tensors, got {type(given).__name__}")
-    missing = [key for key in own if key not in given]
+    # Old files do not count batches; as in torch, the model's own counts stay.
+    missing = [key for key in own if key not in given and key.rpartition(".")[2] != "num_batches_tracked"]
     unexpected = [key for key in given if key not in own]
     rows = []
     if strict:

@@ -3,10 +3,9 @@
 from convcore.training.checkpoint import load_checkpoint, load_progress, save_checkpoint
 from convcore.training.recipe import Settings, prepare, read_data
 from convcore.training.trainer import Trainer, evaluate
-from convcore.training.warmup import INPUT_SHAPES, warm_up
+from convcore.training.warmup import warm_up
 
 __all__ = [
-    "INPUT_SHAPES",
     "Settings",
     "Trainer",
     "evaluate",

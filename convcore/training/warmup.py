@@ -8,13 +8,8 @@ import numpy as np
 
 import convcore.nn.functional as F
 from convcore.autograd import no_grad, wrap
-from convcore.models import CNN, SimpleCNN
 from convcore.nn import Module
 from convcore.optim import Adam
-
-# The image (C, H, W) that each model is made for.
-INPUT_SHAPES = {CNN: (1, 28, 28), SimpleCNN: (3, 224, 224)}
-
 
 PIXELS = 32 * 28 * 28  # of a batch that is large enough for the kernels of large batches, and small enough to be quick
 

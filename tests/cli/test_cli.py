@@ -63,7 +63,7 @@ def test_help_shows_examples():
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["train", "summary", "augment", "warmup"])
+@pytest.mark.parametrize("command", ["train", "classify", "weights", "summary", "augment", "warmup"])
 def test_help_of_every_command(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0
@@ -281,7 +281,7 @@ def test_interrupt_elsewhere(capsys, monkeypatch):
     assert (code, err) == (130, "convcore summary: interrupted\n")
 
 
-def test_warmup_runs_every_model(capsys, monkeypatch):
+def test_warmup_runs_the_models_that_are_asked_for(capsys, monkeypatch):
     warmed = []
 
     def note(model, shape):
@@ -291,6 +291,8 @@ def test_warmup_runs_every_model(capsys, monkeypatch):
     code, out, _ = run(capsys, "warmup")
     assert code == 0
     assert warmed == [("CNN", (1, 28, 28)), ("SimpleCNN", (3, 224, 224))]
+    assert run(capsys, "warmup", "mobilenet_v2")[0] == 0
+    assert warmed[2:] == [("MobileNetV2", (3, 224, 224))]
     assert re.search(r"kernels are ready after .* s, kept in ", out)
 
 

@@ -97,12 +97,18 @@ def test_an_error_names_the_layer():
 
 
 def test_models_by_name():
-    assert models.list_models() == ["cnn", "simple_cnn"]
+    assert {"cnn", "simple_cnn", "resnet50", "vgg16_bn"} <= set(models.list_models())
+    assert models.list_models() == sorted(models.list_models())
     assert isinstance(models.get_model("cnn", num_classes=3), models.CNN)
     assert isinstance(models.get_model("SimpleCNN"), models.SimpleCNN)
-    with pytest.raises(
-        UnsupportedError, match=r"no model 'simplecn'; did you mean 'simple_cnn'.* There are cnn, simple"
-    ):
+    with pytest.raises(UnsupportedError, match=r"no model 'simplecn'; did you mean 'simple_cnn'.* There are alexnet, "):
         models.get_model("simplecn")
-    with pytest.raises(UnsupportedError, match="no model 'transformer'; There are cnn, simple_cnn"):
+    with pytest.raises(UnsupportedError, match="no model 'transformer'; There are alexnet, cnn, "):
         models.get_model("transformer")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("cnn", (1, 28, 28)), ("Resnet-50", (3, 224, 224)), ("efficientnet_b7", (3, 600, 600))]
+)
+def test_images_that_a_model_is_made_for(name, shape):
+    assert models.image_shape(name) == shape

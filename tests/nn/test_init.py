@@ -149,3 +149,25 @@ def test_wrong_arguments():
         init.calculate_gain("gelu")
     with pytest.raises(ValueError, match="param must be a number, the negative slope, got 'x'"):
         init.calculate_gain("leaky_relu", "x")  # pyright: ignore[reportArgumentType]
+
+
+def test_skipped_layers_are_not_initialised():
+    cc.manual_seed(0)
+    with init.skipped(), init.skipped(False):
+        layer = nn.Linear(3, 2)
+        init.ones_(layer.weight.detach())
+    first = cc.random.default_generator.numpy.random()
+    cc.manual_seed(0)
+    assert cc.random.default_generator.numpy.random() == first, "skipped layers drew numbers"
+    init.zeros_(layer.weight)
+    assert not layer.weight.detach().numpy().any()
+
+
+def test_large_tensors_get_the_numbers_of_one_draw():
+    generator = cc.Generator(5)
+    expected = np.random.default_rng(5).normal(1.0, 2.0, 3 * init._CHUNK + 7).astype(np.float32)
+    drawn = init.normal_(cc.zeros(3 * init._CHUNK + 7), 1.0, 2.0, generator).numpy()
+    np.testing.assert_array_equal(drawn, expected)
+    turned = cc.zeros(50, 70).t()
+    init.normal_(turned, 1.0, 2.0, cc.Generator(5))
+    np.testing.assert_array_equal(turned.numpy(), expected[:3500].reshape(70, 50))

@@ -6,9 +6,8 @@ import pytest
 import convcore.nn.functional as F
 from convcore import nn, ones
 from convcore.errors import ShapeError
-from convcore.models import get_model, list_models
+from convcore.models import VisionTransformer, get_model
 from convcore.summary import summary
-from convcore.training import INPUT_SHAPES
 
 
 def squares(layers):
@@ -121,12 +120,59 @@ def test_table():
     text = str(summary(get_model("cnn"), (1, 1, 28, 28)))
     lines = text.splitlines()
     assert lines[0] == "CNN, input 1x1x28x28"
-    assert lines[3].split() == ["features.0", "Conv2d", "1x32x28x28", "320", "225,792", "3x3"]
+    assert lines[3].split() == [
+        *("features.0", "Conv2d", "1x1x28x28", "1x32x28x28", "3x3", "320", "225,792", "3x3", "1x1", "1x1"),
+    ]
     assert "34x34 (all)" in text
     assert "Total" in text
     assert "1,630,282" in text
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_every_model_has_an_input_shape():
-    assert {type(get_model(name)) for name in list_models()} == set(INPUT_SHAPES)
+def strides_at_the_ends(model):
+    """ResNet as in TF-Slim, to which the published table belongs: a stage's last block has the stride, not the next
+    stage's first."""
+    for stage, following in ((model.layer1, model.layer2), (model.layer2, model.layer3), (model.layer3, model.layer4)):
+        stage[-1].conv2.stride = (2, 2)
+        stage[-1].downsample = nn.MaxPool2d(1, stride=2)
+        following[0].conv2.stride = following[0].downsample[0].stride = (1, 1)
+    return model
+
+
+# Fields and strides of VGG-16, ResNet and MobileNet are the paper's; paddings are torch's, TensorFlow's are a little
+# smaller on even sizes. torchvision's ResNet-50, with its strides at the beginning of stages, sees less than TF-Slim's.
+PUBLISHED = [
+    ("vgg16", "features.30", 212, 32, 90),
+    ("slim resnet50", "layer4.2.relu", 483, 32, 241),
+    ("resnet50", "layer4.2.relu", 427, 32, 213),
+    ("mobilenet_v1", "features.13.1.2", 315, 32, 157),
+    ("alexnet", "features.12", 195, 32, 66),
+]
+
+
+@pytest.mark.parametrize(("name", "layer", "size", "stride", "padding"), PUBLISHED)
+def test_published_fields(name, layer, size, stride, padding):
+    with nn.init.skipped():
+        model = get_model(name.removeprefix("slim "))
+    if name.startswith("slim"):
+        strides_at_the_ends(model)
+    rows = [row for row in summary(model, (1, 3, 64, 64)).layers if row.name == layer]
+    assert rows[-1].receptive_field == (size, size)
+    assert rows[-1].effective_stride == (stride, stride)
+    assert rows[-1].effective_padding == (padding, padding)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0", "convnext_tiny", "densenet121"])
+def test_fields_are_known_to_the_end(name):
+    with nn.init.skipped():
+        result = summary(get_model(name), (1, 3, 64, 64))
+    assert all(layer.field is not None for layer in result.layers)
+
+
+def test_attention_is_one_layer():
+    model = VisionTransformer(16, 8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=12, num_classes=3)
+    rows = {row.name.rpartition(".")[2]: row for row in summary(model, (2, 3, 16, 16)).layers}
+    attention = rows["self_attention"]
+    assert attention.parameters == 4 * 8 * 8 + 4 * 8
+    assert attention.multiply_adds == 2 * 5 * (4 * 8 * 8 + 2 * 5 * 8)
+    assert "out_proj" not in rows
