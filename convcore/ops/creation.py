@@ -88,6 +88,35 @@ def empty(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, 
     return _leaf(memory.empty(new_shape("empty", size), element_type("empty", dtype)), requires_grad)
 
 
+def empty_permuted(
+    size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = float32, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """A tensor whose values are not set and whose axes lie in memory in the order `physical_layout`, outermost first"""
+    check_device("empty_permuted", device)
+    shape, order = new_shape("empty_permuted", (size,)), tuple(physical_layout)
+    if sorted(order) != list(range(len(shape))):
+        raise ShapeError(f"empty_permuted: physical_layout must name each of the {len(shape)} axes once, got {order}")
+    array = memory.empty(tuple([shape[i] for i in order]), element_type("empty_permuted", dtype))
+    return _leaf(array.transpose(np.argsort(order).tolist()), requires_grad)
+
+
+def empty_strided(
+    size: Sequence[int], stride: Sequence[int], *, dtype: Any = float32, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """A tensor whose values are not set, with these strides, counted in elements"""
+    check_device("empty_strided", device)
+    shape, strides = new_shape("empty_strided", (size,)), new_shape("empty_strided", (stride,))
+    if len(shape) != len(strides):
+        raise ShapeError(f"empty_strided: size and stride must be equally many, got {shape} and {strides}")
+    count = 0 if 0 in shape else 1 + sum([(s - 1) * step for s, step in zip(shape, strides, strict=True)])
+    kind = element_type("empty_strided", dtype)
+    block = memory.empty((max(count, 1),), kind)
+    places = [step * kind.itemsize for step in strides]
+    return _leaf(np.lib.stride_tricks.as_strided(block, shape, places), requires_grad)
+
+
 def zeros(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
     return _filled("zeros", size, 0, dtype, device, requires_grad)
@@ -207,6 +236,15 @@ def new_empty(
     """A tensor of another shape whose values are not set, of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
     return empty(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def new_empty_strided(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`empty_strided` of the input's dtype"""
+    dtype = input.array.dtype if dtype is None else dtype
+    return empty_strided(size, stride, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def new_full(

@@ -2,6 +2,7 @@
 
 from op_db import GRADIENT, SECOND, VALUE
 
+ALL = ("float32", "float64", "int64", "bool")
 TIES = "of equal elements convcore names the first, torch any"
 
 # Operations that convcore does not have; * stands for any letters.
@@ -42,6 +43,10 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
     ("argsort", VALUE, ("bool",)): TIES,
     ("cov", SECOND, ("float64",)): "weights of float32 are rounded in another order",
     ("kthvalue", VALUE, ("int64",)): TIES,
+    ("mode", VALUE, ("int64", "bool")): TIES,
+    ("as_strided_scatter", GRADIENT, ("float64",)): "in torch what a 0-d tensor replaces has a gradient",
+    ("as_strided/partial_views", VALUE, ALL): "elements are counted from the tensor's own first one",
+    ("as_strided/partial_views", "refused", ALL): "elements are counted from the tensor's own first one",
     ("sort", VALUE, ("bool",)): TIES,
     ("topk", VALUE, ("int64",)): TIES,
     ("nn.functional.embedding", "value", ("float32",)): "max_norm shortens the table in place, as in torch",

@@ -45,14 +45,14 @@ class ParametrizationList(ModuleList):
         super().__init__(modules)
         self.unsafe = unsafe
         with no_grad():
-            kept = self._inverse(original)
+            kept: Any = self._inverse(original)
         self.is_tensor = isinstance(kept, Tensor)
         if not self.is_tensor and not (isinstance(kept, Sequence) and all(isinstance(k, Tensor) for k in kept)):
             raise DTypeError(
                 f"register_parametrization: right_inverse must return a tensor or several, got {type(kept).__name__}"
             )
         self.ntensors = 1 if self.is_tensor else len(kept)
-        for name, tensor in zip(self._names(), [kept] if self.is_tensor else kept, strict=True):
+        for name, tensor in zip(self._names(), [kept] if self.is_tensor else list(kept), strict=True):
             if isinstance(original, Parameter):
                 if self.is_tensor and tensor.shape == original.shape and tensor.dtype == original.dtype:
                     original.data = tensor.detach()  # an optimizer that holds it goes on working
