@@ -41,14 +41,16 @@ from convcore.ops.bilinear import bilinear
 from convcore.ops.conv import conv1d, conv2d, conv3d
 from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from convcore.ops.ctc import ctc_loss
 from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from convcore.ops.embedding import embedding, embedding_bag, one_hot
 from convcore.ops.feature_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from convcore.ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from convcore.ops.grid_sample import affine_grid, grid_sample
 from convcore.ops.instance_norm import instance_norm, local_response_norm
 from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
-from convcore.ops.loss import cross_entropy, nll_loss
+from convcore.ops.loss import cross_entropy, linear_cross_entropy, nll_loss
 from convcore.ops.loss_elements import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -118,6 +120,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -128,6 +131,8 @@ __all__ = [
     "explain_conv2d",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -147,6 +152,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
