@@ -81,6 +81,11 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
     ("nn.functional.ctc_loss", SECOND, ("float64",)): "torch has no second derivative of it",
     ("nn.functional.linear_cross_entropy/chunked", SECOND, ("float64",)): "torch's chunks have no second derivative",
     ("nn.functional.linear_cross_entropy/chunked_none", GRADIENT, ("float64",)): "torch's gradient of these fails",
+    **{
+        (f"nn.functional.{name}", VALUE, ("float32", "float64")): "running statistics move in place, as in torch"
+        for name in ("batch_norm", "instance_norm")
+    },
+    ("nn.functional.batch_norm", "refused", ("float32", "float64")): "there must be an axis of the channels",
     ("norm/nuc", "refused", ("float32", "float64")): "the nuclear norm needs singular values",
     ("mode", VALUE, ("int64", "bool")): TIES,
     ("as_strided_scatter", GRADIENT, ("float64",)): "in torch what a 0-d tensor replaces has a gradient",
