@@ -97,6 +97,7 @@ from convcore.ops.scatter_reduce import index_reduce, scatter_reduce
 from convcore.ops.strided import as_strided, as_strided_scatter
 from convcore.ops.pad import constant_pad_nd
 # isort: on
+from convcore.ops.guard import guard_functions
 from convcore.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from kernels.threads import get_num_threads, set_num_threads
 
@@ -157,3 +158,5 @@ __all__ = [
     "unsafe_chunk", "unsafe_split", "unsqueeze", "unsqueeze_copy", "use_algorithm", "var", "var_mean", "vdot",
     "view_copy", "vsplit", "vstack", "where", "xlogy", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
+
+guard_functions(globals())

@@ -15,6 +15,7 @@ from convcore.ops import (  # isort: skip  # so many names are packed
 from convcore.ops import matmul as matrices
 from convcore.ops import shape as shapes
 from convcore.ops import softmax as probabilities
+from convcore.ops.guard import guard_methods
 from convcore.ops.in_place import twin
 from convcore.tensor_data import Size
 from convcore.tensor_parts import TensorParts
@@ -22,6 +23,7 @@ from convcore.tensor_parts import TensorParts
 __all__ = ["Size", "Tensor"]
 
 
+@guard_methods
 class Tensor(TensorParts):
     """A NumPy array that remembers how it was computed.
 

@@ -9,6 +9,7 @@ import numpy as np
 from convcore.autograd import Variable
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
 from convcore.ops import dtypes
+from convcore.ops.guard import guard_methods
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -30,6 +31,7 @@ class Size(tuple):
         return f"convcore.Size({list(self)})"
 
 
+@guard_methods
 class TensorData(Variable):
     """The half of `convcore.Tensor` that knows no operation but conversion."""
 

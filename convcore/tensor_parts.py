@@ -17,10 +17,12 @@ from convcore.ops import histogram as histograms
 from convcore.ops import scatter as scatters
 from convcore.ops import scatter_reduce as scatter_reduce_ops
 from convcore.ops import shape as shapes
+from convcore.ops.guard import guard_methods
 from convcore.ops.in_place import twin, view_twin
 from convcore.tensor_data import TensorData
 
 
+@guard_methods
 class TensorParts(TensorData):
     """The half of `convcore.Tensor` that moves elements and does not compute with them."""
 

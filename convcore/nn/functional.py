@@ -47,6 +47,7 @@ from convcore.ops.embedding import embedding, embedding_bag, one_hot
 from convcore.ops.feature_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from convcore.ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from convcore.ops.grid_sample import affine_grid, grid_sample
+from convcore.ops.guard import guard_functions
 from convcore.ops.instance_norm import instance_norm, local_response_norm
 from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
@@ -248,3 +249,6 @@ def batch_norm(
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """In training, zero elements with probability p and scale the others by 1 / (1 - p)."""
     return dropout_op.dropout(input, p, training, inplace)
+
+
+guard_functions(globals())

@@ -18,7 +18,8 @@ from convcore import memory
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
 from convcore.ops.arithmetic import unbroadcast
-from convcore.ops.dtypes import as_tensors, convert
+from convcore.ops.dtypes import as_tensors, convert, require_tensor
+from convcore.ops.guard import guarded
 from convcore.ops.indexing import Index, array_index, frozen
 from convcore.ops.shape import sizes
 
@@ -58,9 +59,10 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
 def twin(operation: Callable[P, Any]) -> Callable[P, Any]:
     """The method that does in place what `operation`, a function of a tensor and more, does out of place."""
     name = f"{operation.__name__}_"
+    checked = guarded(operation, operation.__module__, is_method=True)
 
     def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
-        return change(name, input, operation, *args, **settings)
+        return change(name, input, checked, *args, **settings)
 
     in_place.__name__ = in_place.__qualname__ = name
     in_place.__doc__ = f"`{operation.__name__}` in place"
@@ -130,6 +132,7 @@ def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
 
 def copy_(input: Tensor, src: Tensor) -> Tensor:
     """Replace the elements by those of `src`, which broadcasts."""
+    require_tensor("copy_", "src", src)
     return put("copy_", input, (), src)
 
 

@@ -18,6 +18,7 @@ from convcore.errors import ShapeError
 from convcore.ops.arguments import integer
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.axes import axes, axis
+from convcore.ops.dtypes import require_tensor
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -309,26 +310,30 @@ class Widen(Function):
         return Narrow.apply(grad_out, ctx.index), None, None
 
 
-def _each(function: Any, tensors: tuple[Any, ...]) -> Any:
+def _each(op: str, function: Any, tensors: tuple[Any, ...]) -> Any:
     """One tensor's result, or those of several, given one by one or as a list."""
-    if len(tensors) == 1 and not isinstance(tensors[0], (list, tuple)):
-        return function(tensors[0])
-    return tuple([function(t) for t in (tensors[0] if len(tensors) == 1 else tensors)])
+    several = len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
+    given = tensors[0] if several else tensors
+    for position, tensor in enumerate(given):
+        require_tensor(op, f"tensors[{position}]", tensor)
+    results = tuple([function(t) for t in given])
+    return results if several or len(tensors) > 1 else results[0]
 
 
 def atleast_1d(*tensors: Any) -> Any:
     """Tensors without axes as vectors of one element"""
-    return _each(lambda t: reshape(t, 1) if t.array.ndim == 0 else t, tensors)
+    return _each("atleast_1d", lambda t: reshape(t, 1) if t.array.ndim == 0 else t, tensors)
 
 
 def atleast_2d(*tensors: Any) -> Any:
     """Tensors of fewer than 2 axes as matrices of one row"""
-    return _each(lambda t: reshape(t, 1, t.array.size) if t.array.ndim < 2 else t, tensors)
+    return _each("atleast_2d", lambda t: reshape(t, 1, t.array.size) if t.array.ndim < 2 else t, tensors)
 
 
 def atleast_3d(*tensors: Any) -> Any:
     """Tensors of fewer than 3 axes with axes of size 1: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1)"""
     return _each(
+        "atleast_3d",
         lambda t: t if t.array.ndim > 2 else reshape(t, *((1, t.array.size) if t.array.ndim < 2 else t.array.shape), 1),
         tensors,
     )
