@@ -68,9 +68,38 @@ class TensorData(Variable):
         """The number of axes."""
         return (self.deferred or self.array).ndim
 
+    ndimension = dim
+
     def numel(self) -> Integer:
         """The number of elements."""
         return self.array.size
+
+    nelement = numel
+
+    def stride(self, dim: Integer | None = None) -> Any:
+        """How many elements lie between neighbours in memory along each axis, or along one."""
+        strides = tuple([step // self.array.itemsize for step in self.array.strides])
+        return strides if dim is None else strides[dim]
+
+    @property
+    def itemsize(self) -> Integer:
+        """Bytes of one element."""
+        return self.array.itemsize
+
+    @property
+    def nbytes(self) -> Integer:
+        """Bytes of all elements."""
+        return self.array.nbytes
+
+    @property
+    def is_cpu(self) -> Truth:
+        """True: there is no other device."""
+        return True
+
+    @property
+    def is_cuda(self) -> Truth:
+        """False: there is no other device than the CPU."""
+        return False
 
     def element_size(self) -> Integer:
         """Bytes of one element."""
@@ -79,6 +108,10 @@ class TensorData(Variable):
     def is_floating_point(self) -> Truth:
         """Whether it is float32 or float64."""
         return (self.deferred or self.array).dtype.kind == "f"
+
+    def is_signed(self) -> Truth:
+        """Whether its elements may be negative."""
+        return (self.deferred or self.array).dtype.kind in "fi"
 
     def is_contiguous(self) -> Truth:
         """Whether the elements lie in memory in row-major order without holes."""
@@ -189,6 +222,16 @@ class TensorData(Variable):
     def cpu(self) -> Any:
         """The tensor itself."""
         return self
+
+    def cuda(self, device: Any = None) -> Any:
+        """Refused: the only device is the CPU."""
+        raise UnsupportedError('cuda: the only device is "cpu"; leave the call out')
+
+    def half(self) -> Any:
+        """Refused: there are no floats of 16 bits."""
+        raise DTypeError("half: there are no floats of 16 bits; use float()")
+
+    bfloat16 = half
 
     def float(self) -> Tensor:
         """The tensor as float32."""

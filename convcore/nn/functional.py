@@ -5,7 +5,8 @@ Each hands over to its op in `convcore.ops`, where the equation, the checks and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from convcore.ops import dropout as dropout_op
 from convcore.ops import elementwise, matmul, norm
@@ -111,6 +112,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "celu_",
     "channel_shuffle",
     "conv1d",
     "conv2d",
@@ -127,6 +129,7 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "elu",
+    "elu_",
     "embedding",
     "embedding_bag",
     "explain_conv2d",
@@ -144,6 +147,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
@@ -152,6 +156,7 @@ __all__ = [
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
     "linear_cross_entropy",
     "local_response_norm",
@@ -185,10 +190,13 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "relu_",
     "rms_norm",
     "rrelu",
+    "rrelu_",
     "scaled_dot_product_attention",
     "selu",
+    "selu_",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
@@ -201,6 +209,7 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "threshold_",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
@@ -244,6 +253,23 @@ def batch_norm(
 ) -> Tensor:
     """Normalise every channel of (N, C, ...); training updates the running statistics; see `ops.norm.batch_norm`."""
     return norm.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The activation that changes its input, under torch's name for it."""
+    name = f"{function.__name__}_"
+
+    def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
+        return function(input, *args, **settings, inplace=True)
+
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__doc__ = f"`{function.__name__}` in place"
+    return in_place
+
+
+celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_ = map(
+    _in_place, (celu, elu, hardtanh, leaky_relu, relu, rrelu, selu, threshold)
+)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

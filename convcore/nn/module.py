@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from convcore.autograd.clear import clear_gradients
-from convcore.errors import ConvcoreError, DTypeError
+from convcore.errors import ConvcoreError, DTypeError, UnsupportedError
 from convcore.nn.hooks import Hook, Hooks, Registered, RemovableHandle
 from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
@@ -386,6 +386,14 @@ class Module:
     def cpu(self) -> Module:
         """Returns self: the CPU is where everything is."""
         return self
+
+    def cuda(self, device: Any = None) -> Module:
+        """Refused: the only device is the CPU."""
+        raise UnsupportedError('cuda: the only device is "cpu"; leave the call out')
+
+    def half(self) -> Module:
+        """Refused: there are no floats of 16 bits."""
+        raise DTypeError("half: there are no floats of 16 bits; use float()")
 
     def float(self) -> Module:
         """Convert to float32."""

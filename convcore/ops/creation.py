@@ -11,7 +11,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import check_device, integer
+from convcore.ops.arguments import check_device, integer, one_by_one_or
 from convcore.ops.dtypes import SUPPORTED, converted, element_type, float32, number_type
 from convcore.ops.shape import sizes
 
@@ -82,10 +82,18 @@ def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any,
     return _leaf(array, requires_grad)
 
 
-def empty(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor whose values are not set."""
     check_device("empty", device)
-    return _leaf(memory.empty(new_shape("empty", size), element_type("empty", dtype)), requires_grad)
+    return _leaf(
+        memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype)), requires_grad
+    )
 
 
 def empty_permuted(
@@ -117,14 +125,26 @@ def empty_strided(
     return _leaf(np.lib.stride_tricks.as_strided(block, shape, places), requires_grad)
 
 
-def zeros(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of zeros."""
-    return _filled("zeros", size, 0, dtype, device, requires_grad)
+    return _filled("zeros", one_by_one_or(size_, size), 0, dtype, device, requires_grad)
 
 
-def ones(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of ones."""
-    return _filled("ones", size, 1, dtype, device, requires_grad)
+    return _filled("ones", one_by_one_or(size_, size), 1, dtype, device, requires_grad)
 
 
 def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -231,11 +251,16 @@ def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_g
 
 
 def new_empty(
-    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of another shape whose values are not set, of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return empty(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+    return empty(*one_by_one_or(size_, size), dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def new_empty_strided(
@@ -257,17 +282,37 @@ def new_full(
 
 
 def new_zeros(
-    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Zeros of another shape, of the input's dtype"""
-    return zeros(*size, dtype=input.array.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    return zeros(
+        *one_by_one_or(size_, size),
+        dtype=input.array.dtype if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 def new_ones(
-    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Ones of another shape, of the input's dtype"""
-    return ones(*size, dtype=input.array.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    return ones(
+        *one_by_one_or(size_, size),
+        dtype=input.array.dtype if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 def new_tensor(

@@ -11,7 +11,7 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.axes import axes, axis
 from convcore.ops.creation import zeros
 from convcore.ops.dtypes import element_type, int64, require_tensor
@@ -88,9 +88,9 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return transpose(turned, first, second)
 
 
-def repeat(input: Tensor, *repeats: int | Sequence[int]) -> Tensor:
+def repeat(input: Tensor, *repeats_: int | Sequence[int], repeats: Sequence[int] | None = None) -> Tensor:
     """The tensor side by side with itself, so many times along each axis; new axes come in front"""
-    counts = sizes("repeat", repeats)
+    counts = sizes("repeat", one_by_one_or(repeats_, repeats))
     if len(counts) < input.array.ndim or any(c < 0 for c in counts):
         raise ShapeError(f"repeat: needs a count of at least 0 for each of {input.array.ndim} axes, got {counts}")
     shape = (1,) * (len(counts) - input.array.ndim) + input.array.shape
@@ -99,9 +99,9 @@ def repeat(input: Tensor, *repeats: int | Sequence[int]) -> Tensor:
     return reshape(spread, [count * size for count, size in zip(counts, shape, strict=True)]).clone()
 
 
-def tile(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def tile(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """`repeat`, in which counts of missing axes in front are 1"""
-    counts = sizes("tile", dims)
+    counts = sizes("tile", one_by_one_or(dims_, dims))
     return repeat(input, (1,) * (input.array.ndim - len(counts)) + counts)
 
 

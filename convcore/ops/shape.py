@@ -15,7 +15,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.errors import ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.axes import axes, axis
 from convcore.ops.dtypes import require_tensor
@@ -85,9 +85,9 @@ def sizes(op: str, arguments: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple([integer(op, f"shape[{i}]", a, minimum=-1) for i, a in enumerate(arguments)])
 
 
-def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def reshape(input: Tensor, *shape_: int | Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
     """The elements in row-major order under another shape, in which one size may be -1 and is then found out."""
-    wanted = sizes("reshape", shape)
+    wanted = sizes("reshape", one_by_one_or(shape_, shape))
     count = input.array.size
     known = math.prod([s for s in wanted if s != -1])
     unknown = wanted.count(-1)
@@ -109,9 +109,10 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return Reshape.apply(input, (*shape[:start], joined, *shape[end + 1 :]))
 
 
-def permute(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def permute(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """Reorder the axes: axis i of the result is axis dims[i] of the input."""
-    given = dims[0] if len(dims) == 1 and isinstance(dims[0], Sequence) else dims
+    listed = one_by_one_or(dims_, dims)
+    given = listed[0] if len(listed) == 1 and isinstance(listed[0], Sequence) else listed
     order = tuple([axis("permute", d, input.array.ndim) for d in given])  # pyright: ignore[reportArgumentType]
     if sorted(order) != list(range(input.array.ndim)):
         raise ShapeError(f"permute: dims must name each of the {input.array.ndim} axes once, got {tuple(given)}")
@@ -159,9 +160,9 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return Reshape.apply(input, (*shape[:place], 1, *shape[place:]))
 
 
-def expand(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def expand(input: Tensor, *shape: int | Sequence[int], size: Sequence[int] | None = None) -> Tensor:
     """Repeat axes of length 1 (and new axes in front) up to the given sizes without a copy; -1 keeps a size."""
-    wanted = sizes("expand", shape)
+    wanted = sizes("expand", one_by_one_or(shape, size))
     have = input.array.shape
     added = len(wanted) - len(have)
     target = tuple([have[i - added] if s == -1 and i >= added else s for i, s in enumerate(wanted)])
