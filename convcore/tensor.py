@@ -44,6 +44,7 @@ class Tensor(TensorParts):
 
     clone = dtypes.clone
     contiguous = shapes.contiguous
+    is_contiguous = shapes.is_contiguous
 
     # Arithmetic
 

@@ -362,18 +362,26 @@ class Module:
         """Drop the gradients of all parameters, or set them to zero in place."""
         clear_gradients(self.parameters(), set_to_none)
 
-    def to(self, *targets: Any, dtype: Any = None) -> Module:
+    def to(
+        self,
+        *targets: Any,
+        dtype: Any = None,
+        device: Any = None,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> Module:
         """Convert all floating-point parameters and buffers in place to float32 or float64. Returns self.
 
         The Parameter objects stay the same, so an optimizer that holds them goes on working.
 
         Args:
             targets: a dtype, a tensor whose dtype is meant, or "cpu", the only device.
-            dtype: the same as a keyword.
+            dtype, device: the same by keyword.
+            non_blocking, memory_format: without effect: convolutions keep their weights as the kernels want them.
         """
         tensors: list[Tensor] = [*self.parameters(), *self.buffers()]
         tensors = [tensor for tensor in tensors if tensor.array.dtype.kind == "f"]
-        converted = [tensor.detach().to(*targets, dtype=dtype) for tensor in tensors]
+        converted = [tensor.detach().to(*targets, dtype=dtype, device=device) for tensor in tensors]
         for tensor, value in zip(tensors, converted, strict=True):
             if value.array.dtype.kind != "f":
                 raise DTypeError(f"to: a module can be converted to float32 or float64, got {value.array.dtype}")

@@ -19,6 +19,7 @@ from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.axes import axes, axis
 from convcore.ops.dtypes import require_tensor
+from convcore.ops.placement import MemoryFormat, check_memory_format
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -140,9 +141,40 @@ def reversed_axes(input: Tensor) -> Tensor:
     return permute(input, *reversed(range(input.array.ndim)))
 
 
-def contiguous(input: Tensor) -> Tensor:
-    """The tensor itself where its elements lie in row-major order, else a copy that does."""
-    return input if input.array.flags.c_contiguous else Contiguous.apply(input)
+def contiguous(input: Tensor, memory_format: MemoryFormat = MemoryFormat.contiguous_format) -> Tensor:
+    """The tensor itself where its elements lie in the order of the memory format, else a copy whose do.
+
+    Raises:
+        ShapeError: the format is for another number of axes.
+    """
+    order = _memory_order("contiguous", input, memory_format)
+    if order is None or input.array.transpose(order).flags.c_contiguous:
+        return input
+    if order == tuple(range(len(order))):
+        return Contiguous.apply(input)
+    return Permute.apply(Contiguous.apply(Permute.apply(input, order)), tuple(np.argsort(order).tolist()))
+
+
+def is_contiguous(input: Tensor, memory_format: MemoryFormat = MemoryFormat.contiguous_format) -> bool:
+    """Whether the elements lie in memory without holes, in the order of the memory format"""
+    if memory_format in _AXES and input.array.ndim != _AXES[memory_format]:
+        return False
+    order = _memory_order("is_contiguous", input, memory_format)
+    return order is None or input.array.transpose(order).flags.c_contiguous
+
+
+_AXES = {MemoryFormat.channels_last: 4, MemoryFormat.channels_last_3d: 5}
+
+
+def _memory_order(op: str, input: Tensor, memory_format: MemoryFormat) -> tuple[int, ...] | None:
+    """The axes from the outermost in memory to the innermost; None for as they are."""
+    ndim = input.array.ndim
+    wanted = _AXES.get(check_memory_format(op, memory_format), ndim)
+    if wanted != ndim:
+        raise ShapeError(f"{op}: {memory_format.name} needs {wanted} axes, got shape {input.array.shape}")
+    if memory_format is MemoryFormat.preserve_format:
+        return None
+    return (0, *range(2, ndim), 1) if memory_format in _AXES else tuple(range(ndim))
 
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:

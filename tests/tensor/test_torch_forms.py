@@ -86,3 +86,43 @@ def test_softmax_over_channels():
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
     with pytest.raises(ValueError, match=r"Softmax2d: input must be \(N, C, H, W\) or \(C, H, W\), got shape \(2, 3\)"):
         cc.nn.Softmax2d()(cc.zeros(2, 3))
+
+
+def test_the_only_device():
+    device = cc.device("cuda" if cc.cuda.is_available() else "cpu")
+    assert device == "cpu" == device.type
+    assert device.index is None
+    assert repr(device) == repr(torch.device("cpu"))
+    assert cc.cuda.device_count() == 0
+    x = cc.zeros(2, device=device)
+    assert x.device == device
+    assert x.to(device) is x.to(device=device) is x.to("cpu", non_blocking=True) is x
+    assert x.to(device, cc.float64).dtype == cc.float64
+    assert x.to(cc.float32, copy=True) is not x
+    cc.nn.Linear(2, 2, device=device).to(device=device)
+    for wrong in ("cuda", "cuda:0", "mps"):
+        with pytest.raises(UnsupportedError, match='device: the only device is "cpu", got'):
+            cc.device(wrong)
+        with pytest.raises(UnsupportedError, match='to: the only device is "cpu", got'):
+            x.to(device=wrong)
+
+
+@pytest.mark.parametrize("name", ["contiguous_format", "channels_last", "channels_last_3d", "preserve_format"])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 3, 4, 5, 6), (2, 3)])
+def test_memory_formats(name, shape):
+    array = np.random.default_rng(0).standard_normal(shape)
+    x, y = cc.tensor(array, requires_grad=True), torch.tensor(array, requires_grad=True)
+    if "last" in name and len(shape) != (5 if "3d" in name else 4):
+        with pytest.raises(ValueError, match=f"contiguous: {name} needs"):
+            x.contiguous(memory_format=getattr(cc, name))
+        return
+    ours, theirs = x.to(memory_format=getattr(cc, name)), y.to(memory_format=getattr(torch, name))
+    assert ours.stride() == theirs.stride()
+    for one in ("contiguous_format", "channels_last", "channels_last_3d"):
+        given = {"memory_format": getattr(cc, one)}, {"memory_format": getattr(torch, one)}
+        assert ours.is_contiguous(**given[0]) == theirs.is_contiguous(**given[1])
+    (ours * 2).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.full(shape, 2.0))
+    cc.nn.Conv2d(1, 1, 1).to(memory_format=cc.channels_last)
+    with pytest.raises(DTypeError, match="contiguous: memory_format must be one of contiguous_format, channels_last"):
+        x.contiguous(memory_format="NHWC")
