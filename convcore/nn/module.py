@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from convcore.autograd.clear import clear_gradients
+from convcore.autograd.handles import RemovableHandle
 from convcore.errors import ConvcoreError, DTypeError, UnsupportedError
-from convcore.nn.hooks import Hook, Hooks, Registered, RemovableHandle
+from convcore.nn.hooks import Hook, Hooks, Registered
 from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
 from convcore.ops.dtypes import float32, float64
