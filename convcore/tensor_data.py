@@ -229,9 +229,9 @@ class TensorData(Variable):
                     raise UnsupportedError(f'to: the only device is "cpu", got "{target}"')
             else:
                 dtype = target
-        result = self if dtype is None else dtypes.convert(self, dtypes.element_type("to", dtype))
+        result: Any = self if dtype is None else dtypes.convert(self, dtypes.element_type("to", dtype))
         if copy and result is self:
-            result = dtypes.clone(self)  # pyright: ignore[reportArgumentType]
+            result = dtypes.clone(result)
         return result if memory_format is None else contiguous(result, memory_format)
 
     def cpu(self) -> Any:

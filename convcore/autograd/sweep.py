@@ -138,16 +138,19 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
 
 def _shown_to(hooks: HookTable | None, gradient: Any) -> Any:
     """The gradient after the hooks of its tensor, which may replace it."""
-    for hook in list((hooks or {}).values()) if gradient is not None else []:
-        changed = hook(gradient)
+    if gradient is None or hooks is None:
+        return gradient
+    shape, dtype = gradient.array.shape, gradient.array.dtype
+    for hook in list(hooks.values()):
+        changed: Any = hook(gradient)
         if changed is None:
             continue
         if not isinstance(changed, Variable):
             raise DTypeError(f"register_hook: a hook must return a tensor or None, returned {type(changed).__name__}")
-        if changed.array.shape != gradient.array.shape or changed.array.dtype != gradient.array.dtype:
+        if changed.array.shape != shape or changed.array.dtype != dtype:
             raise ShapeError(
-                f"register_hook: a hook must return a gradient of shape {gradient.array.shape} and dtype "
-                f"{gradient.array.dtype}, returned {changed.array.shape} {changed.array.dtype}"
+                f"register_hook: a hook must return a gradient of shape {shape} and dtype {dtype}, returned "
+                f"{changed.array.shape} {changed.array.dtype}"
             )
         gradient = changed
     return gradient

@@ -113,7 +113,8 @@ def _backwards(emitted: np.ndarray, passes: np.ndarray, steps: np.ndarray, ends:
         skipped = _shifted(np.where(passes, after, -np.inf)[:, ::-1], 2)[:, ::-1]
         reached = np.logaddexp(onward, skipped) + emitted[t]
         started = np.where(final, emitted[t], -np.inf)
-        after = np.where((t == steps - 1)[:, None], started, np.where((t < steps - 1)[:, None], reached, -np.inf))
+        left = (steps - 1 - t)[:, None]
+        after = np.where(left == 0, started, np.where(left > 0, reached, -np.inf))
         beta[t] = after
     return beta
 

@@ -58,7 +58,7 @@ def _slopes(x: Tensor, place: int, spacing: Any, edge_order: int) -> Tensor:
             raise ShapeError(f"gradient: the places along axis {place} must be {size}, got {spacing.array.shape}")
         steps = np.diff(spacing.array.astype(np.float64))
     else:
-        steps = np.full(size - 1, float(spacing))
+        steps = np.full(size - 1, spacing.array.item() if isinstance(spacing, Variable) else float(spacing))
 
     def part(start: int, count: int) -> Tensor:
         return x.narrow(place, start, count)

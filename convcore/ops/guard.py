@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from convcore.autograd import Variable
 from convcore.errors import DTypeError
 
+C = TypeVar("C")
 _KINDS = ("Tensor", "Tensor | None", "Sequence[Tensor]")
 
 
@@ -65,7 +66,7 @@ def guard_functions(namespace: dict[str, Any]) -> None:
             namespace[name] = guarded(namespace[name], namespace["__name__"])
 
 
-def guard_methods(cls: type) -> type:
+def guard_methods(cls: type[C]) -> type[C]:
     """Put guards around the public methods of a class of tensors."""
     for name, member in list(vars(cls).items()):
         if inspect.isfunction(member) and not name.startswith("_"):

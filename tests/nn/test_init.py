@@ -171,7 +171,8 @@ def test_orthogonal_matrices(shape):
 
 
 def test_orthogonal_matrices_are_distributed_as_torchs():
-    cc.manual_seed(0), torch.manual_seed(0)
+    cc.manual_seed(0)
+    torch.manual_seed(0)
     ours = np.stack([init.orthogonal_(cc.empty(2, 2)).numpy() for _ in range(2000)])
     theirs = np.stack([torch.nn.init.orthogonal_(torch.empty(2, 2)).numpy() for _ in range(2000)])
     for i in range(2):

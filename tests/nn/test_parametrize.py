@@ -52,14 +52,16 @@ def test_norms_of_weights_are_torchs(layer, way):
         out, expected = ours(cc.tensor(x)), theirs(torch.tensor(x))
         close(out, expected)
         g = np.random.default_rng(1).standard_normal(out.shape).astype(np.float32)
-        ours.zero_grad(), theirs.zero_grad()
-        out.backward(cc.tensor(g)), expected.backward(torch.tensor(g))
+        for model, result, given in ((ours, out, cc.tensor(g)), (theirs, expected, torch.tensor(g))):
+            model.zero_grad()
+            result.backward(given)
         named = dict(theirs.named_parameters())
         for name, parameter in ours.named_parameters():
             close(parameter.grad, named[name].grad)
     for key, value in theirs.state_dict().items():
         close(ours.state_dict()[key], value)
-    ours.eval(), theirs.eval()
+    ours.eval()
+    theirs.eval()
     close(ours(cc.tensor(x)), theirs(torch.tensor(x)))
 
 

@@ -301,7 +301,8 @@ def test_second_derivatives_are_torchs(training, follows):
             out = functional.max_pool2d(out, 2)
         total = (out * out * library.tensor(g)[:, :, : out.shape[2], : out.shape[3]]).sum() + kept
         first = library.autograd.grad(total, [x, weight, bias], create_graph=True)
-        sum([(f**3).sum() for f in first]).backward()
+        cubes: Any = [(f**3).sum() for f in first]
+        (cubes[0] + cubes[1] + cubes[2]).backward()
         results.append([*[f.detach().numpy() for f in first], x.grad.numpy(), weight.grad.numpy(), bias.grad.numpy()])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-8)

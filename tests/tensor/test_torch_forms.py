@@ -122,7 +122,7 @@ def test_memory_formats(name, shape):
         given = {"memory_format": getattr(cc, one)}, {"memory_format": getattr(torch, one)}
         assert ours.is_contiguous(**given[0]) == theirs.is_contiguous(**given[1])
     (ours * 2).sum().backward()
-    np.testing.assert_array_equal(x.grad.numpy(), np.full(shape, 2.0))
+    np.testing.assert_array_equal(np.asarray(x.grad), np.full(shape, 2.0))
     cc.nn.Conv2d(1, 1, 1).to(memory_format=cc.channels_last)
     with pytest.raises(DTypeError, match="contiguous: memory_format must be one of contiguous_format, channels_last"):
-        x.contiguous(memory_format="NHWC")
+        x.contiguous(memory_format="NHWC")  # pyright: ignore[reportArgumentType]

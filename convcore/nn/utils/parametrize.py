@@ -52,7 +52,8 @@ class ParametrizationList(ModuleList):
                 f"register_parametrization: right_inverse must return a tensor or several, got {type(kept).__name__}"
             )
         self.ntensors = 1 if self.is_tensor else len(kept)
-        for name, tensor in zip(self._names(), [kept] if self.is_tensor else list(kept), strict=True):
+        tensors: list[Any] = [kept] if isinstance(kept, Tensor) else list(kept)
+        for name, tensor in zip(self._names(), tensors, strict=True):
             if isinstance(original, Parameter):
                 if self.is_tensor and tensor.shape == original.shape and tensor.dtype == original.dtype:
                     original.data = tensor.detach()  # an optimizer that holds it goes on working
