@@ -1,4 +1,4 @@
-"""Tensor: torch's operators and methods, each bound here, and only here, to an operation of `convcore.ops`."""
+"""Tensor: torch's operators and methods, each bound here or in `tensor_parts.py` to an operation of `convcore.ops`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import numpy as np
 from convcore.autograd.variable import set_tensor_class
 
 from convcore.ops import (  # isort: skip  # so many names are packed
-    arithmetic, comparison, creation, division, dtypes, elementwise, exponentials, in_place, indexing, joining, norms,
-    products, rearrange, reduce, rounding, sampling, scan, sorting, special, statistics, trigonometry,
+    arithmetic, comparison, division, dtypes, elementwise, exponentials, norms, products, real_numbers, reduce,
+    rounding, scan, special, statistics, trigonometry,
 )  # fmt: skip
 from convcore.ops import matmul as matrices
-from convcore.ops import scatter as scatters
 from convcore.ops import shape as shapes
 from convcore.ops import softmax as probabilities
-from convcore.ops.in_place import twin, view_twin
-from convcore.tensor_data import Size, TensorData
+from convcore.ops.guard import guard_methods
+from convcore.ops.in_place import twin
+from convcore.tensor_data import Size
+from convcore.tensor_parts import TensorParts
 
 __all__ = ["Size", "Tensor"]
 
 
-class Tensor(TensorData):
+@guard_methods
+class Tensor(TensorParts):
     """A NumPy array that remembers how it was computed.
 
     Make one with `convcore.tensor`, `convcore.zeros`, `convcore.from_numpy` and the like. Methods that end in an
@@ -42,6 +44,7 @@ class Tensor(TensorData):
 
     clone = dtypes.clone
     contiguous = shapes.contiguous
+    is_contiguous = shapes.is_contiguous
 
     # Arithmetic
 
@@ -52,7 +55,7 @@ class Tensor(TensorData):
     __mul__ = mul = multiply = arithmetic.mul
     __rmul__ = arithmetic.reflected(arithmetic.mul)
     __truediv__ = div = divide = division.div
-    __rtruediv__ = arithmetic.reflected(division.div)
+    __rtruediv__ = __rdiv__ = arithmetic.reflected(division.div)
     __floordiv__ = floor_divide = division.floor_divide
     __rfloordiv__ = arithmetic.reflected(division.floor_divide)
     __mod__ = remainder = division.remainder
@@ -172,6 +175,13 @@ class Tensor(TensorData):
     isposinf = comparison.isposinf
     isneginf = comparison.isneginf
     isreal = comparison.isreal
+    is_complex = real_numbers.is_complex
+    real = property(real_numbers.real)
+    imag = property(real_numbers.imag)
+    conj = resolve_conj = resolve_neg = real_numbers.real
+    conj_physical = real_numbers.conj_physical
+    conj_physical_ = twin(real_numbers.conj_physical)
+    angle = real_numbers.angle
     isclose = comparison.isclose
     equal = comparison.equal
     allclose = comparison.allclose
@@ -236,6 +246,7 @@ class Tensor(TensorData):
     log2 = exponentials.log2
     log10 = exponentials.log10
     logit = exponentials.logit
+    frexp = exponentials.frexp
     sin = trigonometry.sin
     cos = trigonometry.cos
     tan = trigonometry.tan
@@ -338,12 +349,15 @@ class Tensor(TensorData):
     count_nonzero = reduce.count_nonzero
     logsumexp = reduce.logsumexp
     norm = norms.norm
+    renorm = norms.renorm
+    renorm_ = twin(norms.renorm)
     dist = norms.dist
     softmax = probabilities.softmax
     log_softmax = probabilities.log_softmax
     var = statistics.var
     std = statistics.std
     kthvalue = statistics.kthvalue
+    mode = statistics.mode
     median = statistics.median
     nanmedian = statistics.nanmedian
     quantile = statistics.quantile
@@ -358,123 +372,6 @@ class Tensor(TensorData):
     diff = scan.diff
     cumsum_ = twin(scan.cumsum)
     cumprod_ = twin(scan.cumprod)
-
-    # Shape
-
-    reshape = view = shapes.reshape
-    reshape_as = shapes.view_as
-    T = property(shapes.reversed_axes)
-    H = property(shapes.adjoint)
-    mT = mH = property(shapes.matrix_transpose)
-    flatten = shapes.flatten
-    unflatten = shapes.unflatten
-    ravel = shapes.ravel
-    permute = shapes.permute
-    transpose = shapes.transpose
-    swapaxes = shapes.swapaxes
-    swapdims = shapes.swapdims
-    movedim = shapes.movedim
-    moveaxis = shapes.moveaxis
-    adjoint = shapes.adjoint
-    t = shapes.t
-    squeeze = shapes.squeeze
-    unsqueeze = shapes.unsqueeze
-    expand = shapes.expand
-    expand_as = shapes.expand_as
-    view_as = shapes.view_as
-    broadcast_to = shapes.broadcast_to
-    narrow = shapes.narrow
-    select = shapes.select
-    split = joining.split
-    split_with_sizes = joining.split_with_sizes
-    chunk = joining.chunk
-    tensor_split = joining.tensor_split
-    hsplit = joining.hsplit
-    vsplit = joining.vsplit
-    dsplit = joining.dsplit
-    unbind = joining.unbind
-    flip = rearrange.flip
-    fliplr = rearrange.fliplr
-    flipud = rearrange.flipud
-    roll = rearrange.roll
-    rot90 = rearrange.rot90
-    repeat = rearrange.repeat
-    tile = rearrange.tile
-    repeat_interleave = rearrange.repeat_interleave
-    tril = rearrange.tril
-    triu = rearrange.triu
-    diagonal = rearrange.diagonal
-    diag_embed = rearrange.diag_embed
-    diag = rearrange.diag
-    diagflat = rearrange.diagflat
-    trace = rearrange.trace
-    unfold = rearrange.unfold
-    squeeze_ = view_twin(shapes.squeeze)
-    unsqueeze_ = view_twin(shapes.unsqueeze)
-    t_ = view_twin(shapes.t)
-    transpose_ = swapaxes_ = swapdims_ = view_twin(shapes.transpose)
-    tril_ = twin(rearrange.tril)
-    triu_ = twin(rearrange.triu)
-
-    # Parts
-
-    __getitem__ = indexing.getitem
-    __setitem__ = in_place.setitem
-    gather = indexing.gather
-    nonzero = indexing.nonzero
-    argwhere = indexing.argwhere
-    index_select = scatters.index_select
-    index_add = scatters.index_add
-    index_copy = scatters.index_copy
-    index_fill = scatters.index_fill
-    index_put = scatters.index_put
-    scatter = scatters.scatter
-    scatter_add = scatters.scatter_add
-    masked_select = scatters.masked_select
-    masked_scatter = scatters.masked_scatter
-    put = scatters.put
-    index_add_ = twin(scatters.index_add)
-    index_copy_ = twin(scatters.index_copy)
-    index_fill_ = twin(scatters.index_fill)
-    index_put_ = twin(scatters.index_put)
-    scatter_ = twin(scatters.scatter)
-    scatter_add_ = twin(scatters.scatter_add)
-    masked_scatter_ = twin(scatters.masked_scatter)
-    put_ = twin(scatters.put)
-
-    # Order
-
-    argsort = sorting.argsort
-    sort = sorting.sort
-    msort = sorting.msort
-    topk = sorting.topk
-    unique = sorting.unique
-    unique_consecutive = sorting.unique_consecutive
-    bincount = sorting.bincount
-    histc = sorting.histc
-    take = sorting.take
-    take_along_dim = sorting.take_along_dim
-
-    __iter__ = joining.iterate
-
-    # New values
-
-    zero_ = in_place.zero_
-    fill_ = in_place.fill_
-    copy_ = in_place.copy_
-    bernoulli = sampling.bernoulli
-    multinomial = sampling.multinomial
-    uniform_ = sampling.uniform_
-    normal_ = sampling.normal_
-    log_normal_ = sampling.log_normal_
-    exponential_ = sampling.exponential_
-    geometric_ = sampling.geometric_
-    cauchy_ = sampling.cauchy_
-    new_empty = creation.new_empty
-    new_full = creation.new_full
-    new_zeros = creation.new_zeros
-    new_ones = creation.new_ones
-    new_tensor = creation.new_tensor
 
 
 set_tensor_class(Tensor)

@@ -9,6 +9,10 @@ import numpy as np
 from convcore.autograd import Variable
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
 from convcore.ops import dtypes
+from convcore.ops.arguments import check_device
+from convcore.ops.guard import guard_methods
+from convcore.ops.placement import CPU, Device
+from convcore.ops.shape import contiguous
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -30,6 +34,7 @@ class Size(tuple):
         return f"convcore.Size({list(self)})"
 
 
+@guard_methods
 class TensorData(Variable):
     """The half of `convcore.Tensor` that knows no operation but conversion."""
 
@@ -53,9 +58,9 @@ class TensorData(Variable):
         return (self.deferred or self.array).dtype
 
     @property
-    def device(self) -> str:
+    def device(self) -> Device:
         """Where it lies: always "cpu"."""
-        return "cpu"
+        return CPU
 
     @property
     def ndim(self) -> Integer:
@@ -66,9 +71,38 @@ class TensorData(Variable):
         """The number of axes."""
         return (self.deferred or self.array).ndim
 
+    ndimension = dim
+
     def numel(self) -> Integer:
         """The number of elements."""
         return self.array.size
+
+    nelement = numel
+
+    def stride(self, dim: Integer | None = None) -> Any:
+        """How many elements lie between neighbours in memory along each axis, or along one."""
+        strides = tuple([step // self.array.itemsize for step in self.array.strides])
+        return strides if dim is None else strides[dim]
+
+    @property
+    def itemsize(self) -> Integer:
+        """Bytes of one element."""
+        return self.array.itemsize
+
+    @property
+    def nbytes(self) -> Integer:
+        """Bytes of all elements."""
+        return self.array.nbytes
+
+    @property
+    def is_cpu(self) -> Truth:
+        """True: there is no other device."""
+        return True
+
+    @property
+    def is_cuda(self) -> Truth:
+        """False: there is no other device than the CPU."""
+        return False
 
     def element_size(self) -> Integer:
         """Bytes of one element."""
@@ -78,9 +112,9 @@ class TensorData(Variable):
         """Whether it is float32 or float64."""
         return (self.deferred or self.array).dtype.kind == "f"
 
-    def is_contiguous(self) -> Truth:
-        """Whether the elements lie in memory in row-major order without holes."""
-        return self.array.flags.c_contiguous
+    def is_signed(self) -> Truth:
+        """Whether its elements may be negative."""
+        return (self.deferred or self.array).dtype.kind in "fi"
 
     def __len__(self) -> Integer:
         if self.array.ndim == 0:
@@ -172,9 +206,22 @@ class TensorData(Variable):
 
     # Conversions
 
-    def to(self, *targets: Any, dtype: Any = None) -> Any:
-        """The tensor in another dtype, or of another tensor's dtype. The only device is "cpu"."""
-        for target in targets:
+    def to(
+        self, *targets: Any, dtype: Any = None, device: Any = None, non_blocking: Truth = False, copy: Truth = False,
+        memory_format: Any = None,
+    ) -> Any:  # fmt: skip
+        """The tensor in another dtype, or of another tensor's dtype; itself where nothing changes.
+
+        Args:
+            targets: a dtype, a tensor whose dtype is meant, or "cpu", the only device; in any order.
+            dtype, device: the same by keyword.
+            non_blocking: without effect.
+            copy: whether to copy also where nothing changes.
+            memory_format: the order of axes in memory, such as `convcore.channels_last`.
+        """
+        check_device("to", device)
+        given = [target for target in targets if not isinstance(target, Truth)]  # of non_blocking and copy
+        for target in given:
             if isinstance(target, Variable):
                 dtype = target.array.dtype
             elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
@@ -182,11 +229,24 @@ class TensorData(Variable):
                     raise UnsupportedError(f'to: the only device is "cpu", got "{target}"')
             else:
                 dtype = target
-        return self if dtype is None else dtypes.convert(self, dtypes.element_type("to", dtype))
+        result: Any = self if dtype is None else dtypes.convert(self, dtypes.element_type("to", dtype))
+        if copy and result is self:
+            result = dtypes.clone(result)
+        return result if memory_format is None else contiguous(result, memory_format)
 
     def cpu(self) -> Any:
         """The tensor itself."""
         return self
+
+    def cuda(self, device: Any = None) -> Any:
+        """Refused: the only device is the CPU."""
+        raise UnsupportedError('cuda: the only device is "cpu"; leave the call out')
+
+    def half(self) -> Any:
+        """Refused: there are no floats of 16 bits."""
+        raise DTypeError("half: there are no floats of 16 bits; use float()")
+
+    bfloat16 = half
 
     def float(self) -> Tensor:
         """The tensor as float32."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore.autograd.grad_mode import no_grad, state
+from convcore.autograd.handles import HookTable
 from convcore.autograd.variable import Variable, wrap
 from convcore.errors import DTypeError, GraphError, UnsupportedError
 
@@ -40,6 +41,7 @@ class Node:
     enters_at = 0  # past how many deferred tensors backward need not go: see `convcore.autograd.deferred`
     materialize_grads = True
     freed = False
+    hooks: dict[int, HookTable] | None = None  # for outputs, what their gradient is shown to: see `register_hook`
     _saved: tuple[Variable | None, ...] = ()
     _versions: Sequence[int] = ()
     _non_differentiable: tuple[Variable, ...] = ()

@@ -18,6 +18,7 @@ import numpy as np
 from convcore.autograd.deferred import Exposure
 from convcore.autograd.function import Node
 from convcore.autograd.grad_mode import state
+from convcore.autograd.handles import HookTable
 from convcore.autograd.variable import Variable, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError
 
@@ -83,13 +84,16 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
     needed = None if wanted is None else _leading(tensors, wanted)
     pending: dict[Node, list[Any]] = {}
     heap: list[tuple[int, Node]] = []
+    met: dict[Variable, Any] = {}  # gradients of leaves that are shown to hooks when all of them have come together
     owners = _Owners()  # memory that something else holds: no `.grad` may share it
 
     def send(key: Any, gradient: Any) -> None:
         if wanted is not None and key in wanted:
             wanted[key] = gradient if wanted[key] is None else wanted[key] + gradient
         if isinstance(key, Variable):
-            if wanted is None:
+            if wanted is None and key._leaf_hooks:
+                met[key] = gradient if key not in met else met[key] + gradient
+            elif wanted is None:
                 _accumulate(key, gradient, owners, create_graph)
             return
         node, index = key
@@ -112,6 +116,8 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
         while heap:
             node = heapq.heappop(heap)[1]
             grad_outs = pending.pop(node)
+            for index, hooks in (node.hooks or {}).items():
+                grad_outs[index] = _shown_to(hooks, grad_outs[index])
             if wanted is None:
                 for index, reference in node.retained.items():
                     tensor = reference()
@@ -123,8 +129,31 @@ def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: d
                 send(key, gradient)
             if not retain_graph:
                 node.release()
+        for leaf, gradient in met.items():
+            owners.add(gradient.array)  # a hook may have kept it
+            _accumulate(leaf, _shown_to(leaf._leaf_hooks, gradient), owners, create_graph)
     finally:
         state.enabled = previous_mode
+
+
+def _shown_to(hooks: HookTable | None, gradient: Any) -> Any:
+    """The gradient after the hooks of its tensor, which may replace it."""
+    if gradient is None or hooks is None:
+        return gradient
+    shape, dtype = gradient.array.shape, gradient.array.dtype
+    for hook in list(hooks.values()):
+        changed: Any = hook(gradient)
+        if changed is None:
+            continue
+        if not isinstance(changed, Variable):
+            raise DTypeError(f"register_hook: a hook must return a tensor or None, returned {type(changed).__name__}")
+        if changed.array.shape != shape or changed.array.dtype != dtype:
+            raise ShapeError(
+                f"register_hook: a hook must return a gradient of shape {shape} and dtype {dtype}, returned "
+                f"{changed.array.shape} {changed.array.dtype}"
+            )
+        gradient = changed
+    return gradient
 
 
 def _leading(tensors: Sequence[Variable], wanted: dict[Any, Any]) -> set[Node]:

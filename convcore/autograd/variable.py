@@ -7,12 +7,14 @@ the two: they need the graph, and the tensor's methods need them.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcore.autograd.deferred import Deferred, Memory
 from convcore.autograd.grad_mode import state
+from convcore.autograd.handles import HookTable, RemovableHandle
 from convcore.errors import DTypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Variable:
         "__dict__", "__weakref__", "_grad", "_requires_grad", "_viewer", "array", "deferred", "node", "output_index",
         "version",
     )  # fmt: skip
+
+    _leaf_hooks: HookTable | None = None
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
         if not isinstance(array, np.ndarray):
@@ -149,6 +153,23 @@ class Variable:
             raise GraphError("retain_grad: this tensor does not require a gradient, so backward computes none for it")
         if self.node is not None:
             self.node.retained[self.output_index] = weakref.ref(self)
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> RemovableHandle:
+        """Have `hook(gradient)` called when backward has computed this tensor's gradient, of a leaf before it is added
+        to `.grad`; if it returns a tensor, that takes the gradient's place.
+
+        Returns:
+            A handle; `handle.remove()` takes the hook away again.
+        """
+        if not self.requires_grad:
+            raise GraphError("register_hook: this tensor does not require a gradient, so backward computes none for it")
+        if self.node is None:
+            if self._leaf_hooks is None:
+                self._leaf_hooks = HookTable()
+            return self._leaf_hooks.add(hook)
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return self.node.hooks.setdefault(self.output_index, HookTable()).add(hook)
 
     def detach(self) -> Tensor:
         """The same memory, outside the graph."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from convcore.errors import ShapeError
 from convcore.nn import functional as F
 from convcore.nn.init import constant_
 from convcore.nn.module import Module
@@ -253,17 +254,18 @@ class PReLU(Module):
     Args:
         num_parameters: one slope for all channels (1), or one for each.
         init: the slopes at first.
+        device: "cpu", the only one.
         dtype: float32 (the default) or float64.
 
     Attributes:
         weight: (num_parameters,).
     """
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = None):
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None):
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = empty_parameter("PReLU", (num_parameters,), dtype)
+        self.weight = empty_parameter("PReLU", (num_parameters,), dtype, device)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -365,6 +367,15 @@ class Softmax(_AlongAxis):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.softmax(x, self.dim)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of images (N, C, H, W) or (C, H, W), at every position."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            raise ShapeError(f"Softmax2d: input must be (N, C, H, W) or (C, H, W), got shape {tuple(input.shape)}")
+        return F.softmax(input, -3)
 
 
 class LogSoftmax(_AlongAxis):

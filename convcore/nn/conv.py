@@ -35,6 +35,7 @@ class _ConvLayer(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
+        device: Any,
         dtype: Any,
     ):
         super().__init__()
@@ -62,8 +63,8 @@ class _ConvLayer(Module):
             raise UnsupportedError(f"{layer}: padding_mode must be {known}, got {padding_mode!r}")
         ends = (self.in_channels, self.out_channels) if transposed else (self.out_channels, self.in_channels)
         shape = (ends[0], ends[1] // self.groups, *self.kernel_size)
-        self.weight = empty_parameter(layer, shape, dtype)
-        self.register_parameter("bias", empty_parameter(layer, (self.out_channels,), dtype) if bias else None)
+        self.weight = empty_parameter(layer, shape, dtype, device)
+        self.register_parameter("bias", empty_parameter(layer, (self.out_channels,), dtype, device) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -102,10 +103,10 @@ class _Conv(_ConvLayer):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        *,
+        device: Any = None,
         dtype: Any = None,
     ):
-        settings = kernel_size, stride, padding, dilation, False, 0, groups, bias, padding_mode, dtype
+        settings = kernel_size, stride, padding, dilation, False, 0, groups, bias, padding_mode, device, dtype
         super().__init__(self.rank, in_channels, out_channels, *settings)
 
     def _border(self) -> list[int]:
@@ -147,6 +148,7 @@ class Conv2d(_Conv):
             convolution.
         bias: whether each output channel gets a number added.
         padding_mode: what is added: "zeros", "reflect", "replicate" or "circular"; see `F.pad`.
+        device: "cpu", the only one.
         dtype: float32 (the default) or float64.
 
     Attributes:
@@ -187,13 +189,25 @@ class _ConvTranspose(_ConvLayer):
         bias: bool = True,
         dilation: IntOrSeveral = 1,
         padding_mode: str = "zeros",
-        *,
+        device: Any = None,
         dtype: Any = None,
     ):
         layer = type(self).__name__
         if isinstance(padding, str):
             raise ShapeError(f"{layer}: padding must be numbers, got {padding!r}")
-        settings = kernel_size, stride, padding, dilation, True, output_padding, groups, bias, padding_mode, dtype
+        settings = (
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            True,
+            output_padding,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
         super().__init__(self.rank, in_channels, out_channels, *settings)
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
@@ -235,7 +249,7 @@ class ConvTranspose2d(_ConvTranspose):
     """Spread `out_channels` filters over larger images; (N, C_in, H, W) becomes (N, C_out, H_out, W_out).
 
     Args:
-        in_channels, out_channels, kernel_size, groups, bias, dilation, dtype: as of Conv2d.
+        in_channels, out_channels, kernel_size, groups, bias, dilation, device, dtype: as of Conv2d.
         stride: the distance between the copies of a filter in the output.
         padding: how much is cut off on each side of the output.
         output_padding: how much the output is longer at its end; smaller than the stride or the dilation.

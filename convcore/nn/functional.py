@@ -5,7 +5,8 @@ Each hands over to its op in `convcore.ops`, where the equation, the checks and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from convcore.ops import dropout as dropout_op
 from convcore.ops import elementwise, matmul, norm
@@ -41,14 +42,17 @@ from convcore.ops.bilinear import bilinear
 from convcore.ops.conv import conv1d, conv2d, conv3d
 from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from convcore.ops.ctc import ctc_loss
 from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from convcore.ops.embedding import embedding, embedding_bag, one_hot
 from convcore.ops.feature_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from convcore.ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from convcore.ops.grid_sample import affine_grid, grid_sample
+from convcore.ops.guard import guard_functions
 from convcore.ops.instance_norm import instance_norm, local_response_norm
 from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
-from convcore.ops.loss import cross_entropy, nll_loss
+from convcore.ops.loss import cross_entropy, linear_cross_entropy, nll_loss
 from convcore.ops.loss_elements import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -108,6 +112,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "celu_",
     "channel_shuffle",
     "conv1d",
     "conv2d",
@@ -118,16 +123,20 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
     "elu",
+    "elu_",
     "embedding",
     "embedding_bag",
     "explain_conv2d",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -138,6 +147,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
@@ -146,7 +156,9 @@ __all__ = [
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
@@ -178,10 +190,13 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "relu_",
     "rms_norm",
     "rrelu",
+    "rrelu_",
     "scaled_dot_product_attention",
     "selu",
+    "selu_",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
@@ -194,6 +209,7 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "threshold_",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
@@ -239,6 +255,26 @@ def batch_norm(
     return norm.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The activation that changes its input, under torch's name for it."""
+    name = f"{function.__name__}_"
+
+    def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
+        return function(input, *args, **settings, inplace=True)
+
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__doc__ = f"`{function.__name__}` in place"
+    return in_place
+
+
+celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_ = map(
+    _in_place, (celu, elu, hardtanh, leaky_relu, relu, rrelu, selu, threshold)
+)
+
+
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """In training, zero elements with probability p and scale the others by 1 / (1 - p)."""
     return dropout_op.dropout(input, p, training, inplace)
+
+
+guard_functions(globals())

@@ -6,20 +6,18 @@ identity, whose backward sees the gradients on their way.
 
 from __future__ import annotations
 
-import itertools
 import warnings
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convcore.autograd import Function, Variable
+from convcore.autograd.handles import HookTable
 from convcore.errors import GraphError
 
 if TYPE_CHECKING:
     from convcore.nn.module import Module
 
 Hook = Callable[..., Any]
-_ids = itertools.count()
 
 
 class Registered(NamedTuple):
@@ -30,44 +28,11 @@ class Registered(NamedTuple):
     always_call: bool = False
 
 
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook away, as does leaving a `with` block."""
-
-    def __init__(self, hooks: _Table):
-        self.id = next(_ids)
-        self._hooks = weakref.ref(hooks)
-
-    def remove(self) -> None:
-        """Take the hook away; a second time does nothing."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
-class _Table(dict):
-    """Hooks of one kind, by the ids of their handles, in the order of their calls."""
-
-    def add(self, registered: Registered, prepend: bool) -> RemovableHandle:
-        handle = RemovableHandle(self)
-        others = dict(self) if prepend else {}
-        if prepend:
-            self.clear()
-        self[handle.id] = registered
-        self.update(others)
-        return handle
-
-
 class Hooks:
     """All hooks of one module."""
 
     def __init__(self) -> None:
-        self.forward_pre, self.forward, self.backward_pre, self.backward = (_Table() for _ in range(4))
+        self.forward_pre, self.forward, self.backward_pre, self.backward = (HookTable() for _ in range(4))
 
     def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's forward, with all hooks around it."""

@@ -20,6 +20,7 @@ from scipy.special import ndtr, ndtri
 
 from convcore.autograd import no_grad
 from convcore.errors import ShapeError, UnsupportedError
+from convcore.ops.arguments import integer
 from convcore.random import Generator, default_generator
 from convcore.tensor import Tensor
 
@@ -153,6 +154,78 @@ def kaiming_normal_(
     if tensor.array.size == 0:
         return tensor
     return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix: a linear layer passes on its inputs, as many as there are outputs."""
+    _require_matrix("eye_", tensor)
+    return _fill("eye_", tensor, lambda: np.eye(*tensor.array.shape))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """1 at the center tap of filter i for its i-th input channel: a convolution passes on its inputs, group by group.
+
+    Args:
+        tensor: (C_out, C_in / groups, K), (.., K_h, K_w) or (.., K_d, K_h, K_w).
+        groups: which divides C_out.
+    """
+    shape = tensor.array.shape
+    if len(shape) not in (3, 4, 5) or shape[0] % integer("dirac_", "groups", groups, 1):
+        raise ShapeError(
+            f"dirac_: needs a weight of 3 to 5 axes whose first is divisible by groups = {groups}, got shape {shape}"
+        )
+
+    def draw() -> np.ndarray:
+        values = np.zeros(shape)
+        per_group = shape[0] // groups
+        center = tuple([size // 2 for size in shape[2:]])
+        for group in range(groups):
+            for channel in range(min(per_group, shape[1])):
+                values[(group * per_group + channel, channel, *center)] = 1
+        return values
+
+    return _fill("dirac_", tensor, draw)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
+    """A random matrix whose rows (or columns, if there are more rows) are orthogonal, all of length `gain`.
+
+    Axes behind the second count as columns. Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of
+    learning in deep linear neural networks" (2013).
+    """
+    shape = tensor.array.shape
+    if len(shape) < 2:
+        raise ShapeError(f"orthogonal_: needs a tensor of at least 2 axes, got shape {shape}")
+    if tensor.array.size == 0:
+        return tensor
+    rows, columns = shape[0], tensor.array.size // shape[0]
+
+    def draw() -> np.ndarray:
+        q, r = np.linalg.qr(_source(generator).normal(size=(max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.diag(r))  # makes every such matrix as likely
+        return gain * (q if rows >= columns else q.T).reshape(shape)
+
+    return _fill("orthogonal_", tensor, draw)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """Normal numbers, of which in each column the share `sparsity`, rounded up, is 0 (Martens 2010)."""
+    _require_matrix("sparse_", tensor)
+    rows, columns = tensor.array.shape
+
+    def draw() -> np.ndarray:
+        source = _source(generator)
+        values = source.normal(0, std, (rows, columns))
+        for column in range(columns):
+            values[source.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
+        return values
+
+    return _fill("sparse_", tensor, draw)
+
+
+def _require_matrix(name: str, tensor: Tensor) -> None:
+    if tensor.array.ndim != 2:
+        raise ShapeError(f"{name}: needs a matrix, got shape {tensor.array.shape}")
 
 
 def layer_default_(weight: Tensor, bias: Tensor | None) -> None:

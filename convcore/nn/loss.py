@@ -6,6 +6,8 @@ it. Called with an input and a target, each computes the function of `convcore.n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from convcore.nn import functional as F
 from convcore.nn.module import Module
 from convcore.ops.reduction import read_reduction
@@ -219,3 +221,30 @@ class SoftMarginLoss(Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.soft_margin_loss(input, target, reduction=self.reduction)
+
+
+class CTCLoss(Loss):
+    """Minus the log of the probability of a label sequence, summed over all alignments with the steps of an input.
+
+    Args:
+        blank: the class that stands for no label.
+        reduction: "mean", "sum" or "none".
+        zero_infinity: count sequences without any alignment as 0.
+
+    Called with log_probs, targets, input_lengths and target_lengths; see `F.ctc_loss`.
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(
+        self,
+        log_probs: Tensor,
+        targets: Tensor,
+        input_lengths: Tensor | Sequence[int],
+        target_lengths: Tensor | Sequence[int],
+    ) -> Tensor:
+        settings = self.blank, self.reduction, self.zero_infinity
+        return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, *settings)

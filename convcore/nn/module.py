@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from convcore.autograd.clear import clear_gradients
-from convcore.errors import ConvcoreError, DTypeError
-from convcore.nn.hooks import Hook, Hooks, Registered, RemovableHandle
+from convcore.autograd.handles import RemovableHandle
+from convcore.errors import ConvcoreError, DTypeError, UnsupportedError
+from convcore.nn.hooks import Hook, Hooks, Registered
 from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
 from convcore.ops.dtypes import float32, float64
@@ -362,18 +363,26 @@ class Module:
         """Drop the gradients of all parameters, or set them to zero in place."""
         clear_gradients(self.parameters(), set_to_none)
 
-    def to(self, *targets: Any, dtype: Any = None) -> Module:
+    def to(
+        self,
+        *targets: Any,
+        dtype: Any = None,
+        device: Any = None,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> Module:
         """Convert all floating-point parameters and buffers in place to float32 or float64. Returns self.
 
         The Parameter objects stay the same, so an optimizer that holds them goes on working.
 
         Args:
             targets: a dtype, a tensor whose dtype is meant, or "cpu", the only device.
-            dtype: the same as a keyword.
+            dtype, device: the same by keyword.
+            non_blocking, memory_format: without effect: convolutions keep their weights as the kernels want them.
         """
         tensors: list[Tensor] = [*self.parameters(), *self.buffers()]
         tensors = [tensor for tensor in tensors if tensor.array.dtype.kind == "f"]
-        converted = [tensor.detach().to(*targets, dtype=dtype) for tensor in tensors]
+        converted = [tensor.detach().to(*targets, dtype=dtype, device=device) for tensor in tensors]
         for tensor, value in zip(tensors, converted, strict=True):
             if value.array.dtype.kind != "f":
                 raise DTypeError(f"to: a module can be converted to float32 or float64, got {value.array.dtype}")
@@ -386,6 +395,14 @@ class Module:
     def cpu(self) -> Module:
         """Returns self: the CPU is where everything is."""
         return self
+
+    def cuda(self, device: Any = None) -> Module:
+        """Refused: the only device is the CPU."""
+        raise UnsupportedError('cuda: the only device is "cpu"; leave the call out')
+
+    def half(self) -> Module:
+        """Refused: there are no floats of 16 bits."""
+        raise DTypeError("half: there are no floats of 16 bits; use float()")
 
     def float(self) -> Module:
         """Convert to float32."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from convcore import memory
 from convcore.autograd import wrap
-from convcore.errors import DTypeError, UnsupportedError
+from convcore.errors import DTypeError
+from convcore.ops.arguments import check_device
 from convcore.ops.dtypes import element_type, float32
 from convcore.tensor import Tensor
 
@@ -32,6 +33,5 @@ class Parameter(Tensor):
 
 def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any, device: Any = None) -> Parameter:
     """A parameter whose numbers are still to be set; None stands for float32, and for the only device, "cpu"."""
-    if device is not None and str(device) != "cpu":
-        raise UnsupportedError(f'{layer}: the only device is "cpu", got {device!r}')
+    check_device(layer, device)
     return Parameter(wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype))))

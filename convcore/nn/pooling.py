@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from convcore.errors import ShapeError
 from convcore.nn import functional as F
 from convcore.nn.module import Module
 from convcore.ops.arguments import integer, numbers
@@ -305,3 +306,55 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """Maxima of windows of volumes (N, C, D, H, W); see AdaptiveMaxPool2d."""
 
     pool = F.adaptive_max_pool3d
+
+
+class _FractionalMaxPool(Module):
+    """Keeps the largest value of windows that are placed partly by chance; see `F.fractional_max_pool2d`.
+
+    Args:
+        kernel_size: the size of the windows.
+        output_size: the sizes of the result; or
+        output_ratio: which part of the input's sizes that is, between 0 and 1.
+        return_indices: return also where the values stood.
+        _random_samples: what places the windows; drawn by default.
+
+    Raises:
+        ShapeError: neither or both of output_size and output_ratio.
+    """
+
+    pool: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        kernel_size: IntOrSeveral,
+        output_size: IntOrSeveral | None = None,
+        output_ratio: float | Sequence[float] | None = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ):
+        super().__init__()
+        if (output_size is None) == (output_ratio is None):
+            raise ShapeError(
+                f"{type(self).__name__}: give either output_size or output_ratio, got {output_size!r}, {output_ratio!r}"
+            )
+        self.kernel_size = kernel_size
+        self.output_size = output_size
+        self.output_ratio = output_ratio
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+
+    def forward(self, input: Tensor) -> Any:
+        settings = self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        return type(self).pool(input, self.kernel_size, *settings)
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    __doc__ = _FractionalMaxPool.__doc__
+
+    pool = F.fractional_max_pool2d
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    __doc__ = _FractionalMaxPool.__doc__
+
+    pool = F.fractional_max_pool3d

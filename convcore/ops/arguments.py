@@ -31,6 +31,11 @@ def check_device(op: str, device: Any) -> None:
         raise UnsupportedError(f'{op}: the only device is "cpu", got {str(device)!r}')
 
 
+def one_by_one_or(positional: tuple[Any, ...], named: Any) -> tuple[Any, ...]:
+    """What was given as several arguments or one sequence; or, as torch takes it too, as a sequence by keyword."""
+    return positional if named is None else (named,)
+
+
 AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 """The spatial axes of series, images and volumes."""
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
+from convcore.ops.arguments import require_tensors
 from convcore.ops.arithmetic import check_broadcast
 from convcore.ops.dtypes import as_tensors, result_type
 from convcore.ops.pointwise import predicate
@@ -146,6 +147,7 @@ isreal = predicate("isreal", np.isreal, "Whether each element is real: all are")
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether |input - other| <= atol + rtol * |other|, element by element"""
+    require_tensors("isclose", input=input, other=other)
     if input.array.dtype != other.array.dtype:
         raise DTypeError(f"isclose: both tensors must have one dtype, got {input.array.dtype} and {other.array.dtype}")
     if rtol < 0 or atol < 0:

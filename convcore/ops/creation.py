@@ -11,7 +11,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import check_device, integer
+from convcore.ops.arguments import check_device, integer, one_by_one_or
 from convcore.ops.dtypes import SUPPORTED, converted, element_type, float32, number_type
 from convcore.ops.shape import sizes
 
@@ -82,20 +82,69 @@ def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any,
     return _leaf(array, requires_grad)
 
 
-def empty(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor whose values are not set."""
     check_device("empty", device)
-    return _leaf(memory.empty(new_shape("empty", size), element_type("empty", dtype)), requires_grad)
+    return _leaf(
+        memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype)), requires_grad
+    )
 
 
-def zeros(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_permuted(
+    size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = float32, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """A tensor whose values are not set and whose axes lie in memory in the order `physical_layout`, outermost first"""
+    check_device("empty_permuted", device)
+    shape, order = new_shape("empty_permuted", (size,)), tuple(physical_layout)
+    if sorted(order) != list(range(len(shape))):
+        raise ShapeError(f"empty_permuted: physical_layout must name each of the {len(shape)} axes once, got {order}")
+    array = memory.empty(tuple([shape[i] for i in order]), element_type("empty_permuted", dtype))
+    return _leaf(array.transpose(np.argsort(order).tolist()), requires_grad)
+
+
+def empty_strided(
+    size: Sequence[int], stride: Sequence[int], *, dtype: Any = float32, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """A tensor whose values are not set, with these strides, counted in elements"""
+    check_device("empty_strided", device)
+    shape, strides = new_shape("empty_strided", (size,)), new_shape("empty_strided", (stride,))
+    if len(shape) != len(strides):
+        raise ShapeError(f"empty_strided: size and stride must be equally many, got {shape} and {strides}")
+    count = 0 if 0 in shape else 1 + sum([(s - 1) * step for s, step in zip(shape, strides, strict=True)])
+    kind = element_type("empty_strided", dtype)
+    block = memory.empty((max(count, 1),), kind)
+    places = [step * kind.itemsize for step in strides]
+    return _leaf(np.lib.stride_tricks.as_strided(block, shape, places), requires_grad)
+
+
+def zeros(
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of zeros."""
-    return _filled("zeros", size, 0, dtype, device, requires_grad)
+    return _filled("zeros", one_by_one_or(size_, size), 0, dtype, device, requires_grad)
 
 
-def ones(*size: int | Sequence[int], dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of ones."""
-    return _filled("ones", size, 1, dtype, device, requires_grad)
+    return _filled("ones", one_by_one_or(size_, size), 1, dtype, device, requires_grad)
 
 
 def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -202,11 +251,25 @@ def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_g
 
 
 def new_empty(
-    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of another shape whose values are not set, of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return empty(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+    return empty(*one_by_one_or(size_, size), dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def new_empty_strided(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`empty_strided` of the input's dtype"""
+    dtype = input.array.dtype if dtype is None else dtype
+    return empty_strided(size, stride, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def new_full(
@@ -219,17 +282,37 @@ def new_full(
 
 
 def new_zeros(
-    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Zeros of another shape, of the input's dtype"""
-    return zeros(*size, dtype=input.array.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    return zeros(
+        *one_by_one_or(size_, size),
+        dtype=input.array.dtype if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 def new_ones(
-    input: Tensor, *size: int | Sequence[int], dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Ones of another shape, of the input's dtype"""
-    return ones(*size, dtype=input.array.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    return ones(
+        *one_by_one_or(size_, size),
+        dtype=input.array.dtype if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 def new_tensor(

@@ -98,6 +98,36 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return vector_norm(input[first] - input[second], p, 1)
 
 
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
+    """The distances between all rows of two matrices, or of batches of them.
+
+    Args:
+        x1: (.., P, D).
+        x2: (.., R, D), with batch axes that broadcast against those of x1.
+        p: which norm, from 0 to inf.
+        compute_mode: taken for torch's sake, without effect: differences are always computed, for no product of
+            matrices is as exact.
+
+    Returns:
+        (.., P, R).
+
+    Raises:
+        ShapeError: fewer than two axes, different D, or p is negative.
+    """
+    require_floating("cdist", x1)
+    require_floating("cdist", x2)
+    if x1.array.ndim < 2 or x2.array.ndim < 2 or x1.array.shape[-1] != x2.array.shape[-1]:
+        raise ShapeError(
+            f"cdist: x1 (.., P, D) and x2 (.., R, D) must have one D, got shapes {x1.array.shape}, {x2.array.shape}"
+        )
+    if p < 0:
+        raise ShapeError(f"cdist: p must be at least 0, got {p}")
+    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    if x1.array.shape[-1] == 0:
+        return difference.sum(-1)
+    return vector_norm(difference, p, -1)
+
+
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors: their product after each was divided by its length.
 

@@ -197,11 +197,13 @@ def sigmoid(input: Tensor) -> Tensor:
 
 
 def relu(input: Tensor) -> Tensor:
-    """max(x, 0) of each element of a float32 or float64 tensor of any shape"""
+    """max(x, 0) of each element"""
     if isinstance(input, Variable) and input.deferred is not None:
         fused = input.deferred.relu()
         if fused is not None:
             return fused
+    if isinstance(input, Variable) and input.array.dtype.kind in "iu":
+        return clamp_min(input, 0)
     require_floating("relu", input)
     return Relu.apply(input)
 

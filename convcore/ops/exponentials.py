@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcore.autograd import Variable
+from convcore.autograd import Function, Variable, wrap
 from convcore.ops.arithmetic import mul, pow, reciprocal
-from convcore.ops.dtypes import as_tensors, float64, floating, require_tensor
+from convcore.ops.dtypes import as_tensors, float64, floating, require_floating, require_tensor
 from convcore.ops.elementwise import clamp, log, sigmoid
 from convcore.ops.pointwise import REFUSE, of_input, of_output, of_two
 
@@ -47,6 +47,35 @@ def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     if not isinstance(input, Variable):
         require_tensor("float_power", "exponent", exponent)
     return pow(*as_tensors("float_power", input, exponent, dtype=float64))
+
+
+class MantissaExponent(NamedTuple):
+    """What `frexp` returns."""
+
+    mantissa: Any
+    exponent: Any
+
+
+class Frexp(Function):
+    """x = m * 2^e with 1/2 <= |m| < 1; the gradient of m is 2^-e."""
+
+    @staticmethod
+    def forward(ctx, x):
+        mantissa, exponent = np.frexp(x.array)
+        ctx.exponent = np.asarray(exponent, np.int32)
+        result = wrap(np.asarray(mantissa, x.array.dtype)), wrap(ctx.exponent)
+        ctx.mark_non_differentiable(result[1])
+        return result
+
+    @staticmethod
+    def backward(ctx, grad_mantissa, grad_exponent):
+        return ldexp(grad_mantissa, wrap(np.asarray(-ctx.exponent)))
+
+
+def frexp(input: Tensor) -> MantissaExponent:
+    """(mantissa, exponent): input = mantissa * 2 ** exponent with 0.5 <= |mantissa| < 1; the exponent is int32"""
+    require_floating("frexp", input)
+    return MantissaExponent(*Frexp.apply(input))
 
 
 def ldexp(input: Tensor, other: Tensor) -> Tensor:

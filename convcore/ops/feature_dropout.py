@@ -19,7 +19,7 @@ import numpy as np
 from convcore.autograd import wrap
 from convcore.errors import ShapeError
 from convcore.ops.dropout import check_probability, dropout
-from convcore.ops.dtypes import require_floating
+from convcore.ops.dtypes import require_floating, require_tensor
 from convcore.ops.in_place import change
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def _channels(op: str, x: Tensor) -> tuple[int, ...]:
 
 
 def _apply(op: str, x: Tensor, p: float, training: bool, inplace: bool, function: Callable[[Tensor], Tensor]) -> Tensor:
+    require_tensor(op, "input", x)
     check_probability(op, p)
     if not training or p == 0 or x.array.size == 0:
         return x

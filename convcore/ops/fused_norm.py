@@ -30,7 +30,6 @@ from convcore.autograd import (
     is_recorded,
     next_number,
     no_fusion,
-    once_differentiable,
     set_grad_enabled,
     wrap,
     wrap_deferred,
@@ -54,12 +53,14 @@ class Normalisation:
     """What one call of batch norm does to x: its statistics, (C,) in float64, and the coefficients of the kernels.
 
     Attributes:
+        eps: what invstd was made with.
         training: the statistics are those of x and pass gradients to it.
         coefficients: center, scale and shift in x's dtype, repeated as the kernels want them.
     """
 
     mean: np.ndarray
     invstd: np.ndarray
+    eps: float
     training: bool
     coefficients: np.ndarray
 
@@ -113,14 +114,43 @@ class BatchNorm(Function):
         return wrap(nchw(out))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad_out):
         x, weight = ctx.saved_tensors
+        if is_grad_enabled():
+            return (*_differentiable_gradients(ctx, x, weight, grad_out), *[None] * 3)
         if ctx.enters_at:
             return _through_the_rest(ctx, x.array, grad_out), *[None] * 5
         with np.errstate(all="ignore"):
             gradients = _gradients(ctx, x.array, grad_out.array, None if weight is None else weight.array)
         return (*[None if gradient is None else wrap(gradient) for gradient in gradients], *[None] * 3)
+
+
+def _differentiable_gradients(ctx, x: Tensor, weight: Tensor | None, grad_out: Tensor) -> tuple[Any, ...]:
+    """The gradients made of differentiable operations, for those who differentiate them again."""
+    norm: Normalisation = ctx.norm
+    if ctx.rectify or ctx.geometry is not None:
+        grad_out = _through_the_rest(ctx, x.array, grad_out)
+    if ctx.enters_at:
+        return grad_out, None, None
+    channels = norm.mean.size
+    per_channel = (1, channels, *[1] * (x.array.ndim - 2))
+    others = [i for i in range(x.array.ndim) if i != 1]
+
+    def constant(values: np.ndarray) -> Tensor:
+        return wrap(values.astype(x.array.dtype).reshape(per_channel))
+
+    if norm.training:  # the statistics are functions of x
+        deviation = x - x.mean(others, keepdim=True)
+        variance = (deviation * deviation).mean(others, keepdim=True)
+        invstd = (variance + norm.eps).rsqrt()
+    else:
+        deviation, invstd = x - constant(norm.mean), constant(norm.invstd)
+    xhat = deviation * invstd
+    h = grad_out if weight is None else grad_out * weight.reshape(per_channel)
+    grad_x = h
+    if norm.training:
+        grad_x = h - h.mean(others, keepdim=True) - xhat * (h * xhat).mean(others, keepdim=True)
+    return grad_x * invstd, (grad_out * xhat).sum(others), grad_out.sum(others)
 
 
 def _lowest(dtype: np.dtype, rectify: bool) -> Any:
@@ -137,13 +167,17 @@ def _normalised(x: np.ndarray, norm: Normalisation, rectify: bool) -> np.ndarray
 
 
 def _through_the_rest(ctx, x: np.ndarray, grad_out: Tensor) -> Tensor:
-    """The gradient of the value that backward ends at: y or, at depth 2, r. Only what follows it is gone through."""
+    """The gradient of the value that backward ends at: y or, at depth 2, r. Only what follows it is gone through.
+
+    ReLU and pooling are linear nearly everywhere, so the result depends on grad_out alone, and is differentiable in it.
+    """
+    create_graph = is_grad_enabled()
     with enable_grad(), no_fusion():
         start = wrap(_normalised(x, ctx.norm, ctx.enters_at == 2)).requires_grad_()
-        out = relu(start) if ctx.rectify and ctx.enters_at == 1 else start
+        out = relu(start) if ctx.rectify and ctx.enters_at < 2 else start
         if ctx.geometry is not None:
             out = MaxPool2d.apply(out, ctx.geometry, False)
-        return grad(out, start, grad_out)[0]
+        return grad(out, start, grad_out, create_graph=create_graph)[0]
 
 
 def _gradients(ctx, x: np.ndarray, grad_out: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray | None, ...]:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import numpy as np
 
+from convcore import memory
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
-from convcore.errors import DTypeError, ShapeError, UnsupportedError
+from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
 from convcore.ops.arithmetic import unbroadcast
-from convcore.ops.dtypes import as_tensors, convert
+from convcore.ops.dtypes import as_tensors, convert, require_tensor
+from convcore.ops.guard import guarded
 from convcore.ops.indexing import Index, array_index, frozen
+from convcore.ops.shape import sizes
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -56,9 +59,10 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
 def twin(operation: Callable[P, Any]) -> Callable[P, Any]:
     """The method that does in place what `operation`, a function of a tensor and more, does out of place."""
     name = f"{operation.__name__}_"
+    checked = guarded(operation, operation.__module__, is_method=True)
 
     def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
-        return change(name, input, operation, *args, **settings)
+        return change(name, input, checked, *args, **settings)
 
     in_place.__name__ = in_place.__qualname__ = name
     in_place.__doc__ = f"`{operation.__name__}` in place"
@@ -128,6 +132,7 @@ def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
 
 def copy_(input: Tensor, src: Tensor) -> Tensor:
     """Replace the elements by those of `src`, which broadcasts."""
+    require_tensor("copy_", "src", src)
     return put("copy_", input, (), src)
 
 
@@ -139,6 +144,31 @@ def fill_(input: Tensor, value: Tensor | float) -> Tensor:
 def zero_(input: Tensor) -> Tensor:
     """Set every element to 0."""
     return put("zero_", input, (), 0)
+
+
+def resize_(input: Tensor, *size: Any) -> Tensor:
+    """Give the tensor another shape; its first elements in row-major order stay, those that are added are not set.
+
+    The tensor gets new memory: what shared the old memory keeps it.
+    """
+    return _resized("resize_", input, sizes("resize_", size))
+
+
+def resize_as_(input: Tensor, other: Tensor) -> Tensor:
+    """Give the tensor the shape of another, as `resize_` does."""
+    return _resized("resize_as_", input, other.array.shape)
+
+
+def _resized(op: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if x.requires_grad:
+        raise GraphError(f"{op}: a tensor that requires a gradient cannot be resized; detach() it first")
+    if any(s < 0 for s in shape):
+        raise ShapeError(f"{op}: sizes must be at least 0, got {shape}")
+    array = memory.empty(shape, x.array.dtype)
+    kept = min(array.size, x.array.size)
+    array.reshape(-1)[:kept] = x.array.reshape(-1)[:kept]
+    x.replace_array(wrap(array))
+    return x
 
 
 def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:

@@ -7,12 +7,15 @@ where every reading of an element adds its gradient.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError
+from convcore.ops.arguments import integer
 from convcore.ops.axes import axis
 
 if TYPE_CHECKING:
@@ -117,6 +120,30 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         return (wrap(found),) if as_tuple else wrap(np.zeros((found.size, 0), np.int64))
     places = np.nonzero(input.array)
     return tuple([wrap(p) for p in places]) if as_tuple else wrap(np.stack(places, axis=1))
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """Where the elements are not 0, cut or filled up with `fill_value` to `size` rows: (size, axes); int64"""
+    count = integer("nonzero_static", "size", size, 0)
+    found = nonzero(input).array[:count]
+    result = np.full((count, input.array.ndim), fill_value, np.int64)
+    result[: len(found)] = found
+    return wrap(result)
+
+
+def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """For each axis of a tensor of this shape the coordinates of the elements with these numbers; int64"""
+    sizes = [integer("unravel_index", "shape", s, 0) for s in (shape if isinstance(shape, Sequence) else [shape])]
+    where, count = indices.array, math.prod(sizes)
+    if where.dtype.kind not in "iu":
+        raise DTypeError(f"unravel_index: indices must hold integers, got {where.dtype}")
+    if where.size and not ((where >= -count) & (where < count)).all():
+        raise ShapeError(f"unravel_index: indices must be from {-count} to {count - 1} for shape {tuple(sizes)}")
+    result = []
+    for size in reversed(sizes):
+        result.append(wrap(np.asarray(where % max(size, 1), np.int64)))
+        where = where // max(size, 1)
+    return tuple(reversed(result))
 
 
 def argwhere(input: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 from convcore.autograd import wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
+from convcore.ops.dtypes import floating, require_tensor
 from convcore.ops.in_place import copy_
 from convcore.ops.joining import cat
 from convcore.ops.norm import batch_norm
@@ -78,19 +79,20 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """Divide by a power of the mean square over neighbouring channels.
 
     Args:
-        input: (N, C, ...) with one or more axes of positions; float32 or float64.
+        input: (N, C, ...) with one or more axes of positions; integers count as float32.
         size: how many neighbouring channels, size // 2 of them before a channel; beyond the edges they count as 0.
         alpha, beta, k: input / (k + alpha * mean)^beta.
 
     Raises:
         ShapeError: input has fewer than three axes, or size is not positive.
     """
-    check_float_tensors("local_response_norm", input=input)
+    require_tensor("local_response_norm", "input", input)
     width, shape = integer("local_response_norm", "size", size, 1), input.array.shape
     if len(shape) < 3:
         raise ShapeError(f"local_response_norm: input must have 3 or more axes (N, C, ...), got shape {shape}")
     if input.array.size == 0:
         return input.clone()
+    input = floating("local_response_norm", input)
     before, channels = width // 2, shape[1]
     zeros = [wrap(np.zeros((shape[0], n, *shape[2:]), input.array.dtype)) for n in (before, width - 1 - before)]
     squares = cat([zeros[0], input * input, zeros[1]], 1)

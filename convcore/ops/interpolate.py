@@ -61,11 +61,12 @@ def interpolate(
             "area".
         align_corners: whether the outermost values keep their place; for the linear and cubic modes only.
         recompute_scale_factor: whether the scale follows from the rounded sizes, in place of the given factor.
-        antialias: not supported.
+        antialias: when an image becomes smaller with "bilinear" or "bicubic", let every value count: the polynomial is
+            as wide as the distance of the outputs.
 
     Raises:
         ShapeError: wrong rank or sizes, none or both of size and scale_factor.
-        UnsupportedError: an unknown mode, one that does not go with the rank, or antialias.
+        UnsupportedError: an unknown mode, one that does not go with the rank, or antialias with another mode.
         DTypeError: wrong element type, or a size no integer.
     """
     if not isinstance(input, Variable):
@@ -78,8 +79,10 @@ def interpolate(
     if rank not in RANKS[mode]:
         several = " or ".join(str(r + 2) for r in RANKS[mode])
         raise UnsupportedError(f"interpolate: mode {mode!r} takes inputs of {several} axes, got shape {shape}")
-    if antialias:
-        raise UnsupportedError("interpolate: antialias=True is not supported; average pooling before it does the same")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise UnsupportedError(
+            f"interpolate: antialias goes with the modes bilinear and bicubic only, not with {mode!r}"
+        )
     if align_corners is not None and (mode.startswith("nearest") or mode == "area"):
         raise ShapeError(f"interpolate: align_corners goes with the linear and cubic modes only, not with {mode!r}")
     sizes, factors = _sizes(shape, size, scale_factor, rank)
@@ -92,8 +95,9 @@ def interpolate(
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[rank - 1](input, sizes)
     dtype = input.array.dtype if input.array.dtype.kind == "f" else np.dtype(np.float32)
+    make = _smoothing_map if antialias else _map
     maps = [
-        _map(mode, old, new, factor, bool(align_corners), dtype)
+        make(mode, old, new, factor, bool(align_corners), dtype)
         for old, new, factor in zip(shape[2:], sizes, factors, strict=True)
     ]
     out = input
@@ -145,6 +149,36 @@ def _map(mode: str, size_in: int, size_out: int, factor: float | None, align: bo
     t = (places - first).clip(0, 1).astype(np.float64)
     sources = np.stack([first, np.minimum(first + 1, size_in - 1)], axis=1)
     return axis_map(size_in, sources, np.stack([1 - t, t], axis=1))
+
+
+@functools.lru_cache(maxsize=1024)
+def _smoothing_map(
+    mode: str, size_in: int, size_out: int, factor: float | None, align: bool, dtype: np.dtype
+) -> AxisMap:
+    """The weights of one axis with antialias: the polynomial stretched over the distance of the outputs."""
+    scale = size_in / size_out if factor is None else 1.0 / factor
+    if align:
+        scale = (size_in - 1) / (size_out - 1) if size_out > 1 else 0.0
+    stretch = max(scale, 1.0)
+    reach = (1 if mode == "bilinear" else 2) * stretch
+    centers = scale * (np.arange(size_out) + 0.5)
+    starts = np.maximum((centers - reach + 0.5).astype(np.int64), 0)
+    ends = np.minimum((centers + reach + 0.5).astype(np.int64), size_in)
+    sources, weights = [], []
+    for start, end, center in zip(starts, ends, centers, strict=True):
+        taps = np.arange(start, end)
+        distance = np.abs(taps - center + 0.5) / stretch
+        weight = np.maximum(1 - distance, 0) if mode == "bilinear" else _smooth_cubic(distance)
+        sources.append(taps)
+        weights.append(weight / weight.sum())
+    first = np.concatenate([[0], np.cumsum(ends - starts)])
+    return AxisMap(size_in, first, np.concatenate(sources), np.concatenate(weights))
+
+
+def _smooth_cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' polynomial of a distance, here with a = -1/2."""
+    near, far = ((1.5 * x - 2.5) * x) * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 def cubic_terms(t: Any) -> tuple[Any, Any, Any, Any]:

@@ -141,6 +141,14 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, max(-(-total // count), 1), place) if total else split(input, [0] * count, place)
 
 
+unsafe_chunk = chunk
+
+
+def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """`split` into pieces of one size; of its results torch does not watch whether they are changed in place"""
+    return split(tensor, split_size, dim)
+
+
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut into views along an axis: into that many pieces of nearly equal size, or before the listed elements."""
     if input.array.ndim == 0:

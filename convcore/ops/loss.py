@@ -22,6 +22,7 @@ from convcore import memory
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
+from convcore.ops.matmul import linear
 from convcore.ops.reduction import read_reduction, reduced
 from convcore.ops.rows import from_rows, rows_along
 from convcore.ops.softmax import log_softmax, softmax
@@ -286,3 +287,44 @@ def _check_range(op: str, labels: np.ndarray, classes: int, ignore_index: int) -
             f"{op}: {where} is {labels[position]}, but labels must lie from 0 to {classes - 1} (input has {classes} "
             f"classes) or be ignore_index = {ignore_index}; {int(wrong.sum())} of {labels.size} are out of range"
         )
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:
+    """`cross_entropy` of the logits of a linear layer.
+
+    Args:
+        input: (.., D).
+        linear_weight: (K, ..., D), the layer's; axes between the first and the last become positions.
+        linear_bias: (K, ...), or None.
+        target, weight, reduction, ignore_index, label_smoothing: as of `cross_entropy`; None ignores -100.
+        options: taken for torch's sake, without effect: how torch splits the rows to save memory.
+
+    Raises:
+        ShapeError: the shapes do not fit, or there are positions but no batch.
+    """
+    check_float_tensors("linear_cross_entropy", input=input, linear_weight=linear_weight, linear_bias=linear_bias)
+    if linear_weight.array.ndim < 2 or input.array.ndim < min(linear_weight.array.ndim - 1, 2):
+        raise ShapeError(
+            "linear_cross_entropy: input must be (.., D) and linear_weight (K, .., D), with a batch if there are "
+            "positions, got shapes "
+            f"{input.array.shape} and {linear_weight.array.shape}"
+        )
+    outputs = linear_weight.array.shape[:-1]
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight.reshape(-1, linear_weight.array.shape[-1]), bias)
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(
+        logits.reshape(*input.array.shape[:-1], *outputs), target, weight, ignore_index=ignored, reduction=reduction,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip

@@ -118,7 +118,7 @@ def _normalisation(x, running_mean, running_var, weight, bias, training, momentu
     shift = (center - mean) * scale
     if bias is not None:
         shift += bias.array
-    return Normalisation(mean, invstd, training, coefficient_lines(channels, dtype, center, scale, shift))
+    return Normalisation(mean, invstd, eps, training, coefficient_lines(channels, dtype, center, scale, shift))
 
 
 def _batch_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

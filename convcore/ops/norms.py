@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.ops.arithmetic import pow, square, sub
+from convcore.ops.axes import axis
 from convcore.ops.dtypes import convert, element_type, floating, require_floating
 from convcore.ops.elementwise import abs, sign, sqrt, where
 from convcore.ops.reduce import Dims, amax, amin, sum
@@ -50,6 +51,20 @@ def norm(
         raise ShapeError(f'norm: p must be a number or "fro", got {p!r}')
     require_floating("norm", input)
     return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
+
+
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """The slices at each place of the axis `dim` scaled down so that their lengths in the norm p are at most maxnorm"""
+    require_floating("renorm", input)
+    if input.array.ndim < 2 or not p > 0 or maxnorm < 0:
+        raise ShapeError(
+            f"renorm: needs 2 or more axes, p > 0 and maxnorm >= 0, got shape {input.array.shape}, p={p}, "
+            f"maxnorm={maxnorm}"
+        )
+    place = axis("renorm", dim, input.array.ndim)
+    others = [i for i in range(input.array.ndim) if i != place]
+    size = vector_norm(input, p, others, keepdim=True)
+    return input * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:

@@ -132,3 +132,11 @@ def _border(mode: str, size: int, before: int, after: int) -> AxisMap:
         return axis_map(size, size - 1 - np.abs(size - 1 - np.abs(places)))
     kept = size + min(before, 0) + min(after, 0)  # what is cut off does not come round again
     return axis_map(size, np.arange(-max(before, 0), kept + max(after, 0)) % kept + max(-before, 0))
+
+
+pad_of = pad
+
+
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
+    """`pad` with mode "constant"."""
+    return pad_of(input, pad, "constant", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.axes import axes, axis
 from convcore.ops.creation import zeros
 from convcore.ops.dtypes import element_type, int64, require_tensor
@@ -87,9 +88,9 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return transpose(turned, first, second)
 
 
-def repeat(input: Tensor, *repeats: int | Sequence[int]) -> Tensor:
+def repeat(input: Tensor, *repeats_: int | Sequence[int], repeats: Sequence[int] | None = None) -> Tensor:
     """The tensor side by side with itself, so many times along each axis; new axes come in front"""
-    counts = sizes("repeat", repeats)
+    counts = sizes("repeat", one_by_one_or(repeats_, repeats))
     if len(counts) < input.array.ndim or any(c < 0 for c in counts):
         raise ShapeError(f"repeat: needs a count of at least 0 for each of {input.array.ndim} axes, got {counts}")
     shape = (1,) * (len(counts) - input.array.ndim) + input.array.shape
@@ -98,9 +99,9 @@ def repeat(input: Tensor, *repeats: int | Sequence[int]) -> Tensor:
     return reshape(spread, [count * size for count, size in zip(counts, shape, strict=True)]).clone()
 
 
-def tile(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def tile(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """`repeat`, in which counts of missing axes in front are 1"""
-    counts = sizes("tile", dims)
+    counts = sizes("tile", one_by_one_or(dims_, dims))
     return repeat(input, (1,) * (input.array.ndim - len(counts)) + counts)
 
 
@@ -153,17 +154,24 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = int64, dev
     return wrap(np.stack(np.triu_indices(row, offset, col)).astype(element_type("triu_indices", dtype)))
 
 
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The elements on a diagonal of the planes of two axes, as the last axis"""
+def diagonal_places(
+    op: str, input: Tensor, offset: int, dim1: int, dim2: int
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The rows and columns of a diagonal, and the order of axes in which those of its planes come last."""
     ndim = input.array.ndim
     if ndim < 2:
-        raise ShapeError(f"diagonal: needs at least 2 axes, got shape {input.array.shape}")
-    first, second = axis("diagonal", dim1, ndim), axis("diagonal", dim2, ndim)
+        raise ShapeError(f"{op}: needs at least 2 axes, got shape {input.array.shape}")
+    first, second = axis(op, dim1, ndim), axis(op, dim2, ndim)
     if first == second:
-        raise ShapeError(f"diagonal: dim1 and dim2 must be different axes, got {dim1} and {dim2}")
+        raise ShapeError(f"{op}: dim1 and dim2 must be different axes, got {dim1} and {dim2}")
     rows, columns = _on_diagonal(input.array.shape[first], input.array.shape[second], offset)
-    planes = permute(input, [*[i for i in range(ndim) if i not in (first, second)], first, second])
-    return getitem(planes, (..., wrap(rows), wrap(columns)))
+    return rows, columns, [*[i for i in range(ndim) if i not in (first, second)], first, second]
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The elements on a diagonal of the planes of two axes, as the last axis"""
+    rows, columns, order = diagonal_places("diagonal", input, offset, dim1, dim2)
+    return getitem(permute(input, order), (..., wrap(rows), wrap(columns)))
 
 
 def _on_diagonal(height: int, width: int, offset: int) -> tuple[np.ndarray, np.ndarray]:
@@ -268,3 +276,13 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     grids = meshgrid(*tensors)
     count = math.prod([t.array.size for t in tensors])
     return cat([reshape(g, count, 1) for g in grids], 1)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of r elements of a vector, in its order: (count, r); with replacement, the same one more than once"""
+    if input.array.ndim != 1:
+        raise ShapeError(f"combinations: needs a vector, got shape {input.array.shape}")
+    count = integer("combinations", "r", r, 0)
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(choose(range(input.array.size), count)), np.int64).reshape(-1, count)
+    return getitem(input, (wrap(places if count else np.zeros(0, np.int64)),))

@@ -15,7 +15,7 @@ import numpy as np
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import ShapeError
 from convcore.ops.axes import axes, axis
-from convcore.ops.dtypes import convert, element_type, float64, floating, int64, require_floating
+from convcore.ops.dtypes import convert, element_type, float64, floating, int64, require_floating, require_tensor
 from convcore.ops.elementwise import exp, maximum, minimum, where
 
 if TYPE_CHECKING:
@@ -223,6 +223,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
 
 
 def _max_or_min(input: Tensor, dim: Any, keepdim: bool, extreme: Any, search: Any, of_both: Any) -> Any:
+    require_tensor(extreme.__name__, "input", input)
     if dim is None:
         return extreme(input)
     if isinstance(dim, Variable):

@@ -9,7 +9,7 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import check_device, integer
+from convcore.ops.arguments import check_device, integer, one_by_one_or
 from convcore.ops.creation import new_shape
 from convcore.ops.dtypes import element_type, float32, int64
 from convcore.ops.in_place import copy_
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def rand(
-    *size: int | Sequence[int],
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -35,11 +36,12 @@ def rand(
         requires_grad: whether `backward` is to compute its gradient.
     """
     check_device("rand", device)
-    return _floats("rand", np.random.Generator.random, size, generator, dtype, requires_grad)
+    return _floats("rand", np.random.Generator.random, one_by_one_or(size_, size), generator, dtype, requires_grad)
 
 
 def randn(
-    *size: int | Sequence[int],
+    *size_: int | Sequence[int],
+    size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -47,7 +49,9 @@ def randn(
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1; the arguments are those of `rand`."""
     check_device("randn", device)
-    return _floats("randn", np.random.Generator.standard_normal, size, generator, dtype, requires_grad)
+    return _floats(
+        "randn", np.random.Generator.standard_normal, one_by_one_or(size_, size), generator, dtype, requires_grad
+    )
 
 
 def rand_like(

@@ -64,22 +64,21 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """The input with alpha * source added, slice by slice along `dim`, at the places `index`"""
-    x, place, places = _place("index_add", input, dim, index)
-    values = _slices("index_add", x, place, places, source)
+    x, values, places = places_of_slices("index_add", input, dim, index, source)
     if alpha != 1:
         values = mul(values, alpha)
-    return reshape(Accumulate.apply(x, values, (*[slice(None)] * place, places)), input.array.shape)
+    return reshape(Accumulate.apply(x, values, places), input.array.shape)
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """The input with the slices along `dim` at the places `index` replaced by those of `source`"""
-    x, place, places = _place("index_copy", input, dim, index)
-    values = _slices("index_copy", x, place, places, source)
-    where_to = (*[slice(None)] * place, places)
-    return reshape(Overwrite.apply(x, values, where_to, False, "index_copy"), input.array.shape)
+    x, values, places = places_of_slices("index_copy", input, dim, index, source)
+    return reshape(Overwrite.apply(x, values, places, False, "index_copy"), input.array.shape)
 
 
-def _slices(op: str, x: Any, place: int, places: np.ndarray, source: Any) -> Any:
+def places_of_slices(op: str, input: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The input with at least one axis, the source alike, and the places of the slices as NumPy takes them."""
+    x, place, places = _place(op, input, dim, index)
     require_tensor(op, "source", source)
     if source.array.dtype != x.array.dtype:
         raise DTypeError(f"{op}: source must have the input's dtype {x.array.dtype}, got {source.array.dtype}")
@@ -87,7 +86,7 @@ def _slices(op: str, x: Any, place: int, places: np.ndarray, source: Any) -> Any
     given = reshape(source, 1) if source.array.ndim == 0 else source
     if given.array.shape != shape:
         raise ShapeError(f"{op}: source must have shape {shape}, got {source.array.shape}")
-    return given
+    return x, given, (*[slice(None)] * place, places)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | float) -> Tensor:
@@ -100,7 +99,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | float) ->
     return reshape(Overwrite.apply(x, filling, where_to, False, "index_fill"), input.array.shape)
 
 
-def _scattered(op: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+def places_of_elements(op: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, Any, tuple[Any, ...]]:
     """The input, the part of the source that is used, and the places as NumPy takes them."""
     require_tensor(op, "index", index)
     if index.array.dtype.kind not in "iu":
@@ -141,13 +140,13 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float = 0, *, 
     if reduce is not None:
         if reduce not in ("add", "multiply"):
             raise ShapeError(f'scatter: reduce must be None, "add" or "multiply", got {reduce!r}')
-        x, values, places = _scattered("scatter", input, dim, index, source)
+        x, values, places = places_of_elements("scatter", input, dim, index, source)
         if reduce == "add":
             return reshape(Accumulate.apply(x, values, places), input.array.shape)
         out = x.array.copy()
         np.multiply.at(out, places, values.array)
         return reshape(wrap(out), input.array.shape)
-    x, values, places = _scattered("scatter", input, dim, index, source)
+    x, values, places = places_of_elements("scatter", input, dim, index, source)
     if places[0].size == 0:
         return input.clone()
     return reshape(Overwrite.apply(x, values, places, False, "scatter"), input.array.shape)
@@ -155,7 +154,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float = 0, *, 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """The input with the elements of `src` added at the places `index` along `dim`"""
-    x, values, places = _scattered("scatter_add", input, dim, index, src)
+    x, values, places = places_of_elements("scatter_add", input, dim, index, src)
     if places[0].size == 0:
         return input.clone()
     return reshape(Accumulate.apply(x, values, places), input.array.shape)

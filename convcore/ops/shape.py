@@ -15,9 +15,11 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.errors import ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.axes import axes, axis
+from convcore.ops.dtypes import require_tensor
+from convcore.ops.placement import MemoryFormat, check_memory_format
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -84,9 +86,9 @@ def sizes(op: str, arguments: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple([integer(op, f"shape[{i}]", a, minimum=-1) for i, a in enumerate(arguments)])
 
 
-def reshape(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def reshape(input: Tensor, *shape_: int | Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
     """The elements in row-major order under another shape, in which one size may be -1 and is then found out."""
-    wanted = sizes("reshape", shape)
+    wanted = sizes("reshape", one_by_one_or(shape_, shape))
     count = input.array.size
     known = math.prod([s for s in wanted if s != -1])
     unknown = wanted.count(-1)
@@ -108,9 +110,10 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return Reshape.apply(input, (*shape[:start], joined, *shape[end + 1 :]))
 
 
-def permute(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def permute(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """Reorder the axes: axis i of the result is axis dims[i] of the input."""
-    given = dims[0] if len(dims) == 1 and isinstance(dims[0], Sequence) else dims
+    listed = one_by_one_or(dims_, dims)
+    given = listed[0] if len(listed) == 1 and isinstance(listed[0], Sequence) else listed
     order = tuple([axis("permute", d, input.array.ndim) for d in given])  # pyright: ignore[reportArgumentType]
     if sorted(order) != list(range(input.array.ndim)):
         raise ShapeError(f"permute: dims must name each of the {input.array.ndim} axes once, got {tuple(given)}")
@@ -138,9 +141,40 @@ def reversed_axes(input: Tensor) -> Tensor:
     return permute(input, *reversed(range(input.array.ndim)))
 
 
-def contiguous(input: Tensor) -> Tensor:
-    """The tensor itself where its elements lie in row-major order, else a copy that does."""
-    return input if input.array.flags.c_contiguous else Contiguous.apply(input)
+def contiguous(input: Tensor, memory_format: MemoryFormat = MemoryFormat.contiguous_format) -> Tensor:
+    """The tensor itself where its elements lie in the order of the memory format, else a copy whose do.
+
+    Raises:
+        ShapeError: the format is for another number of axes.
+    """
+    order = _memory_order("contiguous", input, memory_format)
+    if order is None or input.array.transpose(order).flags.c_contiguous:
+        return input
+    if order == tuple(range(len(order))):
+        return Contiguous.apply(input)
+    return Permute.apply(Contiguous.apply(Permute.apply(input, order)), tuple(np.argsort(order).tolist()))
+
+
+def is_contiguous(input: Tensor, memory_format: MemoryFormat = MemoryFormat.contiguous_format) -> bool:
+    """Whether the elements lie in memory without holes, in the order of the memory format"""
+    if memory_format in _AXES and input.array.ndim != _AXES[memory_format]:
+        return False
+    order = _memory_order("is_contiguous", input, memory_format)
+    return order is None or input.array.transpose(order).flags.c_contiguous
+
+
+_AXES = {MemoryFormat.channels_last: 4, MemoryFormat.channels_last_3d: 5}
+
+
+def _memory_order(op: str, input: Tensor, memory_format: MemoryFormat) -> tuple[int, ...] | None:
+    """The axes from the outermost in memory to the innermost; None for as they are."""
+    ndim = input.array.ndim
+    wanted = _AXES.get(check_memory_format(op, memory_format), ndim)
+    if wanted != ndim:
+        raise ShapeError(f"{op}: {memory_format.name} needs {wanted} axes, got shape {input.array.shape}")
+    if memory_format is MemoryFormat.preserve_format:
+        return None
+    return (0, *range(2, ndim), 1) if memory_format in _AXES else tuple(range(ndim))
 
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
@@ -158,9 +192,9 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return Reshape.apply(input, (*shape[:place], 1, *shape[place:]))
 
 
-def expand(input: Tensor, *shape: int | Sequence[int]) -> Tensor:
+def expand(input: Tensor, *shape: int | Sequence[int], size: Sequence[int] | None = None) -> Tensor:
     """Repeat axes of length 1 (and new axes in front) up to the given sizes without a copy; -1 keeps a size."""
-    wanted = sizes("expand", shape)
+    wanted = sizes("expand", one_by_one_or(shape, size))
     have = input.array.shape
     added = len(wanted) - len(have)
     target = tuple([have[i - added] if s == -1 and i >= added else s for i, s in enumerate(wanted)])
@@ -309,26 +343,30 @@ class Widen(Function):
         return Narrow.apply(grad_out, ctx.index), None, None
 
 
-def _each(function: Any, tensors: tuple[Any, ...]) -> Any:
+def _each(op: str, function: Any, tensors: tuple[Any, ...]) -> Any:
     """One tensor's result, or those of several, given one by one or as a list."""
-    if len(tensors) == 1 and not isinstance(tensors[0], (list, tuple)):
-        return function(tensors[0])
-    return tuple([function(t) for t in (tensors[0] if len(tensors) == 1 else tensors)])
+    several = len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
+    given = tensors[0] if several else tensors
+    for position, tensor in enumerate(given):
+        require_tensor(op, f"tensors[{position}]", tensor)
+    results = tuple([function(t) for t in given])
+    return results if several or len(tensors) > 1 else results[0]
 
 
 def atleast_1d(*tensors: Any) -> Any:
     """Tensors without axes as vectors of one element"""
-    return _each(lambda t: reshape(t, 1) if t.array.ndim == 0 else t, tensors)
+    return _each("atleast_1d", lambda t: reshape(t, 1) if t.array.ndim == 0 else t, tensors)
 
 
 def atleast_2d(*tensors: Any) -> Any:
     """Tensors of fewer than 2 axes as matrices of one row"""
-    return _each(lambda t: reshape(t, 1, t.array.size) if t.array.ndim < 2 else t, tensors)
+    return _each("atleast_2d", lambda t: reshape(t, 1, t.array.size) if t.array.ndim < 2 else t, tensors)
 
 
 def atleast_3d(*tensors: Any) -> Any:
     """Tensors of fewer than 3 axes with axes of size 1: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1)"""
     return _each(
+        "atleast_3d",
         lambda t: t if t.array.ndim > 2 else reshape(t, *((1, t.array.size) if t.array.ndim < 2 else t.array.shape), 1),
         tensors,
     )

@@ -172,22 +172,6 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return wrap(np.bincount(array, weights.array, minlength).astype(dtype))
 
 
-def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """How many elements lie in each of `bins` equal intervals from min to max (of the input, where both are equal)"""
-    if bins < 1 or not min <= max:
-        raise ShapeError(f"histc: needs bins of at least 1 and min <= max, got bins={bins}, min={min}, max={max}")
-    array = input.array
-    low, high = float(min), float(max)
-    if low == high and array.size:
-        low, high = float(array.min()), float(array.max())
-    if low == high:
-        low, high = low - 1, high + 1
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ShapeError(f"histc: the range must be finite, got {low} to {high}")
-    counts, _ = np.histogram(array, bins, (low, high))
-    return wrap(counts.astype(array.dtype))
-
-
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of the flattened tensor at the places `index`, in its shape"""
     if index.array.dtype.kind != "i":

@@ -119,6 +119,26 @@ def _median(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
     return found.values if dim is None else found
 
 
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extreme:
+    """(values, indices): the most frequent element along `dim`, the smallest of several, and where it stands last"""
+    place = axis("mode", dim, input.array.ndim)
+    if input.array.ndim == 0:
+        return Extreme(input.clone(), wrap(np.zeros((), int64)))
+    if input.array.size == 0 and input.array.shape[place] == 0:
+        raise ShapeError(f"mode: needs at least one element along axis {dim}, got shape {input.array.shape}")
+    rows = np.moveaxis(input.array, place, -1)
+    order = np.argsort(rows, axis=-1, kind="stable")
+    ordered = np.take_along_axis(rows, order, -1)
+    starts = np.ones(ordered.shape, np.bool_)
+    starts[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    ahead = np.arange(rows.shape[-1])
+    lengths = ahead - np.maximum.accumulate(np.where(starts, ahead, 0), axis=-1)  # of a run of equals up to here
+    last = np.argmax(lengths, axis=-1)[..., None]
+    indices = wrap(np.moveaxis(np.take_along_axis(order, last, -1), -1, place))
+    values = gather(input, place, indices)
+    return Extreme(values, indices) if keepdim else Extreme(values.squeeze(place), indices.squeeze(place))
+
+
 def quantile(
     input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:

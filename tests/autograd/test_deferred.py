@@ -420,14 +420,20 @@ def test_a_relu_in_place_after_the_pooling_does_not_reach_it():
     both(changes)
 
 
-def test_no_second_derivative():
-    from convcore.errors import UnsupportedError
+@pytest.mark.parametrize("look", ["", "y", "r", "y, r"])
+def test_second_derivatives(look):
+    def twice(x):
+        y = F.batch_norm(x, None, None, training=True)
+        r = F.relu(y)
+        out = F.max_pool2d(r, 2)
+        total = (out**2).sum()
+        for tensor in [{"y": y, "r": r}[name] for name in look.split(", ") if name]:
+            total = total + (tensor**3).sum()
+        (first,) = grad(total, x, create_graph=True)
+        (first**2).sum().backward()
+        return [first, x.grad]
 
-    x = channels_last().requires_grad_()
-    out = F.max_pool2d(F.relu(normalised(x)), 2)
-    (first,) = grad((out**2).sum(), x, create_graph=True)
-    with pytest.raises(UnsupportedError, match="BatchNorm has no second derivative"):
-        first.sum().backward()
+    both(twice)
 
 
 def test_backward_twice_needs_the_graph():

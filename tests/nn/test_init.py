@@ -171,3 +171,50 @@ def test_large_tensors_get_the_numbers_of_one_draw():
     turned = cc.zeros(50, 70).t()
     init.normal_(turned, 1.0, 2.0, cc.Generator(5))
     np.testing.assert_array_equal(turned.numpy(), expected[:3500].reshape(70, 50))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("shape", [(4, 2, 3), (6, 4, 3, 5), (2, 4, 1, 2, 3)])
+def test_dirac_and_eye_are_torchs(shape, groups):
+    ours, theirs = cc.ones(*shape), torch.ones(*shape)
+    assert init.dirac_(ours, groups) is ours
+    torch.nn.init.dirac_(theirs, groups)
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    np.testing.assert_array_equal(init.eye_(cc.ones(*shape[:2])).numpy(), np.eye(*shape[:2]))
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (4, 3, 2, 2)])
+def test_orthogonal_matrices(shape):
+    cc.manual_seed(0)
+    weight = init.orthogonal_(cc.empty(*shape, dtype=cc.float64), gain=2.0).numpy().reshape(shape[0], -1)
+    rows, columns = weight.shape
+    square = weight @ weight.T if rows <= columns else weight.T @ weight
+    np.testing.assert_allclose(square, 4 * np.eye(min(rows, columns)), atol=1e-12)
+
+
+def test_orthogonal_matrices_are_distributed_as_torchs():
+    cc.manual_seed(0)
+    torch.manual_seed(0)
+    ours = np.stack([init.orthogonal_(cc.empty(2, 2)).numpy() for _ in range(2000)])
+    theirs = np.stack([torch.nn.init.orthogonal_(torch.empty(2, 2)).numpy() for _ in range(2000)])
+    for i in range(2):
+        assert chance(ours[:, i, 0], theirs[:, i, 0]) > 1e-4
+
+
+def test_sparse_columns():
+    cc.manual_seed(0)
+    weight = init.sparse_(cc.empty(50, 40), 0.11, std=3.0).numpy()
+    assert ((weight == 0).sum(axis=0) == 6).all()
+    assert abs(weight[weight != 0].std() - 3) < 0.2
+    assert len({tuple(np.flatnonzero(column == 0)) for column in weight.T}) > 30
+
+
+def test_weights_of_wrong_shapes():
+    with pytest.raises(ShapeError, match=r"eye_: needs a matrix, got shape \(3,\)"):
+        init.eye_(cc.ones(3))
+    with pytest.raises(ShapeError, match=r"sparse_: needs a matrix, got shape \(1, 2, 3\)"):
+        init.sparse_(cc.ones(1, 2, 3), 0.1)
+    with pytest.raises(ShapeError, match="orthogonal_: needs a tensor of at least 2 axes"):
+        init.orthogonal_(cc.ones(3))
+    with pytest.raises(ShapeError, match="whose first is divisible by groups = 2, got shape"):
+        init.dirac_(cc.ones(3, 2, 3), 2)

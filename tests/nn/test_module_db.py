@@ -54,6 +54,13 @@ class Converter:
             return type(value)([self(v) for v in value])
         if isinstance(value, dict):
             return {k: self(v) for k, v in value.items()}
+        if isinstance(value, torch.nn.TransformerEncoderLayer):
+            attention, dtype = value.self_attn, self(value.linear1.weight.dtype)
+            return cc.nn.TransformerEncoderLayer(
+                attention.embed_dim, attention.num_heads, value.linear1.out_features, value.dropout.p,
+                self(value.activation), value.norm1.eps, attention.batch_first, value.norm_first,
+                value.linear1.bias is not None, dtype=dtype,
+            )  # fmt: skip
         if isinstance(value, torch.nn.Module):
             return getattr(cc.nn, type(value).__name__)()
         if callable(value) and getattr(value, "__name__", "") in dir(cc.nn.functional):

@@ -2,6 +2,7 @@
 
 from op_db import GRADIENT, SECOND, VALUE
 
+ALL = ("float32", "float64", "int64", "bool")
 TIES = "of equal elements convcore names the first, torch any"
 
 # Operations that convcore does not have; * stands for any letters.
@@ -16,6 +17,41 @@ LACKING = {
     "torch.ops.aten._*": "internal to torch",
     "torch._scaled_mm*": "8-bit floats",
     "_segment_reduce/*": "internal to torch",
+    "native_*": "internal to torch: what the functions of torch.nn.functional are made of",
+    "_native_*": "internal to torch",
+    "_batch_norm_with_update": "internal to torch",
+    "_softmax_backward_data": "internal to torch",
+    "_upsample_bilinear2d_aa": "internal to torch: interpolate(antialias=True)",
+    "max_pool2d_with_indices_backward": "internal to torch",
+    "_unsafe_masked_index*": "internal to torch",
+    "_chunk_cat": "internal to torch",
+    "grid_sampler_?d": "internal to torch: grid_sample",
+    "slice": "internal to torch: x[a:b]",
+    "hash_tensor": "a checksum of the way numbers are stored",
+    **dict.fromkeys(
+        (
+            "cholesky*",
+            "geqrf",
+            "logdet",
+            "lu",
+            "lu_*",
+            "matrix_exp",
+            "ormqr",
+            "pca_lowrank",
+            "pinverse",
+            "qr",
+            "svd",
+            "svd_lowrank",
+            "triangular_solve",
+        ),
+        "solvers and decompositions",
+    ),
+    **dict.fromkeys(
+        ("cdouble", "cfloat", "chalf", "complex", "polar", "view_as_complex", "view_as_real"), "complex numbers"
+    ),
+    **dict.fromkeys(("istft", "stft"), "Fourier transforms"),
+    **dict.fromkeys(("bfloat16", "half"), "numbers of 16 bits"),
+    "to_sparse": "sparse tensors",
 }
 
 # (operation, what goes wrong, dtypes in which it does): reason
@@ -42,6 +78,19 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
     ("argsort", VALUE, ("bool",)): TIES,
     ("cov", SECOND, ("float64",)): "weights of float32 are rounded in another order",
     ("kthvalue", VALUE, ("int64",)): TIES,
+    ("nn.functional.ctc_loss", SECOND, ("float64",)): "torch has no second derivative of it",
+    ("nn.functional.linear_cross_entropy/chunked", SECOND, ("float64",)): "torch's chunks have no second derivative",
+    ("nn.functional.linear_cross_entropy/chunked_none", GRADIENT, ("float64",)): "torch's gradient of these fails",
+    **{
+        (f"nn.functional.{name}", VALUE, ("float32", "float64")): "running statistics move in place, as in torch"
+        for name in ("batch_norm", "instance_norm")
+    },
+    ("nn.functional.batch_norm", "refused", ("float32", "float64")): "there must be an axis of the channels",
+    ("norm/nuc", "refused", ("float32", "float64")): "the nuclear norm needs singular values",
+    ("mode", VALUE, ("int64", "bool")): TIES,
+    ("as_strided_scatter", GRADIENT, ("float64",)): "in torch what a 0-d tensor replaces has a gradient",
+    ("as_strided/partial_views", VALUE, ALL): "elements are counted from the tensor's own first one",
+    ("as_strided/partial_views", "refused", ALL): "elements are counted from the tensor's own first one",
     ("sort", VALUE, ("bool",)): TIES,
     ("topk", VALUE, ("int64",)): TIES,
     ("nn.functional.embedding", "value", ("float32",)): "max_norm shortens the table in place, as in torch",
@@ -56,6 +105,7 @@ ONLY_FORM: frozenset[str] = frozenset(
         "log_normal", "multinomial", "new_empty", "new_empty_strided", "nn.functional.alpha_dropout",
         "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
         "nn.functional.feature_alpha_dropout/with_train",
+        "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d",
         "nn.functional.multi_head_attention_forward", "nn.functional.rrelu",
         "nn.functional.scaled_dot_product_attention", "normal", "normal/in_place",
         "normal/number_mean", "rand_like", "randint", "randint_like", "randn", "randn_like", "uniform",

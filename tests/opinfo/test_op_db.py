@@ -5,14 +5,12 @@ OPINFO_SAMPLES=1000 in the environment runs all samples of each operation in pla
 
 import fnmatch
 import os
-from pathlib import Path
 
 import op_db
 import op_db_table as table
 import pytest
 
 LIMIT = int(os.environ.get("OPINFO_SAMPLES", "8"))
-NOT_YET = Path(__file__).with_name("not_yet.txt").read_text().split()
 
 
 def lacking(name):
@@ -33,12 +31,7 @@ def outcome_of(name, dtype):
 
 
 def cases():
-    return [
-        (name, dtype)
-        for name in op_db.OPS
-        if name not in NOT_YET and not lacking(name)
-        for dtype in (*dtypes_of(name), op_db.ERRORS)
-    ]
+    return [(name, dtype) for name in op_db.OPS if not lacking(name) for dtype in (*dtypes_of(name), op_db.ERRORS)]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of shapes that are broadcast, where torch warns too
@@ -49,16 +42,6 @@ def test_operation_is_that_of_torch(name, dtype):
     wrong = {kind: message for kind, message in outcome.wrong.items() if kind not in excused}
     assert not wrong, "\n".join(f"[{kind}] {message}" for kind, message in wrong.items())
     assert excused <= set(outcome.wrong), f"works, so take it out of DIFFERENCES: {excused - set(outcome.wrong)}"
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_is_listed_as_not_built_is_not(name):
-    try:
-        wrong = any(outcome_of(name, dtype).wrong for dtype in (*dtypes_of(name), op_db.ERRORS))
-    except AttributeError:
-        return
-    assert wrong, f"{name} works: take it out of not_yet.txt"
 
 
 @pytest.mark.parametrize("name", [name for name in op_db.OPS if lacking(name)])
@@ -73,5 +56,5 @@ def test_what_is_listed_as_lacking_is_not_there(name):
 def test_the_table_names_operations_that_exist():
     for pattern in table.LACKING:
         assert any(fnmatch.fnmatch(name, pattern) for name in op_db.OPS), pattern
-    for name in (*NOT_YET, *table.ONLY_FORM, *(name for name, _, _ in table.DIFFERENCES)):
+    for name in (*table.ONLY_FORM, *(name for name, _, _ in table.DIFFERENCES)):
         assert name in op_db.OPS, name

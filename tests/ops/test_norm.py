@@ -281,12 +281,31 @@ def test_results_do_not_depend_on_the_number_of_threads():
         np.testing.assert_array_equal(one, many)
 
 
-def test_a_second_derivative_is_refused():
-    x = leaf(np.random.default_rng(12).standard_normal((4, 3)))
-    out = batch_norm(x, None, None, training=True)
-    (gradient,) = convcore.autograd.grad(out, x, wrap(np.ones((4, 3))), create_graph=True)
-    with pytest.raises(NotImplementedError, match="BatchNorm has no second derivative"):
-        gradient.backward(wrap(np.ones((4, 3))))
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("follows", ["nothing", "relu", "relu, pool", "pool", "a look between"])
+def test_second_derivatives_are_torchs(training, follows):
+    rng = np.random.default_rng(12)
+    numbers = [rng.standard_normal(s) for s in ((3, 2, 6, 5), (2,), (2,), (2,))]
+    variance, g = rng.random(2) + 0.5, rng.standard_normal((3, 2, 6, 5))
+    results = []
+    for library in (convcore, torch):
+        x, weight, bias = (library.tensor(a, requires_grad=True) for a in numbers[:3])
+        image = (x * x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # as the fused kernels want it
+        functional = library.nn.functional
+        mean, var = library.tensor(numbers[3]), library.tensor(variance)
+        out = functional.batch_norm(image, mean, var, weight, bias, training)
+        kept = out.sum() if follows == "a look between" else 0
+        if "relu" in follows or follows == "a look between":
+            out = functional.relu(out)
+        if "pool" in follows:
+            out = functional.max_pool2d(out, 2)
+        total = (out * out * library.tensor(g)[:, :, : out.shape[2], : out.shape[3]]).sum() + kept
+        first = library.autograd.grad(total, [x, weight, bias], create_graph=True)
+        cubes: Any = [(f**3).sum() for f in first]
+        (cubes[0] + cubes[1] + cubes[2]).backward()
+        results.append([*[f.detach().numpy() for f in first], x.grad.numpy(), weight.grad.numpy(), bias.grad.numpy()])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize(

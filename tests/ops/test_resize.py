@@ -169,7 +169,6 @@ def test_windows_of_any_type():
         (lambda: F.interpolate(X, 2, 2.0), ShapeError, "give either size or scale_factor, got 2 and 2.0"),
         (lambda: F.interpolate(X, 2, mode="sinc"), UnsupportedError, "mode must be one of 'nearest', .*, got 'sinc'"),
         (lambda: F.interpolate(X, 2, mode="linear"), UnsupportedError, "mode 'linear' takes inputs of 3 axes"),
-        (lambda: F.interpolate(X, 2, mode="bilinear", antialias=True), UnsupportedError, "antialias=True is not"),
         (lambda: F.interpolate(X, 2, align_corners=True), ShapeError, "align_corners goes with the linear and cubic"),
         (lambda: F.interpolate(X, (2, 2, 2)), ShapeError, r"size must be one number or 2 for shape \(2, 3, 4, 5\)"),
         (lambda: F.interpolate(X, 0), ShapeError, "sizes must be at least 1"),

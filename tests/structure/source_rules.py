@@ -18,9 +18,9 @@ FLOORS = (
     ("kernels", "convcore.memory", "convcore.errors", "convcore.config", "convcore.random"),
     ("convcore.autograd", "convcore.io"),
     ("convcore.ops",),
-    ("convcore.tensor", "convcore.tensor_data"),
+    ("convcore.tensor", "convcore.tensor_data", "convcore.tensor_parts"),
     ("convcore",),  # the package's own names, gathered in its __init__.py
-    ("convcore.nn", "convcore.optim", "convcore.data", "convcore.transforms", "convcore.testing"),
+    ("convcore.nn", "convcore.cuda", "convcore.optim", "convcore.data", "convcore.transforms", "convcore.testing"),
     ("convcore.models", "convcore.training", "convcore.summary", "convcore.plot", "convcore.examples", "benchmarks"),
     ("convcore.cli", "convcore.__main__"),
 )

@@ -1,5 +1,6 @@
-"""Tools around models, with torch's names: limits for gradients, parameters as one vector, fused layers."""
+"""Tools around models, with torch's names: limits for gradients, parameters as one vector, computed weights, fusion."""
 
+from convcore.nn.utils import parametrizations, parametrize
 from convcore.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from convcore.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 from convcore.nn.utils.fusion import (
@@ -8,6 +9,7 @@ from convcore.nn.utils.fusion import (
     fuse_linear_bn_eval,
     fuse_linear_bn_weights,
 )
+from convcore.nn.utils.weight_norm import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
 
 __all__ = [
     "clip_grad_norm_",
@@ -19,5 +21,11 @@ __all__ = [
     "fuse_linear_bn_weights",
     "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
+    "remove_spectral_norm",
+    "remove_weight_norm",
+    "spectral_norm",
     "vector_to_parameters",
+    "weight_norm",
 ]

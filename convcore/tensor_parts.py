@@ -1,0 +1,164 @@
+"""Where a tensor's elements stand: its methods for shape, parts, order and new values, bound to `convcore.ops`."""
+
+from __future__ import annotations
+
+from convcore.ops import (
+    copies,
+    creation,
+    in_place,
+    indexing,
+    joining,
+    rearrange,
+    sampling,
+    sorting,
+    strided,
+)
+from convcore.ops import histogram as histograms
+from convcore.ops import scatter as scatters
+from convcore.ops import scatter_reduce as scatter_reduce_ops
+from convcore.ops import shape as shapes
+from convcore.ops.guard import guard_methods
+from convcore.ops.in_place import twin, view_twin
+from convcore.tensor_data import TensorData
+
+
+@guard_methods
+class TensorParts(TensorData):
+    """The half of `convcore.Tensor` that moves elements and does not compute with them."""
+
+    __slots__ = ()
+
+    # Shape
+
+    reshape = view = shapes.reshape
+    reshape_as = shapes.view_as
+    T = property(shapes.reversed_axes)
+    H = property(shapes.adjoint)
+    mT = mH = property(shapes.matrix_transpose)
+    flatten = shapes.flatten
+    unflatten = shapes.unflatten
+    ravel = shapes.ravel
+    permute = shapes.permute
+    transpose = shapes.transpose
+    swapaxes = shapes.swapaxes
+    swapdims = shapes.swapdims
+    movedim = shapes.movedim
+    moveaxis = shapes.moveaxis
+    adjoint = shapes.adjoint
+    t = shapes.t
+    squeeze = shapes.squeeze
+    unsqueeze = shapes.unsqueeze
+    expand = shapes.expand
+    expand_as = shapes.expand_as
+    view_as = shapes.view_as
+    broadcast_to = shapes.broadcast_to
+    narrow = shapes.narrow
+    select = shapes.select
+    split = joining.split
+    split_with_sizes = joining.split_with_sizes
+    chunk = unsafe_chunk = joining.chunk
+    unsafe_split = joining.unsafe_split
+    tensor_split = joining.tensor_split
+    hsplit = joining.hsplit
+    vsplit = joining.vsplit
+    dsplit = joining.dsplit
+    unbind = joining.unbind
+    flip = rearrange.flip
+    fliplr = rearrange.fliplr
+    flipud = rearrange.flipud
+    roll = rearrange.roll
+    rot90 = rearrange.rot90
+    repeat = rearrange.repeat
+    tile = rearrange.tile
+    repeat_interleave = rearrange.repeat_interleave
+    tril = rearrange.tril
+    triu = rearrange.triu
+    diagonal = rearrange.diagonal
+    diag_embed = rearrange.diag_embed
+    diag = rearrange.diag
+    diagflat = rearrange.diagflat
+    trace = rearrange.trace
+    unfold = rearrange.unfold
+    squeeze_ = view_twin(shapes.squeeze)
+    unsqueeze_ = view_twin(shapes.unsqueeze)
+    t_ = view_twin(shapes.t)
+    transpose_ = swapaxes_ = swapdims_ = view_twin(shapes.transpose)
+    tril_ = twin(rearrange.tril)
+    triu_ = twin(rearrange.triu)
+
+    # Parts
+
+    __getitem__ = indexing.getitem
+    __setitem__ = in_place.setitem
+    gather = indexing.gather
+    nonzero = indexing.nonzero
+    nonzero_static = indexing.nonzero_static
+    argwhere = indexing.argwhere
+    index_select = scatters.index_select
+    index_add = scatters.index_add
+    index_copy = scatters.index_copy
+    index_fill = scatters.index_fill
+    index_put = scatters.index_put
+    scatter = scatters.scatter
+    scatter_add = scatters.scatter_add
+    masked_select = scatters.masked_select
+    masked_scatter = scatters.masked_scatter
+    put = scatters.put
+    scatter_reduce = scatter_reduce_ops.scatter_reduce
+    index_reduce = scatter_reduce_ops.index_reduce
+    select_scatter = copies.select_scatter
+    slice_scatter = copies.slice_scatter
+    diagonal_scatter = copies.diagonal_scatter
+    as_strided = strided.as_strided
+    as_strided_ = view_twin(strided.as_strided)
+    as_strided_scatter = strided.as_strided_scatter
+    narrow_copy = copies.narrow_copy
+    sum_to_size = copies.sum_to_size
+    index_add_ = twin(scatters.index_add)
+    index_copy_ = twin(scatters.index_copy)
+    index_fill_ = twin(scatters.index_fill)
+    index_put_ = twin(scatters.index_put)
+    scatter_ = twin(scatters.scatter)
+    scatter_add_ = twin(scatters.scatter_add)
+    masked_scatter_ = twin(scatters.masked_scatter)
+    put_ = twin(scatters.put)
+    scatter_reduce_ = twin(scatter_reduce_ops.scatter_reduce)
+    index_reduce_ = twin(scatter_reduce_ops.index_reduce)
+    resize_ = in_place.resize_
+    resize_as_ = in_place.resize_as_
+
+    # Order
+
+    argsort = sorting.argsort
+    sort = sorting.sort
+    msort = sorting.msort
+    topk = sorting.topk
+    unique = sorting.unique
+    unique_consecutive = sorting.unique_consecutive
+    bincount = sorting.bincount
+    histc = histograms.histc
+    histogram = histograms.histogram
+    take = sorting.take
+    take_along_dim = sorting.take_along_dim
+
+    __iter__ = joining.iterate
+
+    # New values
+
+    zero_ = in_place.zero_
+    fill_ = in_place.fill_
+    copy_ = in_place.copy_
+    bernoulli = sampling.bernoulli
+    multinomial = sampling.multinomial
+    uniform_ = sampling.uniform_
+    normal_ = sampling.normal_
+    log_normal_ = sampling.log_normal_
+    exponential_ = sampling.exponential_
+    geometric_ = sampling.geometric_
+    cauchy_ = sampling.cauchy_
+    new_empty = creation.new_empty
+    new_full = creation.new_full
+    new_empty_strided = creation.new_empty_strided
+    new_zeros = creation.new_zeros
+    new_ones = creation.new_ones
+    new_tensor = creation.new_tensor
