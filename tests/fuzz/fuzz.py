@@ -6,7 +6,7 @@ Arguments with telling names (kernel_size, dim, weight, ..) mostly get fitting v
 the kernels, and then backwards. The calls run in child processes with NUMBA_BOUNDSCHECK=1. Reported are
 
     crash      the child ended by a signal
-    hang       a call took longer than TIME_LIMIT
+    hang       a call took longer than twice TIME_LIMIT
     error      an exception that is not one of a library's answers to wrong arguments
 
 with the seed of the call: `python tests/fuzz/fuzz.py --seed 123 --calls 1` repeats it.
@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-TIME_LIMIT = 60  # seconds of one call, compiling included
+TIME_LIMIT = 60  # seconds of one call, compiling included; granted twice, for a process that was paused meanwhile
 MEMORY_LIMIT = 6 << 30
-CALLS_PER_CHILD = 20_000
+CALLS_PER_CHILD = 100_000  # a call takes half a millisecond, and loading the kernels a minute
 SIZES = [0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 8]
 DTYPES = ["float32", "float32", "float32", "float64", "int64", "int32", "uint8", "int8", "int16", "bool"]
 ODD = [
@@ -201,11 +201,15 @@ def child(first: int, calls: int) -> None:
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
 
-    def hang(number: int, frame: Any) -> None:
-        print(f"hang {seed} {name}", flush=True)
-        os._exit(3)
+    def late(number: int, frame: Any) -> None:
+        if seed in warned:
+            print(f"hang {seed} {name}", flush=True)
+            os._exit(3)
+        warned.add(seed)
+        signal.alarm(TIME_LIMIT)
 
-    signal.signal(signal.SIGALRM, hang)
+    signal.signal(signal.SIGALRM, late)
+    warned: set[int] = set()
     functions, counts = targets(), Counter()
     for seed in range(first, first + calls):
         name, function = functions[seed % len(functions)]
