@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 
 from convcore.autograd import no_grad
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.random import Generator, default_generator
+from convcore.random import Generator, numpy_generator
 from convcore.tensor import Tensor
 
 
@@ -31,18 +31,14 @@ def _fill(name: str, tensor: Tensor, draw: Callable[[], np.ndarray | float]) -> 
     return tensor
 
 
-def _source(generator: Generator | None) -> np.random.Generator:
-    return (default_generator if generator is None else generator).numpy
-
-
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers from a to b, all as likely."""
-    return _fill("uniform_", tensor, lambda: _source(generator).uniform(a, b, tensor.array.shape))
+    return _fill("uniform_", tensor, lambda: numpy_generator("uniform_", generator).uniform(a, b, tensor.array.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers of the normal distribution."""
-    return _fill("normal_", tensor, lambda: _source(generator).normal(mean, std, tensor.array.shape))
+    return _fill("normal_", tensor, lambda: numpy_generator("normal_", generator).normal(mean, std, tensor.array.shape))
 
 
 def trunc_normal_(
@@ -57,7 +53,7 @@ def trunc_normal_(
     low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
 
     def draw() -> np.ndarray:  # the inverse of the distribution function, of numbers uniform over its values in [a, b]
-        quantiles = _source(generator).uniform(low, high, tensor.array.shape)
+        quantiles = numpy_generator("trunc_normal_", generator).uniform(low, high, tensor.array.shape)
         return np.clip(mean + std * ndtri(quantiles), a, b)
 
     return _fill("trunc_normal_", tensor, draw)

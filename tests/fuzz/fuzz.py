@@ -196,7 +196,7 @@ def one_call(function: Callable[..., Any], seed: int) -> str:
 
 
 def child(first: int, calls: int) -> None:
-    """Make the calls first, first + 1, ..; print each unexpected error, and the counts at the end."""
+    """Make the calls first, first + 1, ..; print each before it is made, and its outcome."""
     warnings.simplefilter("ignore")
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
@@ -210,22 +210,19 @@ def child(first: int, calls: int) -> None:
 
     signal.signal(signal.SIGALRM, late)
     warned: set[int] = set()
-    functions, counts = targets(), Counter()
+    functions = targets()
     for seed in range(first, first + calls):
         name, function = functions[seed % len(functions)]
         print(f"at {seed} {name}", flush=True)
         signal.alarm(TIME_LIMIT)
         outcome = one_call(function, seed)
         signal.alarm(0)
-        counts[outcome] += 1
-        if outcome not in ("returned", "refused"):
-            print(f"error {seed} {name} {outcome}", flush=True)
-    print(f"counts {counts['returned']} {counts['refused']}", flush=True)
+        print(outcome if outcome in ("returned", "refused") else f"error {seed} {name} {outcome}", flush=True)
 
 
 def run(first: int, calls: int) -> tuple[list[str], int, int]:
     """Make calls in children; returns (findings, how many calls returned, how many were refused)."""
-    findings, returned, refused = [], 0, 0
+    findings, counts = [], Counter()
     end = first + calls
     while first < end:
         count = min(CALLS_PER_CHILD, end - first)
@@ -235,17 +232,16 @@ def run(first: int, calls: int) -> tuple[list[str], int, int]:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         lines = process.stdout.splitlines()
+        counts.update(lines)
         findings += [line for line in lines if line.startswith(("error", "hang"))]
         last = next((line for line in reversed(lines) if line.startswith("at")), f"at {first} start")
         if process.returncode not in (0, 3):
             findings.append(f"crash {last[3:]}: {process.returncode}\n{process.stderr[-2000:]}")
         if process.returncode == 0:
-            _, done, no = lines[-1].split()
-            returned, refused = returned + int(done), refused + int(no)
             first += count
         else:  # go on behind the call that ended the child
             first = max(first, int(last.split()[1])) + 1
-    return findings, returned, refused
+    return findings, counts["returned"], counts["refused"]
 
 
 def main(arguments: list[str] | None = None) -> int:
