@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import convcore
@@ -265,7 +265,6 @@ def convolutions(draw):
     )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(case=convolutions())
 def test_random_shapes_agree_with_the_reference(case):
     arrays = make_case(case, np.float32, integers=True)
