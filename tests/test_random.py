@@ -159,7 +159,7 @@ def test_wrong_arguments_of_random_tensors():
         lambda generator: convcore.zeros(3).normal_(generator=generator),
         lambda generator: convcore.nn.init.uniform_(convcore.zeros(3), generator=generator),
         lambda generator: convcore.nn.functional.gumbel_softmax(convcore.zeros(3), generator=generator),
-        lambda generator: convcore.data.DataLoader([1, 2], generator=generator),
+        lambda generator: convcore.data.DataLoader(convcore.data.TensorDataset(convcore.ones(2)), generator=generator),
     ],
 )
 @pytest.mark.parametrize("wrong", [convcore.tensor([4]), 0, np.random.default_rng(0)], ids=["tensor", "0", "numpy"])

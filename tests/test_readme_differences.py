@@ -10,7 +10,7 @@ import torch
 import convcore as cc
 import convcore.nn.functional as F
 from convcore import nn
-from convcore.data import DataLoader
+from convcore.data import DataLoader, TensorDataset
 from convcore.errors import ConvcoreError, DTypeError, ShapeError, UnsupportedError
 from convcore.io import load_file, save_file
 from convcore.optim import SGD
@@ -141,7 +141,8 @@ def not_here(tmp_path):
 
 
 def loader(tmp_path):
-    first, again, other = ([b.tolist() for b in DataLoader(range(20), 5, shuffle=True, seed=s)] for s in (1, 1, 2))
+    data = TensorDataset(cc.arange(20))
+    first, again, other = ([b.tolist() for (b,) in DataLoader(data, 5, shuffle=True, seed=s)] for s in (1, 1, 2))
     assert first == again != other
 
 
