@@ -147,6 +147,15 @@ def current_generator() -> np.random.Generator | None:
     return getattr(_loader, "generator", None)
 
 
+def numpy_generator(op: str, generator: Generator | None) -> np.random.Generator:
+    """What `op` draws from: the NumPy generator of the one that it was given, or of `default_generator`."""
+    if generator is None:
+        return default_generator.numpy
+    if not isinstance(generator, Generator):
+        raise DTypeError(f"{op}: generator must be a convcore.Generator or None, got {type(generator).__name__}")
+    return generator.numpy
+
+
 def manual_seed(seed: int) -> Generator:
     """Seed `default_generator`, from which everything draws that is not given a generator of its own; returns it."""
     return default_generator.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Fixtures for the whole suite: new interpreters, and copies of the kernel package that a test may edit."""
+"""For the whole suite: how much Hypothesis draws, new interpreters, and copies of the kernels that a test may edit."""
 
 import os
 import shutil
@@ -8,9 +8,16 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# `ci` draws the same few examples every time. `nightly` looks for new ones, prints how to repeat a failure and keeps it
+# in .hypothesis/: `python -m pytest --hypothesis-profile=nightly`. No deadline: the first call may compile a kernel.
+hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
+hypothesis.settings.register_profile("nightly", max_examples=2000, print_blob=True, deadline=None)
+hypothesis.settings.load_profile("ci")
 
 
 def _start(code: str, path: Path, cwd: Path | None, env: dict[str, str | None]) -> subprocess.Popen:

@@ -149,3 +149,20 @@ def test_wrong_arguments_of_random_tensors():
         randint(256, (2,), dtype=np.int8)
     with pytest.raises(ShapeError, match=r"randperm: n must be at least 0"):
         randperm(-1)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda generator: rand(3, generator=generator),
+        lambda generator: randperm(3, generator=generator),
+        lambda generator: convcore.zeros(3).normal_(generator=generator),
+        lambda generator: convcore.nn.init.uniform_(convcore.zeros(3), generator=generator),
+        lambda generator: convcore.nn.functional.gumbel_softmax(convcore.zeros(3), generator=generator),
+        lambda generator: convcore.data.DataLoader(convcore.data.TensorDataset(convcore.ones(2)), generator=generator),
+    ],
+)
+@pytest.mark.parametrize("wrong", [convcore.tensor([4]), 0, np.random.default_rng(0)], ids=["tensor", "0", "numpy"])
+def test_what_is_no_generator(draw, wrong):
+    with pytest.raises(DTypeError, match=f"generator must be a convcore.Generator or None, got {type(wrong).__name__}"):
+        draw(wrong)

@@ -59,7 +59,7 @@ class DataLoader:
         self.collate_fn = collate_fn
         self.drop_last = bool(drop_last)
         if seed is None:
-            seed = int((generator or random.default_generator).numpy.integers(2**63))
+            seed = int(random.numpy_generator("DataLoader", generator).integers(2**63))
         elif generator is not None:
             raise UnsupportedError("DataLoader: seed and generator exclude each other; the generator only draws a seed")
         self.seed = integer("DataLoader", "seed", seed, 0)

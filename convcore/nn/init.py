@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri
 from convcore.autograd import no_grad
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.ops.arguments import integer
-from convcore.random import Generator, default_generator
+from convcore.random import Generator, numpy_generator
 from convcore.tensor import Tensor
 
 _CHUNK = 1 << 16  # numbers drawn at a time: as float64 they fit into the L2 cache
@@ -62,18 +62,22 @@ def _fill(name: str, tensor: Tensor, draw: Callable[[int], np.ndarray | float]) 
     return tensor
 
 
-def _source(generator: Generator | None) -> np.random.Generator:
-    return (default_generator if generator is None else generator).numpy
+def _write(name: str, tensor: Tensor, draw: Callable[[], np.ndarray]) -> Tensor:
+    """Write numbers that can only be drawn all at once, of the tensor's shape."""
+    if getattr(_skips, "on", False):
+        return tensor
+    values = iter(np.array_split(draw().reshape(-1), range(_CHUNK, tensor.array.size, _CHUNK)))
+    return _fill(name, tensor, lambda count: next(values))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers from a to b, all as likely."""
-    return _fill("uniform_", tensor, lambda count: _source(generator).uniform(a, b, count))
+    return _fill("uniform_", tensor, lambda count: numpy_generator("uniform_", generator).uniform(a, b, count))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers of the normal distribution."""
-    return _fill("normal_", tensor, lambda count: _source(generator).normal(mean, std, count))
+    return _fill("normal_", tensor, lambda count: numpy_generator("normal_", generator).normal(mean, std, count))
 
 
 def trunc_normal_(
@@ -89,7 +93,7 @@ def trunc_normal_(
 
     # The inverse of the distribution function, of numbers uniform over its values in [a, b].
     def draw(count: int) -> np.ndarray:
-        quantiles = _source(generator).uniform(low, high, count)
+        quantiles = numpy_generator("trunc_normal_", generator).uniform(low, high, count)
         return np.clip(mean + std * ndtri(quantiles), a, b)
 
     return _fill("trunc_normal_", tensor, draw)
@@ -184,7 +188,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
                 values[(group * per_group + channel, channel, *center)] = 1
         return values
 
-    return _fill("dirac_", tensor, draw)
+    return _write("dirac_", tensor, draw)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
@@ -201,11 +205,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     rows, columns = shape[0], tensor.array.size // shape[0]
 
     def draw() -> np.ndarray:
-        q, r = np.linalg.qr(_source(generator).normal(size=(max(rows, columns), min(rows, columns))))
+        size = max(rows, columns), min(rows, columns)
+        q, r = np.linalg.qr(numpy_generator("orthogonal_", generator).normal(size=size))
         q *= np.sign(np.diag(r))  # makes every such matrix as likely
         return gain * (q if rows >= columns else q.T).reshape(shape)
 
-    return _fill("orthogonal_", tensor, draw)
+    return _write("orthogonal_", tensor, draw)
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
@@ -214,13 +219,13 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     rows, columns = tensor.array.shape
 
     def draw() -> np.ndarray:
-        source = _source(generator)
+        source = numpy_generator("sparse_", generator)
         values = source.normal(0, std, (rows, columns))
         for column in range(columns):
             values[source.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
         return values
 
-    return _fill("sparse_", tensor, draw)
+    return _write("sparse_", tensor, draw)
 
 
 def _require_matrix(name: str, tensor: Tensor) -> None:

@@ -20,7 +20,7 @@ from convcore.ops.in_place import change
 from convcore.ops.joining import chunk
 from convcore.ops.scatter import scatter
 from convcore.ops.softmax import softmax
-from convcore.random import default_generator
+from convcore.random import default_generator, numpy_generator
 
 if TYPE_CHECKING:
     from convcore.random import Generator
@@ -166,7 +166,7 @@ def gumbel_softmax(
         raise ValueError(f"gumbel_softmax: tau must be above 0, got {tau}")
     if eps != 1e-10:
         warnings.warn("gumbel_softmax: `eps` is deprecated and has no effect", UserWarning, stacklevel=2)
-    noise = (generator or default_generator).numpy.gumbel(size=logits.array.shape)
+    noise = numpy_generator("gumbel_softmax", generator).gumbel(size=logits.array.shape)
     soft = softmax((logits + wrap(np.asarray(noise, logits.array.dtype))) / tau, dim)
     if not hard:
         return soft

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 
+MOST_PIECES = 1 << 20
+
+
 class Cat(Function):
     """Tensors side by side along one axis."""
 
@@ -133,7 +136,7 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut into at most `chunks` views of equal size along an axis; the last may be smaller."""
-    count = integer("chunk", "chunks", chunks, minimum=1)
+    count = _pieces("chunk", "chunks", chunks)
     place = axis("chunk", dim, input.array.ndim)
     if input.array.ndim == 0:
         raise ShapeError("chunk: a tensor without axes cannot be cut")
@@ -147,6 +150,14 @@ unsafe_chunk = chunk
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`split` into pieces of one size; of its results torch does not watch whether they are changed in place"""
     return split(tensor, split_size, dim)
+
+
+def _pieces(op: str, name: str, value: int) -> int:
+    """How many pieces to make; an empty axis gives as many as are asked for, so there must be a limit."""
+    count = integer(op, name, value, minimum=1)
+    if count > MOST_PIECES:
+        raise ShapeError(f"{op}: {name} must be at most {MOST_PIECES}, got {count}")
+    return count
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -164,7 +175,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         ends = [slice(0, integer("tensor_split", "index", i, -(1 << 62))).indices(total)[1] for i in where]
         starts, ends = [0, *ends], [*ends, total]
         return tuple([narrow(input, place, s, max(e - s, 0)) for s, e in zip(starts, ends, strict=True)])
-    count = integer("tensor_split", "sections", where, minimum=1)
+    count = _pieces("tensor_split", "sections", where)
     size, larger = divmod(total, count)
     return _cut(input, np.cumsum([size + (i < larger) for i in range(count)]).tolist(), place)
 

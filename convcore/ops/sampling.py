@@ -13,7 +13,7 @@ from convcore.ops.arguments import check_device, integer, one_by_one_or
 from convcore.ops.creation import new_shape
 from convcore.ops.dtypes import element_type, float32, int64
 from convcore.ops.in_place import copy_
-from convcore.random import Generator, default_generator
+from convcore.random import Generator, numpy_generator
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -104,7 +104,7 @@ def randint(
     dtype = element_type("randint", dtype)
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= first <= last <= np.iinfo(dtype).max:
         raise ShapeError(f"randint: {first} to {last} does not fit into {dtype}")
-    numbers = (generator or default_generator).numpy
+    numbers = numpy_generator("randint", generator)
     result = wrap(np.asarray(numbers.integers(first, last, new_shape("randint", (size,)), endpoint=True), dtype))
     return result.requires_grad_() if requires_grad else result
 
@@ -147,7 +147,7 @@ def normal(
         raise ShapeError(f"normal: std must be at least 0, got {spread.min()}")
     shape = tuple(size) if size is not None else np.broadcast_shapes(centre.shape, spread.shape)
     kind = tensors[0].array.dtype if tensors and tensors[0].array.dtype.kind == "f" else float32
-    values = (generator or default_generator).numpy.normal(centre, spread, shape)
+    values = numpy_generator("normal", generator).normal(centre, spread, shape)
     return wrap(np.asarray(values, kind if dtype is None else element_type("normal", dtype)))
 
 
@@ -156,7 +156,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     chances = input.array if p is None else np.asarray(p)
     if not ((chances >= 0) & (chances <= 1)).all():
         raise ShapeError("bernoulli: probabilities must be from 0 to 1")
-    draws = (generator or default_generator).numpy.random(input.array.shape)
+    draws = numpy_generator("bernoulli", generator).random(input.array.shape)
     return wrap(np.asarray(draws < chances, input.array.dtype))
 
 
@@ -173,7 +173,7 @@ def multinomial(
     rows = np.atleast_2d(weights).astype(np.float64)
     if not replacement and count > (rows > 0).sum(-1).min(initial=rows.shape[-1]):
         raise ShapeError(f"multinomial: {count} samples without replacement need as many weights above 0 in each row")
-    numbers = (generator or default_generator).numpy
+    numbers = numpy_generator("multinomial", generator)
     drawn = [numbers.choice(row.size, count, replacement, row / row.sum()) for row in rows]
     result = np.asarray(drawn, np.int64).reshape(len(rows), count)
     return wrap(result[0] if weights.ndim == 1 else result)
@@ -186,7 +186,7 @@ def _filler(name: str, draw: Any, doc: str, check: Any = None) -> Any:
         settings = (*parameters, *named.values())
         if check is not None:
             check(*settings)
-        numbers = (generator or default_generator).numpy
+        numbers = numpy_generator(name, generator)
         with np.errstate(all="ignore"):
             values = draw(numbers, input.array.shape, *settings)
             return copy_(input, wrap(np.asarray(values).astype(input.array.dtype)))
@@ -239,12 +239,12 @@ cauchy_ = _filler(
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = int64) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
     count = integer("randperm", "n", n, 0)
-    return wrap((generator or default_generator).numpy.permutation(count).astype(element_type("randperm", dtype)))
+    return wrap(numpy_generator("randperm", generator).permutation(count).astype(element_type("randperm", dtype)))
 
 
 def _floats(op: str, draw: Any, size: tuple, generator: Generator | None, dtype: Any, requires_grad: bool) -> Tensor:
     dtype = float32 if dtype is None else element_type(op, dtype)
     if dtype.kind != "f":
         raise DTypeError(f"{op}: dtype must be float32 or float64, got {dtype}; for integers there is randint")
-    result = wrap(np.asarray(draw((generator or default_generator).numpy, new_shape(op, size), dtype=dtype), dtype))
+    result = wrap(np.asarray(draw(numpy_generator(op, generator), new_shape(op, size), dtype=dtype), dtype))
     return result.requires_grad_() if requires_grad else result

@@ -102,7 +102,5 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p at each element, all above (p - 1) / 2"""
     p = integer("mvlgamma", "p", p, minimum=1)
     x = floating("mvlgamma", input)
-    total = lgamma(x)
-    for j in range(1, p):
-        total = total + lgamma(x - j / 2)
-    return total + p * (p - 1) / 4 * math.log(math.pi)
+    halves = wrap(np.arange(p, dtype=x.array.dtype) / 2)
+    return lgamma(x.unsqueeze(-1) - halves).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)

@@ -1,10 +1,13 @@
-"""Graph convolutions against their formulas on dense matrices in torch, and the karate club."""
+"""Graph convolutions against torch_geometric and their formulas on dense matrices in torch; the karate club."""
+
+from pathlib import Path
 
 import networkx
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from make_graph_references import C_IN, C_OUT, LAYERS
 
 import convcore as cc
 from convcore import nn
@@ -73,6 +76,25 @@ def test_sage_conv(settings):
         expected = torch.nn.functional.normalize(expected, dim=1)
     np.testing.assert_allclose(layer(cc.tensor(x), matrix).detach().numpy(), expected.numpy(), rtol=1e-12, atol=1e-14)
     assert "lin_l.weight" in layer.state_dict()
+
+
+@pytest.mark.parametrize(("name", "variant"), [(name, variant) for name in LAYERS for variant in LAYERS[name]])
+def test_values_and_gradients_are_those_of_torch_geometric(name, variant):
+    with np.load(Path(__file__).with_name("graph_references.npz")) as file:
+        shared = {key: file[key] for key in ("adjacency", "x", "cotangent")}
+        expected = {key.split("/", 2)[2]: file[key] for key in file if key.startswith(f"{name}/{variant}/")}
+    convolution, matrix = {"GCNConv": (GCNConv, gcn_matrix), "SAGEConv": (SAGEConv, mean_matrix)}[name]
+    layer = convolution(C_IN, C_OUT, **LAYERS[name][variant]).double()
+    state = {key.removeprefix("state/"): value for key, value in expected.items() if key.startswith("state/")}
+    layer.load_state_dict({key: cc.tensor(value) for key, value in state.items()})
+    x = cc.tensor(shared["x"], requires_grad=True)
+    out = layer(x, matrix(shared["adjacency"]))
+    out.backward(cc.tensor(shared["cotangent"]))
+    results = {"out": out.detach(), "grad_x": x.grad}
+    results |= {f"grad/{key}": parameter.grad for key, parameter in layer.named_parameters()}
+    assert results.keys() == {key for key in expected if not key.startswith("state/")}
+    for key, value in results.items():
+        np.testing.assert_allclose(value.numpy(), expected[key], rtol=1e-12, atol=1e-13, err_msg=key)
 
 
 def test_how_they_print():

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import convcore
@@ -186,13 +186,11 @@ def assert_agrees_with_the_reference(algorithm: str, case: ConvCase):
         np.testing.assert_array_equal(actual, right, err_msg=name)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(case=depthwise_convolutions())
 def test_random_depthwise_shapes_agree_with_the_reference(case):
     assert_agrees_with_the_reference("depthwise", case)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
 @given(case=grouped_convolutions())
 def test_random_grouped_shapes_agree_with_the_reference(case):
     assert_agrees_with_the_reference("grouped", case)

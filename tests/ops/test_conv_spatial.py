@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import convcore
@@ -163,7 +163,6 @@ def volumes(draw):
     return SpatialCase("random", n, c_in, size, c_out, kernel, stride, padding, dilation, groups, extra)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
 @given(case=volumes())
 def test_random_volumes_agree_with_torch(case):
     *arrays, draw = make_case(case, np.float32, integers=True)

@@ -1,10 +1,10 @@
 """Pooling operations against PyTorch: values, indices and gradients, for every memory order."""
 
-import hypothesis
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
 from hypothesis import strategies as st
 from pool_cases import ADAPTIVE, CASES, UNDILATED, image, name
 
@@ -81,8 +81,7 @@ def settings_that_fit(draw) -> tuple[tuple[int, int], dict]:
     return size, {**settings, "dilation": dilation}
 
 
-@hypothesis.settings(deadline=None, derandomize=True)
-@hypothesis.given(settings_that_fit())
+@given(settings_that_fit())
 def test_any_settings_against_torch(drawn):
     size, settings = drawn
     x = image((2, 3, *size), np.float32)

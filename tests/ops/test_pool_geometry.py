@@ -1,10 +1,10 @@
 """What pooling refuses, and the sizes of what it accepts."""
 
-import hypothesis
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
 from hypothesis import strategies as st
 from pool_cases import CASES, name
 
@@ -32,8 +32,7 @@ def test_windows_are_the_references(case):
             assert set(holding) <= set(range(axis.over_start[i], axis.over_stop[i]))
 
 
-@hypothesis.settings(deadline=None, derandomize=True)
-@hypothesis.given(
+@given(
     size=st.integers(1, 12), kernel=st.integers(1, 6), stride=st.integers(1, 7), padding=st.integers(0, 4),
     dilation=st.integers(1, 3), ceil_mode=st.booleans(),
 )  # fmt: skip

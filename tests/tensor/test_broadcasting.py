@@ -1,14 +1,13 @@
 """Broadcasting and indexing with drawn shapes: values as NumPy's, gradients by their definition."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import convcore
 from convcore.autograd import grad
 
-SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
 PAIRS = hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, min_side=0, max_side=3)
 
 
@@ -16,7 +15,6 @@ def numbers(shape, seed):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-@SETTINGS
 @given(PAIRS)
 def test_product_of_broadcast_operands(shapes):
     a, b, g = numbers(shapes.input_shapes[0], 0), numbers(shapes.input_shapes[1], 1), numbers(shapes.result_shape, 2)
@@ -31,7 +29,6 @@ def test_product_of_broadcast_operands(shapes):
         np.testing.assert_allclose(actual.array, expected, rtol=1e-12, atol=1e-12)
 
 
-@SETTINGS
 @given(st.data())
 def test_reading_and_writing_at_an_index(data):
     shape = data.draw(hnp.array_shapes(max_dims=3, max_side=4))

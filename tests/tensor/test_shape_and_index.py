@@ -122,6 +122,8 @@ def test_index_may_change_after_use():
         ),
         (lambda x: x.split(0), ShapeError, "split: split_size must be at least 1, got 0"),
         (lambda x: x.chunk(0), ShapeError, "chunk: chunks must be at least 1, got 0"),
+        (lambda x: x[:0].chunk(2**31), ShapeError, "chunk: chunks must be at most 1048576, got 2147483648"),
+        (lambda x: x[:0].vsplit(2**31), ShapeError, "tensor_split: sections must be at most 1048576, got 2147483648"),
         (lambda x: x.sum().chunk(2), ShapeError, "chunk: a tensor without axes cannot be cut"),
         (lambda x: x.sum().split(2), ShapeError, "split: a tensor without axes cannot be cut"),
         (lambda x: x + convcore.zeros(2), ShapeError, r"add: shapes \(2, 3\) and \(2,\) do not broadcast"),

@@ -1,0 +1,197 @@
+"""The README's table of differences from PyTorch: every row is shown, so that the table stays true and short."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import convcore as cc
+import convcore.nn.functional as F
+from convcore import nn
+from convcore.data import DataLoader, TensorDataset
+from convcore.errors import ConvcoreError, DTypeError, ShapeError, UnsupportedError
+from convcore.io import load_file, save_file
+from convcore.optim import SGD
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def rows() -> list[str]:
+    """The first column."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## What differs from PyTorch")[1].split("\n## ")[0]
+    return [line.split("|")[1].strip() for line in section.splitlines() if line[:1] == "|"][2:]
+
+
+def image(*shape: int) -> cc.Tensor:
+    return cc.tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+
+
+def element_types(tmp_path):
+    assert F.conv2d(image(1, 1, 3, 3).double(), image(1, 1, 2, 2).double()).dtype == np.float64
+    with pytest.raises(DTypeError):
+        F.conv2d(cc.ones(1, 1, 3, 3, dtype=cc.int64), cc.ones(1, 1, 2, 2, dtype=cc.int64))
+    with pytest.raises(DTypeError):
+        cc.ones(2, dtype="float16")
+
+
+def devices(tmp_path):
+    assert cc.ones(2, device="cpu").sum() == 2
+    with pytest.raises(UnsupportedError):
+        cc.ones(2, device="cuda")
+
+
+def memory_of_batches(tmp_path):
+    x, weight = image(2, 3, 6, 6), image(4, 3, 3, 3)
+    theirs = torch.nn.functional.conv2d(torch.tensor(x.numpy()), torch.tensor(weight.numpy()))
+    assert F.conv2d(x, weight).shape == tuple(theirs.shape) == (2, 4, 4, 4)
+    assert theirs.is_contiguous()
+    assert F.conv2d(x, weight).numpy().transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def fusion(tmp_path):
+    x, weight = image(2, 5, 40, 40), image(24, 5, 3, 3)
+    waiting = F.relu(F.conv2d(x, weight))
+    assert waiting.deferred is not None
+    with cc.no_fusion():
+        at_once = F.relu(F.conv2d(x, weight))
+        assert at_once.deferred is None
+    np.testing.assert_array_equal(waiting.numpy(), at_once.numpy())
+    recorded = F.relu(F.batch_norm(F.conv2d(x, weight.requires_grad_()), None, None, training=True))
+    assert repr(recorded.grad_fn) == "<BatchNormBackward>"
+
+
+def threads(tmp_path):
+    before, results = cc.get_num_threads(), []
+    try:
+        for count in (1, 2, 2):
+            cc.set_num_threads(count)
+            results.append(F.conv2d(image(2, 16, 20, 20), image(16, 16, 3, 3)).numpy().tobytes())
+    finally:
+        cc.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
+def denormals(tmp_path):
+    tiny, one = np.full((1, 1, 4, 4), 1e-42, np.float32), np.ones((1, 1, 1, 1), np.float32)
+    assert F.conv2d(cc.tensor(tiny), cc.tensor(one)).sum() == 0
+    assert torch.nn.functional.conv2d(torch.tensor(tiny), torch.tensor(one)).sum() > 0
+
+
+def random_numbers(tmp_path):
+    cc.manual_seed(0)
+    torch.manual_seed(0)
+    ours, theirs = cc.rand(5000).numpy(), torch.rand(5000).numpy()
+    assert not np.any(ours == theirs)
+    assert abs(ours.mean() - theirs.mean()) < 0.03
+
+
+def algorithms(tmp_path):
+    with cc.use_algorithm("im2col"):
+        explanation = cc.explain_conv2d(image(1, 3, 6, 6), image(4, 3, 3, 3))
+    assert explanation.chosen("forward") == "im2col"
+    F.conv2d(image(1, 3, 6, 6), image(4, 3, 3, 3), algorithm="direct")
+
+
+def winograd(tmp_path):
+    x, weight = image(1, 64, 16, 16), image(64, 64, 3, 3)
+    assert cc.explain_conv2d(x, weight, padding=1).chosen("forward").startswith("winograd")
+    x.array[0, 0, 0, 0] = np.nan
+    direct = F.conv2d(x, weight, padding=1, algorithm="direct").numpy()
+    tiled = F.conv2d(x, weight, padding=1, algorithm="winograd").numpy()
+    assert np.isnan(direct[0, 0]).sum() == 4
+    assert np.isnan(tiled[0, 0]).sum() == 16
+    finite = np.isfinite(tiled)
+    assert np.abs(tiled[finite] - direct[finite]).max() < 5e-5 * np.abs(direct[finite]).max()
+
+
+def second_derivatives(tmp_path):
+    x = image(4, 3).requires_grad_()
+    out = F.batch_norm(x, None, None, training=True)
+    (gradient,) = cc.autograd.grad(out, x, cc.ones(4, 3), create_graph=True)
+    with pytest.raises(UnsupportedError, match="no second derivative"):
+        gradient.sum().backward()
+
+
+def views(tmp_path):
+    x = image(4, 3).requires_grad_() * 1
+    view = x.view(12)
+    with pytest.raises(UnsupportedError, match="a recorded in-place change"):
+        view.mul_(2)
+
+
+def optimizers(tmp_path):
+    for setting in ("foreach", "fused", "differentiable"):
+        torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0, **{setting: False})
+        with pytest.raises(TypeError):
+            SGD([nn.Parameter(cc.ones(1))], lr=1.0, **{setting: False})
+
+
+def graphs(tmp_path):
+    matrix = nn.graph.gcn_matrix(np.ones((3, 3)) - np.eye(3))
+    assert nn.graph.GCNConv(2, 4)(image(3, 2), matrix).shape == (3, 4)
+
+
+def not_here(tmp_path):
+    for name in ("fft", "linalg", "sparse", "distributions", "complex64"):
+        assert hasattr(torch, name)
+        assert not hasattr(cc, name)
+
+
+def loader(tmp_path):
+    data = TensorDataset(cc.arange(20))
+    first, again, other = ([b.tolist() for (b,) in DataLoader(data, 5, shuffle=True, seed=s)] for s in (1, 1, 2))
+    assert first == again != other
+
+
+def weights(tmp_path):
+    save_file({"x": cc.ones(2)}, tmp_path / "x.safetensors")
+    assert load_file(tmp_path / "x.safetensors")["x"].tolist() == [1, 1]
+    buffer = io.BytesIO()
+    torch.save({"x": torch.ones(2)}, buffer)
+    (tmp_path / "x.pt").write_bytes(buffer.getvalue())
+    with pytest.raises(ConvcoreError):
+        load_file(tmp_path / "x.pt")
+
+
+def wrong_input(tmp_path):
+    with pytest.raises(RuntimeError):
+        torch.nn.functional.conv2d(torch.ones(1, 2, 3, 3), torch.ones(1, 3, 2, 2))
+    with pytest.raises(ShapeError, match=r"input has 2 channels but weight expects 3 (.|\n)*N, C_in, H, W"):
+        F.conv2d(cc.ones(1, 2, 3, 3), cc.ones(1, 3, 2, 2))
+    assert issubclass(ShapeError, ValueError)
+    assert issubclass(DTypeError, TypeError)
+
+
+# By the row, what shows it.
+SHOWN = {
+    "element types": element_types,
+    "devices": devices,
+    "memory of image batches": memory_of_batches,
+    "batch norm of images; convolutions that record nothing": fusion,
+    "number of threads": threads,
+    "denormal numbers": denormals,
+    "random numbers": random_numbers,
+    "convolution algorithms": algorithms,
+    "3x3 convolutions of stride 1, and both gradients": winograd,
+    "second derivatives": second_derivatives,
+    "recorded in-place change of a view's memory": views,
+    "optimizers": optimizers,
+    "graphs": graphs,
+    "Fourier transforms, linear algebra, sparse and complex tensors, distributions": not_here,
+    "`DataLoader`": loader,
+    "weights on disk": weights,
+    "wrong input": wrong_input,
+}
+
+
+@pytest.mark.parametrize("row", rows())
+def test_the_difference_is_there(row, tmp_path):
+    SHOWN[row](tmp_path)
+
+
+def test_every_row_has_a_function_and_the_table_is_short():
+    assert list(SHOWN) == rows()
+    assert len(SHOWN) <= 25
