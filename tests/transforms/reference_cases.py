@@ -11,6 +11,7 @@ FUNCTIONS = {
     "resize max_size": ("resize", {"size": 12, "max_size": 14}),
     "crop": ("crop", {"top": 3, "left": 5, "height": 10, "width": 12}),
     "center_crop": ("center_crop", {"output_size": [11, 14]}),
+    "center_crop odd": ("center_crop", {"output_size": [13, 19]}),
     "center_crop larger": ("center_crop", {"output_size": [19, 22]}),
     "resized_crop": ("resized_crop", {"top": 2, "left": 4, "height": 13, "width": 15, "size": [8, 10]}),
     "pad": ("pad", {"padding": [1, 2, 3, 4], "fill": 7}),

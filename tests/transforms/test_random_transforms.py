@@ -205,6 +205,16 @@ def test_policies_use_all_their_operations():
     np.testing.assert_array_equal(RandAugment(num_ops=0)(FLOATS), FLOATS)
 
 
+def test_signed_operations_go_both_ways():
+    policy = RandAugment(generator=0)
+    turned = [pixels(policy.step(FLOATS, "Rotate", RandAugment.RANGES, 31, 30)).tobytes() for _ in range(200)]
+    both = {sign: functional.rotate(FLOATS, sign * 30.0).tobytes() for sign in (-1, 1)}
+    assert set(turned) == set(both.values())
+    assert 70 < turned.count(both[1]) < 130
+    dark = {pixels(policy.step(FLOATS, "Posterize", RandAugment.RANGES, 31, 30)).tobytes() for _ in range(20)}
+    assert dark == {functional.posterize(FLOATS, 4).tobytes()}
+
+
 def test_cut_mix():
     batch = np.stack([np.full((3, 20, 30), value, np.float32) for value in range(4)])
     mix = CutMix(num_classes=4, generator=0)
