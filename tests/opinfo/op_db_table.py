@@ -50,7 +50,6 @@ LACKING = {
         ("cdouble", "cfloat", "chalf", "complex", "polar", "view_as_complex", "view_as_real"), "complex numbers"
     ),
     **dict.fromkeys(("istft", "stft"), "Fourier transforms"),
-    **dict.fromkeys(("bfloat16", "half"), "numbers of 16 bits"),
     "to_sparse": "sparse tensors",
 }
 
@@ -86,6 +85,8 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
         for name in ("batch_norm", "instance_norm")
     },
     ("nn.functional.batch_norm", "refused", ("float32", "float64")): "there must be an axis of the channels",
+    ("bfloat16", "refused", ALL): "numbers of 16 bits",
+    ("half", "refused", ALL): "numbers of 16 bits",
     ("norm/nuc", "refused", ("float32", "float64")): "the nuclear norm needs singular values",
     ("mode", VALUE, ("int64", "bool")): TIES,
     ("as_strided_scatter", GRADIENT, ("float64",)): "in torch what a 0-d tensor replaces has a gradient",
