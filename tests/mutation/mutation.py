@@ -75,6 +75,7 @@ def outcome(mutant: Mutant | None, tests: str, root: Path = ROOT) -> str:
         if mutant is not None:
             apply(mutant, copy)
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(copy / "cache"), "PYTHONPATH": str(copy)}
+        environment.pop("PYTEST_ADDOPTS", None)  # what it asks of the run around this one, not of this one
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
         try:
             result = subprocess.run(
