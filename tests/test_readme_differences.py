@@ -1,6 +1,5 @@
 """The README's table of differences from PyTorch: every row is shown, so that the table stays true and short."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,12 @@ import torch
 
 import convcore as cc
 import convcore.nn.functional as F
-from convcore import nn
+from convcore import models, nn
 from convcore.data import DataLoader, TensorDataset
-from convcore.errors import ConvcoreError, DTypeError, ShapeError, UnsupportedError
-from convcore.io import load_file, save_file
+from convcore.errors import CheckpointError, ConvcoreError, DTypeError, ShapeError, UnsupportedError
+from convcore.io import load_file
 from convcore.optim import SGD
+from convcore.transforms import RandomHorizontalFlip, Resize
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -107,14 +107,6 @@ def winograd(tmp_path):
     assert np.abs(tiled[finite] - direct[finite]).max() < 5e-5 * np.abs(direct[finite]).max()
 
 
-def second_derivatives(tmp_path):
-    x = image(4, 3).requires_grad_()
-    out = F.batch_norm(x, None, None, training=True)
-    (gradient,) = cc.autograd.grad(out, x, cc.ones(4, 3), create_graph=True)
-    with pytest.raises(UnsupportedError, match="no second derivative"):
-        gradient.sum().backward()
-
-
 def views(tmp_path):
     x = image(4, 3).requires_grad_() * 1
     view = x.view(12)
@@ -146,14 +138,39 @@ def loader(tmp_path):
     assert first == again != other
 
 
-def weights(tmp_path):
-    save_file({"x": cc.ones(2)}, tmp_path / "x.safetensors")
+def transforms(tmp_path):
+    with pytest.raises(UnsupportedError, match="antialias"):
+        Resize(4, antialias=False)(cc.rand(1, 8, 8))
+    batch = cc.rand(64, 1, 2, 3)
+    flipped = RandomHorizontalFlip()(batch).numpy() != batch.numpy()
+    assert {True, False} == set(flipped.any(axis=(1, 2, 3)).tolist()), "one draw for all images"
+
+
+def model_weights(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "TORCH_HOME", "CONVCORE_WEIGHTS"):
+            patch.setenv(name, str(tmp_path))
+        with pytest.raises(CheckpointError, match=r"resnet18-f37072fd\.pth"):
+            models.resnet18(weights="IMAGENET1K_V1")
+
+
+def load(tmp_path):
+    torch.save({"x": torch.ones(2, dtype=torch.float16), "p": torch.nn.Parameter(torch.ones(1))}, tmp_path / "x.pt")
+    loaded = cc.load(tmp_path / "x.pt")
+    assert loaded["x"].dtype == np.float32
+    assert loaded["p"].requires_grad
+    assert type(loaded["p"]) is cc.Tensor
+    with pytest.raises(UnsupportedError):
+        cc.load(tmp_path / "x.pt", weights_only=False)
+
+
+def save(tmp_path):
+    cc.save({"x": cc.ones(2), "epoch": 3}, tmp_path / "x.pth")
+    assert torch.load(tmp_path / "x.pth", weights_only=True)["epoch"] == 3
+    cc.save({"x": cc.ones(2)}, tmp_path / "x.safetensors")
     assert load_file(tmp_path / "x.safetensors")["x"].tolist() == [1, 1]
-    buffer = io.BytesIO()
-    torch.save({"x": torch.ones(2)}, buffer)
-    (tmp_path / "x.pt").write_bytes(buffer.getvalue())
     with pytest.raises(ConvcoreError):
-        load_file(tmp_path / "x.pt")
+        cc.save({"x": object()}, tmp_path / "y.pth")
 
 
 def wrong_input(tmp_path):
@@ -176,13 +193,15 @@ SHOWN = {
     "random numbers": random_numbers,
     "convolution algorithms": algorithms,
     "3x3 convolutions of stride 1, and both gradients": winograd,
-    "second derivatives": second_derivatives,
     "recorded in-place change of a view's memory": views,
     "optimizers": optimizers,
     "graphs": graphs,
     "Fourier transforms, linear algebra, sparse and complex tensors, distributions": not_here,
     "`DataLoader`": loader,
-    "weights on disk": weights,
+    "`transforms`": transforms,
+    "`torchvision.models`": model_weights,
+    "`load`": load,
+    "`save`": save,
     "wrong input": wrong_input,
 }
 

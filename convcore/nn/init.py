@@ -163,7 +163,7 @@ def kaiming_normal_(
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix: a linear layer passes on its inputs, as many as there are outputs."""
     _require_matrix("eye_", tensor)
-    return _fill("eye_", tensor, lambda: np.eye(*tensor.array.shape))
+    return _write("eye_", tensor, lambda: np.eye(*tensor.array.shape))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:

@@ -56,8 +56,6 @@ def _packed(weight: np.ndarray, geometry: ConvGeometry, transposed: bool, rows, 
     c_dst, c_src = filters, channels
     if transposed:
         strides, c_dst, c_src = strides[::-1], channels, filters
-        if channels == 1:  # the next channel's place, which nothing reads, must not look as if filters lay within taps
-            strides = filters * taps, taps
     panel_columns = tile_columns(weight.itemsize)
     panels = memory.empty((groups, -(-c_dst // panel_columns), rows.size, c_src, panel_columns), weight.dtype)
     flat = np.ascontiguousarray(weight).reshape(-1)

@@ -27,7 +27,7 @@ ROWS_PER_PASS = 64  # rows of a matrix that one task copies
 def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row, out_columns):
     """out[out_offset + j * out_row + i] = source[offset + i * row + j], 0 for rows <= i < out_columns."""
     lanes = vlanes(out)
-    if row == 1:  # a single column: there is nothing to turn
+    if row == 1 and columns == 1:  # there is nothing to turn
         for i in range(rows):
             out[out_offset + i] = source[offset + i]
         for i in range(rows, out_columns):
