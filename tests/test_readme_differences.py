@@ -14,6 +14,7 @@ from convcore.errors import CheckpointError, ConvcoreError, DTypeError, ShapeErr
 from convcore.io import load_file
 from convcore.optim import SGD
 from convcore.transforms import RandomHorizontalFlip, Resize
+from kernels.threads import max_num_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,7 +67,7 @@ def fusion(tmp_path):
 def threads(tmp_path):
     before, results = cc.get_num_threads(), []
     try:
-        for count in (1, 2, 2):
+        for count in (1, max_num_threads(), max_num_threads()):
             cc.set_num_threads(count)
             results.append(F.conv2d(image(2, 16, 20, 20), image(16, 16, 3, 3)).numpy().tobytes())
     finally:
