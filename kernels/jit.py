@@ -4,6 +4,7 @@
 that kernels call. Nothing is compiled at import: a kernel compiles, or loads from disk, at its first call.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,8 +32,13 @@ __all__ = [
 # A function that is called without its first parameter, the typing context: no static checker knows that.
 intrinsic: Any = extending.intrinsic
 
+# Functions inside of kernels do not count references to their arrays, which the kernel holds: counting is two atomic
+# instructions a call and array, and spills of all vectors around them. LLVM removes them only where nothing branches:
+# an Adam step of 64 K values took five times as long with them. So such functions must not make or return arrays.
+UNCOUNTED: Any = {"_nrt": False}
+
 # A function with a body for each type of its arguments, chosen when a kernel is compiled.
-overload: Any = extending.overload
+overload: Any = functools.partial(extending.overload, jit_options=UNCOUNTED)
 
 # What textbook algebra allows (reordering sums, fusing a*b + c), and never `nnan` or `ninf`: with those LLVM may
 # assume that NaN and infinity do not occur, and they would no longer travel through a network as in PyTorch.
@@ -131,5 +137,8 @@ def kernel_named(name: str) -> Callable[[Callable[..., None]], Kernel]:
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function that kernels call: compiled into each of them, never cached on its own."""
-    return numba.njit(function, **_compile_options(parallel=False))
+    """Mark a function that kernels call: compiled into each of them, never cached on its own.
+
+    It may neither make nor return arrays; see `UNCOUNTED`.
+    """
+    return numba.njit(function, **UNCOUNTED, **_compile_options(parallel=False))

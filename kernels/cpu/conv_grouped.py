@@ -69,6 +69,7 @@ def conv2d_grouped(
             no_taps = taps_high * taps_wide == 0
             size = 0 if no_taps else window_rows * window_columns * src_group * widest
             window = np.empty(size + REGISTER_BYTES // src.itemsize, src.dtype)
+            pieces = np.empty((2, widest), np.int64)
             for i in range(n_blocks):
                 first, end = i * widest, min((i + 1) * widest, c_dst)
                 block = end - first
@@ -76,6 +77,7 @@ def conv2d_grouped(
                     spread(
                         source, image * h_src * w_src * c_src, h_src, w_src, c_src, src_group, dst_group, first, end,
                         first_row * src_step_h + offsets_h[t], offsets_w[u], window, window_rows, window_columns,
+                        pieces,
                     )  # fmt: skip
                 row_size = window_columns * src_group * block
                 dst_row = phases_h[ph, DST] + first_row * dst_step_h
@@ -119,6 +121,7 @@ def conv2d_grad_weight_grouped(
             sums[i] = 0
         most_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
         window = np.empty(most_rows * window_columns * x_group * widest + REGISTER_BYTES // x.itemsize, x.dtype)
+        pieces = np.empty((2, widest), np.int64)
         begin, end_item = split_evenly(n * row_blocks, parts, part)
         for item in range(begin, end_item):
             image, first_row = item // row_blocks, item % row_blocks * rows_per_block
@@ -129,7 +132,7 @@ def conv2d_grad_weight_grouped(
                 spread(
                     source, image * h_in * w_in * c_in, h_in, w_in, c_in, x_group, out_group, first, end,
                     first_row * stride_h - pad_top, -pad_left, window,
-                    (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns,
+                    (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, pieces,
                 )  # fmt: skip
                 row_size = window_columns * x_group * block
                 depthwise_tiles(

@@ -1,6 +1,5 @@
 """Spreading: each output channel of a grouped convolution gets input channels of its own (see `conv_grouped.py`)."""
 
-import numpy as np
 from llvmlite import ir
 from numba.core import types
 
@@ -74,19 +73,18 @@ def _pieces(first, end, x_group, out_group, lanes, pieces):
 
 @inline
 def spread(
-    x, image_offset, h_in, w_in, c_in, x_group, out_group, first, end, h_first, w_first, window, rows, columns
+    x, image_offset, h_in, w_in, c_in, x_group, out_group, first, end, h_first, w_first, window, rows, columns, pieces
 ):  # fmt: skip
     """window[i, j, c, k - first] = x[h_first + i, w_first + j, (k // out_group) * x_group + c] for first <= k < end.
 
     x is a flat (N, H, W, C) block, `image_offset` the place of its image; pixels outside are 0. Values are written a
     vector at a time, in rising order: what is written too far is written again. So the window has a vector to spare.
-    Groups that divide a vector are spread by shuffling it.
+    Groups that divide a vector are spread by shuffling it. `pieces` int64 (2, at least end - first) is scratch memory.
     """
     block = end - first
     pixel_size = x_group * block
     lanes = REGISTER_BYTES // x.itemsize
     whole_groups = x_group == out_group and _divides(x_group, lanes) and first % lanes == 0 and block % lanes == 0
-    pieces = np.empty((2, block), np.int64)
     count = _pieces(first, end, x_group, out_group, lanes, pieces)
     inside_first = min(max(-w_first, 0), columns)
     inside_end = max(min(columns, w_in - w_first), inside_first)
