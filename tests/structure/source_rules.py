@@ -243,6 +243,34 @@ def kernel_loops(sources: Sources) -> list[str]:
     return wrong
 
 
+def returned_arrays(sources: Sources) -> list[str]:
+    """A function inside of kernels counts no references, so an array that it returns would be freed while in use."""
+    wrong = []
+    for module, text in sources.items():
+        for function in marked(text, "inline"):
+            arrays = {ast.unparse(n.value) for n in ast.walk(function) if isinstance(n, ast.Attribute | ast.Subscript)}
+            arrays &= {argument.arg for argument in function.args.args}
+            for node in ast.walk(function):
+                if isinstance(node, ast.Return) and node.value is not None:
+                    values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+                    wrong += [
+                        f"{module}.{function.name}: returns an array, {ast.unparse(value)}"
+                        for value in values
+                        if ast.unparse(value) in arrays or _is_view(value)
+                    ]
+    return wrong
+
+
+def _is_view(value: ast.expr) -> bool:
+    """Whether an expression slices an array, reshapes it or makes one."""
+    if isinstance(value, ast.Subscript):
+        return any(isinstance(node, ast.Slice) for node in ast.walk(value.slice))
+    return (
+        isinstance(value, ast.Call)
+        and re.search(r"^np\.|\.(reshape|ravel|view|copy)$", ast.unparse(value.func)) is not None
+    )
+
+
 def _prange_loops(tree: ast.AST) -> list[ast.For]:
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
     return [loop for loop in loops if isinstance(loop.iter, ast.Call) and ast.unparse(loop.iter.func) == "prange"]

@@ -179,6 +179,18 @@ def test_kernel_loops(good, bad, message):
     assert any(message in line for line in rules.kernel_loops({"k": text}))
 
 
+@pytest.mark.parametrize("returned", ["x", "x[1:]", "i, x[0, :]", "np.empty(3)", "x.reshape(-1)", "x[:3].copy()"])
+def test_returned_arrays(returned):
+    text = f"@inline\ndef f(x, i):\n    x[i] = 0\n    return {returned}"
+    (line,) = rules.returned_arrays({"kernels.cpu.a": text})
+    assert line.startswith("kernels.cpu.a.f: returns an array")
+
+
+@pytest.mark.parametrize("returned", ["i", "x[i]", "x[i], x.shape[0]", "vload(x, i)", "", "vsum(a[1:])"])
+def test_returned_numbers(returned):
+    assert rules.returned_arrays({"a": f"@inline\ndef f(x, i):\n    x[i] = 0\n    return {returned}"}) == []
+
+
 def test_thread_counts():
     text = "def f():\n    chunks = numba.get_num_threads()"
     assert found(rules.thread_counts, {"kernels.cpu.a": text, "kernels.threads": text}) == ["kernels.cpu.a"]

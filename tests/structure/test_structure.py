@@ -60,6 +60,7 @@ def test_the_sources_were_found():
         rules.undocumented,
         rules.kernel_docstrings,
         rules.kernel_loops,
+        rules.returned_arrays,
         rules.thread_counts,
         rules.unused_kernels,
     ],
