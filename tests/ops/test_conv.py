@@ -16,6 +16,7 @@ from convcore.ops.conv_passes import PASSES
 from convcore.ops.geometry import conv_geometry
 from convcore.testing import gradcheck, gradgradcheck
 from convcore.testing.cases import SMALL_CASES, ConvCase
+from kernels.threads import max_num_threads
 
 FAST = ("direct", "im2col")
 # The largest error, as a fraction of the largest result, for sums of up to 1000 products.
@@ -111,7 +112,7 @@ def test_pointwise_convolutions_are_exact_and_independent_of_threads(case):
     x, weight, bias, grad_out, geometry = make_case(case, np.float32)
     before, results = convcore.get_num_threads(), []
     try:
-        for threads in (1, 2):
+        for threads in (1, max_num_threads()):
             convcore.set_num_threads(threads)
             for name, actual, right in zip(PASSES, run_passes("pointwise", *arrays), expected, strict=True):
                 np.testing.assert_array_equal(actual, right, err_msg=name)
@@ -233,7 +234,7 @@ def test_one_and_two_threads_give_the_same_bits(case, algorithm):
     try:
         convcore.set_num_threads(1)
         one = run_passes(algorithm, *arrays)
-        convcore.set_num_threads(2)
+        convcore.set_num_threads(max_num_threads())
         two = run_passes(algorithm, *arrays)
     finally:
         convcore.set_num_threads(before)

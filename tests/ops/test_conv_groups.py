@@ -16,6 +16,7 @@ from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_passes import PASSES
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
+from kernels.threads import max_num_threads
 
 
 def depthwise(name, n, channels, h, w, kernel_size, **settings):
@@ -144,7 +145,7 @@ def test_one_and_two_threads_give_the_same_bits(algorithm, case):
     try:
         convcore.set_num_threads(1)
         one = run_passes(algorithm, *arrays)
-        convcore.set_num_threads(2)
+        convcore.set_num_threads(max_num_threads())
         two = run_passes(algorithm, *arrays)
     finally:
         convcore.set_num_threads(before)
