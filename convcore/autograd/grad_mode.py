@@ -20,7 +20,7 @@ def is_grad_enabled() -> bool:
     return state.enabled
 
 
-class set_grad_enabled:  # noqa: N801 - torch's name
+class set_grad_enabled:
     """Turn recording on or off: at once when called as a function, until the block ends in a `with`."""
 
     def __init__(self, mode: bool):
@@ -60,13 +60,13 @@ class _GradMode:
         return wrapped  # pyright: ignore[reportReturnType]
 
 
-class no_grad(_GradMode):  # noqa: N801 - torch's name
+class no_grad(_GradMode):
     """Record nothing: the block needs no memory for backward and its results do not require gradients."""
 
     mode = False
 
 
-class enable_grad(_GradMode):  # noqa: N801 - torch's name
+class enable_grad(_GradMode):
     """Record again inside a `no_grad` block."""
 
     mode = True

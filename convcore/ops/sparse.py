@@ -71,7 +71,7 @@ class SparseMatrix:
         self._bounds[0], self._bounds[-1] = 0, self.shape[0]
 
     @property
-    def T(self) -> SparseMatrix:  # noqa: N802 - the field's name
+    def T(self) -> SparseMatrix:
         """The transpose; made once."""
         if self._transpose is None:
             transpose = SparseMatrix.__new__(SparseMatrix)

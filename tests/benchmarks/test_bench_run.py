@@ -4,10 +4,8 @@ import json
 import time
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-# ruff: noqa: E402 - benchmarks.run needs torch
 from benchmarks import BenchmarkError, algorithms, children, conv, nets, onnx, ops, run
 from benchmarks.__main__ import main
 from convcore.testing.cases import ConvCase
@@ -64,8 +62,6 @@ def test_optimiser():
 
 @pytest.mark.parametrize("with_onnx", [False, True])
 def test_networks(monkeypatch, with_onnx):
-    if with_onnx:
-        pytest.importorskip("onnxruntime")
     monkeypatch.setattr(onnx, "available", lambda: with_onnx)
     rows = list(nets.rows([TINY_NET], 1, 1))
     assert [row["work"] for row in rows] == ["inference", "training step"]

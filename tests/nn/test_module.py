@@ -161,7 +161,7 @@ def test_buffer_before_init():
 
 def test_unknown_attribute_names_class_and_attribute():
     with pytest.raises(AttributeError, match="'Net' object has no attribute 'fc9'"):
-        Net().fc9  # noqa: B018
+        _ = Net().fc9
     with pytest.raises(AttributeError, match="fc9"):
         del Net().fc9
 

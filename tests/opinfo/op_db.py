@@ -140,7 +140,7 @@ def seed() -> None:
     torch.manual_seed(0)
     convcore.manual_seed(0)
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 - what torch's samples draw from
+    np.random.seed(0)  # what torch's samples draw from
 
 
 def chosen(items: list[Any], count: int) -> list[Any]:

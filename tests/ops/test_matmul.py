@@ -125,6 +125,26 @@ def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
         assert np.array_equal(result, np.maximum(expected, 0) if relu else expected)
 
 
+# The gradient of a weight: both operands have the summation index first, and are copied block by block.
+@pytest.mark.parametrize("size", [(96, 3000, 24), (24, 3000, 96), (40, 1500, 200), (300, 1100, 180), (520, 300, 330)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_long_sums_of_columns(size, turned, monkeypatch):
+    a, b = operands(size)
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    monkeypatch.setattr(matmul_ops, "_is_turned", lambda a, b: turned)  # which is the cheaper way depends on the CPU
+    for right in (b, np.asfortranarray(b)):
+        assert np.array_equal(product(np.asfortranarray(a), right), expected)
+
+
+def test_a_product_is_turned_where_fewer_tiles_cover_it():
+    columns, rows = tile_columns(4), matmul_ops.TILE_ROWS
+    a, b = np.asfortranarray(np.ones((2 * columns, 9), np.float32)), np.ones((9, columns + 1), np.float32)
+    assert matmul_ops._tiles(2 * columns, columns + 1, 4) == -(-2 * columns // rows) * 2
+    assert matmul_ops._is_turned(a, b)
+    assert not matmul_ops._is_turned(np.asfortranarray(b.T), np.ascontiguousarray(a.T))
+    assert not matmul_ops._is_turned(np.ascontiguousarray(a), b)
+
+
 def test_derivatives():
     rng = np.random.default_rng(5)
     a, b, weight, bias = (

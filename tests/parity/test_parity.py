@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import convcore
 
@@ -48,14 +49,12 @@ def convcore_run(name, optimiser, dtype):
 
 @every_run
 def test_float64_equals_torch(name, optimiser):
-    torch = pytest.importorskip("torch")
     actual, expected = convcore_run(name, optimiser, "float64"), train(torch, name, optimiser, "float64")
     assert_same_run(actual, expected, losses=1e-9, values=1e-7)
 
 
 @every_run
 def test_float32_equals_torch(name, optimiser):
-    torch = pytest.importorskip("torch")
     actual, expected = convcore_run(name, optimiser, "float32"), train(torch, name, optimiser, "float32")
     assert relative_error(actual["losses"], expected["losses"]) <= 1e-4
     assert relative_error(actual["outputs"], expected["outputs"]) <= 1e-5

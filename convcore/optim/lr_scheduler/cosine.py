@@ -18,7 +18,7 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        T_max: int,  # noqa: N803 - torch's name
+        T_max: int,
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ):
@@ -53,8 +53,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        T_0: int,  # noqa: N803 - torch's name
-        T_mult: int = 1,  # noqa: N803 - torch's name
+        T_0: int,
+        T_mult: int = 1,
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ):
