@@ -126,7 +126,9 @@ def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
 
 
 # The gradient of a weight: both operands have the summation index first, and are copied block by block.
-@pytest.mark.parametrize("size", [(96, 3000, 24), (24, 3000, 96), (40, 1500, 200), (300, 1100, 180), (520, 300, 330)])
+@pytest.mark.parametrize(
+    "size", [(96, 3000, 24), (24, 3000, 96), (40, 1500, 200), (300, 1100, 180), (520, 300, 330), (20, 9000, 200)]
+)
 @pytest.mark.parametrize("turned", [False, True])
 def test_long_sums_of_columns(size, turned, monkeypatch):
     a, b = operands(size)
