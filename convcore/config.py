@@ -51,7 +51,9 @@ def announce_compile(directory: Path | None) -> None:
         kept = "no folder can be written to keep them: set NUMBA_CACHE_DIR to one"
     else:
         kept = "once per machine; `convcore warmup` does it ahead"
-    print(f"convcore: compiling kernels for this CPU, about a minute a network ({kept})", file=sys.stderr, flush=True)
+    print(
+        f"convcore: compiling kernels for this CPU, about half a minute a network ({kept})", file=sys.stderr, flush=True
+    )
 
 
 def _install_announcement() -> None:

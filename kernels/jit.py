@@ -15,6 +15,7 @@ from numba.core.registry import cpu_target
 
 from kernels import threads
 from kernels.cache import KernelCache, numba_config
+from kernels.entry_points import EntryPointCompiler, Inline
 
 __all__ = [
     "FAST_MATH",
@@ -85,6 +86,7 @@ def _compile_options(parallel: bool) -> dict[str, Any]:
         "fastmath": FAST_MATH,
         "error_model": "numpy",
         "parallel": PARALLEL if parallel else False,
+        "no_cfunc_wrapper": True,  # nobody calls them through a C pointer
     }
 
 
@@ -97,8 +99,8 @@ class Kernel:
         self.__doc__ = body.__doc__
         self.__module__ = body.__module__
         self.__wrapped__ = body
-        self.parallel: Any = numba.njit(body, **_compile_options(parallel=True))
-        self.serial: Any = numba.njit(body, **_compile_options(parallel=False))
+        self.parallel: Any = numba.njit(body, pipeline_class=EntryPointCompiler, **_compile_options(parallel=True))
+        self.serial: Any = numba.njit(body, pipeline_class=EntryPointCompiler, **_compile_options(parallel=False))
         # A dispatcher without `cache=True` carries a null cache; this puts ours in its place.
         self.parallel._cache = KernelCache(body, "parallel")
         self.serial._cache = KernelCache(body, "serial")
@@ -141,4 +143,11 @@ def inline(function: Callable[..., Any]) -> Callable[..., Any]:
 
     It may neither make nor return arrays; see `UNCOUNTED`.
     """
-    return numba.njit(function, **UNCOUNTED, **_compile_options(parallel=False))
+    options = {
+        "nopython": True,
+        "boundscheck": None,
+        "no_cpython_wrapper": True,
+        **UNCOUNTED,
+        **_compile_options(parallel=False),
+    }
+    return Inline(function, targetoptions=options)

@@ -135,7 +135,7 @@ def copy_kernels(folder: Path) -> Path:
     """Put the infrastructure of `kernels/` and two files of tiny kernels below `folder`."""
     (folder / "kernels" / "cpu").mkdir(parents=True)
     for name in (
-        "__init__.py", "jit.py", "cache.py", "threads.py", "machine_code.py", "cpu/__init__.py",
+        "__init__.py", "jit.py", "cache.py", "entry_points.py", "threads.py", "machine_code.py", "cpu/__init__.py",
         "cpu/denormals.py", "cpu/target.py",
     ):  # fmt: skip
         shutil.copy(ROOT / "kernels" / name, folder / "kernels" / name)

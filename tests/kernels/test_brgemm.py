@@ -6,7 +6,7 @@ from numba.core.errors import TypingError
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
-from kernels.jit import inline, kernel, prange
+from kernels.jit import kernel, prange
 
 
 @kernel
@@ -26,7 +26,7 @@ def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, 
             )  # fmt: skip
 
 
-@inline
+@kernel
 def _unknown_mask(a, taps, mask_b):
     brgemm(1, a, 0, 1, 1, taps, 1, 1, a, 0, 1, 1, a, 0, 1, 1, a, 0, False, False, mask_b)
 
@@ -131,7 +131,7 @@ def test_the_mask_must_be_a_literal():
 
 @pytest.mark.parametrize(("total", "parts"), [(14, 2), (13, 2), (7, 1), (37, 4), (12, 1), (25, 3)])
 def test_split_evenly_covers_the_range_with_even_parts(total, parts):
-    ranges = [split_evenly(total, parts, i) for i in range(parts)]
+    ranges = [split_evenly.py_func(total, parts, i) for i in range(parts)]
     assert [i for begin, end in ranges for i in range(begin, end)] == list(range(total))
     sizes = [end - begin for begin, end in ranges]
     assert max(sizes) - min(sizes) <= 1

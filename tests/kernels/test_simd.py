@@ -34,7 +34,7 @@ from kernels.cpu.simd import (
     vtranspose,
 )
 from kernels.cpu.target import lanes
-from kernels.jit import inline, kernel, prange
+from kernels.jit import kernel, prange
 
 
 @kernel
@@ -121,9 +121,9 @@ def _turned(source, index, row, out, out_index, out_row):
         vtranspose(source, index, row, out, out_index, out_row)
 
 
-@inline
+@kernel
 def _mixed(x, y):
-    return vload(x, 0) + vload(y, 0)
+    vstore(x, 0, vload(x, 0) + vload(y, 0))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
