@@ -64,7 +64,7 @@ def main(name: str, model: str, shape_text: str, threads: str, steps: str) -> No
     shape = tuple(map(int, shape_text.split(",")))
     x = library.from_numpy(rng.standard_normal(shape, np.float32))
     labels = library.from_numpy(rng.integers(0, CLASSES, shape[0]))
-    network = getattr(models, model)(CLASSES)
+    network = getattr(models, model)(num_classes=CLASSES)
     optimizer = library.optim.Adam(network.parameters(), lr=1e-4)
     loss_function = library.nn.CrossEntropyLoss()
 

@@ -24,7 +24,7 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class NetCase:
-    """A model of `convcore.models`, by the name of its class, and its input."""
+    """A model of `convcore.models`, by the name of what builds it, and its input."""
 
     name: str
     model: str
@@ -39,6 +39,9 @@ CASES = (
     NetCase("simple_cnn-batch1", "SimpleCNN", (1, 3, 224, 224), train=False),
 )
 QUICK = tuple(case.name for case in CASES)
+FAMOUS = ("resnet50", "vgg16", "mobilenet_v3_small", "efficientnet_b0", "vit_b_16", "convnext_tiny")
+CASES += tuple(NetCase(f"{model}-batch{n}", model, (n, 3, 224, 224), train=False) for model in FAMOUS for n in (8, 1))
+CASES += (NetCase("resnet18-batch16", "resnet18", (16, 3, 224, 224), train=True),)
 
 
 def training_step(library: Any, model: Any, x: Any, labels: Any, **settings: Any) -> Callable[[], Any]:
@@ -57,7 +60,7 @@ def training_step(library: Any, model: Any, x: Any, labels: Any, **settings: Any
 
 
 def _torch_model(case: NetCase, state: dict[str, torch.Tensor], memory_format=torch.contiguous_format) -> Any:
-    model: Any = getattr(torch_models, case.model)(CLASSES)
+    model: Any = getattr(torch_models, case.model)(num_classes=CLASSES)
     model.load_state_dict(state)
     return model.to(memory_format=memory_format)
 
@@ -118,7 +121,10 @@ def rows(cases: Sequence[NetCase], rounds: int, threads: int) -> Iterator[dict]:
     for case in cases:
         x = rng.standard_normal(case.shape, np.float32)
         labels = rng.integers(0, CLASSES, case.shape[0])
-        own_model = getattr(convcore.models, case.model)(CLASSES)
+        own_model = getattr(convcore.models, case.model)(num_classes=CLASSES)
+        for parameter in own_model.parameters():
+            if not parameter.detach().numpy().any():  # a last layer that begins at zero would let all networks agree
+                convcore.nn.init.normal_(parameter, std=0.02)
         state = {key: torch.tensor(np.array(value.numpy())) for key, value in own_model.state_dict().items()}
         yield _inference_row(case, x, own_model, state, rounds, threads)
         if case.train:

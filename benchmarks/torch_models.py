@@ -1,47 +1,70 @@
-"""The networks of `convcore.models` written for torch: the same names, so weights go from one to the other."""
+"""The networks of `convcore.models` in torch: their very sources, in which only the import lines are changed.
+
+So both sides are the same network with the same names, and weights go from one to the other; and the promise that the
+code of a network needs other import lines only is kept here each time. `tests/models` compares the same functions with
+torchvision's own networks. `torch_models.resnet50` is what builds it, as in `convcore.models`.
+"""
 
 from __future__ import annotations
 
+import functools
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 from torch import nn
-from torch.nn import functional as F
+
+import convcore.models
+
+# What modules of `convcore.models` import, and where torch has it; what is no part of a network stays convcore's.
+_IMPORTS = (
+    (r"from convcore import nn\b", "from torch import nn"),
+    (r"from convcore\.nn import", "from torch.nn import"),
+    (r"from convcore\.(?:tensor|ops\.\w+) import", "from torch import"),
+    (r"from convcore\.models\.registry import", f"from {__name__} import"),
+    (r"from convcore\.models\.(\w+) import", rf"from {__name__}.\1 import"),
+)
 
 
-def _block(c_in: int, c_out: int) -> list[nn.Module]:
-    return [nn.Conv2d(c_in, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU(), nn.MaxPool2d(2, 2)]
+def model(build: Callable[..., Any], size: int = 224) -> Callable[..., Any]:
+    """In place of the registry's: nothing is registered, and there are no pretrained weights."""
+    return build
 
 
-class CNN(nn.Module):
-    """As `convcore.models.CNN`."""
-
-    def __init__(self, num_classes: int = 10):
-        super().__init__()
-        self.features = nn.Sequential(*_block(1, 32), *_block(32, 64))
-        self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(64 * 7 * 7, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, num_classes)
-        )
-
-    def forward(self, x):
-        """(N, 1, 28, 28) to (N, num_classes)."""
-        return self.classifier(self.features(x))
+def model_for(size: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `model`."""
+    return model
 
 
-class SimpleCNN(nn.Module):
-    """As `convcore.models.SimpleCNN`."""
+@functools.cache
+def _translated(name: str) -> ModuleType:
+    """The module `name` of `convcore.models`, in torch; it takes its part in imports under this module's name."""
+    path = Path(convcore.models.__file__).with_name(f"{name}.py")
+    source = path.read_text(encoding="utf-8")
+    for pattern, replacement in _IMPORTS:
+        source = re.sub(rf"^{pattern}", replacement, source, flags=re.MULTILINE)
+    for part in re.findall(rf"^from {re.escape(__name__)}\.(\w+) import", source, flags=re.MULTILINE):
+        _translated(part)
+    module = ModuleType(f"{__name__}.{name}")
+    sys.modules[module.__name__] = module
+    exec(compile(source, path, "exec"), module.__dict__)
+    return module
 
-    def __init__(self, num_classes: int = 10):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32)
-        self.conv2, self.bn2 = nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64)
-        self.conv3, self.bn3 = nn.Conv2d(64, 128, 3, padding=1), nn.BatchNorm2d(128)
-        self.pool = nn.MaxPool2d(2, 2)
-        self.gap = nn.AdaptiveAvgPool2d(1)
-        self.fc1 = nn.Linear(128, 256)
-        self.dropout = nn.Dropout(0.5)
-        self.fc2 = nn.Linear(256, num_classes)
 
-    def forward(self, x):
-        """(N, 3, H, W) to (N, num_classes)."""
-        for conv, bn in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
-            x = self.pool(F.relu(bn(conv(x))))
-        x = self.dropout(F.relu(self.fc1(self.gap(x).flatten(1))))
-        return self.fc2(x)
+def __getattr__(name: str) -> Callable[..., nn.Module]:
+    """What builds the network of this name, with activations that overwrite their input, as torchvision has them."""
+    own = getattr(convcore.models, name, None)
+    if own is None:
+        raise AttributeError(f"convcore.models has no network {name!r}")
+
+    def build(**arguments: Any) -> nn.Module:
+        network = getattr(_translated(own.__module__.rpartition(".")[2]), name)(**arguments)
+        for module in network.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = True
+        return network
+
+    return build

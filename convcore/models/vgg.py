@@ -12,6 +12,7 @@ from typing import Any
 from convcore import nn
 from convcore.models.blocks import initialise
 from convcore.models.registry import model
+from convcore.nn.init import skipped
 from convcore.tensor import Tensor
 
 # The columns of table 1: output channels of convolutions, "M" for max pooling, which halves height and width.
@@ -51,7 +52,7 @@ class VGG(nn.Module):
         super().__init__()
         self.features = features
         self.avgpool = nn.AdaptiveAvgPool2d(7)
-        with nn.init.skipped(init_weights):  # not twice: these layers are large
+        with skipped(init_weights):  # not twice: these layers are large
             self.classifier = nn.Sequential(
                 nn.Linear(512 * 7 * 7, 4096),
                 nn.ReLU(),

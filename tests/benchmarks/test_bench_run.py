@@ -6,7 +6,8 @@ import time
 import pytest
 import torch
 
-from benchmarks import BenchmarkError, algorithms, children, conv, nets, onnx, ops, run
+import convcore
+from benchmarks import BenchmarkError, algorithms, children, conv, nets, onnx, ops, run, torch_models
 from benchmarks.__main__ import main
 from convcore.testing.cases import ConvCase
 from kernels.threads import get_num_threads, max_num_threads
@@ -205,3 +206,17 @@ def test_wrong_requests(capsys, arguments, message):
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v3_small", "vit_b_32", "convnext_tiny"])
+def test_torch_builds_the_networks_from_the_same_sources(name):
+    own, other = getattr(convcore.models, name)(num_classes=3), getattr(torch_models, name)(num_classes=3)
+    assert isinstance(other, torch.nn.Module)
+    shapes = {key: tuple(value.shape) for key, value in other.state_dict().items()}
+    assert shapes == {key: tuple(value.shape) for key, value in own.state_dict().items()}
+    assert all(module.inplace for module in other.modules() if hasattr(module, "inplace"))
+
+
+def test_torch_has_no_networks_of_its_own():
+    with pytest.raises(AttributeError, match=r"convcore\.models has no network 'resnet17'"):
+        _ = torch_models.resnet17
