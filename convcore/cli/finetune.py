@@ -68,9 +68,13 @@ def add_parser(subparsers: Any) -> None:
         "--unfreeze", type=positive, metavar="N", help=f"how many stages are the last (default {defaults.unfreeze})"
     )
     parser.add_argument("--batch-size", type=positive, metavar="N", help=f"(default {defaults.batch_size})")
-    parser.add_argument("--lr", type=float, help=f"the head's highest learning rate (default {defaults.lr})")
     parser.add_argument(
-        "--backbone-lr", type=float, metavar="LR", help=f"that of stages (default {defaults.backbone_lr})"
+        "--lr",
+        type=float,
+        help=f"the highest of the last layer, in the second phase a tenth of it (default {defaults.lr})",
+    )
+    parser.add_argument(
+        "--backbone-lr", type=float, metavar="LR", help=f"that of the last stages (default {defaults.backbone_lr})"
     )
     parser.add_argument(
         "--patience", type=positive, metavar="N",

@@ -15,8 +15,6 @@ Source: J. Yosinski et al., "How transferable are features in deep neural networ
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import skimage.data
 
@@ -31,6 +29,7 @@ FACES = 100  # the first of 200 pictures
 SIZE = 64  # pixels to which they are enlarged: Lite0 divides height and width by 32
 CLASSES = 2
 LAST_STAGES = 3
+BATCH = 10
 
 
 def read_pictures(each: int = 10, seed: int = 0) -> tuple[Examples, Examples]:
@@ -63,36 +62,34 @@ class SmallCNN(nn.Sequential):
         )  # fmt: skip
 
 
-def main(seed: int = 0, epochs: int = 8) -> dict[str, float]:
-    """Learn in the four ways, print how it goes, and return the accuracies on the pictures that none has seen.
-
-    Args:
-        seed: chooses the 20 pictures, and all that is drawn.
-        epochs: of each phase; what starts from scratch gets five times as many.
-    """
-    training, held_out = read_pictures(seed=seed)
-    accuracies = {}
-    fit = partial(train, batch=10)
-
+def learn_from_scratch(training: Examples, held_out: Examples, epochs: int, seed: int = 0) -> dict[str, float]:
+    """The accuracies of two networks that know nothing; arguments as those of `learn_from_imagenet`."""
     print("a small CNN from scratch")
     cc.manual_seed(seed)
     small = SmallCNN()
-    accuracies["small"] = fit(small, training, held_out, 5 * epochs, Adam(small.parameters(), lr=2e-3))
+    optimizer = Adam(small.parameters(), lr=2e-3)
+    accuracies = {"small": train(small, training, held_out, epochs, optimizer, batch=BATCH)}
 
-    training, held_out = as_photographs(training), as_photographs(held_out)
     print("EfficientNet-Lite0 from scratch")
     cc.manual_seed(seed)
     # The network's own batch norms average over hundreds of batches; here there are not so many.
-    scratch = efficientnet_lite0(num_classes=CLASSES, norm_layer=nn.BatchNorm2d)
-    accuracies["scratch"] = fit(scratch, training, held_out, 5 * epochs, Adam(scratch.parameters(), lr=1e-3))
+    lite0 = efficientnet_lite0(num_classes=CLASSES, norm_layer=nn.BatchNorm2d)
+    optimizer = Adam(lite0.parameters(), lr=1e-3)
+    examples = as_photographs(training), as_photographs(held_out)
+    return {**accuracies, "scratch": train(lite0, *examples, epochs, optimizer, batch=BATCH)}
 
+
+def learn_from_imagenet(training: Examples, held_out: Examples, epochs: int, seed: int = 0) -> dict[str, float]:
+    """The accuracies on `held_out` of Lite0 with a new last layer, and with unfrozen stages, after `epochs` each."""
+    training, held_out = as_photographs(training), as_photographs(held_out)
     print("EfficientNet-Lite0 with ImageNet's weights, frozen, and a new last layer")
     cc.manual_seed(seed)
     model = efficientnet_lite0(weights="imagenet")
     for parameter in model.parameters():
         parameter.requires_grad = False
     head = model.classifier[1] = nn.Linear(model.classifier[1].in_features, CLASSES)
-    accuracies["frozen"] = fit(model, training, held_out, epochs, Adam(head.parameters(), lr=3e-3))
+    optimizer = Adam(head.parameters(), lr=3e-3)
+    accuracies = {"frozen": train(model, training, held_out, epochs, optimizer, batch=BATCH)}
 
     print(f"the same, the last {LAST_STAGES} stages unfrozen")
     stages = model.features[-LAST_STAGES:]
@@ -101,9 +98,20 @@ def main(seed: int = 0, epochs: int = 8) -> dict[str, float]:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad = True
     unfrozen = [parameter for parameter in stages.parameters() if parameter.requires_grad]
-    optimizer = Adam([{"params": unfrozen, "lr": 3e-4}, {"params": head.parameters(), "lr": 1e-3}])
-    accuracies["unfrozen"] = fit(model, training, held_out, epochs, optimizer)
+    optimizer = Adam([{"params": unfrozen, "lr": 3e-5}, {"params": head.parameters(), "lr": 1e-3}])
+    return {**accuracies, "unfrozen": train(model, training, held_out, epochs, optimizer, batch=BATCH)}
 
+
+def main(seed: int = 0, epochs: int = 8) -> dict[str, float]:
+    """Learn in the four ways, print how it goes, and return the accuracies on the pictures that none has seen.
+
+    Args:
+        seed: chooses the 20 pictures, and all that is drawn.
+        epochs: of each phase; what starts from scratch gets five times as many.
+    """
+    training, held_out = read_pictures(seed=seed)
+    accuracies = learn_from_scratch(training, held_out, 5 * epochs, seed)
+    accuracies.update(learn_from_imagenet(training, held_out, epochs, seed))
     print(f"right on {len(held_out[1])} pictures: " + ", ".join(f"{name} {a:.1%}" for name, a in accuracies.items()))
     return accuracies
 

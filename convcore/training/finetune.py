@@ -41,6 +41,7 @@ from convcore.transforms import (
 
 HEAD, STAGES = "head", "stages"
 AUGMENTATIONS = ("flip", "crop", "none")
+SETTLED = 0.1  # of its learning rate is what the head gets in the second phase: it has found its place
 SMALLEST_CROP = 0.5  # of the picture's area
 WORKERS = 1  # threads that read pictures ahead
 
@@ -55,7 +56,8 @@ class FinetuneSettings:
         size: height and width of what the network sees; None for what it was trained on.
         epochs, fine_epochs: at most so many in the phase "head", and in the phase "stages".
         unfreeze: how many of the last stages the second phase trains.
-        lr, backbone_lr: the highest learning rate of the head, and of the unfrozen stages.
+        lr, backbone_lr: the highest learning rate of the head, a tenth of it in the second phase, and that of the
+            unfrozen stages.
         patience: a phase ends after so many epochs without a lower validation loss.
         validation: the share of each class's pictures that is set aside to choose the best epoch.
         augment: "flip" cuts out a random part of a picture and mirrors every second; "crop" never mirrors; "none".
@@ -70,7 +72,7 @@ class FinetuneSettings:
     fine_epochs: int = 10
     unfreeze: int = 3
     batch_size: int = 16
-    lr: float = 2e-3
+    lr: float = 5e-3
     backbone_lr: float = 2e-4
     patience: int = 3
     validation: float = 0.2
@@ -179,11 +181,12 @@ class Finetuning:
     def _begin(self, phase: str, earlier: Any) -> Trainer:
         """Freeze what this phase does not train; a new optimizer, and a learning rate that rises and falls once."""
         settings = self.settings
-        groups = [{"params": list(self.head.parameters()), "lr": settings.lr}]
+        head, stages = list(self.head.parameters()), []
+        groups = [{"params": head, "lr": settings.lr}]
         if phase == STAGES:
-            stages = [self.network.get_submodule(name) for name in self.unfrozen]
-            parameters = [parameter for stage in stages for parameter in unfreeze(stage)]
-            groups.insert(0, {"params": parameters, "lr": settings.backbone_lr})
+            for name in self.unfrozen:
+                stages += unfreeze(self.network.get_submodule(name))
+            groups = [{"params": stages, "lr": settings.backbone_lr}, {"params": head, "lr": SETTLED * settings.lr}]
         optimizer = Adam(groups)
         steps = self.phases[phase] * len(self.train_data)
         scheduler = OneCycleLR(optimizer, [group["lr"] for group in groups], steps)
@@ -197,9 +200,8 @@ class Finetuning:
         trained = sum(p.array.size for group in self.trainer.optimizer.param_groups for p in group["params"])
         rates = f"learning rate up to {self.settings.lr:g}"
         if phase == STAGES:
-            rates = (
-                f"{', '.join(self.unfrozen)} up to {self.settings.backbone_lr:g}, the head up to {self.settings.lr:g}"
-            )
+            stages, head = ", ".join(self.unfrozen), SETTLED * self.settings.lr
+            rates = f"learning rates up to {self.settings.backbone_lr:g} ({stages}) and {head:g} (last layer)"
         return f"phase {phase!r}: {trained:,} parameters are trained; {rates}"
 
     def _all_settings(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Frozen parts: no graph, no backward kernels, no drifting statistics; and transfer learning as it is usually written."""
+"""Frozen parts: no graph, no backward kernels, no drifting statistics; transfer learning as it is written for torch."""
 
 from collections import Counter
 
@@ -103,7 +103,8 @@ def test_the_statistics_of_frozen_batch_norms_stay():
 
 
 def test_dropout_follows_the_part_that_it_belongs_to():
-    frozen = nn.Sequential(nn.Linear(4, 4), nn.Dropout()).requires_grad_(False)
+    frozen = nn.Sequential(nn.Linear(4, 4), nn.Dropout())
+    frozen.requires_grad_(False)
     model = nn.Sequential(frozen, nn.Dropout(), nn.Linear(4, 2))
     assert train_unfrozen(model) is model
     assert [module.training for module in (model, frozen, frozen[1], model[1], model[2])] == [
