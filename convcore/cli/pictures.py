@@ -10,6 +10,7 @@ from pathlib import Path
 
 from convcore.data import ImageFolder, read_image
 from convcore.errors import CheckpointError
+from convcore.training.finetune import CORRUPT
 
 SHOWN = 5  # of the pictures that cannot be read, in an error
 
@@ -17,7 +18,7 @@ SHOWN = 5  # of the pictures that cannot be read, in an error
 def add_corrupt_option(parser: argparse.ArgumentParser, default: str | None) -> None:
     """`--corrupt`."""
     parser.add_argument(
-        "--corrupt", choices=("refuse", "skip"), default=default,
+        "--corrupt", choices=CORRUPT, default=default,
         help="pictures that cannot be read: stop and name them, or leave them out and name them (default refuse)",
     )  # fmt: skip
 

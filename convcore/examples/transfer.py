@@ -1,12 +1,16 @@
 """Transfer learning with ten pictures of each class: `python -m convcore.examples.transfer`.
 
 Is it a face? The pictures are 25x25 pixels, grey: 100 faces and 100 pictures of something else, from "Labeled Faces in
-the Wild", as scikit-image brings them along. 20 train, the 180 others test. Four ways to learn from the 20:
+the Wild", as scikit-image brings them along. 20 train, the 180 others test. How many of these are right, in four draws
+of the 20 (seeds 0 to 3):
 
-    a small CNN from scratch
-    EfficientNet-Lite0 from scratch
-    EfficientNet-Lite0 that has learned ImageNet, frozen, with a new last layer
-    the same, with its last three stages unfrozen afterwards
+    a small CNN from scratch, 40 epochs                                          86 to 92 %, mean 88.9 %
+    EfficientNet-Lite0 from scratch, 40 epochs                                   82 to 97 %, mean 90.3 %
+    EfficientNet-Lite0 that knows ImageNet, frozen, a new last layer, 8 epochs   96 to 97 %, mean 96.7 %
+    the same, the last three stages unfrozen, 8 more epochs                      96 to 97 %, mean 96.8 %
+
+What ImageNet has taught makes the result better and, above all, steady. Unfreezing neither helps nor harms: 20 pictures
+teach the stages little, and their learning rate is small. All of it takes 25 s on two cores (AVX-512).
 
 Needs `python -m pip install 'convcore[examples]'`: the weights, and scikit-image for the pictures.
 

@@ -41,6 +41,7 @@ from convcore.transforms import (
 
 HEAD, STAGES = "head", "stages"
 AUGMENTATIONS = ("flip", "crop", "none")
+CORRUPT = ("refuse", "skip")
 SETTLED = 0.1  # of its learning rate is what the head gets in the second phase: it has found its place
 SMALLEST_CROP = 0.5  # of the picture's area
 WORKERS = 1  # threads that read pictures ahead
@@ -89,8 +90,9 @@ class FinetuneSettings:
         )
         if not 0 < self.validation < 1:
             raise ShapeError(f"validation must be a share between 0 and 1, got {self.validation}")
-        if self.augment not in AUGMENTATIONS:
-            raise UnsupportedError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
+        for name, known in (("augment", AUGMENTATIONS), ("corrupt", CORRUPT)):
+            if getattr(self, name) not in known:
+                raise UnsupportedError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
 
 
 class Finetuning:

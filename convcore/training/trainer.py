@@ -192,6 +192,7 @@ class Score:
     """Mean loss, accuracy and confusions over batches of different sizes."""
 
     def __init__(self) -> None:
+        self.samples = 0
         self.total_loss = 0.0
         self.labels: list[np.ndarray] = []
         self.answers: list[np.ndarray] = []
@@ -199,11 +200,8 @@ class Score:
     def add(self, loss: Any, logits: Any, labels: Any) -> None:
         self.labels.append(labels.array)
         self.answers.append(logits.array.argmax(axis=1))
+        self.samples += len(labels.array)
         self.total_loss += loss.item() * len(labels.array)
-
-    @property
-    def samples(self) -> int:
-        return sum(map(len, self.labels))
 
     @property
     def loss(self) -> float:

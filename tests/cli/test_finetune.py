@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from convcore.cli import main
-from convcore.io import load_file
+from convcore.errors import UnsupportedError
+from convcore.io import load_file, save_file
 from convcore.models import get_model
 from convcore.models.card import read_card
-from convcore.training import Trainer
+from convcore.training import FinetuneSettings, Trainer
 from kernels import threads
 
 CLASSES = ("1 red", "2 green", "3 blue")
@@ -184,6 +185,22 @@ def test_folders_that_do_not_suffice(capsys, tmp_path, colours, whole_run):
     code, _, err = run(capsys, "train", "--resume", "--out", whole_run)
     assert code == 2
     assert "was not written by convcore train" in err
+
+
+@pytest.mark.parametrize("card", ["{}", "no JSON", '{"model": "vgg11", "classes": ["a"], "transforms": {"size": 3}}'])
+def test_a_file_whose_card_is_damaged(capsys, tmp_path, card):
+    path = tmp_path / "weights.safetensors"
+    save_file({}, path, {"convcore": card})
+    code, _, err = run(capsys, "classify", tmp_path / "any.jpg", "--weights", path)
+    assert code == 2
+    assert "weights.safetensors: what the file says about its model is damaged" in err
+
+
+def test_settings_that_only_programs_can_get_wrong():
+    with pytest.raises(UnsupportedError, match="augment must be one of flip, crop, none, got 'twist'"):
+        FinetuneSettings("x", augment="twist")
+    with pytest.raises(UnsupportedError, match="corrupt must be one of refuse, skip, got 'keep'"):
+        FinetuneSettings("x", corrupt="keep")
 
 
 def test_features(capsys, tmp_path, colours, whole_run):
