@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 
 def training_curves(history: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> None:
     """Draw loss and accuracy over the epochs into a picture file; its ending chooses the format.
@@ -32,4 +34,35 @@ def training_curves(history: Sequence[dict[str, Any]], path: str | os.PathLike[s
         axes.grid(alpha=0.3)
         axes.legend()
     left.set_yscale("log")
+    figure.savefig(path, dpi=120)
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: str | os.PathLike[str]) -> None:
+    """Draw how many samples of each class were taken for which, into a picture file; its ending chooses the format.
+
+    The colours are shares of the row, so that rare classes show as clearly as frequent ones; the numbers are counts.
+
+    Args:
+        counts: (C, C), rows the true classes, columns the answers.
+        classes: their C names.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    size = 2.4 + 0.45 * min(len(classes), 60)
+    figure = Figure(figsize=(size + 0.6, size), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("class")
+    if len(classes) <= 30:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="share of the class", shrink=0.8)
     figure.savefig(path, dpi=120)

@@ -135,8 +135,17 @@ def test_the_second_example_explains(capsys):
     np.testing.assert_allclose(names["direct"].numpy(), names["im2col"].numpy(), rtol=0, atol=1e-3)
 
 
+def test_the_third_example_freezes_all_but_the_head():
+    names = {}
+    exec(compile(EXAMPLES[2], "README.md", "exec"), names)
+    model = names["model"]
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trained == ["classifier.1.weight", "classifier.1.bias"]
+    assert (model.features.training, model.classifier.training) == (False, True)
+
+
 def test_all_examples_are_run():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
 
 
 def test_the_commands_are_marked_for_the_checks():

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from convcore.cli import augment, classify, summary, train, warmup, weights
+from convcore.cli import augment, classify, features, finetune, summary, train, warmup, weights
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
 
 EXAMPLES = """examples:
   convcore train                       train the 28x28 CNN on the bundled digits
   convcore train --resume              go on where an interrupted training stopped
+  convcore finetune flowers            teach a trained network the classes of a folder of pictures
   convcore classify cat.jpg            what is in a picture
+  convcore features flowers -o f.npz   what a trained network sees in pictures, as numbers
   convcore weights resnet50            where pretrained weights come from, and whether they are here
   convcore summary resnet50            layers, shapes, parameters and receptive fields
   convcore augment photo.jpg           what each augmentation makes of a photograph
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"convcore {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (train, classify, weights, summary, augment, warmup):
+    for command in (train, finetune, classify, features, weights, summary, augment, warmup):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-import tempfile
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from convcore.cli.compiling import announce_compile
 from convcore.cli.parser import positive
+from convcore.cli.runs import (
+    INTERRUPTED,
+    drawn,
+    given_settings,
+    prepare_folder,
+    replace_earlier_run,
+    report_interrupt,
+    resumed_settings,
+    use_threads,
+)
 from convcore.data import DataLoader, TensorDataset
-from convcore.errors import CheckpointError, ConvcoreError, ShapeError
+from convcore.errors import ConvcoreError, ShapeError
 from convcore.models import get_model
-from convcore.training import Settings, Trainer, evaluate, load_progress, prepare, read_data, warm_up
+from convcore.plot import training_curves
+from convcore.training import Settings, Trainer, evaluate, prepare, read_data, warm_up
 from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT
-from convcore.training.trainer import CHECKPOINT, HISTORY, WEIGHTS
-from kernels import threads
+from convcore.training.trainer import HISTORY, WEIGHTS
 
 CURVES = "curves.png"
-INTERRUPTED = 130
 
 EXAMPLES = """examples:
   convcore train
@@ -66,9 +72,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, test; returns the exit code."""
     out: Path = args.out
-    if args.threads is not None:
-        use_threads(args.threads)
-    settings = resumed_settings(args) if args.resume else Settings(**given_settings(args))
+    use_threads(args.threads)
+    settings = resumed_settings(args, Settings) if args.resume else Settings(**given_settings(args, Settings))
     train, test = read_data(settings.data)
     prepare_folder(out)
     compile_kernels(settings, train)
@@ -81,53 +86,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         trainer.fit(settings.epochs)
     except KeyboardInterrupt:
-        report_interrupt(trainer)
+        report_interrupt(trainer, "train")
         return INTERRUPTED
     report(trainer, test)
     return 0
-
-
-def given_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that stand on the command line."""
-    values = {field.name: getattr(args, field.name) for field in fields(Settings)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def resumed_settings(args: argparse.Namespace) -> Settings:
-    """The settings of the run in `--out`. Others cannot be given: the schedule is made for the run as a whole."""
-    path = args.out / CHECKPOINT
-    if not path.is_file():
-        raise CheckpointError(f"{args.out} holds no {CHECKPOINT} to resume from; start without --resume")
-    settings = Settings(**load_progress(path)["settings"])
-    for name, value in given_settings(args).items():
-        if value != getattr(settings, name):
-            option = "--" + name.replace("_", "-")
-            raise ShapeError(
-                f"{path} was started with {option} {getattr(settings, name)}, which a resume cannot change to {value}; "
-                f"leave {option} out, or start a new run in another --out"
-            )
-    return settings
-
-
-def prepare_folder(out: Path) -> None:
-    """Make the folder, and find out now rather than after an epoch whether it can be written."""
-    out.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=out).close()
-
-
-def use_threads(n: int) -> None:
-    """Set the number of threads that kernels use."""
-    try:
-        threads.set_num_threads(n)
-    except ValueError as error:
-        raise ShapeError(str(error)) from None
-
-
-def replace_earlier_run(out: Path) -> None:
-    """Remove an earlier run's checkpoint: a resume must not find it beside the new run's weights."""
-    if (out / CHECKPOINT).exists():
-        print(f"replacing the earlier run in {out} (--resume would have continued it)")
-        (out / CHECKPOINT).unlink()
 
 
 def compile_kernels(settings: Settings, train: TensorDataset) -> None:
@@ -173,30 +135,4 @@ def report(trainer: Trainer, test: TensorDataset) -> None:
     )
     print(f"weights  {trainer.out / WEIGHTS}")
     print(f"history  {trainer.out / HISTORY}")
-    print(f"curves   {draw_curves(trainer)}")
-
-
-def draw_curves(trainer: Trainer) -> str:
-    """Draw them if matplotlib is there; returns where they are, or why they are not."""
-    try:
-        from convcore.plot import training_curves
-
-        training_curves(trainer.history, trainer.out / CURVES)
-    except ImportError:
-        return "not drawn: matplotlib is missing (python -m pip install matplotlib)"
-    return str(trainer.out / CURVES)
-
-
-def report_interrupt(trainer: Trainer) -> None:
-    """Say what an interrupted run leaves behind and how to go on."""
-    best = trainer.best
-    if best is None:
-        message = "interrupted before the first epoch was complete: nothing to keep"
-    else:
-        message = (
-            f"interrupted in epoch {len(trainer.history) + 1}\n"
-            f"best weights so far (epoch {best['epoch']}, validation accuracy {best['validation_accuracy']:.2%}): "
-            f"{trainer.out / WEIGHTS}\n"
-            f"go on with: convcore train --resume --out {shlex.quote(str(trainer.out))}"
-        )
-    print(message, file=sys.stderr)
+    print(f"curves   {drawn(trainer.out / CURVES, partial(training_curves, trainer.history))}")

@@ -1,1 +1,1 @@
-"""Small programs that train beyond images; each runs with `python -m convcore.examples.<name>`."""
+"""Small programs that train; each runs with `python -m convcore.examples.<name>`."""

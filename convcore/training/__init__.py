@@ -1,11 +1,15 @@
-"""Training: the loop, its checkpoints, and the recipe behind `convcore train`."""
+"""Training: the loop, its checkpoints, and the recipes behind `convcore train` and `convcore finetune`."""
 
 from convcore.training.checkpoint import load_checkpoint, load_progress, save_checkpoint
+from convcore.training.finetune import FinetuneSettings, Finetuning
+from convcore.training.freezing import train_unfrozen
 from convcore.training.recipe import Settings, prepare, read_data
-from convcore.training.trainer import Trainer, evaluate
+from convcore.training.trainer import Trainer, evaluate, score_of
 from convcore.training.warmup import warm_up
 
 __all__ = [
+    "FinetuneSettings",
+    "Finetuning",
     "Settings",
     "Trainer",
     "evaluate",
@@ -14,5 +18,7 @@ __all__ = [
     "prepare",
     "read_data",
     "save_checkpoint",
+    "score_of",
+    "train_unfrozen",
     "warm_up",
 ]

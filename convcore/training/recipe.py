@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,14 +48,24 @@ class Settings:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ShapeError(f"{name} must be at least 1, got {value}")
-        if not 0 < self.lr < float("inf"):
-            raise ShapeError(f"lr must be a positive number, got {self.lr}")
-        if self.seed < 0:
-            raise ShapeError(f"seed must be at least 0, got {self.seed}")
+        check_settings(self, ("epochs", "batch_size", "limit"), ("lr",), ("seed",))
+
+
+def check_settings(settings: Any, counts: Sequence[str], rates: Sequence[str], numbers: Sequence[str]) -> None:
+    """Refuse counts below 1 (None is none), rates that are not positive and finite, and numbers below 0.
+
+    Args:
+        settings: an object with attributes of these names.
+    """
+    for names, least in ((counts, 1), (numbers, 0)):
+        for name in names:
+            value = getattr(settings, name)
+            if value is not None and value < least:
+                raise ShapeError(f"{name} must be at least {least}, got {value}")
+    for name in rates:
+        value = getattr(settings, name)
+        if not 0 < value < float("inf"):
+            raise ShapeError(f"{name} must be a positive number, got {value}")
 
 
 def read_data(name: str) -> tuple[TensorDataset, TensorDataset]:

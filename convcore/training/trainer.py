@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from convcore.nn import Module
 from convcore.optim import Optimizer
 from convcore.optim.lr_scheduler import LRScheduler
 from convcore.training.checkpoint import load_checkpoint, save_checkpoint
+from convcore.training.freezing import train_unfrozen
 
 WEIGHTS, CHECKPOINT, HISTORY = "weights.safetensors", "checkpoint.safetensors", "history.json"
 
@@ -47,6 +48,10 @@ class Trainer:
         random_parts: by name, everything that draws random numbers during training besides the loader and dropout, such
             as transforms: objects with `state_dict` and `load_state_dict`.
         progress: whether to show a progress bar (on terminals only) and a line per epoch.
+        metadata: strings to keep beside the weights.
+        patience: stop when so many epochs have not lowered the validation loss; None never does.
+        phase: the name of this part of the training, where there are several; the history notes it.
+        earlier: the history of the phases before this one, which goes on here.
     """
 
     def __init__(
@@ -60,6 +65,10 @@ class Trainer:
         settings: dict[str, Any] | None = None,
         random_parts: dict[str, Any] | None = None,
         progress: bool = True,
+        metadata: dict[str, str] | None = None,
+        patience: int | None = None,
+        phase: str | None = None,
+        earlier: Sequence[dict[str, Any]] = (),
     ):
         self.model = model
         self.optimizer = optimizer
@@ -73,29 +82,43 @@ class Trainer:
             **(random_parts or {}),
         }  # fmt: skip
         self.progress = progress
-        self.history: list[dict[str, Any]] = []
+        self.metadata = metadata
+        self.patience = patience
+        self.phase = phase
+        self.history: list[dict[str, Any]] = list(earlier)
 
     @property
     def best(self) -> dict[str, Any] | None:
         """The history's entry with the lowest validation loss; None before the first epoch has ended."""
-        return min(self.history, key=lambda entry: entry["validation_loss"], default=None)
+        return lowest_loss(self.history)
+
+    @property
+    def own_history(self) -> list[dict[str, Any]]:
+        """The history of this phase."""
+        return [entry for entry in self.history if entry.get("phase") == self.phase]
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether `patience` epochs of this phase have passed since its best one."""
+        best = lowest_loss(self.own_history)
+        if self.patience is None or best is None:
+            return False
+        return self.history[-1]["epoch"] - best["epoch"] >= self.patience
 
     def fit(self, epochs: int) -> None:
-        """Train until `epochs` epochs are done, counting those before a resume."""
-        for epoch in range(len(self.history) + 1, epochs + 1):
+        """Train until `epochs` epochs of this phase are done, counting those before a resume, or patience ends."""
+        for epoch in range(len(self.own_history) + 1, epochs + 1):
+            if self.has_stalled:
+                break
             start = time.perf_counter()
             loss, accuracy = self.train_epoch(f"epoch {epoch}/{epochs}")
             validation_loss, validation_accuracy = evaluate(self.model, self.validation_data)
             check_finite(f"epoch {epoch}/{epochs}: the validation loss", validation_loss)
-            self.history.append(
-                {
-                    "epoch": epoch,
-                    "loss": loss,
-                    "accuracy": accuracy,
-                    "validation_loss": validation_loss,
-                    "validation_accuracy": validation_accuracy,
-                }
-            )
+            entry: dict[str, Any] = {} if self.phase is None else {"phase": self.phase}
+            entry["epoch"] = len(self.history) + 1
+            entry["loss"], entry["accuracy"] = loss, accuracy
+            entry["validation_loss"], entry["validation_accuracy"] = validation_loss, validation_accuracy
+            self.history.append(entry)
             self.save()
             if self.progress:
                 print(
@@ -107,7 +130,7 @@ class Trainer:
 
     def train_epoch(self, title: str) -> tuple[float, float]:
         """One pass over the training data; returns the mean loss and the accuracy of its batches as they came."""
-        self.model.train()
+        train_unfrozen(self.model)
         score = Score()
         for x, labels in self._bar(self.train_data, title):
             self.optimizer.zero_grad()
@@ -127,7 +150,7 @@ class Trainer:
     def save(self) -> None:
         """Write the three files, each at once or not at all. Stopped between them, a resumed run repeats the epoch."""
         if self.best is self.history[-1]:
-            save_file(self.model.state_dict(), self.out / WEIGHTS)
+            save_file(self.model.state_dict(), self.out / WEIGHTS, self.metadata)
         self.write_history()
         save_checkpoint(self.out / CHECKPOINT, self.parts, {"settings": self.settings, "history": self.history})
 
@@ -150,6 +173,11 @@ class Trainer:
         self.model.load_state_dict(load_file(self.out / WEIGHTS))
 
 
+def lowest_loss(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first entry with the lowest validation loss; None where there is no entry."""
+    return min(history, key=lambda entry: entry["validation_loss"], default=None)
+
+
 def check_finite(what: str, loss: float) -> None:
     """Stop a training that has diverged: its weights would never recover.
 
@@ -161,17 +189,19 @@ def check_finite(what: str, loss: float) -> None:
 
 
 class Score:
-    """Mean loss and accuracy over batches of different sizes."""
+    """Mean loss, accuracy and confusions over batches of different sizes."""
 
     def __init__(self) -> None:
-        self.samples = self.correct = 0
+        self.samples = 0
         self.total_loss = 0.0
+        self.labels: list[np.ndarray] = []
+        self.answers: list[np.ndarray] = []
 
     def add(self, loss: Any, logits: Any, labels: Any) -> None:
-        n = len(labels.array)
-        self.samples += n
-        self.total_loss += loss.item() * n
-        self.correct += int(np.count_nonzero(logits.array.argmax(axis=1) == labels.array))
+        self.labels.append(labels.array)
+        self.answers.append(logits.array.argmax(axis=1))
+        self.samples += len(labels.array)
+        self.total_loss += loss.item() * len(labels.array)
 
     @property
     def loss(self) -> float:
@@ -179,15 +209,27 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        return self.correct / self.samples
+        return int(np.count_nonzero(np.concatenate(self.answers) == np.concatenate(self.labels))) / self.samples
+
+    def confusion(self, classes: int) -> np.ndarray:
+        """(classes, classes): how many samples of the row's class were taken for the column's."""
+        counts = np.zeros((classes, classes), np.int64)
+        np.add.at(counts, (np.concatenate(self.labels), np.concatenate(self.answers)), 1)
+        return counts
+
+
+def evaluate(model: Module, data: DataLoader) -> tuple[float, float]:
+    """Mean loss and accuracy of a classifier in evaluation mode."""
+    score = score_of(model, data)
+    return score.loss, score.accuracy
 
 
 @no_grad()
-def evaluate(model: Module, data: DataLoader) -> tuple[float, float]:
-    """Mean loss and accuracy of a classifier in evaluation mode."""
+def score_of(model: Module, data: DataLoader) -> Score:
+    """How a classifier in evaluation mode does."""
     model.eval()
     score = Score()
     for x, labels in data:
         logits = model(x)
         score.add(F.cross_entropy(logits, labels), logits, labels)
-    return score.loss, score.accuracy
+    return score

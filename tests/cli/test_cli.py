@@ -63,7 +63,9 @@ def test_help_shows_examples():
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["train", "classify", "weights", "summary", "augment", "warmup"])
+@pytest.mark.parametrize(
+    "command", ["train", "finetune", "classify", "features", "weights", "summary", "augment", "warmup"]
+)
 def test_help_of_every_command(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0

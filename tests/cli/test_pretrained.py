@@ -51,7 +51,7 @@ def test_labels():
         (["classify", "IMAGE", "--model", "cnn"], "cnn has no weights for photographs"),
         (["classify", "IMAGE", "--weights", "nowhere.pth"], "there is no file 'nowhere.pth'"),
         (["classify", "nowhere.jpg"], "nowhere.jpg: No such file"),
-        (["classify", __file__], "not a picture that Pillow can read"),
+        (["classify", __file__], "not a picture that can be read"),
         (["weights", "resnet51"], "there is no model 'resnet51'"),
         (["weights", "--download"], "needs the names of models or files"),
         (["weights", "--download", "mobilenet_v1"], "no weights of mobilenet_v1 are known by name"),

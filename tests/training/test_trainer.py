@@ -9,10 +9,10 @@ import pytest
 from convcore import nn, random
 from convcore.data import DataLoader, TensorDataset, Transformed
 from convcore.errors import CheckpointError
-from convcore.io import load_file
+from convcore.io import load_file, read_metadata
 from convcore.optim import Adam
 from convcore.optim.lr_scheduler import OneCycleLR
-from convcore.training import Trainer, evaluate, load_checkpoint, save_checkpoint
+from convcore.training import Trainer, evaluate, load_checkpoint, save_checkpoint, score_of
 from convcore.training import trainer as trainer_module
 from convcore.transforms import RandomCrop
 
@@ -109,6 +109,47 @@ def test_weights_are_those_of_the_lowest_validation_loss(tmp_path, monkeypatch):
     assert not np.array_equal(weights[3]["1.weight"], weights[1]["1.weight"])
 
 
+def follow(losses, monkeypatch):
+    """Let validation give these losses, one after another."""
+    given = iter(losses)
+    monkeypatch.setattr(trainer_module, "evaluate", lambda model, data: (next(given), 0.5))
+
+
+def test_patience_ends_a_training_that_stalls(tmp_path, monkeypatch):
+    follow([0.5, 0.3, 0.4, 0.3, 0.2, 0.1], monkeypatch)
+    trainer = make_trainer(tmp_path)
+    trainer.patience = 2
+    trainer.fit(EPOCHS)
+    assert len(trainer.history) == 4
+    resumed = make_trainer(tmp_path)
+    resumed.patience = 2
+    resumed.resume()
+    resumed.fit(EPOCHS)
+    assert len(resumed.history) == 4
+
+
+def test_phases_share_a_history_and_the_best_weights(tmp_path, monkeypatch):
+    follow([0.5, 0.2, 0.4, 0.3, 0.35, 0.36], monkeypatch)
+    first = make_trainer(tmp_path)
+    first.phase, first.metadata = "first", {"about": "it"}
+    first.fit(2)
+    kept = (tmp_path / "weights.safetensors").read_bytes()
+    assert read_metadata(tmp_path / "weights.safetensors") == {"about": "it"}
+    second = make_trainer(tmp_path)
+    second.phase, second.patience, second.history = "second", 2, list(first.history)
+    second.fit(1)
+    assert (tmp_path / "weights.safetensors").read_bytes() == kept
+    resumed = make_trainer(tmp_path)
+    resumed.phase, resumed.patience = "second", 2
+    resumed.resume()
+    resumed.fit(9)  # patience counts from the best epoch of this phase, the fourth, not from the second
+    assert [(entry["phase"], entry["epoch"]) for entry in resumed.history] == [
+        ("first", 1), ("first", 2), ("second", 3), ("second", 4), ("second", 5), ("second", 6),
+    ]  # fmt: skip
+    assert resumed.best is resumed.history[1]
+    assert (tmp_path / "weights.safetensors").read_bytes() == kept
+
+
 def test_history_file(whole_run):
     content = json.loads((whole_run.out / "history.json").read_text(encoding="utf-8"))
     assert content == {"settings": {"lr": 0.05}, "epochs": whole_run.history}
@@ -149,6 +190,9 @@ def test_evaluate_weighs_samples_equally_and_uses_evaluation_mode():
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     assert loss == pytest.approx(-log_probabilities[np.arange(10), labels].mean(), rel=1e-5)
     assert accuracy == np.mean(logits.argmax(axis=1) == labels)
+    confusion = score_of(Half(), DataLoader(TensorDataset(logits, labels), batch_size=4)).confusion(3)
+    expected = [[np.sum((labels == i) & (logits.argmax(axis=1) == j)) for j in range(3)] for i in range(3)]
+    np.testing.assert_array_equal(confusion, expected)
 
 
 class Holder:

@@ -1,0 +1,190 @@
+"""`convcore finetune`: a trained network learns the classes of a folder of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from convcore.cli.compiling import announce_compile
+from convcore.cli.parser import positive
+from convcore.cli.pictures import add_corrupt_option, open_folder
+from convcore.cli.runs import (
+    INTERRUPTED,
+    drawn,
+    given_settings,
+    prepare_folder,
+    replace_earlier_run,
+    report_interrupt,
+    resumed_settings,
+    use_threads,
+)
+from convcore.data import ImageFolder
+from convcore.errors import ShapeError, UnsupportedError
+from convcore.plot import confusion_matrix, training_curves
+from convcore.training import FinetuneSettings, Finetuning, score_of, warm_up
+from convcore.training.finetune import AUGMENTATIONS, start, unfreeze
+from convcore.training.trainer import HISTORY, WEIGHTS
+
+CURVES, CONFUSION = "curves.png", "confusion.png"
+
+EXAMPLES = """examples:
+  convcore finetune flowers --out runs/flowers         flowers/rose/1.jpg, flowers/tulip/2.png, ...
+  convcore finetune --resume --out runs/flowers
+  convcore finetune flowers/train --test flowers/test --model resnet50 --unfreeze 2
+  convcore classify unknown.jpg --weights runs/flowers/weights.safetensors
+
+First only a new last layer is trained, on a frozen network; then the last stages too, more slowly. The first phase is
+the cheap one: frozen parts have no backward pass. Batch norms keep their weights and statistics throughout.
+Ctrl-C keeps the best weights so far; --resume goes on after the last complete epoch."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command's options."""
+    defaults = FinetuneSettings("")
+    parser = subparsers.add_parser(
+        "finetune",
+        help="teach a trained network the classes of your own pictures",
+        description="Fine-tune a network on a folder of pictures (JPEG, PNG, ..) with a sub-folder for each class.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    # Without a value given, a setting is None: `--resume` takes it from the checkpoint, a new run from the defaults.
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="pictures in a sub-folder for each class")
+    parser.add_argument("--test", type=Path, metavar="FOLDER", help="pictures for the test, in the same sub-folders")
+    parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
+    parser.add_argument(
+        "--weights", help="to begin with: a file, or a name as in `convcore weights` (default imagenet)"
+    )
+    parser.add_argument(
+        "--size", type=positive, metavar="N", help="of what the network sees (default: as it was trained)"
+    )
+    parser.add_argument("--epochs", type=positive, metavar="N", help=f"of the head (default {defaults.epochs})")
+    parser.add_argument(
+        "--fine-epochs", type=int, metavar="N", help=f"of the last stages, or 0 (default {defaults.fine_epochs})"
+    )
+    parser.add_argument(
+        "--unfreeze", type=positive, metavar="N", help=f"how many stages are the last (default {defaults.unfreeze})"
+    )
+    parser.add_argument("--batch-size", type=positive, metavar="N", help=f"(default {defaults.batch_size})")
+    parser.add_argument(
+        "--lr",
+        type=float,
+        help=f"the highest of the last layer, in the second phase a tenth of it (default {defaults.lr})",
+    )
+    parser.add_argument(
+        "--backbone-lr", type=float, metavar="LR", help=f"that of the last stages (default {defaults.backbone_lr})"
+    )
+    parser.add_argument(
+        "--patience", type=positive, metavar="N",
+        help=f"end a phase after N epochs without a lower validation loss (default {defaults.patience})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--validation", type=float, metavar="SHARE",
+        help=f"of each class, set aside to choose the best epoch (default {defaults.validation})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--augment", choices=AUGMENTATIONS,
+        help="flip: random crops, half of them mirrored; crop: not mirrored, for what has a left and a right, such as "
+        f"text (default {defaults.augment})",
+    )  # fmt: skip
+    add_corrupt_option(parser, None)
+    parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/finetune"), help="folder of the results (default %(default)s)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads of the kernels (default: all cores)")
+    parser.add_argument("--quiet", action="store_true", help="show only the result")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare, train, test; returns the exit code."""
+    out: Path = args.out
+    use_threads(args.threads)
+    settings = resumed_settings(args, FinetuneSettings) if args.resume else new_settings(args)
+    pictures = open_folder("finetune", settings.folder, settings.corrupt)
+    test = None if args.test is None else open_test(args.test, settings, pictures)
+    prepare_folder(out)
+    job = Finetuning(settings, pictures, out, progress=not args.quiet)
+    compile_kernels(job)
+    if args.resume:
+        job.resume()
+    else:
+        replace_earlier_run(out)
+    describe(job)
+    try:
+        job.fit()
+    except KeyboardInterrupt:
+        report_interrupt(job.trainer, "finetune")
+        return INTERRUPTED
+    report(job, test)
+    return 0
+
+
+def new_settings(args: argparse.Namespace) -> FinetuneSettings:
+    """The settings of a new run; the folder as a whole path, so that a resume finds it from anywhere."""
+    if args.folder is None:
+        raise UnsupportedError("finetune: needs the FOLDER of the pictures, or --resume")
+    args.folder = str(Path(args.folder).expanduser().resolve())
+    return FinetuneSettings(**given_settings(args, FinetuneSettings))
+
+
+def open_test(folder: Path, settings: FinetuneSettings, pictures: ImageFolder) -> ImageFolder:
+    """The pictures for the test, whose classes must be those of the training."""
+    test = open_folder("finetune", folder, settings.corrupt)
+    if test.classes != pictures.classes:
+        odd = sorted(set(test.classes) ^ set(pictures.classes))
+        raise ShapeError(f"finetune: {folder} must have the sub-folders of {settings.folder}; they differ in {odd}")
+    return test
+
+
+def compile_kernels(job: Finetuning) -> None:
+    """Compile before the first epoch, so that its time is that of training. The network is one to be thrown away."""
+    network, _, card = start(job.settings, job.pictures.classes)
+    for name in job.unfrozen:
+        unfreeze(network.get_submodule(name))
+    with announce_compile():
+        warm_up(network, (3, card.transforms.crop_size, card.transforms.crop_size), job.settings.batch_size)
+
+
+def describe(job: Finetuning) -> None:
+    """Say what is about to be trained, and how."""
+    if not job.progress:
+        return
+    settings, size = job.settings, job.card.transforms.crop_size
+    parameters = sum(parameter.array.size for parameter in job.network.parameters())
+    print(
+        f"{job.card.model} ({parameters:,} parameters) on {settings.folder}: {len(job.pictures.classes)} classes, "
+        f"{len(job.train_data.dataset):,} pictures to train on, {len(job.validation_data.dataset):,} to choose "
+        "the best epoch"
+    )
+    print(f"Adam, batches of {settings.batch_size}, pictures of {size}x{size}, seed {settings.seed}")
+    if job.trainer.history:
+        print(f"resumed after epoch {len(job.trainer.history)}", flush=True)
+
+
+def report(job: Finetuning, test: ImageFolder | None) -> None:
+    """Test once, with the weights that are kept."""
+    trainer, classes, best = job.trainer, job.pictures.classes, job.trainer.best
+    assert best is not None
+    score = score_of(job.network, job.validation_data if test is None else job.batches_of(test))
+    counts = score.confusion(len(classes))
+    part = "validation" if test is None else "test"
+    results = {"loss": score.loss, "accuracy": score.accuracy, "confusion": counts.tolist()}
+    trainer.write_history(best_epoch=best["epoch"], **{part: results})
+    if trainer.progress:
+        print(f"best epoch {best['epoch']}: the lowest validation loss, {best['validation_loss']:.4f}")
+    used = (
+        "by which the best epoch was chosen; --test FOLDER measures it on others"
+        if test is None
+        else "that were used neither to train nor to choose"
+    )
+    print(f"{part} accuracy {score.accuracy:.2%} ({int(counts.trace()):,} of {score.samples:,} pictures {used})")
+    out = trainer.out
+    print(f"weights    {out / WEIGHTS}")
+    print(f"history    {out / HISTORY}")
+    print(f"curves     {drawn(out / CURVES, partial(training_curves, trainer.history))}")
+    print(f"confusion  {drawn(out / CONFUSION, partial(confusion_matrix, counts, classes))}")
