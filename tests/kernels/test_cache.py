@@ -47,6 +47,14 @@ def test_an_edit_in_another_file_is_noticed(run_python, own_kernels, tmp_path):
     assert run_python(CALL, **options).stdout == COMPILED
 
 
+def test_an_edit_of_a_kernel_for_gpus_is_of_no_concern(run_python, own_kernels, tmp_path):
+    options = {"path": own_kernels, "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run_python(CALL, **options).stdout == COMPILED
+    (own_kernels / "kernels" / "cuda").mkdir()
+    (own_kernels / "kernels" / "cuda" / "new.py").write_text("FACTOR = 3\n")
+    assert run_python(CALL, **options).stdout == LOADED
+
+
 def test_an_edit_while_the_process_runs_keeps_the_digest_of_what_was_imported(run_python, own_kernels, tmp_path):
     helper = own_kernels / "kernels" / "cpu" / "tiny_helper.py"
     edit = f"""

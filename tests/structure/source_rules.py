@@ -151,21 +151,36 @@ def _circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def foreign_compilers(sources: Sources) -> list[str]:
-    """Only kernels/jit.py calls Numba's compilers, so that flags, cache and threads are the same everywhere."""
+    """Only kernels/jit.py and kernels/cuda/jit.py call Numba's compilers: flags are the same everywhere.
+
+    And only the latter imports numba.cuda, which may be missing or broken where there is no GPU.
+    """
     compilers = {"njit", "jit", "vectorize", "guvectorize", "generated_jit", "cfunc", "stencil"}
     wrong = []
     for module, text in sources.items():
-        if module == "kernels.jit":
-            continue
         for node in ast.walk(ast.parse(text)):
             names: set[str] = set()
             if isinstance(node, ast.Attribute):
                 names = {node.attr}
             elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numba"):
                 names = {alias.name for alias in node.names}
-            if names & compilers:
-                wrong.append(f"{module}: {ast.unparse(node)} belongs into kernels/jit.py")
+            if names & compilers and module not in ("kernels.jit", "kernels.cuda.jit"):
+                wrong.append(f"{module}: {ast.unparse(node)} belongs into kernels/jit.py or kernels/cuda/jit.py")
+            imported = ast.unparse(node) if isinstance(node, ast.Import | ast.ImportFrom) else ""
+            if re.search(r"from numba import .*\bcuda\b|numba\.cuda", imported) and module != "kernels.cuda.jit":
+                wrong.append(f"{module}: {imported} belongs into kernels/cuda/jit.py")
     return wrong
+
+
+def early_cuda(sources: Sources) -> list[str]:
+    """What works without a GPU imports the kernels for GPUs only when somebody asks for one."""
+    return [
+        f"{module}:{found.line}: import {found.target} inside of the function that needs it"
+        for module in sources
+        if not module.startswith("kernels.cuda")
+        for found in imports(module, sources)
+        if found.target.startswith("kernels.cuda") and not found.late
+    ]
 
 
 def long_files(sources: Sources) -> list[str]:
@@ -223,9 +238,14 @@ def kernel_docstrings(sources: Sources) -> list[str]:
 
 
 def kernel_loops(sources: Sources) -> list[str]:
-    """Every parallel loop flushes denormals in its first statement, restores in its last, and cannot leave between."""
+    """Every parallel loop flushes denormals in its first statement, restores in its last, and cannot leave between.
+
+    Kernels on the GPU have no loops over chunks: its blocks are these.
+    """
     wrong = []
     for module, text in sources.items():
+        if module.startswith("kernels.cuda."):
+            continue
         for function in marked(text, "kernel", "kernel_named"):
             name = f"{module}.{function.name}"
             loops = _prange_loops(function)
@@ -321,8 +341,9 @@ def kernels_without_reference(sources: Sources, excused: dict[str, str]) -> list
 
 
 def unused_kernels(sources: Sources) -> list[str]:
-    """No dead code: every kernel is called from outside `kernels/`."""
-    users = "\n".join(text for module, text in sources.items() if _unit(module) != "kernels")
+    """No dead code: every kernel is called from outside `kernels/`, on the GPU also through kernels/cuda/calls.py."""
+    callers = [text for module, text in sources.items() if _unit(module) != "kernels" or module == "kernels.cuda.calls"]
+    users = "\n".join(callers)
     return [
         f"{module}.{function.name}: nobody calls it"
         for module, text in sources.items()

@@ -127,8 +127,21 @@ def test_a_late_import_that_is_listed_closes_no_circle():
     ],
 )
 def test_foreign_compilers(text):
-    assert len(rules.foreign_compilers({"convcore.ops.a": text})) == 1
-    assert rules.foreign_compilers({"kernels.jit": text}) == []
+    assert len(rules.foreign_compilers({"convcore.ops.a": text})) == 1 + ("cuda" in text)
+    assert rules.foreign_compilers({"kernels.cuda.jit": text}) == []
+
+
+def test_only_one_module_imports_numbas_cuda():
+    for text in ("from numba import cuda", "import numba.cuda", "from numba.cuda import extending"):
+        assert len(rules.foreign_compilers({"kernels.cuda.pool": text})) == 1
+        assert rules.foreign_compilers({"kernels.cuda.jit": text}) == []
+
+
+def test_early_cuda():
+    text = "from kernels.cuda import pool"
+    sources = {"kernels.cuda": "", "kernels.cuda.pool": ""}
+    assert found(rules.early_cuda, {**sources, "convcore.ops.a": text}) == ["convcore.ops.a:1"]
+    assert rules.early_cuda({**sources, "convcore.ops.a": f"def f():\n    {text}", "kernels.cuda.b": text}) == []
 
 
 def test_long_files():
@@ -154,6 +167,7 @@ def test_kernels_that_a_function_makes_obey_the_contract():
     assert rules.kernel_docstrings({"k": text}) == []
     assert rules.kernel_docstrings({"k": text.replace("Why", "Because")}) == ["k.relu_forward: docstring lacks Why"]
     assert rules.kernel_loops({"k": text.replace("prange", "range")}) == ["k.relu_forward: no prange loop"]
+    assert rules.kernel_loops({"kernels.cuda.k": text.replace("prange", "range")}) == []
 
 
 def test_kernel_docstrings_keep_the_order():
@@ -211,3 +225,4 @@ def test_unused_kernels():
         "kernels.cpu.k.relu_forward"
     ]
     assert rules.unused_kernels({**kernel, "convcore.ops.k": "k.relu_forward(x)"}) == []
+    assert rules.unused_kernels({**kernel, "kernels.cuda.calls": "relu_forward(x)"}) == []

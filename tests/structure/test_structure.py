@@ -37,6 +37,11 @@ STEPS = {
     "pack_matrices": "moves numbers",
     "sum_filter_partials": "a step of conv_grad_weight",
     "column_sums": "reference: conv_grad_bias",
+    "sum_blocks": "a step of sums",
+    "join_statistics": "a step of batch_norm_statistics",
+    "transpose": "moves numbers",
+    "im2col": "moves numbers",
+    "col2im": "a step of conv_grad_input",
     "fma_peak": "measures the machine",
     "copy_bandwidth": "measures the machine",
 }
@@ -56,18 +61,25 @@ def test_the_sources_were_found():
         rules.kernels_importing_convcore,
         rules.import_circles,
         rules.foreign_compilers,
+        rules.early_cuda,
         rules.long_files,
         rules.undocumented,
         rules.kernel_docstrings,
         rules.kernel_loops,
         rules.returned_arrays,
         rules.thread_counts,
-        rules.unused_kernels,
     ],
     ids=lambda rule: rule.__name__,
 )
 def test_sources_keep(rule):
     wrong = rule(SOURCES)
+    assert not wrong, "\n".join(["", *wrong])
+
+
+def test_every_kernel_is_called():
+    """Those on the GPU by tests so far: no tensor is there yet."""
+    callers = {module: text for module, text in TESTS.items() if module.startswith("tests.cuda.")}
+    wrong = rules.unused_kernels({**SOURCES, **callers})
     assert not wrong, "\n".join(["", *wrong])
 
 
@@ -92,13 +104,15 @@ def test_kernels_register_themselves():
     """What the rules read in the sources is what a running process has."""
     import importlib
 
-    from kernels.jit import kernels
+    from kernels import jit
+    from kernels.cuda import jit as cuda_jit
 
     for module in SOURCES:
         if module.startswith("kernels."):
             importlib.import_module(module)
     written = {f"{module}.{function.name}" for module, text in SOURCES.items() for function in rules.kernels_in(text)}
-    registered = {f"{kernel.__module__}.{kernel.__name__}" for kernel in kernels if "kernels." in repr(kernel)}
+    kernels = [kernel for kernel in [*jit.kernels, *cuda_jit.kernels] if "kernels." in repr(kernel)]
+    registered = {f"{kernel.__module__}.{kernel.__name__}" for kernel in kernels}
     makers = {module for module, text in SOURCES.items() if rules.marked(text, "kernel_named")}
     assert written <= registered
     assert {name.rpartition(".")[0] for name in registered - written} == makers

@@ -1,0 +1,135 @@
+"""The kernels broken on purpose, line by line: the simulator notices each, whatever the results are.
+
+Every barrier of every kernel is taken out once. So none is missing, and none is there in vain.
+"""
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import empty
+from simulator import SimulationError
+
+from kernels.cuda import calls, conv_implicit_gemm, gemm, jit, layout, loss, norm, reduce
+from kernels.cuda.calls import ConvSizes, Steps
+
+pytestmark = pytest.mark.usefixtures("reverse_gpu")
+
+BARRIER = "cuda.syncthreads()"
+FOLDER = Path(jit.__file__).parent
+
+
+def broken(module: ModuleType, old: str, new: str, occurrence: int = 0) -> Any:
+    """The module, with the given occurrence of a text replaced."""
+    assert module.__file__
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    at = [match.start() for match in re.finditer(re.escape(old), source)][occurrence]
+    result = ModuleType(module.__name__)
+    count = len(jit.kernels)
+    exec(compile(source[:at] + new + source[at + len(old) :], module.__file__, "exec"), vars(result))
+    del jit.kernels[count:]
+    return result
+
+
+def run_gemm(module):
+    a = np.ones(17, np.float32)
+    module.gemm((1, 1, 1), a, a, empty(0), empty(1), 1, 1, 17, 17, 17, 1, 0, 1, 1, 0, 0)
+
+
+SIZES = ConvSizes(1, 3, 3, 1, 3, 3, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1)
+TWO_SLICES = SIZES._replace(c_in=2)
+
+
+def run_conv(module):
+    x, weight = np.ones(18, np.float32), np.ones(18, np.float32)
+    rest = *TWO_SLICES.images, *TWO_SLICES.window, 1
+    module.conv2d_forward_implicit_gemm((1, 1, 1), x, weight, empty(0), empty(9), 9, *rest, 0)
+    pixels = np.ones(32, np.float32)
+    line = SIZES._replace(h_in=1, w_in=32, h_out=1, w_out=32)
+    module.conv2d_grad_weight_implicit_gemm((1, 1, 1), pixels, pixels, empty(9), 32, *line.images, *line.window, 1, 32)
+
+
+def run_sum(module):
+    module.sum_blocks(1, np.ones(300, np.float32), empty(1), 300, 300)
+
+
+def run_parts(module):
+    module.sum_parts(1, np.ones(8, np.float32), empty(4), 4, 2)
+
+
+def run_statistics(module):
+    module.batch_norm_statistics((1, 1), np.ones(60, np.float32), empty(3), empty(3), 20, 3, 20)
+
+
+def run_loss(module):
+    x, target, weight = np.ones(5, np.float32), np.array([2]), np.ones(5, np.float32)
+    module.cross_entropy_forward(1, x, target, weight, empty(1), empty(1), empty(1), empty(1), 5, 0, -100)
+
+
+def run_transpose(module):
+    module.transpose((1, 1, 1), np.ones(12, np.float32), empty(12), 3, 4)
+
+
+RUNS = {
+    gemm: run_gemm, conv_implicit_gemm: run_conv, reduce: run_sum, norm: run_statistics, loss: run_loss,
+    layout: run_transpose,
+}  # fmt: skip
+BARRIERS = [
+    (module, occurrence)
+    for module in RUNS
+    for occurrence in range(Path(str(module.__file__)).read_text(encoding="utf-8").count(BARRIER))
+]
+
+
+def test_all_modules_with_barriers_are_broken():
+    with_barriers = {path.stem for path in FOLDER.glob("*.py") if BARRIER in path.read_text(encoding="utf-8")}
+    assert {module.__name__.rpartition(".")[2] for module in RUNS} == with_barriers
+    for module, run in RUNS.items():
+        run(module)
+
+
+@pytest.mark.parametrize(("module", "occurrence"), BARRIERS, ids=lambda value: getattr(value, "__name__", value))
+def test_each_barrier_is_needed(module, occurrence):
+    with pytest.raises(SimulationError, match=r"race|read before it is written"):
+        RUNS[module](broken(module, BARRIER, "pass", occurrence))
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "run", "message"),
+    [
+        (reduce, "    if i < size:", "    if i <= size:", run_parts, "outside of"),
+        (layout, "and u32(row + across) < rows", "", run_transpose, "read before it is written|outside of"),
+        (gemm, "u32(m - first_row), u32(n", "u32(m + u32(1)), u32(n", run_gemm, "outside of"),
+        (
+            reduce, "        cuda.syncthreads()\n        if thread < half:\n",
+            "        if thread < half:\n            cuda.syncthreads()\n", run_sum, "divergent barrier",
+        ),
+    ],
+    ids=["one thread too many", "a side without bound", "one row too many", "a barrier inside a branch"],
+)  # fmt: skip
+def test_mutants_are_noticed(module, old, new, run, message):
+    with pytest.raises(SimulationError, match=message):
+        run(broken(module, old, new))
+
+
+def test_results_that_are_only_wrong_are_noticed():
+    """The comparison with the definitions can fail: a window shifted by one, without any access out of bounds."""
+    x, out = np.arange(9, dtype=np.float32), empty(9)
+    wrong = broken(conv_implicit_gemm, "position * stride - pad)", "position * stride - pad + 1)")
+    weight = np.zeros(9, np.float32)
+    weight[4] = 1
+    rest = *SIZES.images, *SIZES.window, 1
+    conv_implicit_gemm.conv2d_forward_implicit_gemm((1, 1, 1), x, weight, empty(0), out, 9, *rest, 0)
+    np.testing.assert_array_equal(out, x)
+    wrong.conv2d_forward_implicit_gemm((1, 1, 1), x, weight, empty(0), out, 9, *rest, 0)
+    assert (out != x).any()
+
+
+def test_gemm_takes_every_term(floats):
+    """The slice beyond the end of a sum adds nothing."""
+    a, b, out = floats(1, 17), floats(17, 1), empty(1)
+    calls.matmul(a.ravel(), b.ravel(), out, 1, 1, 17, Steps(17, 1), Steps(1, 1), empty)
+    np.testing.assert_allclose(out, (a @ b)[0], rtol=1e-5)
