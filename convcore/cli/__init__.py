@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from convcore.cli import augment, classify, summary, train, warmup, weights
+from convcore.cli import augment, classify, explore, summary, train, warmup, weights
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
 
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   convcore weights resnet50            where pretrained weights come from, and whether they are here
   convcore summary resnet50            layers, shapes, parameters and receptive fields
   convcore augment photo.jpg           what each augmentation makes of a photograph
+  convcore explore                     see in the browser what filters and networks detect
   convcore warmup                      compile the kernels ahead of time
 
 `convcore COMMAND --help` shows a command's options."""
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"convcore {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (train, classify, weights, summary, augment, warmup):
+    for command in (train, classify, weights, summary, augment, explore, warmup):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:

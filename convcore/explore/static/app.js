@@ -1,0 +1,5 @@
+// The elements that pages, and lessons, are made of.
+import "./playground.js";
+import { closeMessage } from "./message.js";
+
+document.querySelector("#message button").addEventListener("click", closeMessage);
