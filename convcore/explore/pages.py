@@ -24,7 +24,10 @@ class Page:
     fragment: str
 
 
-PAGES = (Page("/", "Filters", "playground.html"),)
+PAGES = (
+    Page("/", "Filters", "playground.html"),
+    Page("/network", "Inside a network", "network.html"),
+)
 
 
 def page_html(path: str, title: str, content: str) -> str:

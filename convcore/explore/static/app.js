@@ -1,4 +1,5 @@
 // The elements that pages, and lessons, are made of.
+import "./network-explorer.js";
 import "./playground.js";
 import { closeMessage } from "./message.js";
 
