@@ -5,6 +5,7 @@ Everything here is plain Python on arrays and models; `convcore explore` shows i
 
 from convcore.inspect.activations import convolutions, feature_maps, layer_filters
 from convcore.inspect.attribution import Attribution, enlarged, grad_cam, saliency
+from convcore.inspect.cost import Cost, measure, multiplications
 from convcore.inspect.filters import FILTERS, Filter, gabor
 from convcore.inspect.receptive_field import Box, spatial_layers, unit_box
 from convcore.inspect.window import Window, geometry_of, nearest_output, output_size, window
@@ -13,6 +14,7 @@ __all__ = [
     "FILTERS",
     "Attribution",
     "Box",
+    "Cost",
     "Filter",
     "Window",
     "convolutions",
@@ -22,6 +24,8 @@ __all__ = [
     "geometry_of",
     "grad_cam",
     "layer_filters",
+    "measure",
+    "multiplications",
     "nearest_output",
     "output_size",
     "saliency",
