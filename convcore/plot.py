@@ -27,8 +27,8 @@ MOST = 16  # maps or filters side by side
 
 
 def filters(model: nn.Module, layer: str | None = None, path: Path = None) -> Figure:
-    """Draw the weights of a convolution, blue negative and red positive: a column for each filter, a row for each of its
-    input channels, at most 16 of both.
+    """Draw the weights of a convolution, blue negative and red positive: a column for each filter, a row for each of
+    its input channels, at most 16 of both.
 
     Args:
         model: the network.
@@ -133,8 +133,8 @@ def kernel_response(image: np.ndarray, kernel: np.ndarray, path: Path = None) ->
         kernel: (K_h, K_w), at most as large; laid over the image as it stands, without padding.
     """
     with no_grad():
-        pair = (wrap(np.asarray(array, np.float32)[None, None]) for array in (image, kernel))
-        response = F.conv2d(*pair).numpy()[0, 0]
+        x, weight = (wrap(np.asarray(array, np.float32)[None, None]) for array in (image, kernel))
+        response = F.conv2d(x, weight).numpy()[0, 0]
     figure = _figure(10, 3.4)
     for axes, values, title in zip(
         figure.subplots(1, 3), (image, kernel, response), ("image", "filter", "response"), strict=True

@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from convcore.errors import ConvcoreError
-from convcore.explore import network, pages, pictures, playground
+from convcore.explore import algorithms, network, pages, pictures, playground
 from convcore.explore.fields import RequestError
 
 MAX_BODY = 2**20  # of a JSON request: a picture of 256x256 pixels takes 90 kB
@@ -33,6 +33,8 @@ CALCULATIONS: dict[str, Calculation] = {
     "look": network.look,
     "unit": network.unit,
     "explain": network.explain,
+    "steps": algorithms.steps,
+    "measure": algorithms.measured,
 }
 
 
@@ -76,7 +78,7 @@ def _html(entry: pages.Page) -> Callable[[Request], Response]:
 
 
 def _choices(request: Request) -> Response:
-    return JSONResponse({**playground.choices(), "networks": network.choices()})
+    return JSONResponse({**playground.choices(), "networks": network.choices(), "cases": algorithms.choices()})
 
 
 def _sample(request: Request) -> Response:

@@ -27,6 +27,7 @@ class Page:
 PAGES = (
     Page("/", "Filters", "playground.html"),
     Page("/network", "Inside a network", "network.html"),
+    Page("/algorithms", "Algorithms", "algorithms.html"),
 )
 
 

@@ -8,6 +8,7 @@ from convcore.inspect.attribution import Attribution, enlarged, grad_cam, salien
 from convcore.inspect.cost import Cost, measure, multiplications
 from convcore.inspect.filters import FILTERS, Filter, gabor
 from convcore.inspect.receptive_field import Box, spatial_layers, unit_box
+from convcore.inspect.steps import Step, Trace, trace
 from convcore.inspect.window import Window, geometry_of, nearest_output, output_size, window
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Box",
     "Cost",
     "Filter",
+    "Step",
+    "Trace",
     "Window",
     "convolutions",
     "enlarged",
@@ -30,6 +33,7 @@ __all__ = [
     "output_size",
     "saliency",
     "spatial_layers",
+    "trace",
     "unit_box",
     "window",
 ]

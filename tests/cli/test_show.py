@@ -68,9 +68,11 @@ def test_figures_show_the_engines_numbers():
     with cc.no_grad():
         np.testing.assert_allclose(maps[8:], model.features(x).numpy()[0, :16], atol=1e-5)
     figure = plot.receptive_field(model, x, "features.10", 2, 3, channel=5)
-    unit, field = (axes.patches[0].get_bbox().bounds for axes in figure.axes)
-    assert unit == (2.5, 1.5, 1, 1)
-    assert field == (4 * 3 - 8 - 0.5, 4 * 2 - 8 - 0.5, 20, 20)
+    unit, field = (
+        axes.patches[0].get_path().get_extents(axes.patches[0].get_patch_transform()) for axes in figure.axes
+    )
+    assert unit.bounds == (2.5, 1.5, 1, 1)
+    assert field.bounds == (4 * 3 - 8 - 0.5, 4 * 2 - 8 - 0.5, 20, 20)
     assert [axes.get_title() for axes in plot.grad_cam(model, x, target=4, labels=list("abcdefghij")).axes] == [
         "e", "saliency", "Grad-CAM at features.8",
     ]  # fmt: skip
@@ -88,7 +90,7 @@ def test_a_response_and_the_cost_of_algorithms(tmp_path):
     }  # fmt: skip
     assert all(0 < cost.seconds < 1 for cost in costs)
     figure = plot.algorithms(costs, tmp_path / "costs.svg")
-    assert next(bar.get_width() for bar in figure.axes[0].patches) == direct / 1e6
+    assert figure.axes[0].dataLim.x1 == direct / 1e6
     assert "<svg" in (tmp_path / "costs.svg").read_text(encoding="utf-8")
 
 
