@@ -28,6 +28,8 @@ _IMPORTS = (
     (r"from convcore\.models\.(\w+) import", rf"from {__name__}.\1 import"),
 )
 
+_OVERWRITING = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU)
+
 
 def model(build: Callable[..., Any], size: int = 224) -> Callable[..., Any]:
     """In place of the registry's: nothing is registered, and there are no pretrained weights."""
@@ -63,7 +65,7 @@ def __getattr__(name: str) -> Callable[..., nn.Module]:
     def build(**arguments: Any) -> nn.Module:
         network = getattr(_translated(own.__module__.rpartition(".")[2]), name)(**arguments)
         for module in network.modules():
-            if hasattr(module, "inplace"):
+            if isinstance(module, _OVERWRITING):
                 module.inplace = True
         return network
 

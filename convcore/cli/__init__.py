@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from convcore.cli import augment, classify, features, finetune, summary, train, warmup, weights
+from convcore.cli import augment, classify, explore, features, finetune, show, summary, train, warmup, weights
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
 
@@ -19,7 +19,9 @@ EXAMPLES = """examples:
   convcore features flowers -o f.npz   what a trained network sees in pictures, as numbers
   convcore weights resnet50            where pretrained weights come from, and whether they are here
   convcore summary resnet50            layers, shapes, parameters and receptive fields
+  convcore show maps digit_cnn 3.png   what a network's layers see; its filters; why it decides
   convcore augment photo.jpg           what each augmentation makes of a photograph
+  convcore explore                     see in the browser what filters and networks detect
   convcore warmup                      compile the kernels ahead of time
 
 `convcore COMMAND --help` shows a command's options."""
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"convcore {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (train, finetune, classify, features, weights, summary, augment, warmup):
+    for command in (train, finetune, classify, features, weights, summary, show, augment, explore, warmup):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:

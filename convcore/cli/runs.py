@@ -67,7 +67,7 @@ def replace_earlier_run(out: Path) -> None:
         (out / CHECKPOINT).unlink()
 
 
-def drawn(path: Path, draw: Callable[[Path], None]) -> str:
+def drawn(path: Path, draw: Callable[[Path], object]) -> str:
     """Draw a picture if matplotlib is there; returns where it is, or why it is not."""
     try:
         draw(path)

@@ -13,11 +13,13 @@ from convcore.data.image_sets import (
 )
 from convcore.data.images import IMG_EXTENSIONS, ImageFolder, read_image
 from convcore.data.loader import DataLoader
+from convcore.data.pictures import PICTURES, picture
 
 __all__ = [
     "CIFAR10_CLASSES",
     "FASHION_MNIST_CLASSES",
     "IMG_EXTENSIONS",
+    "PICTURES",
     "DataLoader",
     "Dataset",
     "ImageFolder",
@@ -29,6 +31,7 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "mnist",
+    "picture",
     "random_split",
     "read_cifar10_batch",
     "read_idx",

@@ -8,7 +8,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -36,17 +36,43 @@ def read_image(path: str | os.PathLike[str], mode: str = "RGB", *, shrink: bool 
         CheckpointError: it is damaged, cut short, no picture, or too large.
         OSError: it cannot be opened.
     """
-    with open(path, "rb") as file, warnings.catch_warnings():
+    with open(path, "rb") as file:
+        return decode_image(file, os.fspath(path), mode, shrink=shrink)
+
+
+def decode_image(
+    file: BinaryIO, name: str, mode: str = "RGB", *, shrink: bool = False, max_pixels: int | None = None
+) -> Image.Image:
+    """A picture from a binary file that is open, or from bytes in `io.BytesIO`, as a Pillow image.
+
+    Args:
+        file: JPEG, PNG or what else Pillow reads.
+        name: what errors call it.
+        mode, shrink: as for `read_image`.
+        max_pixels: refuse a larger picture before its pixels are unpacked. Pillow refuses those above 89 million.
+
+    Raises:
+        CheckpointError: it is damaged, cut short, no picture, or too large.
+    """
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = Image.open(file)
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                size = f"{image.width}x{image.height} pixels, more than {max_pixels:,}"
+                raise CheckpointError(f"{name}: the picture has {size}; make it smaller")
             if shrink:
                 image.draft(None, (image.width // 8 + 1, image.height // 8 + 1))
             return image.convert(mode)
+        except CheckpointError:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            limit = f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which could be a decompression bomb"
+            raise CheckpointError(f"{name}: the picture has {limit}; make it smaller") from None
         except _DAMAGED as error:
             reason = " ".join(str(error).split()).replace(f"{file!r}", "the file")
-            raise CheckpointError(f"{os.fspath(path)}: not a picture that can be read: {reason:.150}") from None
+            raise CheckpointError(f"{name}: not a picture that can be read: {reason:.150}") from None
 
 
 class ImageFolder(Dataset):

@@ -21,7 +21,16 @@ FLOORS = (
     ("convcore.tensor", "convcore.tensor_data", "convcore.tensor_parts"),
     ("convcore",),  # the package's own names, gathered in its __init__.py
     ("convcore.nn", "convcore.cuda", "convcore.optim", "convcore.data", "convcore.transforms", "convcore.testing"),
-    ("convcore.models", "convcore.training", "convcore.summary", "convcore.plot", "convcore.examples", "benchmarks"),
+    (
+        "convcore.models",
+        "convcore.training",
+        "convcore.summary",
+        "convcore.plot",
+        "convcore.examples",
+        "benchmarks",
+        "convcore.inspect",
+    ),
+    ("convcore.explore",),
     ("convcore.cli", "convcore.__main__"),
 )
 FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}

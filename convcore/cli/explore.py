@@ -1,0 +1,55 @@
+"""`convcore explore`: see what a CNN sees, in the browser."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from typing import Any
+
+from convcore.errors import UnsupportedError
+
+EXAMPLES = """examples:
+  convcore explore
+  convcore explore --port 8000 --no-browser
+
+The server answers this machine alone, needs no network, and stops with Ctrl-C.
+It needs: python -m pip install 'convcore[explore]'"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the command's options."""
+    parser = subparsers.add_parser(
+        "explore",
+        help="see in the browser what filters and networks detect",
+        description="Start a local web app in which filters and networks can be tried out and looked into.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=port, default=0, metavar="N", help="(default: one that is free)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address, do not open it")
+    parser.set_defaults(run=run)
+
+
+def port(text: str) -> int:
+    """A port's number; 0 for one that is free."""
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise UnsupportedError(f"{' and '.join(missing)} must be installed: python -m pip install 'convcore[explore]'")
+    from convcore.explore.server import Server
+
+    server = Server(args.port)
+    print(f"convcore explore: {server.url} (Ctrl-C stops it)", flush=True)
+    if not args.no_browser:
+        server.open_browser()
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        print("stopped")
+    return 0

@@ -1,0 +1,45 @@
+"""The pages: each is a fragment of HTML in `pages/`, set into the one layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+FOLDER = Path(__file__).with_name("pages")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the app.
+
+    Attributes:
+        path: where it is served.
+        title: in the navigation and the window's title.
+        fragment: the file in `pages/`.
+    """
+
+    path: str
+    title: str
+    fragment: str
+
+
+PAGES = (
+    Page("/", "Filters", "playground.html"),
+    Page("/network", "Inside a network", "network.html"),
+    Page("/algorithms", "Algorithms", "algorithms.html"),
+)
+
+
+def page_html(path: str, title: str, content: str) -> str:
+    """A whole page around a fragment of HTML; the navigation marks `path`."""
+    links = "".join(
+        f'<a href="{page.path}"{" aria-current=page" if page.path == path else ""}>{page.title}</a>' for page in PAGES
+    )
+    layout = Template((FOLDER / "layout.html").read_text(encoding="utf-8"))
+    return layout.substitute(title=title, links=links, content=content)
+
+
+def page(entry: Page) -> str:
+    """One of `PAGES` as HTML."""
+    return page_html(entry.path, entry.title, (FOLDER / entry.fragment).read_text(encoding="utf-8"))

@@ -1,0 +1,57 @@
+"""Running the app: on 127.0.0.1 alone, on a port that is free."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+
+import uvicorn
+
+from convcore.explore.app import make_app
+from convcore.explore.guard import LocalOnly
+
+ADDRESS = "127.0.0.1"
+
+
+class Server:
+    """A socket that is bound already, and the app that will answer on it.
+
+    Args:
+        port: 0 takes one that is free.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, port: int = 0):
+        self.socket = socket.socket()
+        try:
+            self.socket.bind((ADDRESS, port))
+            self.socket.listen()  # from now on a browser can wait for its first answer
+        except OSError as error:
+            self.socket.close()
+            raise OSError(error.errno, f"port {port} of {ADDRESS} cannot be had ({error.strerror})") from None
+        self.port: int = self.socket.getsockname()[1]
+        config = uvicorn.Config(
+            LocalOnly(make_app(), self.port), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+
+    @property
+    def url(self) -> str:
+        """The address of the first page."""
+        return f"http://{ADDRESS}:{self.port}/"
+
+    def open_browser(self) -> None:
+        """Show the first page. In a thread: a browser in the terminal returns only when it is left."""
+        threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
+
+    def run(self) -> None:
+        """Answer until `stop` is called or Ctrl-C is pressed, which raises KeyboardInterrupt."""
+        with self.socket:
+            self._server.run(sockets=[self.socket])
+
+    def stop(self) -> None:
+        """Let `run`, in another thread, return."""
+        self._server.should_exit = True

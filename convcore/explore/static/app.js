@@ -1,0 +1,8 @@
+// The elements that pages, and lessons, are made of.
+import "./algorithm-steps.js";
+import "./algorithm-times.js";
+import "./network-explorer.js";
+import "./playground.js";
+import { closeMessage } from "./message.js";
+
+document.querySelector("#message button").addEventListener("click", closeMessage);

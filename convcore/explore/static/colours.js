@@ -1,0 +1,35 @@
+// From numbers to colours: grey for 0 to 1, blue - white - red around 0 for numbers of both signs.
+const BLUE = [33, 102, 172];
+const WHITE = [247, 247, 247];
+const RED = [178, 24, 43];
+
+const mix = (a, b, share) => a.map((value, i) => Math.round(value + (b[i] - value) * share));
+
+export function signed(value, limit) {
+  const share = limit > 0 ? Math.min(Math.abs(value) / limit, 1) : 0;
+  return mix(WHITE, value < 0 ? BLUE : RED, share);
+}
+
+export function grey(value, lowest, highest) {
+  const level = highest > lowest ? Math.round((255 * (value - lowest)) / (highest - lowest)) : 0;
+  const shade = Math.max(0, Math.min(255, level));
+  return [shade, shade, shade];
+}
+
+// How strongly a pixel counts, from 0 to `top`, over its own colour, which loses its contrast where nothing counts.
+export function heat(under, value, top) {
+  const share = top > 0 ? Math.max(0, Math.min(value / top, 1)) : 0;
+  return mix(mix(under, [128, 128, 128], 0.35), [255, 90, 0], 0.75 * share);
+}
+
+export const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
+
+// Black or white text, whichever is easier to read.
+export const textOn = ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#111" : "#fff");
+
+// A number in few characters.
+export function brief(value) {
+  if (Math.abs(value) < 5e-7) return "0";
+  const text = Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toPrecision(3);
+  return text.includes(".") && !text.includes("e") ? text.replace(/\.?0+$/, "") : text;
+}
