@@ -121,6 +121,10 @@ class LiveTraining:
     def stop(self) -> None:
         """End the training, if there is one, after its current batches."""
         self._stop.set()
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the training, if there is one, has ended."""
         if self._thread is not None:
             self._thread.join(PATIENCE)
 

@@ -142,6 +142,11 @@ def test_pictures_in_colour(client):
     cat = client.get("/api/pictures/cat?kind=colour")
     assert (cat["height"], cat["width"], cat["channels"]) == (256, 256, 3)
     assert base64.b64decode(cat["pixels"]) == np.asarray(picture("cat")).tobytes()
+    request = {"network": "efficientnet_lite0", "layer": "features.8.2", "picture": cat}
+    seen = client.post("look", request)[1]
+    assert (seen["maps"]["count"], seen["channels"]) == (64, 1280)
+    given = np.frombuffer(base64.b64decode(seen["input"]["pixels"]), np.uint8).reshape(224, 224, 3)
+    assert np.abs(given.astype(int) - np.asarray(picture("cat"))[16:240, 16:240]).max() <= 1
     assert client.request("GET", "/api/pictures/cat?kind=infrared")[0] == 400
     status, answer = client.post("convolve", {**REQUEST, "picture": cat})
     assert (status, answer["error"]) == (400, "the picture must be grey")

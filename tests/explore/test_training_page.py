@@ -71,7 +71,7 @@ def test_a_training_that_diverges_says_so(client, monkeypatch):
 
     monkeypatch.setattr("convcore.explore.training.snapshots", diverge)
     client.post("training-start", {"rate": 1, "epochs": 1})
-    LIVE._thread.join(60)
+    LIVE.wait()
     answer = client.post("training", {"since": 0})[1]
     assert (answer["status"], answer["count"]) == ("failed", 1)
     assert answer["error"] == "batch 1: the loss is nan; start again with a smaller learning rate"
