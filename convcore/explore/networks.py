@@ -91,7 +91,7 @@ class Network:
         """The network's input (C, H, W) as bytes, to be seen: (H, W), or (H, W, 3)."""
         values = x.numpy().transpose(1, 2, 0)
         if isinstance(self.prepare, ImageClassification):
-            values = values * np.float32(self.prepare.std) + np.float32(self.prepare.mean)
+            values = values * np.array(self.prepare.std, np.float32) + np.array(self.prepare.mean, np.float32)
         pixels = (values.clip(0, 1) * 255).round().astype(np.uint8)
         return pixels if pixels.shape[2] == 3 else pixels[:, :, 0]
 
