@@ -101,7 +101,7 @@ class LiveTraining:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.status, self.error = "idle", ""
-        self.total = 0
+        self.run = self.total = 0
         self.seen: list[Snapshot] = []
 
     def start(self, rate: float, epochs: int) -> None:
@@ -114,9 +114,16 @@ class LiveTraining:
             if self.status == "running":
                 raise fields.RequestError("a training is running already; stop it first")
             self.status, self.error, self.total, self.seen = "running", "", batches_of(epochs), []
+            self.run += 1
             self._stop.clear()
             self._thread = threading.Thread(target=self._run, args=(rate, epochs), daemon=True)
             self._thread.start()
+
+    def now(self) -> tuple[int, str, list[Snapshot]]:
+        """Which training it is, counted from the first, whether it goes on, and its snapshots."""
+        with self._lock:
+            status = self.status  # before the snapshots: what has ended has all of them
+            return self.run, status, list(self.seen)
 
     def stop(self) -> None:
         """End the training, if there is one, after its current batches."""
@@ -161,12 +168,13 @@ def stop(body: dict[str, Any]) -> dict[str, Any]:
 def state(body: dict[str, Any]) -> dict[str, Any]:
     """How far it is. Request: since, how many snapshots the page has already."""
     since = fields.integer(body, "since", 0, 10**9)
-    status, seen = LIVE.status, list(LIVE.seen)  # in this order: what has ended has all its snapshots
+    run, status, seen = LIVE.now()
     return {
+        "run": run,
+        "since": since,
         "status": status,
         "error": LIVE.error,
         "batches": LIVE.total,
-        "count": len(seen),
         "points": [
             {"batch": s.batch, "loss": s.loss, "accuracy": s.accuracy, "held_out": s.held_out_accuracy}
             for s in seen[since:]

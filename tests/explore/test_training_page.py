@@ -1,6 +1,7 @@
 """Training live: in a browser, and what the server keeps of it."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -64,6 +65,25 @@ def test_what_goes_wrong_is_said(open_page, client):
     page.get_by_text("Stopped.").wait_for()
 
 
+def test_answers_may_overtake_each_other(open_page):
+    """Asked to stop while a question is under way, the answer to which comes first and brings all there is."""
+    page, held, stops = open_page("/training"), [], []
+    page.get_by_text(re.compile("Not started|Stopped|Failed|Finished")).wait_for()
+    page.route("**/api/training", lambda route: held.append(route))
+    page.route("**/api/training-stop", lambda route: stops.append(route))
+    page.get_by_role("button", name="Start").click()
+    until(page, lambda: len(held) == 1 and len(LIVE.seen) > 3)
+    page.get_by_role("button", name="Stop").click()
+    until(page, lambda: len(stops) == 1)
+    stopped = stops[0].fetch()
+    held[0].continue_()
+    until(page, lambda: batches(page) == LIVE.seen[-1].batch)
+    with page.expect_response("**/api/training-stop"):
+        stops[0].fulfill(response=stopped)
+    page.wait_for_timeout(100)
+    assert batches(page) == LIVE.seen[-1].batch
+
+
 def test_a_training_that_diverges_says_so(client, monkeypatch):
     def diverge(rate, epochs):
         yield next(snapshots(rate, epochs))
@@ -73,7 +93,7 @@ def test_a_training_that_diverges_says_so(client, monkeypatch):
     client.post("training-start", {"rate": 1, "epochs": 1})
     LIVE.wait()
     answer = client.post("training", {"since": 0})[1]
-    assert (answer["status"], answer["count"]) == ("failed", 1)
+    assert (answer["status"], len(answer["points"])) == ("failed", 1)
     assert answer["error"] == "batch 1: the loss is nan; start again with a smaller learning rate"
 
 

@@ -54,22 +54,25 @@ class LiveTraining extends HTMLElement {
   async start() {
     const number = (name) => (this.find(name).value === "" ? null : Number(this.find(name).value));
     const answer = await post("training-start", { rate: number("rate"), epochs: number("epochs") });
-    this.points = [];
-    this.show(answer);
+    await this.show(answer);
   }
 
   async stop() {
     clearTimeout(this.timer);
-    this.show(await post("training-stop", { since: this.points.length }));
+    await this.show(await post("training-stop", { since: this.points.length }));
   }
 
   async follow() {
-    this.show(await post("training", { since: this.points.length }));
+    await this.show(await post("training", { since: this.points.length }));
   }
 
-  show({ status, error, batches, points, count, confusion, filters }) {
-    // Another page may have begun anew.
-    this.points = this.points.length + points.length === count ? [...this.points, ...points] : [];
+  show({ run, since, status, error, batches, points, confusion, filters }) {
+    if (run !== this.run) {
+      [this.run, this.points] = [run, []];
+      if (since > 0) return this.follow(); // another page has begun anew
+    }
+    // Answers may overtake each other; what is known stays.
+    if (since + points.length > this.points.length) this.points = [...this.points.slice(0, since), ...points];
     const last = this.points.at(-1);
     const running = status === "running";
     this.find("start").disabled = running;
