@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convcore import inspect, nn
 from convcore.autograd import no_grad, wrap
+from convcore.errors import ShapeError, UnsupportedError
 from convcore.inspect.cost import Cost
 from convcore.nn import functional as F
 from convcore.tensor import Tensor
@@ -21,12 +23,12 @@ from convcore.tensor import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Path = str | os.PathLike[str] | None
+File = str | os.PathLike[str] | None
 
 MOST = 16  # maps or filters side by side
 
 
-def filters(model: nn.Module, layer: str | None = None, path: Path = None) -> Figure:
+def filters(model: nn.Module, layer: str | None = None, path: File = None) -> Figure:
     """Draw the weights of a convolution, blue negative and red positive: a column for each filter, a row for each of
     its input channels, at most 16 of both.
 
@@ -46,7 +48,7 @@ def filters(model: nn.Module, layer: str | None = None, path: Path = None) -> Fi
     return _kept(figure, path)
 
 
-def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = None, path: Path = None) -> Figure:
+def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = None, path: File = None) -> Figure:
     """Draw what layers make of an image: a row for each layer, at most 16 of its maps.
 
     Args:
@@ -55,6 +57,8 @@ def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = Non
     """
     names = list(inspect.convolutions(model))[:8] if layers is None else list(layers)
     maps = inspect.feature_maps(model, x, names)
+    if not maps:
+        raise ShapeError(f"plot: no layer of {', '.join(names)} has maps (C, H, W)")
     most = min(max(map(len, maps.values())), MOST)
     figure, grid = _grid(len(maps), most, side=0.9, left=1.2)
     for row, (name, layer) in zip(grid, maps.items(), strict=True):
@@ -71,7 +75,7 @@ def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = Non
 
 
 def receptive_field(
-    model: nn.Module, x: Tensor, layer: str, row: int, column: int, channel: int = 0, path: Path = None
+    model: nn.Module, x: Tensor, layer: str, row: int, column: int, channel: int = 0, path: File = None
 ) -> Figure:
     """Draw a map of a layer with one of its units framed, and beside it what this unit sees of the image.
 
@@ -80,8 +84,10 @@ def receptive_field(
         layer: the name of a layer whose output is maps.
         row, column, channel: the unit.
     """
-    known = inspect.spatial_layers(model, x.shape)
     maps = inspect.feature_maps(model, x, [layer])
+    known = inspect.spatial_layers(model, x.shape)
+    if layer not in known:
+        raise UnsupportedError(f"plot: the receptive field of {layer!r} cannot be told; there are {', '.join(known)}")
     box = inspect.unit_box(known[layer], row, column)
     figure = _figure(7.5, 3.8)
     left, right = figure.subplots(1, 2)
@@ -100,7 +106,7 @@ def grad_cam(
     layer: str | None = None,
     target: int | None = None,
     labels: Sequence[str] | None = None,
-    path: Path = None,
+    path: File = None,
 ) -> Figure:
     """Draw an image, its saliency and Grad-CAM for a class; see `convcore.inspect.grad_cam`.
 
@@ -109,7 +115,7 @@ def grad_cam(
         layer: of Grad-CAM; by default the last convolution.
         labels: the classes' names.
     """
-    name = layer or list(inspect.convolutions(model))[-1]
+    name = layer or next(reversed(inspect.convolutions(model)), "")
     slopes = inspect.saliency(model, x, target)
     cam = inspect.grad_cam(model, x, name, slopes.target)
     figure = _figure(10, 3.8)
@@ -125,7 +131,7 @@ def grad_cam(
     return _kept(figure, path)
 
 
-def kernel_response(image: np.ndarray, kernel: np.ndarray, path: Path = None) -> Figure:
+def kernel_response(image: np.ndarray, kernel: np.ndarray, path: File = None) -> Figure:
     """Draw a grey image, a filter and the filter's response.
 
     Args:
@@ -148,7 +154,7 @@ def kernel_response(image: np.ndarray, kernel: np.ndarray, path: Path = None) ->
     return _kept(figure, path)
 
 
-def algorithms(costs: Sequence[Cost], path: Path = None) -> Figure:
+def algorithms(costs: Sequence[Cost], path: File = None) -> Figure:
     """Draw what a convolution costs by each algorithm, as `convcore.inspect.measure` found it."""
     figure = _figure(8, 1.2 + 0.4 * len(costs))
     left, right = figure.subplots(1, 2, sharey=True)
@@ -164,7 +170,7 @@ def algorithms(costs: Sequence[Cost], path: Path = None) -> Figure:
     return _kept(figure, path)
 
 
-def training_curves(history: Sequence[dict[str, Any]], path: Path = None) -> Figure:
+def training_curves(history: Sequence[dict[str, Any]], path: File = None) -> Figure:
     """Draw loss and accuracy over the epochs.
 
     Args:
@@ -186,7 +192,7 @@ def training_curves(history: Sequence[dict[str, Any]], path: Path = None) -> Fig
     return _kept(figure, path)
 
 
-def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: Path = None) -> Figure:
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = None) -> Figure:
     """Draw how many samples of each class were taken for which.
 
     The colours are shares of the row, so that rare classes show as clearly as frequent ones; the numbers are counts.
@@ -242,7 +248,10 @@ def _frame(axes: Any, top: int, left: int, height: int, width: int) -> None:
     axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor="orange", linewidth=2))
 
 
-def _kept(figure: Figure, path: Path) -> Figure:
+def _kept(figure: Figure, path: File) -> Figure:
     if path is not None:
+        known = figure.canvas.get_supported_filetypes()
+        if PurePath(path).suffix[1:].lower() not in known:
+            raise UnsupportedError(f"plot: the ending of {os.fspath(path)} must be one of {', '.join(sorted(known))}")
         figure.savefig(path, dpi=120)
     return figure

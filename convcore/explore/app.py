@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from convcore.errors import ConvcoreError
-from convcore.explore import algorithms, network, pages, pictures, playground
+from convcore.explore import algorithms, network, pages, pictures, playground, training
 from convcore.explore.fields import RequestError
 
 MAX_BODY = 2**20  # of a JSON request: a picture of 256x256 pixels takes 90 kB
@@ -35,6 +35,9 @@ CALCULATIONS: dict[str, Calculation] = {
     "explain": network.explain,
     "steps": algorithms.steps,
     "measure": algorithms.measured,
+    "training": training.state,
+    "training-start": training.start,
+    "training-stop": training.stop,
 }
 
 

@@ -36,6 +36,14 @@ def integer(body: dict[str, Any], name: str, lowest: int, highest: int) -> int:
     return number
 
 
+def number(body: dict[str, Any], name: str, lowest: float, highest: float) -> float:
+    """A number from `lowest` to `highest`."""
+    given = value(body, name)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not lowest <= given <= highest:
+        raise RequestError(f"{name} must be a number from {lowest:g} to {highest:g}, got {shown(given)}")
+    return float(given)
+
+
 def choice(body: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
     """One of some words."""
     word = value(body, name)

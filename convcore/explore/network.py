@@ -9,7 +9,7 @@ import numpy as np
 from convcore.autograd import no_grad
 from convcore.explore import fields
 from convcore.explore.networks import Network, available, load
-from convcore.inspect.activations import feature_maps, layer_filters
+from convcore.inspect.activations import layer_filters, outputs_seen
 from convcore.inspect.attribution import enlarged, grad_cam, saliency
 from convcore.inspect.receptive_field import unit_box
 from convcore.nn import functional as F
@@ -50,9 +50,14 @@ def look(body: dict[str, Any]) -> dict[str, Any]:
     """What the network says to a picture, and the maps of one layer. Request: network, picture, layer."""
     network = _network(body)
     layer, x = _layer(body, network), _input(body, network)
-    with no_grad():
+    seen: dict[str, np.ndarray] = {}
+
+    def see(name: str, out: Tensor) -> None:
+        seen[name] = out.numpy()[0].copy()  # what follows may work in place
+
+    with no_grad(), outputs_seen(network.model, [layer], see):
         chances = F.softmax(network.model(x), 1).numpy()[0]
-    maps = feature_maps(network.model, x, [layer])[layer]
+    maps = seen[layer]
     count = network.choice.classes
     shown = np.argsort(-chances, kind="stable")[:count] if count else np.arange(len(chances))
     return {

@@ -16,6 +16,7 @@ from convcore.inspect.activations import convolutions
 from convcore.inspect.receptive_field import spatial_layers
 from convcore.models import get_model, image_shape
 from convcore.models.labels import imagenet_labels
+from convcore.models.preprocess import ImageClassification
 from convcore.models.weights import TABLES, locate
 from convcore.summary import Layer
 from convcore.tensor import Tensor
@@ -58,11 +59,11 @@ class Network:
     """A trained network and what is needed to show it.
 
     Attributes:
+        choice: what it was chosen by.
         model: in evaluation mode.
         prepare: from a picture to (C, H, W).
         labels: of the classes.
         layers: those that are shown, by name.
-        cam_layer: the one that Grad-CAM looks at, the last.
     """
 
     choice: Choice
@@ -73,6 +74,7 @@ class Network:
 
     @property
     def cam_layer(self) -> str:
+        """The layer that Grad-CAM looks at: the last."""
         return next(reversed(self.layers))
 
     def filters_of(self, layer: str) -> str | None:
@@ -87,13 +89,11 @@ class Network:
 
     def picture(self, x: Tensor) -> np.ndarray:
         """The network's input (C, H, W) as bytes, to be seen: (H, W), or (H, W, 3)."""
-        values = x.numpy()
-        if len(values) == 1:
-            return (values[0] * 255).round().astype(np.uint8)
-        # Brought to deviation 1 around 0 for the network, and back for the eye.
-        lowest, highest = values.min(axis=(1, 2), keepdims=True), values.max(axis=(1, 2), keepdims=True)
-        spread = (values - lowest) / np.maximum(highest - lowest, 1e-6)
-        return (spread * 255).round().astype(np.uint8).transpose(1, 2, 0)
+        values = x.numpy().transpose(1, 2, 0)
+        if isinstance(self.prepare, ImageClassification):
+            values = values * np.array(self.prepare.std, np.float32) + np.array(self.prepare.mean, np.float32)
+        pixels = (values.clip(0, 1) * 255).round().astype(np.uint8)
+        return pixels if pixels.shape[2] == 3 else pixels[:, :, 0]
 
 
 def available() -> dict[str, Choice]:

@@ -28,6 +28,7 @@ PAGES = (
     Page("/", "Filters", "playground.html"),
     Page("/network", "Inside a network", "network.html"),
     Page("/algorithms", "Algorithms", "algorithms.html"),
+    Page("/training", "Training", "training.html"),
 )
 
 

@@ -8,6 +8,7 @@ import convcore as cc
 from convcore import models, plot
 from convcore.cli import main
 from convcore.data import picture
+from convcore.errors import UnsupportedError
 from convcore.inspect import FILTERS, measure
 
 
@@ -43,10 +44,14 @@ def test_the_command_draws(what, three, tmp_path, capsys):
         (["filters", "cnn"], "no weights of cnn are known by name"),
         (["filters", "digit_cnn", "--layer", "features.1"], "'features.1' is no convolution of DigitCNN"),
         (["maps", "digit_cnn", "nothing.png"], "nothing.png: No such file or directory"),
+        (["filters", "digit_cnn", "-o", "out.txt"], "the ending of out.txt must be one of "),
+        (["gradcam", "digit_cnn", "{image}", "--layer", "classifier.0"], "must be (1, K, h, w), got shape (1, 1568)"),
+        (["maps", "digit_cnn", "{image}", "--layer", "classifier.0"], "no layer of classifier.0 has maps"),
+        (["gradcam", "digit_cnn", "{image}", "--class", "10"], "target must be a class from 0 to 9, got 10"),
     ],
 )
-def test_wrong_requests_are_one_line(arguments, message, capsys):
-    assert main(["show", *arguments]) == 2
+def test_wrong_requests_are_one_line(arguments, message, three, capsys):
+    assert main(["show", *(argument.format(image=three) for argument in arguments)]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -73,6 +78,8 @@ def test_figures_show_the_engines_numbers():
     )
     assert unit.bounds == (2.5, 1.5, 1, 1)
     assert field.bounds == (4 * 3 - 8 - 0.5, 4 * 2 - 8 - 0.5, 20, 20)
+    with pytest.raises(UnsupportedError, match=r"field of 'classifier.2' cannot be told; there are features.0, feat"):
+        plot.receptive_field(model, x, "classifier.2", 0, 0)
     assert [axes.get_title() for axes in plot.grad_cam(model, x, target=4, labels=list("abcdefghij")).axes] == [
         "e", "saliency", "Grad-CAM at features.8",
     ]  # fmt: skip

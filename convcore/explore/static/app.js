@@ -2,6 +2,7 @@
 import "./algorithm-steps.js";
 import "./algorithm-times.js";
 import "./network-explorer.js";
+import "./live-training.js";
 import "./playground.js";
 import { closeMessage } from "./message.js";
 

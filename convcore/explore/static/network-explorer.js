@@ -121,7 +121,7 @@ class NetworkExplorer extends HTMLElement {
     classes.forEach(({ index, label, chance }, i) => {
       const button = list.children[i].firstElementChild;
       button.value = index;
-      button.querySelector(".label").textContent = label;
+      button.querySelector(".label").textContent = button.title = label;
       button.querySelector("meter").value = chance;
       button.querySelector("output").textContent = `${(100 * chance).toFixed(1)} %`;
       button.setAttribute("aria-pressed", index === (this.target ?? best));
@@ -218,7 +218,7 @@ class NetworkExplorer extends HTMLElement {
         return canvas;
       }),
     );
-    this.find("slices").classList.toggle("single", slices.length === 1);
+    this.find("slices").classList.toggle("few", slices.length <= 4);
   }
 }
 
