@@ -11,6 +11,7 @@ def training_curves(history: Sequence[dict[str, Any]], path: str | os.PathLike[s
     """Draw loss and accuracy over the epochs into a picture file; its ending chooses the format.
 
     Args:
+        path: of the file.
         history: one dict per epoch with epoch, loss, accuracy, validation_loss and validation_accuracy.
 
     Raises:
