@@ -14,8 +14,10 @@ from PIL import Image
 
 from convcore.data import PICTURES, picture
 from convcore.explore import app as explore_app
+from convcore.explore import networks
 from convcore.explore.pages import PAGES
 from convcore.inspect import FILTERS
+from convcore.models.weights import locate
 
 DRAW = np.random.default_rng(0)
 PIXELS = DRAW.integers(0, 256, (12, 15), dtype=np.uint8)
@@ -136,6 +138,13 @@ def test_wrong_looks_into_a_network_are_explained(client, name, fields, message)
     assert status == 400
     assert message in answer["error"]
     assert client.post("look", LOOK)[0] == 200
+
+
+def test_without_the_package_of_weights_there_is_the_network_for_digits(client, monkeypatch):
+    monkeypatch.setattr(networks, "locate", lambda known: locate(known) if "digit" in known.file else None)
+    assert [entry["name"] for entry in client.get("/api/choices")["networks"]] == ["digit_cnn"]
+    status, answer = client.post("network", {"network": "efficientnet_lite0"})
+    assert (status, answer["error"]) == (400, "network must be one of digit_cnn, got 'efficientnet_lite0'")
 
 
 def test_pictures_in_colour(client):

@@ -29,7 +29,7 @@ def test_watching_and_stopping(open_page, keep, scheme, width):
     page.get_by_text("Training ..").wait_for()
     until(page, lambda: page.locator(".filters canvas").count() == 8)
     before = page.locator("main").bounding_box()["height"]
-    until(page, lambda: batches(page) >= 40)
+    until(page, lambda: batches(page) >= 30)
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped.").wait_for()
     assert page.locator("main").bounding_box()["height"] == before, "the page jumped"

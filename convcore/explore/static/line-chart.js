@@ -1,6 +1,6 @@
 // Lines over batches in an SVG, from 0 to `right` and from 0 to `top`, with four levels marked.
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BELOW] = [600, 200, 66, 26];
+const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [600, 200, 76, 18, 28];
 
 function shape(kind, attributes, text = "") {
   const node = document.createElementNS(SVG, kind);
@@ -11,7 +11,7 @@ function shape(kind, attributes, text = "") {
 
 export function drawLines(svg, lines, right, top, format) {
   const x = (value) => LEFT + ((WIDTH - LEFT - 10) * value) / right;
-  const y = (value) => 8 + (HEIGHT - BELOW - 8) * (1 - value / top);
+  const y = (value) => ABOVE + (HEIGHT - BELOW - ABOVE) * (1 - value / top);
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.classList.add("chart");
   const levels = [0, 0.25, 0.5, 0.75, 1].flatMap((share) => [
