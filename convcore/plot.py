@@ -1,27 +1,184 @@
-"""Pictures; they need matplotlib (`python -m pip install 'convcore[plot]'`)."""
+"""Pictures; they need matplotlib (`python -m pip install 'convcore[plot]'`).
+
+Each function returns a matplotlib `Figure`, and writes it to `path` if that is given; its ending chooses the format.
+Without matplotlib they raise ImportError.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore import inspect, nn
+from convcore.autograd import no_grad, wrap
+from convcore.errors import ShapeError, UnsupportedError
+from convcore.inspect.cost import Cost
+from convcore.nn import functional as F
+from convcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+File = str | os.PathLike[str] | None
+
+MOST = 16  # maps or filters side by side
 
 
-def training_curves(history: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Draw loss and accuracy over the epochs into a picture file; its ending chooses the format.
+def filters(model: nn.Module, layer: str | None = None, path: File = None) -> Figure:
+    """Draw the weights of a convolution, blue negative and red positive: a column for each filter, a row for each of
+    its input channels, at most 16 of both.
+
+    Args:
+        model: the network.
+        layer: the convolution's name; by default the first.
+    """
+    weights = inspect.layer_filters(model, layer)
+    c_out, c_in = weights.shape[:2]
+    shown = weights[:MOST, :MOST].swapaxes(0, 1)
+    limit = float(np.abs(shown).max())
+    figure, grid = _grid(*shown.shape[:2])
+    for axes, grid_of_weights in zip(grid.flat, shown.reshape(-1, *shown.shape[2:]), strict=True):
+        axes.imshow(grid_of_weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    name = layer or next(iter(inspect.convolutions(model)))
+    figure.suptitle(f"{name}: {c_out} filters of {c_in} input channels\nup to {limit:.3g}", fontsize=10)
+    return _kept(figure, path)
+
+
+def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = None, path: File = None) -> Figure:
+    """Draw what layers make of an image: a row for each layer, at most 16 of its maps.
+
+    Args:
+        model, x: the network and one image (1, C, H, W).
+        layers: names as for `convcore.inspect.feature_maps`; by default the first 8 convolutions.
+    """
+    names = list(inspect.convolutions(model))[:8] if layers is None else list(layers)
+    maps = inspect.feature_maps(model, x, names)
+    if not maps:
+        raise ShapeError(f"plot: no layer of {', '.join(names)} has maps (C, H, W)")
+    most = min(max(map(len, maps.values())), MOST)
+    figure, grid = _grid(len(maps), most, side=0.9, left=1.2)
+    for row, (name, layer) in zip(grid, maps.items(), strict=True):
+        row[0].set_ylabel(
+            f"{name}\n{len(layer)} x {layer.shape[1]} x {layer.shape[2]}", rotation=0, ha="right", va="center"
+        )
+        for axes, values in zip(row, layer, strict=False):
+            limit = float(np.abs(values).max()) or 1.0
+            colours = {"cmap": "RdBu_r", "vmin": -limit} if values.min() < 0 else {"cmap": "gray", "vmin": 0}
+            axes.imshow(values, vmax=limit, **colours)
+        for axes in row[len(layer) :]:
+            axes.axis("off")
+    return _kept(figure, path)
+
+
+def receptive_field(
+    model: nn.Module, x: Tensor, layer: str, row: int, column: int, channel: int = 0, path: File = None
+) -> Figure:
+    """Draw a map of a layer with one of its units framed, and beside it what this unit sees of the image.
+
+    Args:
+        model, x: the network and one image (1, C, H, W).
+        layer: the name of a layer whose output is maps.
+        row, column, channel: the unit.
+    """
+    maps = inspect.feature_maps(model, x, [layer])
+    known = inspect.spatial_layers(model, x.shape)
+    if layer not in known:
+        raise UnsupportedError(f"plot: the receptive field of {layer!r} cannot be told; there are {', '.join(known)}")
+    box = inspect.unit_box(known[layer], row, column)
+    figure = _figure(7.5, 3.8)
+    left, right = figure.subplots(1, 2)
+    left.imshow(maps[layer][channel], cmap="gray")
+    _frame(left, row, column, 1, 1)
+    left.set_title(f"{layer}, channel {channel}")
+    _show_image(right, x)
+    _frame(right, box.top, box.left, box.height, box.width)
+    right.set_title(f"sees {box.height} x {box.width} pixels")
+    return _kept(figure, path)
+
+
+def grad_cam(
+    model: nn.Module,
+    x: Tensor,
+    layer: str | None = None,
+    target: int | None = None,
+    labels: Sequence[str] | None = None,
+    path: File = None,
+) -> Figure:
+    """Draw an image, its saliency and Grad-CAM for a class; see `convcore.inspect.grad_cam`.
+
+    Args:
+        model, x, target: the network, one image (1, C, H, W) and the class; by default the likeliest.
+        layer: of Grad-CAM; by default the last convolution.
+        labels: the classes' names.
+    """
+    name = layer or next(reversed(inspect.convolutions(model)), "")
+    slopes = inspect.saliency(model, x, target)
+    cam = inspect.grad_cam(model, x, name, slopes.target)
+    figure = _figure(10, 3.8)
+    panels = figure.subplots(1, 3)
+    for axes in panels:
+        _show_image(axes, x)
+        axes.axis("off")
+    panels[1].imshow(slopes.values, cmap="inferno", vmax=float(np.quantile(slopes.values, 0.99)) or 1.0)
+    panels[2].imshow(inspect.enlarged(cam.values, (x.shape[2], x.shape[3])), cmap="inferno", alpha=0.6)
+    label = f"class {slopes.target}" if labels is None else labels[slopes.target]
+    for axes, title in zip(panels, (label, "saliency", f"Grad-CAM at {name}"), strict=True):
+        axes.set_title(title)
+    return _kept(figure, path)
+
+
+def kernel_response(image: np.ndarray, kernel: np.ndarray, path: File = None) -> Figure:
+    """Draw a grey image, a filter and the filter's response.
+
+    Args:
+        image: (H, W).
+        kernel: (K_h, K_w), at most as large; laid over the image as it stands, without padding.
+    """
+    with no_grad():
+        x, weight = (wrap(np.asarray(array, np.float32)[None, None]) for array in (image, kernel))
+        response = F.conv2d(x, weight).numpy()[0, 0]
+    figure = _figure(10, 3.4)
+    for axes, values, title in zip(
+        figure.subplots(1, 3), (image, kernel, response), ("image", "filter", "response"), strict=True
+    ):
+        limit = float(np.abs(values).max()) or 1.0
+        colours = {"cmap": "gray"} if title == "image" else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+        figure.colorbar(axes.imshow(values, **colours), shrink=0.8)
+        axes.set_title(f"{title}, {values.shape[0]} x {values.shape[1]}")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return _kept(figure, path)
+
+
+def algorithms(costs: Sequence[Cost], path: File = None) -> Figure:
+    """Draw what a convolution costs by each algorithm, as `convcore.inspect.measure` found it."""
+    figure = _figure(8, 1.2 + 0.4 * len(costs))
+    left, right = figure.subplots(1, 2, sharey=True)
+    names = [cost.algorithm for cost in costs]
+    for axes, values, title in (
+        (left, [cost.multiplications / 1e6 for cost in costs], "multiplications (million)"),
+        (right, [cost.seconds * 1e3 for cost in costs], "time (ms)"),
+    ):
+        axes.bar_label(axes.barh(names, values), fmt="%.3g", padding=3)
+        axes.set_xlabel(title)
+        axes.margins(x=0.2)
+    left.invert_yaxis()
+    return _kept(figure, path)
+
+
+def training_curves(history: Sequence[dict[str, Any]], path: File = None) -> Figure:
+    """Draw loss and accuracy over the epochs.
 
     Args:
         path: of the file.
         history: one dict per epoch with epoch, loss, accuracy, validation_loss and validation_accuracy.
-
-    Raises:
-        ImportError: matplotlib is not installed.
     """
-    # Figure without pyplot: no window system is asked for, and the caller's plots are left alone.
-    from matplotlib.figure import Figure
-
     epochs = [entry["epoch"] for entry in history]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     for axes, key, label, scale in ((left, "loss", "loss", 1), (right, "accuracy", "accuracy (%)", 100)):
         axes.plot(epochs, [entry[key] * scale for entry in history], "o-", markersize=3, label="training")
@@ -33,4 +190,69 @@ def training_curves(history: Sequence[dict[str, Any]], path: str | os.PathLike[s
         axes.grid(alpha=0.3)
         axes.legend()
     left.set_yscale("log")
-    figure.savefig(path, dpi=120)
+    return _kept(figure, path)
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = None) -> Figure:
+    """Draw how many samples of each class were taken for which.
+
+    The colours are shares of the row, so that rare classes show as clearly as frequent ones; the numbers are counts.
+
+    Args:
+        counts: (C, C), rows the true classes, columns the answers.
+        classes: their C names.
+    """
+    size = 2.4 + 0.45 * min(len(classes), 60)
+    figure = _figure(size + 0.6, size)
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("class")
+    if len(classes) <= 30:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="share of the class", shrink=0.8)
+    return _kept(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # Figure without pyplot: no window system is asked for, and the caller's plots are left alone.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _grid(rows: int, columns: int, side: float = 0.7, left: float = 0.0) -> tuple[Figure, np.ndarray]:
+    """A figure of small square panels without scales, and the panels (rows, columns)."""
+    figure = _figure(max(columns * side + left, 4), rows * side + 0.6)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure, grid
+
+
+def _show_image(axes: Any, x: Tensor) -> None:
+    """One image (1, C, H, W), grey or in colour, between its lowest and highest value."""
+    pixels = x.detach().numpy()[0]
+    spread = (pixels - pixels.min()) / (float(np.ptp(pixels)) or 1.0)
+    axes.imshow(spread.transpose(1, 2, 0) if len(spread) == 3 else spread[0], cmap="gray")
+
+
+def _frame(axes: Any, top: int, left: int, height: int, width: int) -> None:
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor="orange", linewidth=2))
+
+
+def _kept(figure: Figure, path: File) -> Figure:
+    if path is not None:
+        known = figure.canvas.get_supported_filetypes()
+        if PurePath(path).suffix[1:].lower() not in known:
+            raise UnsupportedError(f"plot: the ending of {os.fspath(path)} must be one of {', '.join(sorted(known))}")
+        figure.savefig(path, dpi=120)
+    return figure

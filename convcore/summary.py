@@ -24,6 +24,7 @@ import numpy as np
 
 from convcore import nn
 from convcore.autograd import enable_grad, wrap
+from convcore.nn.modes import evaluating
 
 Pair = tuple[int, int]
 
@@ -152,16 +153,10 @@ def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
     as element-wise; where they change the spatial size, the receptive field behind them is shown as unknown.
     """
     observer = _Observer(model)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with observer.watching(), enable_grad():
-            x = wrap(np.zeros(tuple(input_shape), np.float32)).requires_grad_()
-            observer.begin(x)
-            model(x)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(model), observer.watching(), enable_grad():
+        x = wrap(np.zeros(tuple(input_shape), np.float32)).requires_grad_()
+        observer.begin(x)
+        model(x)
     return Summary(
         type(model).__name__,
         tuple(input_shape),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from convcore.cli import augment, classify, explore, summary, train, warmup, weights
+from convcore.cli import augment, classify, explore, show, summary, train, warmup, weights
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
 
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   convcore classify cat.jpg            what is in a picture
   convcore weights resnet50            where pretrained weights come from, and whether they are here
   convcore summary resnet50            layers, shapes, parameters and receptive fields
+  convcore show maps digit_cnn 3.png   what a network's layers see; its filters; why it decides
   convcore augment photo.jpg           what each augmentation makes of a photograph
   convcore explore                     see in the browser what filters and networks detect
   convcore warmup                      compile the kernels ahead of time
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"convcore {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (train, classify, weights, summary, augment, explore, warmup):
+    for command in (train, classify, weights, summary, show, augment, explore, warmup):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:

@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from convcore.errors import ConvcoreError
-from convcore.explore import pages, pictures, playground, reading
+from convcore.explore import algorithms, network, pages, pictures, playground, reading, training
 from convcore.explore.fields import RequestError
 
 MAX_BODY = 2**20  # of a JSON request: a picture of 256x256 pixels takes 90 kB
@@ -29,6 +29,15 @@ Calculation = Callable[[dict[str, Any]], dict[str, Any]]
 CALCULATIONS: dict[str, Calculation] = {
     "convolve": playground.convolve,
     "window": playground.take_apart,
+    "network": network.describe,
+    "look": network.look,
+    "unit": network.unit,
+    "explain": network.explain,
+    "steps": algorithms.steps,
+    "measure": algorithms.measured,
+    "training": training.state,
+    "training-start": training.start,
+    "training-stop": training.stop,
 }
 
 
@@ -46,7 +55,10 @@ def make_app() -> Starlette:
 
     async def upload(request: Request) -> Response:
         data = await read_body(request, pictures.MAX_FILE)
-        picture = await to_thread.run_sync(lambda: pictures.grey(pictures.uploaded(data)), limiter=one_at_a_time)
+        kind = request.query_params.get("kind", "grey")
+        picture = await to_thread.run_sync(
+            lambda: pictures.converted(pictures.uploaded(data), kind), limiter=one_at_a_time
+        )
         return JSONResponse(picture)
 
     shown = [Route(entry.path, _html(entry)) for entry in pages.PAGES]
@@ -71,11 +83,12 @@ def _html(entry: pages.Page) -> Callable[[Request], Response]:
 
 
 def _choices(request: Request) -> Response:
-    return JSONResponse(playground.choices())
+    return JSONResponse({**playground.choices(), "networks": network.choices(), "cases": algorithms.choices()})
 
 
 def _sample(request: Request) -> Response:
-    return JSONResponse(pictures.sample(request.path_params["name"]))
+    image = pictures.named(request.path_params["name"])
+    return JSONResponse(pictures.converted(image, request.query_params.get("kind", "grey")))
 
 
 def _png(request: Request) -> Response:

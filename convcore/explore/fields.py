@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from convcore.errors import ConvcoreError
 
@@ -33,6 +34,14 @@ def integer(body: dict[str, Any], name: str, lowest: int, highest: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not lowest <= number <= highest:
         raise RequestError(f"{name} must be a whole number from {lowest} to {highest}, got {shown(number)}")
     return number
+
+
+def number(body: dict[str, Any], name: str, lowest: float, highest: float) -> float:
+    """A number from `lowest` to `highest`."""
+    given = value(body, name)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not lowest <= given <= highest:
+        raise RequestError(f"{name} must be a number from {lowest:g} to {highest:g}, got {shown(given)}")
+    return float(given)
 
 
 def choice(body: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
@@ -66,18 +75,35 @@ def kernel(body: dict[str, Any]) -> np.ndarray:
 
 
 def picture(body: dict[str, Any]) -> np.ndarray:
-    """A grey picture {height, width, pixels}, whose pixels are bytes in base64, as float32 (H, W) in [0, 1]."""
+    """A grey picture as float32 (H, W) in [0, 1]."""
+    data = _pixels(body)
+    if data.shape[2] != 1:
+        raise RequestError("the picture must be grey")
+    return data[:, :, 0].astype(np.float32) / np.float32(255)
+
+
+def image(body: dict[str, Any]) -> Image.Image:
+    """A picture, grey or in colour, for Pillow."""
+    data = _pixels(body)
+    return Image.fromarray(data if data.shape[2] == 3 else data[:, :, 0])
+
+
+def _pixels(body: dict[str, Any]) -> np.ndarray:
+    """A picture {height, width, pixels}, whose pixels are bytes in base64, as bytes (H, W, 1), or (H, W, 3) if its
+    `channels` are 3.
+    """
     given = value(body, "picture")
     if not isinstance(given, dict):
         raise RequestError("the picture must be an object with height, width and pixels")
     height, width = (integer(given, name, 1, MAX_SIDE) for name in ("height", "width"))
+    channels = integer(given, "channels", 1, 3) if "channels" in given else 1
     try:
         data = base64.b64decode(value(given, "pixels"), validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise RequestError("the picture's pixels must be bytes in base64") from None
-    if len(data) != height * width:
-        raise RequestError(f"a picture of {height}x{width} has {height * width} pixels, got {len(data)}")
-    return np.frombuffer(data, np.uint8).reshape(height, width).astype(np.float32) / np.float32(255)
+    if channels == 2 or len(data) != height * width * channels:
+        raise RequestError(f"a picture of {height}x{width} has {height * width} pixels, got {len(data) / channels:g}")
+    return np.frombuffer(data, np.uint8).reshape(height, width, channels)
 
 
 def shown(given: Any) -> str:
@@ -88,17 +114,23 @@ def shown(given: Any) -> str:
 
 
 def as_picture(pixels: np.ndarray) -> dict[str, Any]:
-    """Bytes (H, W) as pages store a grey picture."""
-    height, width = pixels.shape
-    return {"height": height, "width": width, "pixels": base64.b64encode(pixels.tobytes()).decode()}
+    """Bytes (H, W), or (H, W, 3), as pages store a picture."""
+    height, width, *channels = pixels.shape
+    return {
+        "height": height,
+        "width": width,
+        "channels": channels[0] if channels else 1,
+        "pixels": base64.b64encode(pixels.tobytes()).decode(),
+    }
 
 
 def as_map(values: np.ndarray) -> dict[str, Any]:
-    """Numbers (H, W) as pages draw them: float32, little-endian, row by row, in base64."""
+    """Numbers (H, W), or (C, H, W) for several maps, as pages draw them: float32, little-endian, in base64."""
     data = np.ascontiguousarray(values, "<f4")
     return {
-        "height": data.shape[0],
-        "width": data.shape[1],
+        "count": 1 if data.ndim == 2 else len(data),
+        "height": data.shape[-2],
+        "width": data.shape[-1],
         "values": base64.b64encode(data.tobytes()).decode(),
         "lowest": float(data.min()),
         "highest": float(data.max()),

@@ -24,7 +24,12 @@ class Page:
     fragment: str
 
 
-PAGES = (Page("/", "Filters", "playground.html"),)
+PAGES = (
+    Page("/", "Filters", "playground.html"),
+    Page("/network", "Inside a network", "network.html"),
+    Page("/algorithms", "Algorithms", "algorithms.html"),
+    Page("/training", "Training", "training.html"),
+)
 LESSONS = "/lessons"
 NAVIGATION = (*((page.path, page.title) for page in PAGES), (LESSONS, "Lessons"))
 

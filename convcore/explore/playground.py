@@ -9,6 +9,7 @@ import numpy as np
 from convcore.autograd import no_grad, wrap
 from convcore.data.pictures import PICTURES
 from convcore.explore import fields
+from convcore.explore.pictures import DIGITS
 from convcore.inspect.filters import FILTERS
 from convcore.inspect.window import geometry_of, nearest_output, output_size, window
 from convcore.nn import functional as F
@@ -21,6 +22,7 @@ def choices() -> dict[str, Any]:
     """What the page offers: pictures and filters."""
     return {
         "pictures": [{"name": name, "title": title} for name, title in PICTURES.items()],
+        "digits": [{"name": name, "title": title} for name, title in DIGITS.items()],
         "filters": [
             {
                 "name": f.name,

@@ -70,7 +70,7 @@ def markdown(file: Path) -> tuple[str, str]:
     """The title and the HTML of a Markdown file; its markers become the widgets of the playground."""
     text = file.read_text(encoding="utf-8")
     title = text.split("\n", 1)[0].lstrip("# ")
-    rendered = _RENDERER.render(_WIDGET.sub(r"<\1></\2>", text))
+    rendered = _RENDERER.render(_WIDGET.sub(r'<div class="widget"><\1></\2></div>', text))
     return title, f"<article class=lesson>{rendered}</article>"
 
 

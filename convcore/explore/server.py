@@ -10,6 +10,7 @@ import uvicorn
 
 from convcore.explore.app import make_app
 from convcore.explore.guard import LocalOnly
+from convcore.explore.training import LIVE
 
 ADDRESS = "127.0.0.1"
 
@@ -50,7 +51,10 @@ class Server:
     def run(self) -> None:
         """Answer until `stop` is called or Ctrl-C is pressed, which raises KeyboardInterrupt."""
         with self.socket:
-            self._server.run(sockets=[self.socket])
+            try:
+                self._server.run(sockets=[self.socket])
+            finally:
+                LIVE.stop()
 
     def stop(self) -> None:
         """Let `run`, in another thread, return."""

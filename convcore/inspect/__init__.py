@@ -1,9 +1,39 @@
-"""Looking inside: named filters and the sum over one patch.
+"""Looking inside: named filters and the sum over one patch; what the layers of a network see, and why it decides.
 
 Everything here is plain Python on arrays and models; `convcore explore` shows it in a browser.
 """
 
+from convcore.inspect.activations import convolutions, feature_maps, layer_filters
+from convcore.inspect.attribution import Attribution, enlarged, grad_cam, saliency
+from convcore.inspect.cost import Cost, measure, multiplications
 from convcore.inspect.filters import FILTERS, Filter, gabor
+from convcore.inspect.receptive_field import Box, spatial_layers, unit_box
+from convcore.inspect.steps import Step, Trace, trace
 from convcore.inspect.window import Window, geometry_of, nearest_output, output_size, window
 
-__all__ = ["FILTERS", "Filter", "Window", "gabor", "geometry_of", "nearest_output", "output_size", "window"]
+__all__ = [
+    "FILTERS",
+    "Attribution",
+    "Box",
+    "Cost",
+    "Filter",
+    "Step",
+    "Trace",
+    "Window",
+    "convolutions",
+    "enlarged",
+    "feature_maps",
+    "gabor",
+    "geometry_of",
+    "grad_cam",
+    "layer_filters",
+    "measure",
+    "multiplications",
+    "nearest_output",
+    "output_size",
+    "saliency",
+    "spatial_layers",
+    "trace",
+    "unit_box",
+    "window",
+]

@@ -7,6 +7,7 @@ from convcore.models.alexnet import AlexNet, alexnet
 from convcore.models.cnn import CNN, SimpleCNN
 from convcore.models.convnext import ConvNeXt, convnext_base, convnext_small, convnext_tiny
 from convcore.models.densenet import DenseNet, densenet121
+from convcore.models.digit_cnn import DigitCNN, digit_cnn
 from convcore.models.efficientnet import (
     EfficientNet,
     efficientnet_b0,
@@ -45,6 +46,7 @@ from convcore.models.weights_table import (
     ConvNeXt_Small_Weights,
     ConvNeXt_Tiny_Weights,
     DenseNet121_Weights,
+    Digit_CNN_Weights,
     EfficientNet_B0_Weights,
     EfficientNet_B1_Weights,
     EfficientNet_B2_Weights,
@@ -91,6 +93,8 @@ __all__ = [
     "ConvNeXt_Tiny_Weights",
     "DenseNet",
     "DenseNet121_Weights",
+    "DigitCNN",
+    "Digit_CNN_Weights",
     "EfficientNet",
     "EfficientNet_B0_Weights",
     "EfficientNet_B1_Weights",
@@ -141,6 +145,7 @@ __all__ = [
     "convnext_small",
     "convnext_tiny",
     "densenet121",
+    "digit_cnn",
     "efficientnet_b0",
     "efficientnet_b1",
     "efficientnet_b2",

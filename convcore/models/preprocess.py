@@ -41,3 +41,41 @@ class ImageClassification:
         pixels = np.asarray(image, np.float32) / 255
         normal = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return wrap(np.ascontiguousarray(normal.transpose(2, 0, 1)))
+
+
+@dataclass(frozen=True)
+class DigitImage:
+    """Bring a drawn digit into the form in which MNIST stores its digits.
+
+    The ink is scaled, with its proportions kept, until it fits `box`, and its centre of mass is put into the middle.
+    Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition"
+    (1998), section III.A. There and here ink is 255 and paper 0; a picture whose border is light is turned round first.
+
+    Attributes:
+        size: height and width of the result.
+        box: height and width that the ink may fill.
+    """
+
+    size: int = 28
+    box: int = 20
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """A picture of any size and mode to (1, size, size) in [0, 1]; one without ink gives zeros."""
+        ink = np.asarray(image.convert("L"))
+        border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
+        if np.median(border) > 127:
+            ink = 255 - ink
+        result = np.zeros((self.size, self.size), np.float32)
+        rows, columns = np.nonzero(ink > 32)
+        if len(rows) > 0:
+            cut = Image.fromarray(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+            width, height = (max(round(n * self.box / max(cut.size)), 1) for n in cut.size)
+            small = np.asarray(cut.resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
+            top, left = (self._begin(small.sum(axis=axis)) for axis in (1, 0))
+            result[top : top + height, left : left + width] = small
+        return wrap(result[np.newaxis])
+
+    def _begin(self, ink: np.ndarray) -> int:
+        """Where the ink must begin along an axis, so that its centre of mass is in the middle and none is cut off."""
+        centre = float((ink * (np.arange(len(ink)) + 0.5)).sum() / ink.sum())
+        return int(np.clip(round(self.size / 2 - centre), 0, self.size - len(ink)))

@@ -26,11 +26,11 @@ _MODELS: dict[str, tuple[Callable[..., Module], Shape]] = {
 
 
 def model_for(size: int) -> Callable[[Callable[..., M]], Callable[..., M]]:
-    """`model` for a network that is made for images of another size than 224x224."""
-    return functools.partial(model, size=size)
+    """`model` for a network that is made for photographs of another size than 224x224."""
+    return functools.partial(model, shape=(3, size, size))
 
 
-def model(build: Callable[..., M], size: int = 224) -> Callable[..., M]:
+def model(build: Callable[..., M], shape: Shape = (3, 224, 224)) -> Callable[..., M]:
     """Let `get_model` find a function that builds a network under its name, and give it these arguments:
 
     Args:
@@ -69,7 +69,7 @@ def model(build: Callable[..., M], size: int = 224) -> Callable[..., M]:
         network.load_state_dict(read_weights(network, found))
         return network
 
-    _MODELS[build.__name__] = built, (3, size, size)
+    _MODELS[build.__name__] = built, shape
     return built
 
 

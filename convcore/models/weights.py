@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcore import io
 from convcore.errors import CheckpointError
-from convcore.models.preprocess import ImageClassification
+from convcore.models.preprocess import DigitImage, ImageClassification
 from convcore.nn import Module
 
 if TYPE_CHECKING:
@@ -67,9 +67,17 @@ class Weights:
         """The first digits of the file's SHA-256."""
         return Path(self.file).stem.rpartition("-")[2]
 
-    def transforms(self) -> ImageClassification:
-        """What turns a picture into the model's input."""
+    def transforms(self) -> Any:
+        """What turns a picture into the model's input: an `ImageClassification`."""
         return ImageClassification(self.crop_size, self.resize_size, self.interpolation, self.mean, self.std)
+
+
+class DigitWeights(Weights):
+    """A file of weights for digits as MNIST has them."""
+
+    def transforms(self) -> Any:
+        """What turns a drawing into the model's input: a `DigitImage`."""
+        return DigitImage()
 
 
 TABLES: dict[str, type[WeightsEnum]] = {}  # by name of the model; defining a table puts it here
@@ -89,7 +97,7 @@ class WeightsEnum(enum.Enum):
         return self.value.url
 
     @property
-    def transforms(self) -> Callable[[], ImageClassification]:
+    def transforms(self) -> Callable[[], Any]:
         """Called, it gives what turns a picture into the model's input."""
         return self.value.transforms
 

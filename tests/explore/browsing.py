@@ -2,6 +2,8 @@
 
 import time
 
+import numpy as np
+
 PATIENCE = 60  # seconds: the first request may compile kernels
 
 
@@ -11,3 +13,11 @@ def until(page, condition):
     while not condition():
         assert time.monotonic() < end, "what was waited for did not come"
         page.wait_for_timeout(20)
+
+
+def shown(page, name):
+    """The numbers that a map shows; none as long as it is empty."""
+    rows, columns, values = page.locator(f"map-view.{name}").evaluate(
+        "view => view.map ? [view.map.height, view.map.width, Array.from(view.map.values)] : [0, 0, []]"
+    )
+    return np.array(values).reshape(rows, columns)

@@ -14,8 +14,10 @@ from PIL import Image
 
 from convcore.data import PICTURES, picture
 from convcore.explore import app as explore_app
+from convcore.explore import networks
 from convcore.explore.pages import PAGES
 from convcore.inspect import FILTERS
+from convcore.models.weights import locate
 
 DRAW = np.random.default_rng(0)
 PIXELS = DRAW.integers(0, 256, (12, 15), dtype=np.uint8)
@@ -117,6 +119,52 @@ def test_wrong_requests_are_explained(client, body, message):
     assert "\n" not in answer["error"]
 
 
+LOOK = {"network": "digit_cnn", "picture": packed(PIXELS), "layer": "features.8", "target": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("network", {"network": "vgg16"}, "network must be one of digit_cnn, efficientnet_lite0, got 'vgg16'"),
+        ("look", {"layer": ["features.8"]}, "layer must be one of features.0, features.1"),
+        ("look", {"picture": {**packed(PIXELS), "channels": 3}}, "a picture of 12x15 has 180 pixels, got 60"),
+        ("explain", {"target": 10}, "target must be a whole number from 0 to 9, got 10"),
+        ("unit", {"channel": 32, "row": 0, "column": 0}, "channel must be a whole number from 0 to 31, got 32"),
+        ("unit", {"channel": 0, "row": 7, "column": 0}, "the maps of features.8 have rows 0 to 6"),
+    ],
+)
+def test_wrong_looks_into_a_network_are_explained(client, name, fields, message):
+    status, answer = client.post(name, {**LOOK, **fields})
+    assert status == 400
+    assert message in answer["error"]
+    assert client.post("look", LOOK)[0] == 200
+
+
+def test_without_the_package_of_weights_there_is_the_network_for_digits(client, monkeypatch):
+    monkeypatch.setattr(networks, "locate", lambda known: locate(known) if "digit" in known.file else None)
+    assert [entry["name"] for entry in client.get("/api/choices")["networks"]] == ["digit_cnn"]
+    status, answer = client.post("network", {"network": "efficientnet_lite0"})
+    assert (status, answer["error"]) == (400, "network must be one of digit_cnn, got 'efficientnet_lite0'")
+
+
+def test_pictures_in_colour(client):
+    cat = client.get("/api/pictures/cat?kind=colour")
+    assert (cat["height"], cat["width"], cat["channels"]) == (256, 256, 3)
+    assert base64.b64decode(cat["pixels"]) == np.asarray(picture("cat")).tobytes()
+    request = {"network": "efficientnet_lite0", "layer": "features.8.2", "picture": cat}
+    seen = client.post("look", request)[1]
+    assert (seen["maps"]["count"], seen["channels"]) == (64, 1280)
+    given = np.frombuffer(base64.b64decode(seen["input"]["pixels"]), np.uint8).reshape(224, 224, 3)
+    assert np.abs(given.astype(int) - np.asarray(picture("cat"))[16:240, 16:240]).max() <= 1
+    assert client.request("GET", "/api/pictures/cat?kind=infrared")[0] == 400
+    status, answer = client.post("convolve", {**REQUEST, "picture": cat})
+    assert (status, answer["error"]) == (400, "the picture must be grey")
+    red = file_of(Image.new("RGB", (30, 20), "red"))
+    status, _, answer = client.request("POST", "/api/upload?kind=colour", red)
+    assert status == 200
+    assert set(base64.b64decode(json.loads(answer)["pixels"])[:3]) == {255, 0}
+
+
 def test_a_window_elsewhere_is_refused(client):
     assert client.post("window", {**REQUEST, "of": "response", "row": 99, "column": 0})[0] == 400
     status, answer = client.post("window", {**REQUEST, "of": "thin air", "row": 0, "column": 0})
@@ -210,6 +258,12 @@ def test_the_choices_can_all_be_had(client):
     offered = client.get("/api/choices")
     assert [entry["name"] for entry in offered["pictures"]] == list(PICTURES)
     assert [entry["name"] for entry in offered["filters"]] == list(FILTERS)
+    assert [entry["name"] for entry in offered["networks"]] == ["digit_cnn", "efficientnet_lite0"]
+    for number, entry in enumerate(offered["digits"]):
+        data = client.request("GET", f"/pictures/{entry['name']}.png")[2]
+        assert Image.open(io.BytesIO(data)).size == (28, 28)
+        _, seen = client.post("look", {**LOOK, "picture": client.get(f"/api/pictures/{entry['name']}")})
+        assert seen["best"] == number
     for entry in offered["filters"]:
         np.testing.assert_allclose(entry["kernel"], FILTERS[entry["name"]].kernel, atol=1e-3)
         assert client.post("convolve", {**REQUEST, "kernel": entry["kernel"]})[0] == 200

@@ -12,7 +12,7 @@ from convcore.lessons import LESSONS
 def test_from_the_first_page_to_a_lesson_to_its_source(open_page, keep):
     page = open_page()
     page.wait_for_load_state("networkidle")  # a page that is left while it loads reports failed requests
-    page.get_by_role("link", name="Lessons").click()
+    page.get_by_role("link", name="Lessons", exact=True).click()
     page.get_by_role("link", name=LESSONS[0].title).click()
     playground = page.locator("filter-playground")
     playground.locator("map-view.response .size", has_text=re.compile("^94 . 94$")).wait_for()
@@ -37,6 +37,23 @@ def test_how_a_lesson_looks(open_page, keep, scheme, width):
     until(page, lambda: page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)"))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     keep(page, f"lesson-{scheme}-{width}")
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (4, "network-explorer .answer"),
+        (5, "algorithm-steps table"),
+        (6, "algorithm-times"),
+        (7, "algorithm-steps table"),
+        (9, "live-training button"),
+    ],
+)
+def test_widgets_come_alive(open_page, keep, number, shown):
+    page = open_page(f"/read/convcore/lessons/{LESSONS[number - 1].name}.md")
+    page.locator(f".widget {shown}").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    keep(page, f"lesson-{number:02}")
 
 
 def served(client, path):

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import until
+from browsing import shown, until
 from PIL import Image
 
 from convcore.data import picture
@@ -18,14 +18,6 @@ def output(page, name):
 def wait_for(page, name, rows, columns):
     """Until a map has this size."""
     page.locator(f"map-view.{name} .size", has_text=re.compile(f"^{rows} . {columns}$")).wait_for()
-
-
-def shown(page, name):
-    """The numbers that a map shows."""
-    rows, columns, values = page.locator(f"map-view.{name}").evaluate(
-        "view => [view.map.height, view.map.width, Array.from(view.map.values)]"
-    )
-    return np.array(values).reshape(rows, columns)
 
 
 def cells(page, caption):

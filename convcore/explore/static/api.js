@@ -29,9 +29,9 @@ export const post = (name, body) =>
     }),
   );
 
-export const upload = (file) =>
+export const upload = (file, kind) =>
   answered(
-    fetch("/api/upload", { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }),
+    fetch(`/api/upload?kind=${kind}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }),
   );
 
 // Do something that may fail; a failure is shown, a success takes an earlier message away.

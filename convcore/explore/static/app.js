@@ -1,4 +1,8 @@
 // The elements that pages, and lessons, are made of.
+import "./algorithm-steps.js";
+import "./algorithm-times.js";
+import "./network-explorer.js";
+import "./live-training.js";
 import "./playground.js";
 import { closeMessage } from "./message.js";
 

@@ -16,6 +16,12 @@ export function grey(value, lowest, highest) {
   return [shade, shade, shade];
 }
 
+// How strongly a pixel counts, from 0 to `top`, over its own colour, which loses its contrast where nothing counts.
+export function heat(under, value, top) {
+  const share = top > 0 ? Math.max(0, Math.min(value / top, 1)) : 0;
+  return mix(mix(under, [128, 128, 128], 0.35), [255, 90, 0], 0.75 * share);
+}
+
 export const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
 
 // Black or white text, whichever is easier to read.
@@ -24,6 +30,6 @@ export const textOn = ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.1
 // A number in few characters.
 export function brief(value) {
   if (Math.abs(value) < 5e-7) return "0";
-  const text = Math.abs(value) >= 1e5 ? value.toExponential(1) : value.toPrecision(3);
+  const text = Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toPrecision(3);
   return text.includes(".") && !text.includes("e") ? text.replace(/\.?0+$/, "") : text;
 }

@@ -1,6 +1,6 @@
 // <map-view name="response">: a grid of numbers as a picture. Pointing at a cell, or moving with the arrow keys, sends
 // the event "inspect" {row, column}; `mark` draws frames around cells.
-import { brief, grey, signed } from "./colours.js";
+import { brief, grey, heat, signed } from "./colours.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -9,7 +9,35 @@ export function unpack(map) {
   const bytes = Uint8Array.from(atob(map.values ?? map.pixels), (c) => c.charCodeAt(0));
   return map.values
     ? { ...map, values: new Float32Array(bytes.buffer) }
-    : { ...map, values: Float32Array.from(bytes, (b) => b / 255), lowest: 0, highest: 1 };
+    : { ...map, values: Float32Array.from(bytes, (b) => b / 255), lowest: 0, highest: 1, colour: map.channels === 3 };
+}
+
+// Several maps in one, {count, height, width, values}, as a list; each has its own lowest and highest.
+export function unpackAll(maps) {
+  const { count, height, width, values } = unpack(maps);
+  return Array.from({ length: count }, (_, i) => {
+    const own = values.subarray(i * height * width, (i + 1) * height * width);
+    return { height, width, values: own, lowest: own.reduce((a, b) => Math.min(a, b)), highest: own.reduce((a, b) => Math.max(a, b)) };
+  });
+}
+
+// Draw a map into a canvas of its size: grey, blue to red if there are negative numbers, or a picture in colour; or as
+// heat over a picture `under`.
+export function paint(canvas, map, { top = map.highest, limit = Math.max(-map.lowest, map.highest), bothSigns = map.lowest < 0, under = null } = {}) {
+  const { height, width, values } = map;
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  const pixel = (of, i) => (of.colour ? [0, 1, 2].map((c) => 255 * of.values[3 * i + c]) : grey(of.values[i], 0, 1));
+  for (let i = 0; i < height * width; i++) {
+    let colour;
+    if (map.colour) colour = pixel(map, i);
+    else if (under) colour = heat(pixel(under, i), values[i], top);
+    else colour = bothSigns ? signed(values[i], limit) : grey(values[i], 0, top);
+    image.data.set([...colour, 255], 4 * i);
+  }
+  context.putImageData(image, 0, 0);
 }
 
 export class MapView extends HTMLElement {
@@ -70,28 +98,25 @@ export class MapView extends HTMLElement {
     return row >= 0 && row < height && column >= 0 && column < width ? { row, column } : null;
   }
 
-  show(map) {
+  // `under`: a picture of the same size over which the map lies as heat. A few outliers would leave the rest without.
+  show(map, under = null) {
     this.map = map;
-    const { height, width, values, lowest, highest } = map;
+    const { height, width, lowest, highest } = map;
     const bothSigns = lowest < 0;
-    const limit = Math.max(-lowest, highest);
-    const top = this.getAttribute("scale") === "unit" ? 1 : highest;
-    this.canvas.width = width;
-    this.canvas.height = height;
-    const context = this.canvas.getContext("2d");
-    const image = context.createImageData(width, height);
-    for (let i = 0; i < values.length; i++) {
-      const [red, green, blue] = bothSigns ? signed(values[i], limit) : grey(values[i], 0, top);
-      image.data.set([red, green, blue, 255], 4 * i);
-    }
-    context.putImageData(image, 0, 0);
+    const most = under ? map.values.toSorted()[Math.floor(0.99 * (map.values.length - 1))] : highest;
+    paint(this.canvas, map, { top: this.getAttribute("scale") === "unit" ? 1 : most, under });
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.replaceChildren();
-    this.querySelector(".bar").className = `bar ${bothSigns ? "signed" : "grey"}`;
+    this.querySelector(".bar").className = `bar ${under ? "heat" : bothSigns ? "signed" : "grey"}`;
     this.querySelector(".size").textContent = `${height} × ${width}`;
     this.querySelector(".range").textContent = `${brief(lowest)} to ${brief(highest)}`;
     this.canvas.setAttribute("aria-label", `${this.getAttribute("name")}, ${height} by ${width}, from ${brief(lowest)} to ${brief(highest)}`);
     if (this.cell && (this.cell.row >= height || this.cell.column >= width)) this.cell = null;
+  }
+
+  // A frame around a part of the picture; what lies outside is padding.
+  markBox({ top, left, height, width }) {
+    this.svg.replaceChildren(rectangle(top, left, height, width, "window"));
   }
 
   // Frames around cells, given by their rows and columns; they may lie outside, on the padding.

@@ -1,5 +1,5 @@
-// <picture-source picture="cat">: a sample, the user's own file, or a drawing. Sends the event "picture" with
-// {height, width, pixels}.
+// <picture-source picture="cat" kind="grey" samples="pictures" way="samples">: a sample (of "pictures" or "digits"), the user's own file, or a drawing. Sends the event "picture" with
+// {height, width, channels, pixels}, "grey" or in "colour".
 import { attempt, choices, get, upload } from "./api.js";
 import "./drawing-pad.js";
 
@@ -8,6 +8,7 @@ const WAYS = { samples: "Samples", upload: "Upload", draw: "Draw" };
 class PictureSource extends HTMLElement {
   async connectedCallback() {
     if (this.querySelector(".ways")) return;
+    this.kind = this.getAttribute("kind") ?? "grey";
     const group = `way-${Math.random().toString(36).slice(2)}`;
     this.innerHTML = `
       <fieldset class="ways"><legend>Picture</legend>
@@ -18,13 +19,13 @@ class PictureSource extends HTMLElement {
       <div class="way samples"></div>
       <div class="way upload"><label class="drop">Choose a picture or drop one here
         <input type="file" accept="image/*"></label></div>
-      <div class="way draw"><drawing-pad size="32" pen="2"></drawing-pad></div>`;
+      <div class="way draw"><drawing-pad size="32" pen="${this.getAttribute("pen") ?? 2}"></drawing-pad></div>`;
     this.addEventListener("change", (event) => {
       if (event.target.name === group) this.turnTo(event.target.value);
     });
     this.querySelector("drawing-pad").addEventListener("draw", (event) => this.send(event.detail));
     this.listenForFiles();
-    this.turnTo("samples");
+    this.turnTo(this.getAttribute("way") ?? "samples");
     await attempt(() => this.offerSamples());
   }
 
@@ -35,7 +36,7 @@ class PictureSource extends HTMLElement {
   }
 
   async offerSamples() {
-    const { pictures } = await choices();
+    const pictures = (await choices())[this.getAttribute("samples") ?? "pictures"];
     const place = this.querySelector(".samples");
     for (const { name, title } of pictures) {
       const button = document.createElement("button");
@@ -51,20 +52,20 @@ class PictureSource extends HTMLElement {
       button.addEventListener("click", () => attempt(() => this.choose(name)));
       place.append(button);
     }
-    await this.choose(this.getAttribute("picture") ?? pictures[0].name);
+    if (!this.querySelector(".samples").hidden) await this.choose(this.getAttribute("picture") ?? pictures[0].name);
   }
 
   async choose(name) {
     for (const button of this.querySelectorAll(".samples button")) {
       button.setAttribute("aria-pressed", button.value === name);
     }
-    this.send(await get(`/api/pictures/${name}`));
+    this.send(await get(`/api/pictures/${name}?kind=${this.kind}`));
   }
 
   listenForFiles() {
     const field = this.querySelector("input[type=file]");
     const zone = this.querySelector(".drop");
-    const take = (file) => file && attempt(async () => this.send(await upload(file)));
+    const take = (file) => file && attempt(async () => this.send(await upload(file, this.kind)));
     field.addEventListener("change", () => take(field.files[0]));
     zone.addEventListener("dragover", (event) => event.preventDefault());
     zone.addEventListener("drop", (event) => {

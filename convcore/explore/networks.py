@@ -1,0 +1,122 @@
+"""The networks that can be looked into: one for digits, which comes trained, and a larger one where it is installed."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from convcore import nn
+from convcore.explore.fields import RequestError, shown
+from convcore.inspect.activations import convolutions
+from convcore.inspect.receptive_field import spatial_layers
+from convcore.models import get_model, image_shape
+from convcore.models.labels import imagenet_labels
+from convcore.models.preprocess import ImageClassification
+from convcore.models.weights import TABLES, locate
+from convcore.summary import Layer
+from convcore.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network that may be chosen.
+
+    Attributes:
+        title: how a person calls it.
+        samples: what it is shown: "digits" or "pictures".
+        kind: of these pictures, "grey" or "colour".
+        layers: a pattern of the names of the layers that are shown.
+        classes: how many classes are shown, the likeliest first; 0 for all in their order.
+    """
+
+    title: str
+    samples: str
+    kind: str
+    layers: str
+    classes: int
+
+
+CHOICES = {
+    "digit_cnn": Choice("digits: three convolutions", "digits", "grey", r".*", 0),
+    # The stem, what comes out of each block, and the last layer: all of them would be 140.
+    "efficientnet_lite0": Choice(
+        "photographs: EfficientNet-Lite0",
+        "pictures",
+        "colour",
+        r"features\.(0\.[02]|1\.0\.block\.1\.1|[2-7]\.\d\.block\.2\.1|8\.2)",
+        6,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network and what is needed to show it.
+
+    Attributes:
+        choice: what it was chosen by.
+        model: in evaluation mode.
+        prepare: from a picture to (C, H, W).
+        labels: of the classes.
+        layers: those that are shown, by name.
+    """
+
+    choice: Choice
+    model: nn.Module
+    prepare: Callable[[Image.Image], Tensor]
+    labels: list[str]
+    layers: dict[str, Layer]
+
+    @property
+    def cam_layer(self) -> str:
+        """The layer that Grad-CAM looks at: the last."""
+        return next(reversed(self.layers))
+
+    def filters_of(self, layer: str) -> str | None:
+        """The convolution whose filters drew the maps of a layer: itself, or the one before it with as many maps."""
+        known, found = convolutions(self.model), None
+        for name, _ in self.model.named_modules():
+            found = name if name in known else found
+            if name == layer:
+                break
+        maps = self.layers[layer].output_shape[1]
+        return found if found is not None and known[found].out_channels == maps else None
+
+    def picture(self, x: Tensor) -> np.ndarray:
+        """The network's input (C, H, W) as bytes, to be seen: (H, W), or (H, W, 3)."""
+        values = x.numpy().transpose(1, 2, 0)
+        if isinstance(self.prepare, ImageClassification):
+            values = values * np.float32(self.prepare.std) + np.float32(self.prepare.mean)
+        pixels = (values.clip(0, 1) * 255).round().astype(np.uint8)
+        return pixels if pixels.shape[2] == 3 else pixels[:, :, 0]
+
+
+def available() -> dict[str, Choice]:
+    """The networks whose weights are on this machine."""
+    return {name: choice for name, choice in CHOICES.items() if locate(TABLES[name]["DEFAULT"].value) is not None}
+
+
+@functools.cache
+def load(name: str) -> Network:
+    """A network by name, built once.
+
+    Raises:
+        RequestError: it cannot be chosen.
+    """
+    if name not in available():
+        raise RequestError(f"network must be one of {', '.join(available())}, got {shown(name)}")
+    choice = CHOICES[name]
+    model = get_model(name, weights="DEFAULT").eval()
+    layers = {
+        layer: found
+        for layer, found in spatial_layers(model, (1, *image_shape(name))).items()
+        if re.fullmatch(choice.layers, layer)
+    }
+    labels = [str(i) for i in range(10)] if choice.samples == "digits" else imagenet_labels()
+    prepare = TABLES[name]["DEFAULT"].transforms()
+    return Network(choice, model, prepare, labels or [f"class {i}" for i in range(1000)], layers)

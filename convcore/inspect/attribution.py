@@ -1,0 +1,108 @@
+"""Which pixels, or places, speak for a class: saliency and Grad-CAM.
+
+Both ask for the gradient of one class's score, the logit before softmax: softmax would mix in the other classes.
+Sources: K. Simonyan, A. Vedaldi and A. Zisserman, "Deep Inside Convolutional Networks: Visualising Image Classification
+Models and Saliency Maps" (2014), section 3; R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
+Gradient-based Localization" (2017), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convcore import nn
+from convcore.autograd import enable_grad, grad, no_grad, wrap
+from convcore.errors import ShapeError, UnsupportedError
+from convcore.inspect.activations import check_one_image, outputs_seen
+from convcore.nn import functional as F
+from convcore.nn.modes import evaluating
+from convcore.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A class, and where the evidence for it is.
+
+    Attributes:
+        target: the class.
+        score: its logit.
+        values: float32, none negative; (H, W) of the image for saliency, (h, w) of the layer for Grad-CAM.
+    """
+
+    target: int
+    score: float
+    values: np.ndarray
+
+
+def saliency(model: nn.Module, x: Tensor, target: int | None = None) -> Attribution:
+    """How much the score of a class changes with each pixel: max over c of |d score / d x[c, i, j]|.
+
+    Args:
+        model: returns logits (1, classes); used in evaluation mode, its own gradients stay as they are.
+        x: (1, C, H, W).
+        target: the class; by default that of the highest score.
+
+    Raises:
+        ShapeError: x is not one image, or there is no such class.
+    """
+    check_one_image("saliency", x)
+    with evaluating(model), enable_grad():
+        pixels = x.detach().requires_grad_()
+        scores = model(pixels)
+        target = _target("saliency", scores, target)
+        (slope,) = grad(scores[0, target], pixels)
+    return Attribution(target, float(scores.detach().numpy()[0, target]), np.abs(slope.detach().numpy()[0]).max(axis=0))
+
+
+def grad_cam(model: nn.Module, x: Tensor, layer: str, target: int | None = None) -> Attribution:
+    """Where in a layer's feature maps A the score of a class comes from:
+
+        weight[k] = mean over i, j of d score / d A[k, i, j]
+        values[i, j] = max(0, sum over k of weight[k] * A[k, i, j])
+
+    Args:
+        model, x, target: as for `saliency`.
+        layer: a module whose output is (1, K, h, w); the paper takes the last convolution, or the ReLU behind it.
+
+    Raises:
+        ShapeError: x is not one image, there is no such class, or the layer's output has another form.
+        UnsupportedError: the model has no such layer, or does not call it.
+    """
+    check_one_image("grad_cam", x)
+    seen: list[Tensor] = []
+
+    def see(name: str, out: Tensor) -> Tensor:
+        if out.ndim != 4:
+            raise ShapeError(f"grad_cam: the output of {name} must be (1, K, h, w), got shape {tuple(out.shape)}")
+        seen[:] = [out]
+        return out.clone()  # what follows may work in place; the maps themselves stay
+
+    with evaluating(model), enable_grad(), outputs_seen(model, [layer], see):
+        # With a gradient wanted for the image, the maps have one even where all weights are frozen.
+        scores = model(x.detach().requires_grad_())
+        if not seen:
+            raise UnsupportedError(f"grad_cam: {type(model).__name__} does not call its layer {layer!r}")
+        target = _target("grad_cam", scores, target)
+        (slope,) = grad(scores[0, target], seen[0])
+    weights = slope.detach().numpy()[0].mean(axis=(1, 2), dtype=np.float64)
+    values = np.tensordot(weights, seen[0].detach().numpy()[0].astype(np.float64), 1)
+    return Attribution(target, float(scores.detach().numpy()[0, target]), np.maximum(values, 0).astype(np.float32))
+
+
+def enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) stretched over an image of `size` (H, W), bilinearly."""
+    with no_grad():
+        return F.interpolate(wrap(values[None, None]), size=size, mode="bilinear").numpy()[0, 0].copy()
+
+
+def _target(function: str, scores: Tensor, target: int | None) -> int:
+    if scores.ndim != 2:
+        raise ShapeError(f"{function}: the model must return logits (1, classes), got shape {tuple(scores.shape)}")
+    classes = scores.shape[1]
+    if target is None:
+        return int(scores.detach().numpy()[0].argmax())
+    if not 0 <= target < classes:
+        raise ShapeError(f"{function}: target must be a class from 0 to {classes - 1}, got {target}")
+    return target
