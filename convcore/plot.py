@@ -174,6 +174,7 @@ def training_curves(history: Sequence[dict[str, Any]], path: File = None) -> Fig
     """Draw loss and accuracy over the epochs.
 
     Args:
+        path: of the file.
         history: one dict per epoch with epoch, loss, accuracy, validation_loss and validation_accuracy.
     """
     epochs = [entry["epoch"] for entry in history]

@@ -90,6 +90,7 @@ class Summary:
 
     @property
     def multiply_adds(self) -> int:
+        """Those of all layers together."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     def __str__(self) -> str:

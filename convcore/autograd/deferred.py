@@ -188,14 +188,17 @@ class Deferred:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the array that is not computed yet."""
         raise NotImplementedError
 
     @property
     def dtype(self) -> np.dtype:
+        """Of the array that is not computed yet."""
         raise NotImplementedError
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     def compute(self) -> Any:

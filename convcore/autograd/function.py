@@ -56,6 +56,7 @@ class Node:
 
     @property
     def name(self) -> str:
+        """The name of the Function, as messages have it."""
         return self.function.__name__
 
     def __repr__(self) -> str:
@@ -104,6 +105,7 @@ class Node:
         return [t.array for t in self._saved if t is not None]
 
     def check_not_freed(self) -> None:
+        """Raises GraphError if what backward needs was given up after an earlier backward."""
         if self.freed:
             raise GraphError(
                 f"backward: the graph through {self.name} was used before and freed; a second backward needs "
@@ -152,10 +154,12 @@ class Function:
 
     @staticmethod
     def forward(ctx: Node, *args: Any) -> Any:
+        """The result for `apply`'s arguments; keeps in ctx what `backward` needs."""
         raise NotImplementedError
 
     @staticmethod
     def backward(ctx: Node, *grad_outs: Any) -> Any:
+        """A gradient, or None, for each argument of `forward`, from one gradient for each result."""
         raise NotImplementedError
 
     @classmethod

@@ -39,7 +39,7 @@ def port(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
-    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    missing = [name for name in ("starlette", "uvicorn", "markdown_it", "pygments") if find_spec(name) is None]
     if missing:
         raise UnsupportedError(f"{' and '.join(missing)} must be installed: python -m pip install 'convcore[explore]'")
     from convcore.explore.server import Server

@@ -91,6 +91,7 @@ class DataLoader:
         return {"seed": self.seed, "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on with the epoch that follows those of `state_dict()`."""
         self.seed, self.epoch = state["seed"], state["epoch"]
 
     def _fetch(self, epoch: int, number: int, indices: np.ndarray) -> Any:

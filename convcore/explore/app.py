@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from convcore.errors import ConvcoreError
-from convcore.explore import algorithms, network, pages, pictures, playground, training
+from convcore.explore import algorithms, network, pages, pictures, playground, reading, training
 from convcore.explore.fields import RequestError
 
 MAX_BODY = 2**20  # of a JSON request: a picture of 256x256 pixels takes 90 kB
@@ -65,6 +65,8 @@ def make_app() -> Starlette:
     return Starlette(
         routes=[
             *shown,
+            Route(pages.LESSONS, reading.lessons),
+            Route("/read/{path:path}", reading.read),
             Route("/api/choices", _choices),
             Route("/api/pictures/{name}", _sample),
             Route("/api/upload", upload, methods=["POST"]),

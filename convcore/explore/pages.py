@@ -30,13 +30,13 @@ PAGES = (
     Page("/algorithms", "Algorithms", "algorithms.html"),
     Page("/training", "Training", "training.html"),
 )
+LESSONS = "/lessons"
+NAVIGATION = (*((page.path, page.title) for page in PAGES), (LESSONS, "Lessons"))
 
 
 def page_html(path: str, title: str, content: str) -> str:
     """A whole page around a fragment of HTML; the navigation marks `path`."""
-    links = "".join(
-        f'<a href="{page.path}"{" aria-current=page" if page.path == path else ""}>{page.title}</a>' for page in PAGES
-    )
+    links = "".join(f'<a href="{to}"{" aria-current=page" if to == path else ""}>{name}</a>' for to, name in NAVIGATION)
     layout = Template((FOLDER / "layout.html").read_text(encoding="utf-8"))
     return layout.substitute(title=title, links=links, content=content)
 

@@ -54,6 +54,7 @@ class Trace:
 
     @property
     def multiplications(self) -> int:
+        """Those of all steps together."""
         return sum(step.multiplications for step in self.steps)
 
     def add(self, text: str, reads: list[Cell], places: list[Cell], values: np.ndarray, count: int) -> None:

@@ -34,6 +34,7 @@ def save_file(state_dict: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     Tensors that share memory, or whose memory has another order, are each written in full in the format's order.
 
     Args:
+        path: of the file.
         metadata: strings to keep beside the tensors, for `read_metadata`.
 
     Raises:

@@ -6,8 +6,6 @@ training two auxiliary classifiers send gradients into the middle of the network
 are batch norms, and 3x3 filters where the paper has 5x5.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from convcore import nn

@@ -201,12 +201,15 @@ class ModuleDict(Module):
         return key in self._modules
 
     def keys(self) -> KeysView[str]:
+        """The names, in the order in which modules were added."""
         return self._modules.keys()
 
     def items(self) -> ItemsView[str, Any]:
+        """Pairs of name and module."""
         return self._modules.items()
 
     def values(self) -> ValuesView[Any]:
+        """The modules."""
         return self._modules.values()
 
     def update(self, modules: Any) -> None:

@@ -240,8 +240,8 @@ class Transformer(Module):
     """An encoder and a decoder: from src (S, N, E) and tgt (T, N, E) to (T, N, E).
 
     Args:
-        d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, device,
-            dtype: as of TransformerEncoderLayer.
+        d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps: as of TransformerEncoderLayer.
+        batch_first, norm_first, bias, device, dtype: as there.
         num_encoder_layers, num_decoder_layers: how many layers.
         custom_encoder, custom_decoder: modules to use in their place.
     """

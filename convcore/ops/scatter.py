@@ -134,6 +134,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float = 0, *, 
     """The input with the elements of `src` (or one number) at the places `index` along `dim`
 
     Args:
+        value: the one number, in place of `src`.
         reduce: None replaces, "add" adds, "multiply" multiplies.
     """
     source = src if value is None else value

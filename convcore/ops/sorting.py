@@ -119,6 +119,7 @@ def searchsorted(
 
     Args:
         sorted_sequence: of one axis, or of the values' shape but for the last axis.
+        out_int32: indices of int32 instead of int64.
         right, side: behind equal elements where `right`, or side="right".
         sorter: the order that sorts the sequence, where it is not sorted.
     """

@@ -146,6 +146,7 @@ def quantile(
 
     Args:
         q: from 0 to 1, a number or a tensor of the input's dtype, of 0 or 1 axes; of 1 axis it becomes the first.
+        keepdim: the axis stays, of size 1.
         interpolation: "linear", "lower", "higher", "nearest" or "midpoint".
     """
     return _quantile("quantile", input, q, dim, keepdim, interpolation)

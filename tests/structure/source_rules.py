@@ -29,6 +29,7 @@ FLOORS = (
         "convcore.examples",
         "benchmarks",
         "convcore.inspect",
+        "convcore.lessons",
     ),
     ("convcore.explore",),
     ("convcore.cli", "convcore.__main__"),

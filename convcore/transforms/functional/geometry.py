@@ -54,6 +54,7 @@ def resize(
     """Resize to (height, width), or so that the shorter side becomes `size`.
 
     Args:
+        interpolation: between pixels, BILINEAR by default.
         max_size: the longer side is at most so long; then the shorter one may be less than `size`.
         antialias: True; pixels are averaged where the image becomes smaller.
     """
@@ -168,6 +169,7 @@ def rotate(
     """Turn the image by `angle` degrees, counter-clockwise.
 
     Args:
+        interpolation: between pixels, NEAREST (the default), BILINEAR or BICUBIC.
         expand: whether the result is large enough for all of the turned image.
         center: the point (x, y) that stays; the middle by default.
         fill: the value of pixels that come from outside.
@@ -195,6 +197,7 @@ def affine(
         angle: degrees, clockwise.
         translate: pixels to the right and down.
         shear: degrees, along x, or along x and y.
+        interpolation: between pixels, NEAREST (the default), BILINEAR or BICUBIC.
         fill: the value of pixels that come from outside.
     """
     if scale <= 0:
