@@ -124,7 +124,7 @@ def no_fusion() -> Iterator[None]:
 
 def may_defer(tensor: Variable) -> bool:
     """Whether a result computed from this tensor may wait."""
-    if twins.in_use and not isinstance(tensor.array, np.ndarray):
+    if twins.in_use and tensor.deferred is None and not isinstance(tensor.array, np.ndarray):
         return False  # kernels on a GPU are queued anyway, and nobody waits for them
     memory = tensor.version.memory
     return _state.fusion and (memory is None or not memory.exposures)
