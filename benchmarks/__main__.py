@@ -13,6 +13,8 @@ from benchmarks import BenchmarkError, report
 FAILED = 2
 DESCRIPTION = """Measure convcore against PyTorch and, where installed, ONNX Runtime.
 
+`python -m benchmarks cuda` measures on a GPU instead, and says so where there is none; see its --help.
+
 Groups: conv, ops, nets, start, memory, algorithms; without any, all of them. `python -m benchmarks report RESULT.json`
 prints a stored result as Markdown tables; see `python -m benchmarks report --help`."""
 
@@ -23,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["report"]:
             return _report(arguments[1:])
+        if arguments[:1] == ["cuda"]:
+            from benchmarks import cuda  # needs PyTorch, which a report does not
+
+            return cuda.main(arguments[1:])
         return _run(arguments)
     except (BenchmarkError, OSError) as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)

@@ -38,6 +38,14 @@ class CheckpointError(ConvcoreError, ValueError):
     """A file of weights or data is damaged, or does not fit what it is loaded into."""
 
 
+class DeviceError(ConvcoreError, RuntimeError):
+    """Tensors lie on different devices, or a device cannot be used."""
+
+
+class OutOfMemoryError(DeviceError, MemoryError):
+    """A device has no room for a tensor."""
+
+
 def array_table(rows: Iterable[tuple[str, Any, str]]) -> str:
     """Lines of name, shape, dtype and axis letters, aligned, one per array.
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore.autograd import Variable
-from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
-from convcore.ops import dtypes
-from convcore.ops.arguments import check_device
+from convcore.errors import DeviceError, DTypeError, GraphError, ShapeError
+from convcore.ops import dtypes, moves
 from convcore.ops.guard import guard_methods
-from convcore.ops.placement import CPU, Device
+from convcore.ops.placement import CPU, CUDA, Device
 from convcore.ops.shape import contiguous
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ class TensorData(Variable):
 
     @property
     def device(self) -> Device:
-        """Where it lies: always "cpu"."""
-        return CPU
+        """Where it lies: "cpu" or "cuda:0"."""
+        return moves.device_of(self)
 
     @property
     def ndim(self) -> Integer:
@@ -96,13 +95,13 @@ class TensorData(Variable):
 
     @property
     def is_cpu(self) -> Truth:
-        """True: there is no other device."""
-        return True
+        """Whether it lies on the CPU."""
+        return moves.device_of(self) == CPU
 
     @property
     def is_cuda(self) -> Truth:
-        """False: there is no other device than the CPU."""
-        return False
+        """Whether it lies on a GPU."""
+        return moves.device_of(self) == CUDA
 
     def element_size(self) -> Integer:
         """Bytes of one element."""
@@ -122,11 +121,14 @@ class TensorData(Variable):
         return len(self.array)
 
     def __repr__(self) -> str:
-        finite = self.array[np.isfinite(self.array)]
+        array = self.detach().cpu().array
+        finite = array[np.isfinite(array)]
         floats = "maxprec" if (finite == np.floor(finite)).all() else "fixed"
         notes = [
-            np.array2string(self.array, separator=", ", prefix="tensor(", threshold=1000, precision=4, floatmode=floats)
+            np.array2string(array, separator=", ", prefix="tensor(", threshold=1000, precision=4, floatmode=floats)
         ]
+        if self.is_cuda:
+            notes.append(f"device='{self.device}'")
         if self.array.size == 0 and self.array.ndim > 1:
             notes.append(f"size={tuple(self.array.shape)}")
         if self.array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):
@@ -143,6 +145,8 @@ class TensorData(Variable):
         """The numbers as a NumPy array that shares the memory."""
         if self.requires_grad:
             raise GraphError("numpy: changes of the array would be unknown to the graph; use x.detach().numpy()")
+        if self.is_cuda:
+            raise DeviceError("numpy: the tensor lies on cuda:0, and NumPy's arrays on the CPU; use x.cpu().numpy()")
         return self.version.watched().expose(self.array)
 
     def __array__(self, dtype: Any = None, copy: Truth | None = None) -> np.ndarray:
@@ -150,6 +154,27 @@ class TensorData(Variable):
         if copy is False and dtype is not None and np.dtype(dtype) != array.dtype:
             raise ValueError(f"array: a tensor of {array.dtype} becomes {np.dtype(dtype)} only in a copy")
         return array.astype(dtype or array.dtype, copy=bool(copy))
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        if not self.is_cuda:
+            raise AttributeError("__cuda_array_interface__: the tensor lies on the CPU")
+        return self._lent().__cuda_array_interface__
+
+    def __dlpack__(self, **settings: Any) -> Any:
+        return self._lent().__dlpack__(**settings)
+
+    def __dlpack_device__(self) -> tuple[Integer, Integer]:
+        return self.array.__dlpack_device__()
+
+    def _lent(self) -> Any:
+        """The array for another library, which may write to it."""
+        if not self.is_cuda:
+            return self.numpy()
+        if self.requires_grad:
+            raise GraphError("dlpack: changes by others would be unknown to the graph; use x.detach()")
+        self.version.watched().expose_for_ever()
+        return self.array
 
     def item(self) -> Any:
         """The only element as a Python number."""
@@ -210,37 +235,45 @@ class TensorData(Variable):
         self, *targets: Any, dtype: Any = None, device: Any = None, non_blocking: Truth = False, copy: Truth = False,
         memory_format: Any = None,
     ) -> Any:  # fmt: skip
-        """The tensor in another dtype, or of another tensor's dtype; itself where nothing changes.
+        """The tensor in another dtype or on another device, or as another tensor is; itself where nothing changes.
 
         Args:
-            targets: a dtype, a tensor whose dtype is meant, or "cpu", the only device; in any order.
+            targets: a dtype, a device ("cpu", "cuda", "auto"), or a tensor whose dtype and device are meant; in any
+                order.
             dtype, device: the same by keyword.
             non_blocking: without effect.
             copy: whether to copy also where nothing changes.
             memory_format: the order of axes in memory, such as `convcore.channels_last`.
+
+        Raises:
+            DeviceError: there is no GPU that can be used; says why, and what to do.
         """
-        check_device("to", device)
         given = [target for target in targets if not isinstance(target, Truth)]  # of non_blocking and copy
         for target in given:
             if isinstance(target, Variable):
-                dtype = target.array.dtype
-            elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
-                if target != "cpu":
-                    raise UnsupportedError(f'to: the only device is "cpu", got "{target}"')
+                dtype, device = target.array.dtype, moves.device_of(target)
+            elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto"):
+                device = target
             else:
                 dtype = target
         result: Any = self if dtype is None else dtypes.convert(self, dtypes.element_type("to", dtype))
+        if device is not None:
+            result = moves.move(result, Device(device))
         if copy and result is self:
             result = dtypes.clone(result)
         return result if memory_format is None else contiguous(result, memory_format)
 
     def cpu(self) -> Any:
-        """The tensor itself."""
-        return self
+        """The tensor on the CPU: itself, or a copy."""
+        return moves.move(self, CPU)
 
     def cuda(self, device: Any = None) -> Any:
-        """Refused: the only device is the CPU."""
-        raise UnsupportedError('cuda: the only device is "cpu"; leave the call out')
+        """The tensor on the GPU: itself, or a copy.
+
+        Raises:
+            DeviceError: there is no GPU that can be used; says why, and what to do.
+        """
+        return moves.move(self, moves.gpu(device))
 
     def half(self) -> Any:
         """Refused: there are no floats of 16 bits."""

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcore.autograd import twins
 from convcore.autograd.grad_mode import set_grad_enabled
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def no_fusion() -> Iterator[None]:
 
 def may_defer(tensor: Variable) -> bool:
     """Whether a result computed from this tensor may wait."""
+    if twins.in_use and tensor.deferred is None and not isinstance(tensor.array, np.ndarray):
+        return False  # kernels on a GPU are queued anyway, and nobody waits for them
     memory = tensor.version.memory
     return _state.fusion and (memory is None or not memory.exposures)
 

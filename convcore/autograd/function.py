@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcore.autograd import twins
 from convcore.autograd.grad_mode import no_grad, state
 from convcore.autograd.handles import HookTable
 from convcore.autograd.variable import Variable, wrap
@@ -164,7 +165,12 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
-        """Run forward and, where a gradient may be wanted later, put a node into the graph."""
+        """Run forward and, where a gradient may be wanted later, put a node into the graph.
+
+        Where arguments lie on a GPU, the function's twin for that device takes its place.
+        """
+        if twins.in_use:
+            cls, args = twins.chosen(cls, args)
         if not state.enabled:
             return cls.forward(_Unrecorded(len(args)), *args)
         needs = tuple([isinstance(a, Variable) and a.requires_grad for a in args])

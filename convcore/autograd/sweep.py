@@ -21,6 +21,7 @@ from convcore.autograd.grad_mode import state
 from convcore.autograd.handles import HookTable
 from convcore.autograd.variable import Variable, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError
+from convcore.gpu.array import DeviceArray
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -242,7 +243,7 @@ class _Owners:
 
 def _owner(array: np.ndarray) -> np.ndarray:
     """The array that owns the memory behind an array, the same one for all of its views."""
-    while isinstance(array.base, (np.ndarray, Exposure)):
+    while isinstance(array.base, (np.ndarray, Exposure, DeviceArray)):
         array = array.base.array if isinstance(array.base, Exposure) else array.base
     return array
 

@@ -16,6 +16,7 @@ from convcore.autograd.deferred import Deferred, Memory
 from convcore.autograd.grad_mode import state
 from convcore.autograd.handles import HookTable, RemovableHandle
 from convcore.errors import DTypeError, GraphError, ShapeError
+from convcore.gpu.array import DeviceArray
 
 if TYPE_CHECKING:
     from convcore.autograd.function import Node
@@ -62,8 +63,8 @@ class Variable:
     """A NumPy array, whether it wants a gradient, and the node of the graph that made it.
 
     Attributes:
-        array: the numbers, a NumPy array of any strides. Who writes to it asks `before_write` for it and calls
-            `mark_changed` afterwards; NumPy code of the user gets `numpy()` instead.
+        array: the numbers, a NumPy array of any strides, or a `DeviceArray` on a GPU. Who writes to it asks
+            `before_write` for it and calls `mark_changed` afterwards; NumPy code of the user gets `numpy()` instead.
         node: the graph node whose output this is; None for a leaf (made by the user).
         version: counts in-place changes of the memory; shared with views of it.
         deferred: how to compute all of these, as long as they are not set; else None.
@@ -77,7 +78,7 @@ class Variable:
     _leaf_hooks: HookTable | None = None
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, (np.ndarray, DeviceArray)):
             raise DTypeError(f"Tensor: needs a NumPy array, got {type(array).__name__}; use convcore.tensor(..)")
         self.array = array
         self.node: Node | None = None

@@ -148,7 +148,7 @@ class Conv2d(_Conv):
             convolution.
         bias: whether each output channel gets a number added.
         padding_mode: what is added: "zeros", "reflect", "replicate" or "circular"; see `F.pad`.
-        device: "cpu", the only one.
+        device: "cpu", where layers are made; `to("cuda")` moves them.
         dtype: float32 (the default) or float64.
 
     Attributes:

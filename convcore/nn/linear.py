@@ -19,7 +19,7 @@ class Linear(Module):
     Args:
         in_features, out_features: C_in and C_out.
         bias: whether each output gets a number added.
-        device: "cpu", the only one.
+        device: "cpu", where layers are made; `to("cuda")` moves them.
         dtype: float32 (the default) or float64.
 
     Attributes:
@@ -52,7 +52,7 @@ class Bilinear(Module):
     Args:
         in1_features, in2_features, out_features: C_1, C_2 and C_out.
         bias: whether each output gets a number added.
-        device: "cpu", the only one.
+        device: "cpu", where layers are made; `to("cuda")` moves them.
         dtype: float32 (the default) or float64.
 
     Attributes:

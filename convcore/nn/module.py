@@ -13,11 +13,12 @@ from typing import Any
 
 from convcore.autograd.clear import clear_gradients
 from convcore.autograd.handles import RemovableHandle
-from convcore.errors import ConvcoreError, DTypeError, UnsupportedError
+from convcore.errors import ConvcoreError, DTypeError
 from convcore.nn.hooks import Hook, Hooks, Registered
 from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
 from convcore.ops.dtypes import float32, float64
+from convcore.ops.moves import gpu
 from convcore.tensor import Tensor
 
 
@@ -371,14 +372,18 @@ class Module:
         non_blocking: bool = False,
         memory_format: Any = None,
     ) -> Module:
-        """Convert all floating-point parameters and buffers in place to float32 or float64. Returns self.
+        """Convert or move all floating-point parameters and buffers in place. Returns self.
 
-        The Parameter objects stay the same, so an optimizer that holds them goes on working.
+        The Parameter objects stay the same, so an optimizer that holds them goes on working. Counters, such as batch
+        norm's of batches, stay on the CPU, which alone reads them.
 
         Args:
-            targets: a dtype, a tensor whose dtype is meant, or "cpu", the only device.
+            targets: float32 or float64, a device ("cpu", "cuda", "auto"), or a tensor whose dtype and device are meant.
             dtype, device: the same by keyword.
             non_blocking, memory_format: without effect: convolutions keep their weights as the kernels want them.
+
+        Raises:
+            DeviceError: there is no GPU that can be used; says why, and what to do.
         """
         tensors: list[Tensor] = [*self.parameters(), *self.buffers()]
         tensors = [tensor for tensor in tensors if tensor.array.dtype.kind == "f"]
@@ -386,19 +391,19 @@ class Module:
         for tensor, value in zip(tensors, converted, strict=True):
             if value.array.dtype.kind != "f":
                 raise DTypeError(f"to: a module can be converted to float32 or float64, got {value.array.dtype}")
-            if value.array.dtype != tensor.array.dtype:
+            if value.array.dtype != tensor.array.dtype or value.device != tensor.device:
                 gradient, tensor.grad = tensor.grad, None
                 tensor.data = value
-                tensor.grad = None if gradient is None else gradient.detach().to(value.array.dtype)
+                tensor.grad = None if gradient is None else gradient.detach().to(value)
         return self
 
     def cpu(self) -> Module:
-        """Returns self: the CPU is where everything is."""
-        return self
+        """Move to the CPU."""
+        return self.to("cpu")
 
     def cuda(self, device: Any = None) -> Module:
-        """Refused: the only device is the CPU."""
-        raise UnsupportedError('cuda: the only device is "cpu"; leave the call out')
+        """Move to the GPU; raises DeviceError where there is none that can be used."""
+        return self.to(gpu(device))
 
     def half(self) -> Module:
         """Refused: there are no floats of 16 bits."""

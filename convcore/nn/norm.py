@@ -92,7 +92,7 @@ class _BatchNorm(_Norm):
         momentum: how far the running statistics move; None makes them the plain mean of all batches so far.
         affine: whether to learn weight and bias.
         track_running_stats: False keeps no running statistics, and uses the batch's in evaluation too.
-        device: "cpu", the only one.
+        device: "cpu", where layers are made; `to("cuda")` moves them.
         dtype: float32 (the default) or float64.
         bias: with `affine`, whether there is a bias.
 

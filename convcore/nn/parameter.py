@@ -32,6 +32,6 @@ class Parameter(Tensor):
 
 
 def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any, device: Any = None) -> Parameter:
-    """A parameter whose numbers are still to be set; None stands for float32, and for the only device, "cpu"."""
+    """A parameter whose numbers are still to be set; None stands for float32, and for "cpu", where layers are made."""
     check_device(layer, device)
     return Parameter(wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype))))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, Variable, wrap
+from convcore.autograd import Function, Variable, twins, wrap
 from convcore.errors import DTypeError
 from convcore.ops.layout import empty_like
 
@@ -165,6 +165,10 @@ def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
 
     Silent on overflow, 0/0 and the like: infinity and NaN travel on as in torch.
     """
+    if twins.in_use:
+        twin: Any = twins.of(compute, arrays[0])
+        if twin is not compute:
+            return twin(ufunc, *arrays)
     model = arrays[0]
     for array in arrays[1:]:
         if array.size > model.size:

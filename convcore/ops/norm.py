@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcore.autograd import is_grad_enabled, may_defer
+from convcore.autograd import is_grad_enabled, may_defer, twins
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, form
 from convcore.ops.derived import derived_from_all
@@ -83,7 +83,8 @@ def batch_norm(
 
     def normalisation() -> Normalisation:
         with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
-            return _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps)
+            function = twins.of(_normalisation, form(x))
+            return function(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
     if training or is_grad_enabled():
         norm = normalisation()

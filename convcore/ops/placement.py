@@ -1,4 +1,4 @@
-"""Where tensors lie, as torch describes it: the device, which is always the CPU, and the order of axes in memory."""
+"""Where tensors lie, as torch describes it: the device, and the order of axes in memory."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import enum
 from typing import Any
 
 from convcore.errors import DTypeError, UnsupportedError
+from convcore.gpu.probe import probe
 
 
 class Device(str):
-    """The device "cpu", the only one; equal to that word.
+    """The device "cpu", or "cuda:0", the first GPU; equal to that word. "cuda" stands for "cuda:0", "auto" for the GPU
+    where there is one that can be used, else for the CPU.
 
     Raises:
         UnsupportedError: another one.
@@ -18,26 +20,30 @@ class Device(str):
     __slots__ = ()
 
     def __new__(cls, type: str = "cpu", index: int | None = None) -> Device:
-        if str(type) not in ("cpu", "cpu:0") or index not in (None, 0):
-            raise UnsupportedError(f'device: the only device is "cpu", got {type!r}')
-        return super().__new__(cls, "cpu")
+        kind, _, number = str(type).partition(":")
+        if kind == "auto":
+            kind = "cpu" if probe()[0] is None else "cuda"
+        if kind not in ("cpu", "cuda") or number not in ("", "0") or index not in (None, 0):
+            given = type if index is None else f"{type}:{index}"
+            raise UnsupportedError(f'device: there are "cpu", "cuda:0" and "auto", got {given!r}')
+        return super().__new__(cls, "cpu" if kind == "cpu" else "cuda:0")
 
     @property
     def type(self) -> str:
-        """ "cpu" """
-        return "cpu"
+        """ "cpu" or "cuda" """
+        return self.partition(":")[0]
 
     @property
-    def index(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """None: there is one CPU."""
-        return
+    def index(self) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """0 for the GPU; None for the CPU, of which there is one."""
+        return None if self == "cpu" else 0
 
     def __repr__(self) -> str:
-        return "device(type='cpu')"
+        return "device(type='cpu')" if self == "cpu" else "device(type='cuda', index=0)"
 
 
 device = Device
-CPU = Device()
+CPU, CUDA = Device("cpu"), Device("cuda")
 
 
 class MemoryFormat(enum.Enum):

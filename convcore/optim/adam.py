@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convcore.autograd import twins
 from convcore.optim.optimizer import (
     Optimizer,
     check_betas,
@@ -104,9 +105,10 @@ class Adam(Optimizer):
         )  # fmt: skip
         moments = flat_state(state["exp_avg"], param), flat_state(state["exp_avg_sq"], param)
         if group["amsgrad"]:
-            adam_amsgrad_step(flat, grad, *moments, flat_state(state["max_exp_avg_sq"], param), *settings)
+            largest = flat_state(state["max_exp_avg_sq"], param)
+            twins.of(adam_amsgrad_step, flat)(flat, grad, *moments, largest, *settings)
         else:
-            adam_step(flat, grad, *moments, *settings)
+            twins.of(adam_step, flat)(flat, grad, *moments, *settings)
 
 
 class AdamW(Adam):

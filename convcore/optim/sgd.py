@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convcore.autograd import twins
 from convcore.optim.optimizer import Optimizer, check_not_negative, flat_state, zeros_like
 from convcore.tensor import Tensor
 from kernels.cpu.optim import sgd_momentum_step, sgd_step
@@ -62,7 +63,7 @@ class SGD(Optimizer):
         lr, weight_decay = number(group["lr"]), number(group["weight_decay"])
         sign = number(-1 if group["maximize"] else 1)
         if group["momentum"] == 0:
-            sgd_step(flat, grad, lr, weight_decay, sign)
+            twins.of(sgd_step, flat)(flat, grad, lr, weight_decay, sign)
             return
         share = 1 - group["dampening"]
         if state.get("momentum_buffer") is None:
@@ -70,4 +71,5 @@ class SGD(Optimizer):
             share = 1  # the sum starts with the first gradient in full
         buffer = flat_state(state["momentum_buffer"], param)
         momentum = number(group["momentum"])
-        sgd_momentum_step(flat, grad, buffer, lr, momentum, number(share), weight_decay, sign, bool(group["nesterov"]))
+        settings = lr, momentum, number(share), weight_decay, sign, bool(group["nesterov"])
+        twins.of(sgd_momentum_step, flat)(flat, grad, buffer, *settings)

@@ -37,8 +37,8 @@ def _unary(name: str, value: Any) -> Kernel:
     return forward
 
 
-def _binary(name: str, value: Any) -> Kernel:
-    @kernel_named(name, threads=THREADS, registers=32)
+def _binary(name: str, value: Any, registers: int = 32) -> Kernel:
+    @kernel_named(name, threads=THREADS, registers=registers)
     def forward(x: Floats, y: Floats, out: Floats, size: Count):
         """A function of every pair of elements.
 
@@ -110,6 +110,11 @@ def _mul(x, y):
     return x * y
 
 
+@device
+def _div(x, y):
+    return f32(x / y)
+
+
 relu_forward = _unary("relu_forward", _relu)
 relu_grad_input = _binary("relu_grad_input", _relu_gradient)  # of grad_out and the output
 hardsigmoid_forward = _unary("hardsigmoid_forward", _hardsigmoid)
@@ -119,3 +124,4 @@ hardswish_grad_input = _binary("hardswish_grad_input", _hardswish_gradient)  # o
 add = _binary("add", _add)
 sub = _binary("sub", _sub)
 mul = _binary("mul", _mul)
+div = _binary("div", _div, registers=40)

@@ -15,10 +15,13 @@ import numpy as np
 from numba import cuda as numba_cuda
 from numba import types
 from numba.cuda import extending
+from numba.cuda.cudadrv.driver import driver as numba_driver
+from numba.cuda.cudadrv.runtime import runtime as numba_runtime
 
 __all__ = [
-    "Count", "Floats", "Integers", "Kernel", "Labels", "Number", "Offset", "Word", "cuda", "device", "f32",
-    "i32", "intrinsic", "kernel", "kernel_named", "kernels", "types", "u32", "u64",
+    "Count", "Floats", "Integers", "Kernel", "Labels", "Number", "Offset", "Word", "cuda", "device",
+    "driver_version", "f32", "i32", "intrinsic", "kernel", "kernel_named", "kernels", "runtime_version", "types", "u32",
+    "u64",
 ]  # fmt: skip
 
 # A function without its first parameter, the typing context, that emits LLVM IR.
@@ -116,6 +119,18 @@ def kernel_named(name: str, threads: int, registers: int, shared: int = 0) -> Ca
         return Kernel(body, threads, registers, shared)
 
     return mark
+
+
+def driver_version() -> tuple[int, int]:
+    """Of CUDA, as the driver speaks it."""
+    major, minor = numba_driver.get_version()
+    return int(major), int(minor)
+
+
+def runtime_version() -> tuple[int, int]:
+    """Of CUDA, as Numba compiles for it."""
+    major, minor = numba_runtime.get_version()
+    return int(major), int(minor)
 
 
 def device(function: Callable[..., Any]) -> Any:

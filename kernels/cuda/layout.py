@@ -1,8 +1,8 @@
-"""Moving numbers: the transposed copies between channels-last memory and PyTorch's order of axes."""
+"""Moving numbers: transposed copies, copies of views with any steps, and one number everywhere."""
 
 from __future__ import annotations
 
-from kernels.cuda.jit import Count, Floats, cuda, f32, kernel, u32
+from kernels.cuda.jit import Count, Floats, Number, cuda, f32, kernel, u32
 
 TILE = 32
 ROWS = 8  # threads of a tile's column; each moves four numbers
@@ -35,3 +35,44 @@ def transpose(x: Floats, out: Floats, rows: Count, columns: Count):
         i = u32(down + u32(part))
         if u32(column + i) < columns and u32(row + across) < rows:
             out[u32(first + (column + i) * rows + row + across)] = tile[u32(across * u32(PITCH) + i)]
+
+
+@kernel(threads=THREADS, registers=40)
+def copy_strided(
+    x: Floats, out: Floats, size: Count, size1: Count, size2: Count, size3: Count,
+    x0: Count, x1: Count, x2: Count, x3: Count, out0: Count, out1: Count, out2: Count, out3: Count,
+):  # fmt: skip
+    """Copy a view with up to four axes into another.
+
+    Computes   out[i0 * out0 + i1 * out1 + i2 * out2 + i3 * out3] = x[i0 * x0 + i1 * x1 + i2 * x2 + i3 * x3] for all
+               i1 < size1, i2 < size2, i3 < size3 and as many i0 as make `size` elements.
+    Requires   steps of x may be 0, which repeats it; those of out lead to different places.
+    Writes     what the steps of out lead to.
+    Parallel   over elements, the last axis fastest: grid ceil(size / 256).
+    Why        one kernel for broadcasting, slices and other orders of axes; whoever calls it orders the axes so that
+               neighbouring threads write neighbours.
+    """
+    e = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
+    if e < size:
+        rest = u32(e // size3)
+        i3 = u32(e - rest * size3)
+        first = u32(rest // size2)
+        i2 = u32(rest - first * size2)
+        i0 = u32(first // size1)
+        i1 = u32(first - i0 * size1)
+        out[u32(i0 * out0 + i1 * out1 + i2 * out2 + i3 * out3)] = x[u32(i0 * x0 + i1 * x1 + i2 * x2 + i3 * x3)]
+
+
+@kernel(threads=THREADS, registers=32)
+def fill(out: Floats, size: Count, value: Number):
+    """One number everywhere.
+
+    Computes   out[i] = value.
+    Requires   out (size).
+    Writes     all of out.
+    Parallel   over elements: grid ceil(size / 256).
+    Why        the number comes with the launch: nothing is copied to the device.
+    """
+    i = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
+    if i < size:
+        out[i] = value

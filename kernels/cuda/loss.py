@@ -37,8 +37,8 @@ def cross_entropy_forward(
 
     Computes   with l[k] = log softmax(x[r])[k], t = target[r] and e = label_smoothing
                loss[r] = -(1 - e) * weight[t] * l[t] - e/K * sum_k weight[k] * l[k], counted[r] = weight[t];
-               both 0 where t == ignore_index.
-    Requires   x (rows, K); target (rows) in [0, K) or ignore_index; weight (K).
+               both 0 where t == ignore_index. The loss is NaN where t is neither that nor a class.
+    Requires   x (rows, K); target (rows); weight (K).
     Writes     loss, counted (rows); maxima, sums (rows), max_k x[r, k] and sum_k exp(x[r, k] - maximum), for the
                gradient.
     Parallel   over rows: grid rows.
@@ -74,7 +74,9 @@ def cross_entropy_forward(
         t = i32(target[row])
         log_total = f32(math.log(powers[u32(0)]))
         value, share = f32(0), f32(0)
-        if t != ignore_index:
+        if t != ignore_index and u32(t) >= classes:
+            value = f32(math.nan)
+        elif t != ignore_index:
             share = weight[u32(t)]
             value = (f32(1) - label_smoothing) * share * (log_total - (x[u32(first + u32(t))] - maximum))
             if label_smoothing > f32(0):
@@ -93,7 +95,8 @@ def cross_entropy_grad_input(
 ):  # fmt: skip
     """Gradient of cross-entropy with respect to the logits.
 
-    Computes   with p = softmax(x[r]), t = target[r], e = label_smoothing and g = grad_loss[r] (0 where t is ignored)
+    Computes   with p = softmax(x[r]), t = target[r], e = label_smoothing and g = grad_loss[r], 0
+               where t is ignored or no class,
                grad_x[r, k] = g * ((1-e) * weight[t] * (p[k] - [k == t]) + e/K * (p[k] * sum_l weight[l] - weight[k])).
     Requires   x, target, weight as in the forward, maxima and sums from it; grad_loss (rows).
     Writes     grad_x (rows, K).
@@ -114,7 +117,7 @@ def cross_entropy_grad_input(
     _tree(values, thread, False)
     # An ignored row keeps its factor 0, so that a NaN in it still shows in its gradient.
     hit, spread = f32(0), f32(0)
-    if t != ignore_index:
+    if t != ignore_index and u32(t) < classes:
         hit = grad_loss[row] * (f32(1) - label_smoothing) * weight[u32(t)]
         spread = grad_loss[row] * label_smoothing / f32(classes)
     factor = (hit + spread * values[u32(0)]) / sums[row]

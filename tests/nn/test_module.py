@@ -228,8 +228,8 @@ def test_conversion_keeps_the_parameter_objects():
     with pytest.raises(DTypeError, match="a module can be converted to float32 or float64, got int64"):
         net.to(dtype=cc.int64)
     assert net.scale.dtype == np.float64
-    with pytest.raises(UnsupportedError, match='the only device is "cpu"'):
-        net.to("cuda")
+    with pytest.raises(UnsupportedError, match='there are "cpu", "cuda:0" and "auto"'):
+        net.to(device="tpu")
 
 
 def test_conversion_is_noticed_by_backward():

@@ -16,6 +16,7 @@ MAX_LINES = 500
 # The floors of the house from the ground up. A module may import from its own floor and from those below.
 FLOORS = (
     ("kernels", "convcore.memory", "convcore.errors", "convcore.config", "convcore.random"),
+    ("convcore.gpu",),
     ("convcore.autograd", "convcore.io"),
     ("convcore.ops",),
     ("convcore.tensor", "convcore.tensor_data", "convcore.tensor_parts"),
@@ -183,13 +184,14 @@ def foreign_compilers(sources: Sources) -> list[str]:
 
 
 def early_cuda(sources: Sources) -> list[str]:
-    """What works without a GPU imports the kernels for GPUs only when somebody asks for one."""
+    """What works without a GPU imports the kernels for GPUs, and what calls them, only when somebody asks for one."""
+    lazy = "kernels.cuda", "convcore.ops.gpu"
     return [
         f"{module}:{found.line}: import {found.target} inside of the function that needs it"
         for module in sources
-        if not module.startswith("kernels.cuda")
+        if not module.startswith(lazy)
         for found in imports(module, sources)
-        if found.target.startswith("kernels.cuda") and not found.late
+        if found.target.startswith(lazy) and not found.late
     ]
 
 
