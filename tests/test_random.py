@@ -166,3 +166,14 @@ def test_wrong_arguments_of_random_tensors():
 def test_what_is_no_generator(draw, wrong):
     with pytest.raises(DTypeError, match=f"generator must be a convcore.Generator or None, got {type(wrong).__name__}"):
         draw(wrong)
+
+
+def test_multinomial_takes_as_many_categories_as_torch():
+    weights = convcore.ones((1 << 24) + 1)
+    with pytest.raises(ShapeError, match="at most 16777216 weights a row, got 16777217"):
+        convcore.multinomial(weights, 3)
+
+
+def test_large_weights_of_multinomial_do_not_overflow():
+    drawn = convcore.multinomial(convcore.tensor([3e38, 0.0, 3e38]), 50, replacement=True).numpy()
+    assert set(drawn.tolist()) == {0, 2}

@@ -18,6 +18,8 @@ from convcore.random import Generator, numpy_generator
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
+MAX_CATEGORIES = 1 << 24  # of `multinomial`, as in torch
+
 
 def rand(
     *size_: int | Sequence[int],
@@ -163,14 +165,21 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
-    """Indices drawn with the weights of each row: (K,) gives (num_samples,), (N, K) gives (N, num_samples); int64"""
+    """Indices drawn with the weights of each row: (K,) gives (num_samples,), (N, K) gives (N, num_samples); int64.
+
+    K is at most 2^24, as in torch.
+    """
     weights = input.array
     if weights.ndim not in (1, 2) or weights.dtype.kind != "f":
         raise ShapeError(f"multinomial: input must be floats of 1 or 2 axes, got {weights.dtype} {weights.shape}")
+    if weights.shape[-1] > MAX_CATEGORIES:
+        raise ShapeError(
+            f"multinomial: input must have at most {MAX_CATEGORIES} weights a row, got {weights.shape[-1]}"
+        )
     count = integer("multinomial", "num_samples", num_samples, 1)
-    if not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
+    rows = np.atleast_2d(weights).astype(np.float64)  # in which sums of float32 cannot overflow
+    if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(-1) <= 0).any():
         raise ShapeError("multinomial: weights must be finite, at least 0, and not all 0 in a row")
-    rows = np.atleast_2d(weights).astype(np.float64)
     if not replacement and count > (rows > 0).sum(-1).min(initial=rows.shape[-1]):
         raise ShapeError(f"multinomial: {count} samples without replacement need as many weights above 0 in each row")
     numbers = numpy_generator("multinomial", generator)
