@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -48,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"convcore explore: {server.url} (Ctrl-C stops it)", flush=True)
     if not args.no_browser:
         server.open_browser()
-    try:
+    with suppress(KeyboardInterrupt):  # uvicorn hands the signal on after it has stopped, unless a parent ignores it
         server.run()
-    except KeyboardInterrupt:
-        print("stopped")
+    print("stopped")
     return 0
