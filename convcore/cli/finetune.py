@@ -12,6 +12,7 @@ from convcore.cli.parser import positive
 from convcore.cli.pictures import add_corrupt_option, open_folder
 from convcore.cli.runs import (
     INTERRUPTED,
+    add_run_options,
     drawn,
     given_settings,
     prepare_folder,
@@ -91,12 +92,7 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     add_corrupt_option(parser, None)
     parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/finetune"), help="folder of the results (default %(default)s)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads of the kernels (default: all cores)")
-    parser.add_argument("--quiet", action="store_true", help="show only the result")
+    add_run_options(parser, "runs/finetune")
     parser.set_defaults(run=run)
 
 

@@ -11,12 +11,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from convcore.cli.parser import positive
 from convcore.errors import CheckpointError, ShapeError
 from convcore.training import Trainer, load_progress
 from convcore.training.trainer import CHECKPOINT, WEIGHTS
 from kernels import threads
 
 INTERRUPTED = 130
+
+
+def add_run_options(parser: argparse.ArgumentParser, out: str) -> None:
+    """The options that say where and how a run works, not what results from it; `out` is the default."""
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder of the results (default %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads of the kernels (default: all cores)")
+    parser.add_argument("--quiet", action="store_true", help="show only the result")
 
 
 def given_settings(args: argparse.Namespace, kind: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from convcore.cli.compiling import announce_compile
 from convcore.cli.parser import positive
 from convcore.cli.runs import (
     INTERRUPTED,
+    add_run_options,
     drawn,
     given_settings,
     prepare_folder,
@@ -60,12 +61,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--lr", type=float, help=f"the highest learning rate (default {defaults.lr})")
     parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
     parser.add_argument("--limit", type=positive, metavar="N", help="use only the first N training images")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/digits"), help="folder of the results (default %(default)s)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads of the kernels (default: all cores)")
-    parser.add_argument("--quiet", action="store_true", help="show only the result")
+    add_run_options(parser, "runs/digits")
     parser.set_defaults(run=run)
 
 
