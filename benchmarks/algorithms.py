@@ -13,6 +13,7 @@ from benchmarks.row import OWN, row
 from benchmarks.timing import Timing, compare
 from convcore.ops.algorithms import select
 from convcore.ops.conv_passes import PASSES
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import ConvCase
 
@@ -63,7 +64,7 @@ def contestants(case: ConvCase) -> Iterator[tuple[str, str, dict[str, Callable[[
     weight = rng.standard_normal(case.weight_shape, np.float32)
     geometry = conv_geometry("conv2d", x, weight, **case.settings)
     grad_out = channels_last(rng.standard_normal(geometry.out_shape, np.float32))
-    operands = {"forward": (x, weight, None), "grad_input": (grad_out, weight), "grad_weight": (x, grad_out)}
+    operands = {"forward": (x, Filters(weight)), "grad_input": (grad_out, weight), "grad_weight": (x, grad_out)}
     for pass_name, records in PASSES.items():
         able = [r for r in records if r.refuses(geometry, x.dtype) is None and r.name != NEVER_CHOSEN]
         chosen = select("conv2d", records, "auto", geometry, x.dtype).name

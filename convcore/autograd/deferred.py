@@ -212,12 +212,12 @@ class Deferred:
         """The normalised tensor, fused; None if it cannot be."""
         return None
 
-    def relu(self) -> Any:
-        """The rectified tensor, fused; None if it cannot be."""
+    def activate(self, kernels: Any, settings: tuple[float, ...]) -> Any:
+        """The tensor of a function of each element, given by its kernels, fused; None if it cannot be."""
         return None
 
-    def relu_in_place(self) -> bool:
-        """Make the tensor itself its rectified one, fused; False if it cannot be."""
+    def activate_in_place(self, kernels: Any, settings: tuple[float, ...]) -> bool:
+        """Make the tensor itself that of `activate`; False if it cannot be."""
         return False
 
     def max_pool2d(self, geometry: Any) -> Any:

@@ -107,7 +107,9 @@ class MultiheadAttention(Module):
     ) -> tuple[Tensor, Tensor | None]:
         turned = self.batch_first and query.ndim == 3
         if turned:
+            is_self_attention = query is key is value
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
+            key, value = (query, query) if is_self_attention else (key, value)
         out, weights = F.multi_head_attention_forward(
             query,
             key,

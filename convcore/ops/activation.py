@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcore.autograd import Variable, is_grad_enabled
 from convcore.errors import DTypeError
+from convcore.ops.arguments import form
 from convcore.ops.dtypes import require_floating
 from convcore.ops.elementwise import Compiled, clamp, erf, exp, sigmoid, tanh, where
 from convcore.ops.in_place import change
@@ -146,9 +147,11 @@ class Softplus(Compiled):
 
 def _apply(function: type[Compiled], op: str, x: Tensor, inplace: bool, *settings: float) -> Any:
     require_floating(op, x)
-    numbers = [float(number) for number in settings]
+    numbers = tuple([float(number) for number in settings])
     if not inplace:
         return function.apply(x, *numbers)
+    if x.deferred is not None and x.deferred.activate_in_place(function.kernels, numbers):
+        return x
 
     def compute(x: Tensor) -> Tensor:
         # What backward needs is the input as it was, so a recorded change keeps a copy of it.
@@ -159,7 +162,7 @@ def _apply(function: type[Compiled], op: str, x: Tensor, inplace: bool, *setting
 
 def _limit(op: str, x: Tensor, inplace: bool, low: float, high: float) -> Any:
     """The elements limited to [low, high]; of integers the limits are cut to whole numbers, as in torch."""
-    if isinstance(x, Variable) and x.array.dtype.kind in "iu":
+    if isinstance(x, Variable) and form(x).dtype.kind in "iu":
         limits = int(low), int(high)
         return change(f"{op}_", x, clamp, *limits) if inplace else clamp(x, *limits)
     return _apply(Hardtanh, op, x, inplace, low, high)

@@ -166,7 +166,7 @@ def multi_head_attention_forward(
     op = "multi_head_attention_forward"
     check_float_tensors(op, query=query, key=key, value=value)
     rows = [("query", query.array, "L, N, E"), ("key", key.array, "S, N, E"), ("value", value.array, "S, N, E")]
-    batched = query.array.ndim == 3
+    batched, is_self_attention = query.array.ndim == 3, query is key is value
     if query.array.ndim not in (2, 3) or {key.array.ndim, value.array.ndim} != {query.array.ndim}:
         raise ShapeError(
             f"{op}: query, key and value must all have 3 axes, or all 2 without a batch\n{array_table(rows)}"
@@ -195,10 +195,14 @@ def multi_head_attention_forward(
                 f"{op}: attn_mask must have the shape {expected[0]} or {expected[1]}, got {mask.array.shape}"
             )
         mask = mask.unsqueeze(0) if mask.array.ndim == 2 else mask
-    weights: Any = (
-        (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else _thirds(in_proj_weight)
-    )
-    projected = [linear(t, w, b) for t, w, b in zip((query, key, value), weights, _thirds(in_proj_bias), strict=True)]
+    if is_self_attention and in_proj_weight is not None and not use_separate_proj_weight:
+        projected = list(linear(query, in_proj_weight, in_proj_bias).chunk(3, -1))  # one product instead of three
+    else:
+        weights: Any = (
+            (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else _thirds(in_proj_weight)
+        )
+        biases = _thirds(in_proj_bias)
+        projected = [linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases, strict=True)]
     if bias_k is not None and bias_v is not None:
         projected[1:] = [
             cat([t, b.expand(1, batch, embed)]) for t, b in zip(projected[1:], (bias_k, bias_v), strict=True)

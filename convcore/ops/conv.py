@@ -20,7 +20,6 @@ gradients are the other two, which is how the three Functions below differentiat
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from convcore.errors import ShapeError, array_table
 from convcore.ops import algorithms
 from convcore.ops.arguments import AXIS_NAMES, check_float_tensors, form
 from convcore.ops.conv_passes import PASSES, VOLUME_PASSES
-from convcore.ops.derived import derived
+from convcore.ops.filters import filters_of
 from convcore.ops.fused_conv import defer_conv
 from convcore.ops.geometry import ConvGeometry, Padding, conv_geometry, once_per_geometry
 from convcore.ops.layout import nhwc
@@ -59,13 +58,10 @@ class Conv(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: str):
         record = _algorithm(geometry, "forward", algorithm, x.array.dtype)
-        wants_x, wants_weight, *_ = ctx.needs_input_grad
+        wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
         ctx.geometry, ctx.algorithm = geometry, algorithm
-        given = x.array, weight.array, None if bias is None else bias.array, geometry
-        if record.fuses and True not in ctx.needs_input_grad:
-            return wrap(record.run(*given, kept=functools.partial(derived, weight)))
-        return wrap(record.run(*given))
+        return wrap(record.run(x.array, filters_of(weight, bias, trained=wants_weight or wants_bias), geometry))
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convcore import memory
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import Axis, ConvGeometry, once_per_geometry
 from convcore.ops.layout import nchw, nhwc
 from kernels.cpu import conv_depthwise
@@ -120,25 +121,30 @@ def _settings(geometry: ConvGeometry, to_input: bool) -> tuple[np.ndarray, tuple
     )  # fmt: skip
 
 
-def _depthwise(src, weight, bias, geometry: ConvGeometry, to_input: bool) -> np.ndarray:
+def _depthwise(src, filters: Filters, geometry: ConvGeometry, to_input: bool) -> np.ndarray:
     """The kernel's result for src, both logical (N, C, H, W)."""
     taps, settings = _settings(geometry, to_input)
-    filters = _filters(weight, geometry, to_input).take(taps, axis=0)
     n, c, h, w = geometry.x_shape if to_input else geometry.out_shape
+
+    def in_order(weight, bias) -> tuple[np.ndarray, np.ndarray]:
+        ordered = _filters(weight, geometry, to_input).take(taps, axis=0)
+        return ordered, np.zeros(c, weight.dtype) if bias is None else np.ascontiguousarray(bias)
+
     dst = memory.empty((n, h, w, c), src.dtype)
-    start = np.zeros(c, src.dtype) if bias is None else np.ascontiguousarray(bias)
-    conv_depthwise.conv2d_depthwise(nhwc(src), filters, start, dst, *settings)
+    # The forward pass has one phase, so the order of its taps is that of the filters, whatever the geometry.
+    prepared = filters.prepared(("taps in order", geometry.groups), in_order)
+    conv_depthwise.conv2d_depthwise(nhwc(src), *prepared, dst, *settings)
     return nchw(dst)
 
 
-def forward_depthwise(x, weight, bias, geometry: ConvGeometry):
+def forward_depthwise(x, filters: Filters, geometry: ConvGeometry):
     """out = x * weight + bias, group by group."""
-    return _depthwise(x, weight, bias, geometry, False)
+    return _depthwise(x, filters, geometry, False)
 
 
 def grad_input_depthwise(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters."""
-    return _depthwise(grad_out, weight, None, geometry, True)
+    return _depthwise(grad_out, Filters(weight), geometry, True)
 
 
 def grad_weight_depthwise(x, grad_out, geometry: ConvGeometry):

@@ -15,6 +15,7 @@ import numpy as np
 
 from convcore import memory
 from convcore.ops.conv_depthwise_passes import forward_depthwise, grad_input_depthwise, grad_weight_depthwise
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import Axis, ConvGeometry, Walks
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_grouped
@@ -99,14 +100,18 @@ def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: Walks, to_
     )  # fmt: skip
 
 
-def forward_grouped(x, weight, bias, geometry: ConvGeometry):
+def forward_grouped(x, filters: Filters, geometry: ConvGeometry):
     """out = x * weight + bias, group by group."""
     if _in_vectors(geometry, x.dtype):
-        return forward_depthwise(x, weight, bias, geometry)
+        return forward_depthwise(x, filters, geometry)
+
+    def in_blocks(weight, bias) -> tuple[np.ndarray, np.ndarray]:
+        start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
+        return _in_blocks(weight.transpose(2, 3, 1, 0)), start
+
     out = memory.empty_channels_last(geometry.out_shape, x.dtype)
-    start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    filters = _in_blocks(weight.transpose(2, 3, 1, 0))
-    _grouped(x, filters, start, out, geometry, geometry.forward_walks, to_input=False)
+    blocks, start = filters.prepared("blocks", in_blocks)
+    _grouped(x, blocks, start, out, geometry, geometry.forward_walks, to_input=False)
     return out
 
 

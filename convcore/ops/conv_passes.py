@@ -18,10 +18,10 @@ from convcore.ops.conv_depthwise_passes import (
     grad_weight_depthwise,
     refuse_depthwise,
 )
-from convcore.ops.derived import Kept, made_anew
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import ONE_PLANE, ConvGeometry, once_per_geometry
 from convcore.ops.layout import nchw, nhwc
-from convcore.ops.matmul import product
+from convcore.ops.matmul import product, rows_times_filters
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.conv_grad_weight import channels_per_sum, conv_grad_weight_direct, sum_filter_partials
 from kernels.cpu.pack import pack_filters
@@ -123,10 +123,15 @@ def _direct(src, panels, start, geometry: ConvGeometry, to_input: bool, relu: bo
     return nchw(dst)
 
 
-def forward_direct(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
+def forward_direct(x, filters: Filters, geometry: ConvGeometry, relu: bool = False):
     """out = x * weight + bias, by address arithmetic around the micro-kernel."""
-    panels = kept("filters in panels", lambda: _packed(weight, geometry, False, *geometry.forward_walks.taps))
-    return _direct(x, panels, _start(bias, geometry, panels), geometry, False, relu)
+
+    def in_panels(weight, bias):
+        panels = _packed(weight, geometry, False, *geometry.forward_walks.taps)
+        return panels, _start(bias, geometry, panels)
+
+    panels, start = filters.prepared(("panels", geometry.groups), in_panels)
+    return _direct(x, panels, start, geometry, False, relu)
 
 
 def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
@@ -235,10 +240,9 @@ def _seen(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     return seen
 
 
-def forward_pointwise(x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
+def forward_pointwise(x, filters: Filters, geometry: ConvGeometry, relu: bool = False):
     """out = x weight^T + bias: each pixel's channels through one matrix."""
-    pixels = _matrix(_seen(x, geometry))
-    return _image(product(pixels, weight[:, :, 0, 0].T, bias, relu, kept), geometry.out_shape)
+    return _image(rows_times_filters(_matrix(_seen(x, geometry)), filters, relu), geometry.out_shape)
 
 
 def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):
@@ -290,8 +294,9 @@ def _rows_of_patches(geometry: ConvGeometry, itemsize: int) -> int:
     return _rows_for(geometry.w_out * geometry.reduction * itemsize, PATCHES_BYTES, geometry.h_out, geometry.n)
 
 
-def forward_im2col(x, weight, bias, geometry: ConvGeometry):
+def forward_im2col(x, filters: Filters, geometry: ConvGeometry):
     """out = patches times filters."""
+    weight, bias = filters.arrays()
     out = memory.empty_channels_last(geometry.out_shape, x.dtype)
     panels = _packed(weight, geometry, False, *_taps_in_order(geometry))
     start = _start(bias, geometry, panels)
@@ -331,9 +336,9 @@ def _reference_settings(geometry: ConvGeometry) -> tuple:
     return stride, [(axis.pad_before, axis.pad_after) for axis in geometry.axes], dilation, geometry.groups
 
 
-def forward_reference(x, weight, bias, geometry: ConvGeometry):
+def forward_reference(x, filters: Filters, geometry: ConvGeometry):
     """out from the definition, in float64, rounded to x's dtype."""
-    return reference.conv_forward(x, weight, bias, *_reference_settings(geometry)).astype(x.dtype)
+    return reference.conv_forward(x, *filters.arrays(), *_reference_settings(geometry)).astype(x.dtype)
 
 
 def grad_input_reference(grad_out, weight, geometry: ConvGeometry):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convcore import memory
-from convcore.ops.derived import Kept, made_anew
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import nhwc
 from kernels.cpu.conv_winograd import (
@@ -144,36 +144,39 @@ class Winograd:
             return f"slower: with {tiles} tiles of {size} outputs, {better} needs fewer multiplications"
         return None
 
-    def _run(self, src, weight, bias, dst, pads: tuple[int, int], transposed: bool, relu: bool, kept: Kept) -> None:
+    def _run(self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, relu: bool) -> None:
         """dst = src * weight with zeros above and left; `transposed` exchanges channels and turns filters."""
-        c_out, c_in = weight.shape[:2]
-        strides = (9, c_in * 9) if transposed else (c_in * 9, 9)
-        c_src, c_dst = (c_out, c_in) if transposed else (c_in, c_out)
-        panel_columns = tile_columns(weight.itemsize)
+        c_src, c_dst = src.shape[1], dst.shape[1]
+        strides = (9, c_dst * 9) if transposed else (c_src * 9, 9)
+        panel_columns = tile_columns(src.itemsize)
         n_panels = -(-c_dst // panel_columns)
-        start = np.zeros((n_panels + 1) * panel_columns, weight.dtype)
-        if bias is not None:
-            start[:c_dst] = bias
-        filters = np.ascontiguousarray(weight).reshape(-1), *strides, transposed
+
+        def as_they_are(weight, bias) -> tuple[np.ndarray, np.ndarray]:
+            start = np.zeros((n_panels + 1) * panel_columns, weight.dtype)
+            if bias is not None:
+                start[:c_dst] = bias
+            return np.ascontiguousarray(weight).reshape(-1), start
+
+        def transformed(weight, bias) -> tuple[np.ndarray, np.ndarray]:
+            flat, start = as_they_are(weight, bias)
+            panels = memory.empty((n_panels, self.points, c_src + 1, panel_columns), weight.dtype)
+            transform_filters_winograd(flat, *strides, transposed, c_dst, panels, self.m)
+            return panels, start
+
         source, destination = nhwc(src), nhwc(dst)
         tiles_h, tiles_w = self.tiles(1, dst.shape[2], 1), self.tiles(1, 1, dst.shape[3])
         tiles = dst.shape[0] * tiles_h * tiles_w
-        if tiles > self.as_many(FEW_TILES) and self.points * c_src * c_dst * weight.itemsize <= FILTERS_BYTES:
-
-            def transformed() -> np.ndarray:
-                panels = memory.empty((n_panels, self.points, c_src + 1, panel_columns), weight.dtype)
-                transform_filters_winograd(*filters, c_dst, panels, self.m)
-                return panels
-
-            panels = kept(f"filters transformed for m = {self.m}", transformed)
+        if tiles > self.as_many(FEW_TILES) and self.points * c_src * c_dst * src.itemsize <= FILTERS_BYTES:
+            panels, start = filters.prepared(("transformed", self.m), transformed)
             tiles_per_task = min(self.as_many(TILES_PER_TASK), tiles)
             conv2d_winograd(source, panels, start, relu, destination, self.m, *pads, tiles_per_task, PANELS_AT_ONCE)
             return
+        flat, start = as_they_are(*filters.arrays())
         depths = -(-c_src // DEPTH)
-        slabs = -(-tiles * depths * self.points * DEPTH * weight.itemsize // SLAB_BYTES)
+        slabs = -(-tiles * depths * self.points * DEPTH * src.itemsize // SLAB_BYTES)
         for slab in range(slabs):
             first, end = slab * tiles // slabs, (slab + 1) * tiles // slabs
-            planes = memory.empty((depths, self.points, end - first + 1, DEPTH), weight.dtype)
+            planes = memory.empty((depths, self.points, end - first + 1, DEPTH), src.dtype)
             transform_tiles_winograd(
                 source, planes, self.m, *pads, tiles_h, tiles_w, first, self.as_many(TILES_PER_TRANSFORM)
             )
@@ -181,22 +184,22 @@ class Winograd:
             blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
             panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
             conv2d_winograd_many_filters(
-                planes, *filters, start, relu, destination, self.m, c_src, first, panels_per_task,
+                planes, flat, *strides, transposed, start, relu, destination, self.m, c_src, first, panels_per_task,
                 -(-(end - first) // blocks),
             )  # fmt: skip
 
-    def forward(self, x, weight, bias, geometry: ConvGeometry, relu: bool = False, kept: Kept = made_anew):
+    def forward(self, x, filters: Filters, geometry: ConvGeometry, relu: bool = False):
         """out = x * weight + bias."""
         out = memory.empty_channels_last(geometry.out_shape, x.dtype)
         pads = geometry.height.pad_before, geometry.width.pad_before
-        self._run(x, weight, bias, out, pads, False, relu, kept)
+        self._run(x, filters, out, pads, False, relu)
         return out
 
     def grad_input(self, grad_out, weight, geometry: ConvGeometry):
         """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
         grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
         pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
-        self._run(grad_out, weight, None, grad_x, pads, True, False, made_anew)
+        self._run(grad_out, Filters(weight), grad_x, pads, True, False)
         return grad_x
 
     def grad_weight(self, x, grad_out, geometry: ConvGeometry):

@@ -52,22 +52,13 @@ class _Entry:
     def __init__(self, memory: Memory, place: Hashable, array: np.ndarray, changes: int, result: Any):
         self.memory = weakref.ref(memory)
         self.place = place
-        self.array = array  # as long as it lives no other array has its id
+        self.array = array  # as long as it lives no other array has its id, or its place in memory
         self.changes = changes
         self.result = result
         self.nbytes = OVERHEAD + sum(part.nbytes for part in (result if isinstance(result, tuple) else (result,)))
 
     def __del__(self) -> None:
         _forget(id(self))
-
-
-# What keeps an array derived from the weights: (what it is, how it is made) -> the array.
-Kept = Callable[[str, Callable[[], np.ndarray]], np.ndarray]
-
-
-def made_anew(what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Keeps nothing."""
-    return make()
 
 
 def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
@@ -82,7 +73,7 @@ def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
     if memory.exposures:
         return build()
     array, changes = tensor.array, memory.changes
-    place = (id(array), key)
+    place = (_place(array), key)
     entry = memory.derived.get(place)
     if entry is not None and entry.changes == changes:
         with _lock:
@@ -95,17 +86,29 @@ def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
     return result
 
 
+def _place(array: np.ndarray) -> Hashable:
+    """What tells an array from others of the same memory: of a view, which is new at every call, what it shows."""
+    if array.base is None:
+        return id(array)
+    shown = array.__array_interface__
+    return shown["data"][0], shown["shape"], array.strides, shown["typestr"]
+
+
 def derived_from_all(tensors: Sequence[Tensor | None], key: Hashable, build: Callable[[], Any]) -> Any:
     """`derived` for a result that depends on several tensors, of which None are left out; kept with the first."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    others = []
-    for tensor in given[1:]:
+    first = None
+    for tensor in tensors:
+        if tensor is None:
+            continue
+        if first is None:
+            first = tensor
+            continue
         memory = tensor.version.watched()
         if memory.exposures:
             return build()
         # The key holds the Memory itself: as long as it lives no other one can be taken for it.
-        others.append((memory, memory.changes, id(tensor.array)))
-    return derived(given[0], (key, *others), build)
+        key = key, memory, memory.changes, _place(tensor.array)
+    return build() if first is None else derived(first, key, build)
 
 
 def _keep(entry: _Entry) -> None:
@@ -114,6 +117,9 @@ def _keep(entry: _Entry) -> None:
     if memory is None or entry.nbytes > LIMIT:
         return
     with _lock:
+        for other in list(memory.derived.values()):
+            if other.changes != memory.changes:  # nobody will ask for it again
+                _drop(id(other))
         memory.derived[entry.place] = entry
         _recent[id(entry)] = weakref.ref(entry), entry.nbytes
         _bytes += entry.nbytes

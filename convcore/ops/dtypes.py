@@ -15,6 +15,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, Variable, twins, wrap
 from convcore.errors import DTypeError
+from convcore.ops.arguments import form
 from convcore.ops.layout import empty_like
 
 if TYPE_CHECKING:
@@ -105,15 +106,16 @@ def require_floating(op: str, x: Tensor) -> None:
     """Refuse a tensor that is not float32 or float64."""
     if not isinstance(x, Variable):
         raise DTypeError(f"{op}: x must be a tensor, got {type(x).__name__}")
-    if x.array.dtype.kind != "f":
-        raise DTypeError(f"{op}: x must be float32 or float64, got {x.array.dtype}; convert it with x.float()")
+    dtype = form(x).dtype
+    if dtype.kind != "f":
+        raise DTypeError(f"{op}: x must be float32 or float64, got {dtype}; convert it with x.float()")
 
 
 def floating(op: str, x: Tensor) -> Tensor:
     """`x`, converted to float32 if it holds integers or bools."""
     if not isinstance(x, Variable):
         raise DTypeError(f"{op}: x must be a tensor, got {type(x).__name__}")
-    return x if x.array.dtype.kind == "f" else convert(x, float32)
+    return x if form(x).dtype.kind == "f" else convert(x, float32)
 
 
 class Convert(Function):

@@ -12,6 +12,7 @@ import numpy as np
 
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError
+from convcore.ops.arguments import form
 from convcore.ops.arithmetic import check_broadcast, reciprocal, unbroadcast
 from convcore.ops.dtypes import as_tensors, compute, floating, require_floating, require_tensor
 from convcore.ops.in_place import change
@@ -36,6 +37,11 @@ class Compiled(Function):
     @staticmethod
     def gradient(grad_out: Tensor, kept: Tensor, *settings: float) -> Tensor:
         raise NotImplementedError
+
+    @classmethod
+    def apply(cls, x, *settings):
+        fused = None if x.deferred is None else x.deferred.activate(cls.kernels, settings)
+        return super().apply(x, *settings) if fused is None else fused
 
     @classmethod
     def forward(cls, ctx, x, *settings):
@@ -198,11 +204,7 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def relu(input: Tensor) -> Tensor:
     """max(x, 0) of each element"""
-    if isinstance(input, Variable) and input.deferred is not None:
-        fused = input.deferred.relu()
-        if fused is not None:
-            return fused
-    if isinstance(input, Variable) and input.array.dtype.kind in "iu":
+    if isinstance(input, Variable) and form(input).dtype.kind in "iu":
         return clamp_min(input, 0)
     require_floating("relu", input)
     return Relu.apply(input)
@@ -210,7 +212,7 @@ def relu(input: Tensor) -> Tensor:
 
 def relu_(input: Tensor) -> Tensor:
     """`relu` in place"""
-    if input.deferred is not None and input.deferred.relu_in_place():
+    if input.deferred is not None and input.deferred.activate_in_place(kernels.relu, ()):
         return input
     return change("relu_", input, relu)
 

@@ -1,32 +1,31 @@
-"""A convolution that nobody will differentiate, fused with the batch norm and the ReLU that follow it.
+"""A convolution that nobody will differentiate, fused with the batch norm and the activation that follow it.
 
-In evaluation batch norm is an affine map of each channel, and so it can be drawn into the convolution before it:
-
-    (x * weight + bias - center) * scale + shift  =  x * (weight scale) + ((bias - center) scale + shift)
-
-A ReLU is applied as the kernel stores its results. So the image is written once, where three operations would write it
-three times and read it twice. The scaled filters, and their arrangement in panels, are kept with the weight until it
-changes (`convcore.ops.derived`).
+The batch norm is drawn into the filters (`convcore.ops.filters`). A ReLU is applied as the kernel stores its results,
+where the kernel can; any other function of one element runs over the image where it lies. So the image is written once,
+or twice, where three operations would write it three times and read it twice.
 
 `DeferredConv` is what `conv2d` returns where nothing is recorded; see `convcore.autograd.deferred`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcore.autograd import Deferred, Inputs, may_defer, wrap, wrap_deferred
 from convcore.ops.algorithms import Algorithm
-from convcore.ops.derived import derived
+from convcore.ops.filters import KeptFilters
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import flat, nchw, nhwc
-from kernels.cpu import elementwise as elementwise_kernels
+from kernels.cpu.elementwise import Elementwise
+from kernels.cpu.elementwise import relu as RELU
 
 if TYPE_CHECKING:
     from convcore.ops.fused_norm import Normalisation
     from convcore.tensor import Tensor
+
+Activation = tuple[Elementwise, tuple[float, ...]] | None
 
 SMALLEST_OUTPUT = 16 * 1024  # bytes: below, waiting costs more than fusing saves
 SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wait, if the output is so much larger
@@ -43,15 +42,19 @@ class ConvInputs(Inputs):
 
 
 class DeferredConv(Deferred):
-    """x * weight + bias, perhaps normalised and rectified, not yet computed."""
+    """x * weight + bias, perhaps normalised and activated, not yet computed.
 
-    __slots__ = ("norm", "rectify")
+    Attributes:
+        activation: a function of each element, as its kernels and its settings.
+    """
+
+    __slots__ = ("activation", "norm")
 
     inputs: ConvInputs
 
-    def __init__(self, inputs: ConvInputs, norm: Normalisation | None, rectify: bool, parent: Deferred | None):
+    def __init__(self, inputs: ConvInputs, norm: Normalisation | None, activation: Activation, parent: Deferred | None):
         super().__init__(inputs, parent, 0, False)
-        self.norm, self.rectify = norm, rectify
+        self.norm, self.activation = norm, activation
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,39 +65,32 @@ class DeferredConv(Deferred):
         return self.inputs.weight.array.dtype
 
     def compute(self) -> Tensor:
-        inputs = self.inputs
-        tensor, geometry, run = inputs.weight, inputs.geometry, inputs.record.run
-        weight, bias, key = tensor.array, None if inputs.bias is None else inputs.bias.array, b""
-        if self.norm is not None:
-            center, scale, shift = self.norm.coefficients[:, : geometry.c_out]
-            key = scale.tobytes()
-            weight = derived(tensor, ("scaled filters", key), lambda: tensor.array * scale.reshape(-1, 1, 1, 1))
-            bias = (-center if bias is None else bias - center) * scale + shift
-
-        def kept(what: str, make: Any) -> np.ndarray:
-            return derived(tensor, (what, key) if key else what, make)
-
-        if inputs.record.fuses:
-            return wrap(run(inputs.x.array, weight, bias, geometry, self.rectify, kept))
-        out = run(inputs.x.array, weight, bias, geometry)
-        if self.rectify:
-            elementwise_kernels.relu.forward(flat(out), flat(out), ())
+        inputs, activation = self.inputs, self.activation
+        given = inputs.x.array, KeptFilters(inputs.weight, inputs.bias, self.norm), inputs.geometry
+        if activation is not None and activation[0] is RELU and inputs.record.fuses:
+            return wrap(inputs.record.run(*given, True))
+        out = inputs.record.run(*given)
+        if activation is not None:
+            kernels, settings = activation
+            kernels.forward(flat(out), flat(out), settings)
         return wrap(out)
 
     def batch_norm(self, norm: Normalisation) -> Tensor | None:
-        if norm.training or self.rectify or self.norm is not None or not norm.is_finite:
+        if norm.training or self.activation is not None or self.norm is not None or not norm.is_finite:
             return None
-        return wrap_deferred(DeferredConv(self.inputs, norm, False, self))
+        return wrap_deferred(DeferredConv(self.inputs, norm, None, self))
 
-    def relu(self) -> Tensor | None:
-        return wrap_deferred(DeferredConv(self.inputs, self.norm, True, self))
+    def activate(self, kernels: Elementwise, settings: tuple[float, ...]) -> Tensor | None:
+        if self.activation is not None:
+            return None
+        return wrap_deferred(DeferredConv(self.inputs, self.norm, (kernels, settings), self))
 
-    def relu_in_place(self) -> bool:
+    def activate_in_place(self, kernels: Elementwise, settings: tuple[float, ...]) -> bool:
         tensor = self.tensor()
-        if tensor is None:
+        if tensor is None or self.activation is not None:
             return False
-        rectified = DeferredConv(self.inputs, self.norm, True, self.parent)
-        tensor.deferred, rectified.tensor = rectified, self.tensor
+        activated = DeferredConv(self.inputs, self.norm, (kernels, settings), self.parent)
+        tensor.deferred, activated.tensor = activated, self.tensor
         self.give_up()
         return True
 
@@ -111,4 +107,4 @@ def defer_conv(
             return None
         block = nhwc(x.array)
         x = wrap(nchw(block.copy() if np.may_share_memory(block, x.array) else block))
-    return wrap_deferred(DeferredConv(ConvInputs(x, weight, bias, geometry, record), None, False, None))
+    return wrap_deferred(DeferredConv(ConvInputs(x, weight, bias, geometry, record), None, None, None))

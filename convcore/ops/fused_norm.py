@@ -41,6 +41,8 @@ from convcore.ops.pool_geometry import PoolGeometry
 from convcore.ops.rows import from_rows, rows_along
 from kernels.cpu import norm as kernels
 from kernels.cpu import norm_pool as pool_kernels
+from kernels.cpu.elementwise import Elementwise
+from kernels.cpu.elementwise import relu as RELU
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -48,9 +50,11 @@ if TYPE_CHECKING:
 ELEMENTS_PER_CHUNK = 32768  # 128 KiB of float32: a chunk is read twice and must stay in the L2 cache in between
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Normalisation:
     """What one call of batch norm does to x: its statistics, (C,) in float64, and the coefficients of the kernels.
+
+    Two are equal if they are the same object.
 
     Attributes:
         eps: what invstd was made with.
@@ -301,14 +305,14 @@ class DeferredNorm(Deferred):
         inputs = self.inputs
         return BatchNorm.apply(inputs.x, inputs.weight, inputs.bias, inputs.norm, self.rectify, geometry)
 
-    def relu(self) -> Tensor | None:
-        if self.rectify:
+    def activate(self, kernels: Elementwise, settings: tuple[float, ...]) -> Tensor | None:
+        if self.rectify or kernels is not RELU:
             return None
         return wrap_deferred(DeferredNorm(self.inputs, True, self, self.recorded and is_grad_enabled()))
 
-    def relu_in_place(self) -> bool:
+    def activate_in_place(self, kernels: Elementwise, settings: tuple[float, ...]) -> bool:
         tensor = self.tensor()
-        if self.rectify or tensor is None or (self.recorded and not is_grad_enabled()):
+        if self.rectify or kernels is not RELU or tensor is None or (self.recorded and not is_grad_enabled()):
             return False
         rectified = DeferredNorm(self.inputs, True, None, self.recorded)
         tensor.deferred, rectified.tensor = rectified, self.tensor

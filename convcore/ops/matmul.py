@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
-from convcore.ops.derived import Kept, derived, made_anew
-from convcore.ops.few_rows import product_few_rows
+from convcore.ops.few_rows import is_of_few, product_few_rows
+from convcore.ops.filters import Filters, filters_of
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import TILE_ROWS, tile_columns
@@ -40,13 +40,16 @@ MIN_PANELS_PER_TASK = 4
 MIN_PANELS_PER_COPY = 16
 # Fewer rows of a are one task's: it copies the blocks of b that it needs itself, and nobody else needs them.
 MIN_ROWS_TO_PACK = 97
-# Rows of a that are longer than a block are copied, unless so few panels of b pass by that it does not pay.
+# Rows of a whose places in an L1 cache repeat, and of which a tile has more than the cache keeps of one place, are
+# copied, unless so few panels of b pass by that it does not pay. Other rows are not: copied, products of 13 shapes took
+# 1.00 to 1.25 times as long (benchmarks/NOTES.md, "Matrix products in inference").
+L1_PERIOD_BYTES, L1_WAYS = 4096, 8
 MIN_PANELS_TO_COPY = 8
 # To turn a value of a product that was computed as its transpose costs as much as to pack so many.
 TURNING_COST = 3
 WORTH_TURNING = 0.95  # the product of the transposes must do with so many of the tiles
 ELEMENTS_PER_TASK = 4096
-
+_NO_OFFSET = np.zeros(1, np.int64)  # of the only matrix of an operand
 
 # How the kernel's loops are split: the most rows of a task and the fewest, the rows of b in a block and, at least, in a
 # part. A block of a (96 x 256) stays in L2, one of a panel of b in L1. Of a transposed a, whose rows are columns in
@@ -68,7 +71,7 @@ def _flat_operand(array: np.ndarray) -> tuple[np.ndarray, int, int]:
 def _offsets(array: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
     """Where each matrix of the broadcast batch begins in the flat memory of `array`."""
     if not batch:
-        return np.zeros(1, np.int64)
+        return _NO_OFFSET
     size = array.shape[-2] * array.shape[-1]
     starts = np.arange(math.prod(array.shape[:-2])).reshape(array.shape[:-2]) * size
     return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
@@ -110,8 +113,31 @@ def _is_turned(a: np.ndarray, b: np.ndarray) -> bool:
     return both_copied and _tiles(n, m, a.itemsize) < WORTH_TURNING * _tiles(m, n, a.itemsize)
 
 
+class _Plan(NamedTuple):
+    """How a product is computed: `packed` is whether b comes in panels, `copied` whether tasks copy their rows of a."""
+
+    packed: bool
+    copied: bool
+    row_blocks: int
+    panel_blocks: int
+    parts: int
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(
+    count: int, m: int, k: int, panels: int, itemsize: int, transposed: bool, contiguous: bool, in_panels: bool
+) -> _Plan:
+    """The plan of `count` products whose a is transposed or not, and whose b is contiguous, or in panels already."""
+    packed = in_panels or not (m < MIN_ROWS_TO_PACK and contiguous and not transposed)
+    rows_collide = TILE_ROWS > L1_WAYS and k * itemsize % L1_PERIOD_BYTES == 0
+    copied = transposed or (packed and rows_collide and panels >= MIN_PANELS_TO_COPY)
+    row_blocks, panel_blocks, parts = _split(count, m, k, panels, copied, transposed)
+    packed = in_panels or (packed and not (row_blocks == 1 and contiguous))
+    return _Plan(packed, copied, row_blocks, panel_blocks, parts)
+
+
 def _packed_matrices(b: np.ndarray) -> np.ndarray:
-    """All matrices of b (..., K, N) in panels."""
+    """All matrices of b (..., K, N) in panels: (matrices, panels, K, PC)."""
     k, n = b.shape[-2:]
     flat_b, b_row, b_col = _flat_operand(b)
     matrices, panel_columns = math.prod(b.shape[:-2]), tile_columns(b.itemsize)
@@ -120,43 +146,43 @@ def _packed_matrices(b: np.ndarray) -> np.ndarray:
     return panels
 
 
-def _blocked_product(
-    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray, relu: bool, kept: Kept
-) -> None:
-    """out = a b + bias, rectified if `relu`, by the kernel."""
-    batch, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
-    panel_columns = tile_columns(a.itemsize)
-    panels, count = -(-n // panel_columns), math.prod(batch)
-    flat_a, a_row, a_col = _flat_operand(a)
-    start = np.zeros((2, panels * panel_columns), a.dtype)
+def _start(bias: np.ndarray | None, n: int, dtype: np.dtype) -> np.ndarray:
+    """Where the accumulators of (first, second) start: at 0, as further parts of a sum do, and at the bias."""
+    columns = tile_columns(dtype.itemsize)
+    start = np.zeros((2, -(-n // columns) * columns), dtype)
     if bias is not None:
         start[1, :n] = bias
-    packed = not (m < MIN_ROWS_TO_PACK and a_col == 1 and b.flags.c_contiguous)
-    copied = a_col != 1 or (packed and k > BLOCK_DEPTH and panels >= MIN_PANELS_TO_COPY)
-    row_blocks, panel_blocks, parts = _split(count, m, k, panels, copied, a_col != 1)
-    packed = packed and not (row_blocks == 1 and b.flags.c_contiguous)
-    offsets = _offsets(b, batch)
-    if packed:
-        flat_b = kept("right operand in panels", lambda: _packed_matrices(b)).reshape(-1)
+    return start
+
+
+def _multiply(a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, out: np.ndarray, relu: bool) -> None:
+    """out = a b + bias, rectified if `relu`, by the kernel; b is a stack of matrices, or of matrices in panels."""
+    batch, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
+    flat_a, a_row, a_col = _flat_operand(a)
+    panel_columns = tile_columns(a.itemsize)
+    panels, count = -(-n // panel_columns), math.prod(batch)
+    plan = _plan(count, m, k, panels, a.itemsize, a_col != 1, b.flags.c_contiguous, in_panels)
+    b_offsets = _NO_OFFSET if in_panels else _offsets(b, batch)
+    if plan.packed:
+        right = b if in_panels else _packed_matrices(b)
         b_panel, b_row = k * panel_columns, panel_columns
-        offsets = offsets // (k * n) * (panels * b_panel)
+        b_offsets = b_offsets // (k * n) * (panels * b_panel)
     else:
-        flat_b, b_panel, b_row = b.reshape(-1), panel_columns, n
+        right, b_panel, b_row = b, panel_columns, n
+    parts = plan.parts
     sums = out.reshape(1, count, m, n) if parts == 1 else memory.empty((parts, count, m, n), a.dtype)
     gemm(
-        flat_a, _offsets(a, batch), a_row, a_col, copied, flat_b, offsets, b_panel, b_row, packed,
-        start, relu and parts == 1, sums, k, row_blocks, panel_blocks, BLOCK_DEPTH,
+        flat_a, _offsets(a, batch), a_row, a_col, plan.copied, right.reshape(-1), b_offsets, b_panel, b_row,
+        plan.packed, start, relu and parts == 1, sums, k, plan.row_blocks, plan.panel_blocks, BLOCK_DEPTH,
     )  # fmt: skip
     if parts > 1:
         sum_parts(sums.reshape(parts, -1), relu, out.reshape(-1), ELEMENTS_PER_TASK)
 
 
-def product(
-    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, relu: bool = False, kept: Kept = made_anew
-) -> np.ndarray:
+def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, relu: bool = False) -> np.ndarray:
     """a (..., M, K) times b (..., K, N), batches broadcast, plus bias (N,): on arrays of one float dtype.
 
-    With `relu` the result is rectified as it is stored. `kept` may keep what is derived from b.
+    With `relu` the result is rectified as it is stored.
 
     The micro-kernel reads its left operand where it lies and wants its right one packed, so the smaller operand should
     be the right one. With few rows a, the product is computed as out^T = b^T a^T: K * M values are packed and M * N are
@@ -176,14 +202,33 @@ def product(
             np.maximum(out, 0, out=out)
     elif _is_turned(a, b):
         turned = memory.empty((*batch, n, m), a.dtype)
-        _blocked_product(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), None, turned, False, made_anew)
+        _multiply(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), False, _start(None, m, a.dtype), turned, False)
         rows = max(16, ELEMENTS_PER_TASK // m)
         transpose_add(
             turned.reshape(-1, n, m), np.zeros(n, a.dtype) if bias is None else bias.astype(a.dtype, order="C"), relu,
             out.reshape(-1, m, n), rows,
         )  # fmt: skip
     else:
-        _blocked_product(a, b, bias, out, relu, kept)
+        _multiply(a, b, False, _start(bias, n, a.dtype), out, relu)
+    return out
+
+
+def rows_times_filters(rows: np.ndarray, filters: Filters, relu: bool = False) -> np.ndarray:
+    """rows (M, C) times filters (F, C, 1, ..) transposed, plus bias, rectified if `relu`: (M, F).
+
+    Filters that are kept are kept in panels: then there is nothing to pack at a call, and no reason to turn products.
+    """
+    (m, k), n = rows.shape, filters.count
+    if not filters.are_kept or is_of_few(m, n):
+        weight, bias = filters.arrays()
+        return product(rows, weight.reshape(n, k).T, bias, relu)
+
+    def in_panels(weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        return _packed_matrices(weight.reshape(n, k).T), _start(bias, n, weight.dtype)
+
+    out = memory.empty((m, n), rows.dtype)
+    panels, start = filters.prepared("panels of a matrix", in_panels)
+    _multiply(np.ascontiguousarray(rows), panels, True, start, out, relu)
     return out
 
 
@@ -247,11 +292,9 @@ class Linear(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None):
-        wants_x, wants_weight, _ = ctx.needs_input_grad
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
-        # Gradients of the weight mean that it will change: then what is derived from it is not worth keeping.
-        kept = made_anew if wants_weight else functools.partial(derived, weight)
-        return wrap(product(x.array, weight.array.T, None if bias is None else bias.array, kept=kept))
+        return wrap(rows_times_filters(x.array, filters_of(weight, bias, trained=wants_weight or wants_bias)))
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcore.autograd import is_grad_enabled, may_defer, twins
+from convcore.autograd import is_recorded, may_defer, twins
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, form
 from convcore.ops.derived import derived_from_all
@@ -80,18 +80,19 @@ def batch_norm(
         DTypeError: x is not float32 or float64, or another tensor differs from it.
     """
     _check(x, running_mean, running_var, weight, bias, training)
+    recorded = is_recorded(weight, bias)
 
     def normalisation() -> Normalisation:
         with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
             function = twins.of(_normalisation, form(x))
             return function(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
-    if training or is_grad_enabled():
+    if training or recorded:
         norm = normalisation()
     else:  # while nothing trains, it is the same at every call
         tensors = (running_mean, running_var, weight, bias)
         norm = derived_from_all(tensors, ("normalisation", eps, weight is None), normalisation)
-    if x.deferred is not None:
+    if x.deferred is not None and not recorded:
         fused = x.deferred.batch_norm(norm)
         if fused is not None:
             return fused

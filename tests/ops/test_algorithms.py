@@ -12,6 +12,7 @@ from convcore.ops.algorithms import Algorithm, explain, select, use_algorithm
 from convcore.ops.conv import conv2d
 from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_passes import PASSES
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
 
@@ -108,9 +109,14 @@ def test_whatever_does_not_refuse_is_right(case: ConvCase, dtype: Any):
     geometry = conv_geometry("conv2d", x, weight, **case.settings)
     bias = rng.standard_normal(case.c_out).astype(dtype)
     grad_out = rng.standard_normal(geometry.out_shape).astype(dtype)
-    operands = {"forward": (x, weight, bias), "grad_input": (grad_out, weight), "grad_weight": (x, grad_out)}
+    filters = Filters(weight, bias)
+    operands = {"forward": (x, filters), "grad_input": (grad_out, weight), "grad_weight": (x, grad_out)}
+    wide = [array.astype(np.float64) for array in (x, weight, bias, grad_out)]
+    exact = {
+        "forward": (wide[0], Filters(*wide[1:3])), "grad_input": (wide[3], wide[1]), "grad_weight": (wide[0], wide[3])
+    }  # fmt: skip
     for pass_name, records in PASSES.items():
-        expected = records[-1].run(*(a.astype(np.float64) for a in operands[pass_name]), geometry)
+        expected = records[-1].run(*exact[pass_name], geometry)
         for record in records[:-1]:
             if record.refuses(geometry, dtype) is None:
                 actual = record.run(*operands[pass_name], geometry)

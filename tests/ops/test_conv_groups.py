@@ -14,6 +14,7 @@ from convcore.errors import UnsupportedError
 from convcore.ops.conv import conv2d
 from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_passes import PASSES
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
 from kernels.threads import max_num_threads
@@ -101,7 +102,7 @@ def run_passes(algorithm, x, weight, bias, grad_out, geometry):
         next(record for record in PASSES[name] if record.name == algorithm).run for name in PASSES
     )
     return (
-        forward(x, weight, bias, geometry),
+        forward(x, Filters(weight, bias), geometry),
         grad_input(grad_out, weight, geometry),
         grad_weight(x, grad_out, geometry),
     )

@@ -12,6 +12,7 @@ from convcore.ops import conv_winograd
 from convcore.ops.conv import conv2d
 from convcore.ops.conv_explain import explain_conv2d
 from convcore.ops.conv_winograd import F2, F4
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import conv_geometry
 from kernels.cpu.conv_winograd import transform_filters_winograd
 from kernels.cpu.target import tile_columns
@@ -57,7 +58,7 @@ def expected(arrays, geometry):
 def run(winograd, arrays, geometry):
     x, weight, bias, grad_out = arrays
     return (
-        winograd.forward(x, weight, bias, geometry),
+        winograd.forward(x, Filters(weight, bias), geometry),
         winograd.grad_input(grad_out, weight, geometry),
         winograd.grad_weight(x, grad_out, geometry),
     )
@@ -89,7 +90,7 @@ def test_the_error_of_a_long_sum_stays_in_its_bounds(order):
     arrays, geometry = make((1, 512, 14, 14, 64, 1))
     right = expected(arrays, geometry)[0]
     x, weight, bias = (convcore.tensor(a) for a in arrays[:3])
-    results = [m.forward(arrays[0], arrays[1], arrays[2], geometry) for m in (F4, F2)]
+    results = [m.forward(arrays[0], Filters(*arrays[1:3]), geometry) for m in (F4, F2)]
     results.append(conv2d(x, weight, bias, padding=1, algorithm="direct").numpy())
     large, small, direct = (np.abs(result - right).max() / np.abs(right).max() for result in results)
     assert max(small, direct) < large <= ERROR[F4]
@@ -162,8 +163,8 @@ def test_parts_of_the_tiles_are_added_up(winograd, monkeypatch):
 def test_relu_is_applied_to_the_output_and_lets_nan_pass(winograd, order):
     (x, weight, bias, _), geometry = make((1, 40, 9, 5, 24, 1))
     x[0, 3, 8, 4] = np.nan
-    plain = winograd.forward(x, weight, bias, geometry)
-    out = winograd.forward(x, weight, bias, geometry, relu=True)
+    plain = winograd.forward(x, Filters(weight, bias), geometry)
+    out = winograd.forward(x, Filters(weight, bias), geometry, relu=True)
     assert np.isnan(plain).any()
     assert (plain < 0).any()
     np.testing.assert_array_equal(out, np.maximum(plain, 0))
@@ -172,10 +173,10 @@ def test_relu_is_applied_to_the_output_and_lets_nan_pass(winograd, order):
 @both
 def test_an_infinite_bias_makes_its_channel_infinite(winograd, order):
     (x, weight, bias, _), geometry = make((1, 8, 9, 7, 24, 1))
-    right = winograd.forward(x, weight, bias, geometry)
+    right = winograd.forward(x, Filters(weight, bias), geometry)
     bias[3], right[:, 3] = np.inf, np.inf
     bias[7], right[:, 7] = -np.inf, -np.inf
-    np.testing.assert_array_equal(winograd.forward(x, weight, bias, geometry), right)
+    np.testing.assert_array_equal(winograd.forward(x, Filters(weight, bias), geometry), right)
 
 
 @pytest.mark.parametrize("m", [2, 4])

@@ -201,3 +201,25 @@ def test_a_tuple_counts_all_its_arrays():
     tensor = convcore.rand(4)
     derived(tensor, "pair", lambda: (np.zeros(10), np.zeros(20)))
     assert cache.stats()["bytes"] == cache.OVERHEAD + 240
+
+
+def test_equal_views_share_a_result_and_other_views_do_not():
+    whole = convcore.rand(6)
+    calls = []
+
+    def total(view):
+        return derived(view, "total", lambda: calls.append(view) or view.array.sum(keepdims=True))
+
+    assert total(whole[:3]) is total(whole[:3])
+    total(whole[3:])
+    total(whole[:3].reshape(3, 1))
+    assert len(calls) == 3
+
+
+def test_what_a_change_made_useless_goes_when_something_new_comes():
+    weight = convcore.rand(100)
+    for step in range(5):
+        derived(weight, ("of step", step), lambda: weight.array * 2)
+        weight.add_(1)
+    derived(weight, "now", lambda: weight.array * 2)
+    assert cache.stats()["entries"] == 1

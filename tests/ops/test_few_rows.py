@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import convcore
-from convcore.ops.few_rows import FEW, MAX_TERMS, MIN_COLUMNS, product_few_rows
+from convcore.ops.few_rows import FEW, MAX_TERMS, MIN_COLUMNS, MOST_OF_FEW_COLUMNS, product_few_rows
 from convcore.ops.matmul import product
 from kernels import threads
 from kernels.reference import matmul as reference
@@ -90,3 +90,12 @@ def test_gradients_of_a_linear_layer_with_one_row():
     for tensor, right in zip((x, weight, bias), expected, strict=True):
         assert tensor.grad is not None
         np.testing.assert_array_equal(tensor.grad.array, right)
+
+
+def test_many_results_of_few_columns_are_left_to_the_micro_kernel():
+    """Row by row they took up to eight times as long."""
+    a, b, bias = operands((MOST_OF_FEW_COLUMNS // 8 + 1, 3, 8), np.float32)
+    right = np.asfortranarray(b)
+    assert not product_few_rows(a, right, None, np.empty((len(a), 8), np.float32))
+    assert product_few_rows(a[:-1], right, None, np.empty((len(a) - 1, 8), np.float32))
+    np.testing.assert_array_equal(product(a, right, bias), reference.matmul(a, b) + bias)

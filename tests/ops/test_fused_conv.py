@@ -1,5 +1,6 @@
 """Convolutions that wait for the batch norm and the ReLU after them: the same numbers, whenever somebody looks."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -196,3 +197,78 @@ def test_training_keeps_nothing():
     layers.train()
     layers(x).sum().backward()
     assert derived.stats()["entries"] == 0
+
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "hardswish": F.hardswish,
+    "silu": F.silu,
+    "sigmoid": F.sigmoid,
+    "elu": lambda x: F.elu(x, 0.5),
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
+    "silu_in_place": lambda x: F.silu(x, inplace=True),
+    "relu6_in_place": lambda x: F.relu6(x, inplace=True),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("algorithm", ["direct", "depthwise"])
+def test_any_activation_waits_with_the_convolution(name, algorithm):
+    x_shape, weight_shape, settings = CASES[algorithm]
+    x, weight, _ = operands(x_shape, weight_shape)
+    norm = statistics(weight_shape[0])
+
+    def block():
+        return ACTIVATIONS[name](F.batch_norm(F.conv2d(x, weight, algorithm=algorithm, **settings), *norm))
+
+    with no_fusion():
+        right = block().numpy()
+    out = block()
+    assert out.deferred is not None
+    np.testing.assert_allclose(out.numpy(), right, rtol=0, atol=1e-5 * np.abs(right).max())
+
+
+def test_a_second_activation_takes_the_first_as_it_is():
+    x, weight, _ = operands(*CASES["direct"][:2])
+    with no_fusion():
+        right = F.silu(F.relu(F.conv2d(x, weight))).numpy()
+    np.testing.assert_array_equal(F.silu(F.relu(F.conv2d(x, weight))).numpy(), right)
+    first = F.relu(F.conv2d(x, weight))
+    assert F.silu(first, inplace=True) is first
+    np.testing.assert_array_equal(first.numpy(), right)
+
+
+def test_a_trained_batch_norm_after_a_frozen_convolution_gets_its_gradients():
+    """As in transfer learning where only some layers are frozen, with statistics that stay."""
+    conv, norm = nn.Conv2d(5, 24, 3, padding=1).requires_grad_(False), nn.BatchNorm2d(24).eval()
+    x = convcore.randn(2, 5, 20, 20)
+    gradients = []
+    for context in (contextlib.nullcontext(), no_fusion()):
+        with context:
+            norm.zero_grad()
+            F.relu(norm(conv(x))).sum().backward()
+            gradients.append([np.array(parameter.grad) for parameter in norm.parameters()])
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-4)
+    assert np.abs(gradients[0]).min() > 0
+
+
+def test_series_keep_one_arrangement_of_their_filters():
+    """The weight is seen as one of images through another view at each call."""
+    layer, x = nn.Conv1d(8, 16, 3), convcore.randn(2, 8, 50)
+    derived.clear()
+    with convcore.no_grad():
+        first = layer(x).numpy()
+        kept = derived.stats()
+        assert kept["entries"] == 1
+        np.testing.assert_array_equal(layer(x).numpy(), first)
+        assert derived.stats() == kept
+
+
+def test_the_same_filters_in_other_groups_are_arranged_anew():
+    weight = convcore.randn(32, 4, 3, 3)
+    for groups in (1, 2, 4, 2, 1):
+        x = convcore.randn(1, 4 * groups, 20, 20)
+        with no_fusion():
+            right = F.conv2d(x, weight.clone(), groups=groups, algorithm="direct").numpy()
+        np.testing.assert_array_equal(F.conv2d(x, weight, groups=groups, algorithm="direct").numpy(), right)
