@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -58,22 +59,41 @@ ROWS_PER_TASK, MIN_ROWS_PER_TASK, TRANSPOSED_ROWS_PER_TASK = 96, 24, 256
 BLOCK_DEPTH, MIN_PART_DEPTH = 256, 512
 
 
-def _flat_operand(array: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """A stack of matrices (..., M, K) as (flat memory, row stride, column stride) in elements; a copy if need be."""
+class _Operand(NamedTuple):
+    """A stack of matrices: matrix i has the element (r, c) at flat[offsets[i] + r * row + c * column]."""
+
+    flat: np.ndarray
+    offsets: np.ndarray
+    row: int
+    column: int
+
+
+def _operand(array: np.ndarray, batch: tuple[int, ...]) -> _Operand:
+    """(..., R, C), its leading axes broadcast to `batch`, as the kernels read it: where it lies if they can."""
+    *sizes, rows, columns = array.shape
     if array.flags.c_contiguous:
-        return array.reshape(-1), array.shape[-1], 1
+        return _Operand(array.reshape(-1), _offsets(sizes, None, rows * columns, batch), columns, 1)
     turned = np.swapaxes(array, -1, -2)
     if turned.flags.c_contiguous:
-        return turned.reshape(-1), 1, array.shape[-2]
-    return np.ascontiguousarray(array).reshape(-1), array.shape[-1], 1
+        return _Operand(turned.reshape(-1), _offsets(sizes, None, rows * columns, batch), 1, rows)
+    usable = array.size and array.flags.writeable  # of memory that is not, the kernels would be compiled once more
+    if usable and all(stride % array.itemsize == 0 <= stride for stride in array.strides):
+        *steps, row, column = [stride // array.itemsize for stride in array.strides]
+        if min(row, column) == 1:  # heads of attention, for one: parts of longer rows
+            last = sum((size - 1) * step for size, step in zip(array.shape, (*steps, row, column), strict=True))
+            flat = np.lib.stride_tricks.as_strided(array, (last + 1,), (array.itemsize,))
+            return _Operand(flat, _offsets(sizes, steps, 0, batch), row, column)
+    return _operand(np.ascontiguousarray(array), batch)
 
 
-def _offsets(array: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
-    """Where each matrix of the broadcast batch begins in the flat memory of `array`."""
+def _offsets(sizes: Sequence[int], steps: Sequence[int] | None, size: int, batch: tuple[int, ...]) -> np.ndarray:
+    """Where each matrix of the broadcast batch begins: by steps of the leading axes, or `size` from one to the next."""
     if not batch:
         return _NO_OFFSET
-    size = array.shape[-2] * array.shape[-1]
-    starts = np.arange(math.prod(array.shape[:-2])).reshape(array.shape[:-2]) * size
+    if steps is None:
+        starts = np.arange(math.prod(sizes)).reshape(sizes) * size
+    else:
+        starts = sum(np.arange(n).reshape(-1, *[1] * (len(sizes) - i - 1)) * steps[i] for i, n in enumerate(sizes))
     return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
 
 
@@ -125,11 +145,11 @@ class _Plan(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def _plan(
-    count: int, m: int, k: int, panels: int, itemsize: int, transposed: bool, contiguous: bool, in_panels: bool
+    count: int, m: int, k: int, panels: int, row_bytes: int, transposed: bool, contiguous: bool, in_panels: bool
 ) -> _Plan:
     """The plan of `count` products whose a is transposed or not, and whose b is contiguous, or in panels already."""
     packed = in_panels or not (m < MIN_ROWS_TO_PACK and contiguous and not transposed)
-    rows_collide = TILE_ROWS > L1_WAYS and k * itemsize % L1_PERIOD_BYTES == 0
+    rows_collide = TILE_ROWS > L1_WAYS and row_bytes % L1_PERIOD_BYTES == 0
     copied = transposed or (packed and rows_collide and panels >= MIN_PANELS_TO_COPY)
     row_blocks, panel_blocks, parts = _split(count, m, k, panels, copied, transposed)
     packed = in_panels or (packed and not (row_blocks == 1 and contiguous))
@@ -139,10 +159,9 @@ def _plan(
 def _packed_matrices(b: np.ndarray) -> np.ndarray:
     """All matrices of b (..., K, N) in panels: (matrices, panels, K, PC)."""
     k, n = b.shape[-2:]
-    flat_b, b_row, b_col = _flat_operand(b)
-    matrices, panel_columns = math.prod(b.shape[:-2]), tile_columns(b.itemsize)
-    panels = memory.empty((matrices, -(-n // panel_columns), k, panel_columns), b.dtype)
-    pack_matrices(flat_b, np.arange(matrices) * (k * n), b_row, b_col, n, panels)
+    right, panel_columns = _operand(b, b.shape[:-2]), tile_columns(b.itemsize)
+    panels = memory.empty((len(right.offsets), -(-n // panel_columns), k, panel_columns), b.dtype)
+    pack_matrices(right.flat, right.offsets, right.row, right.column, n, panels)
     return panels
 
 
@@ -158,11 +177,11 @@ def _start(bias: np.ndarray | None, n: int, dtype: np.dtype) -> np.ndarray:
 def _multiply(a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, out: np.ndarray, relu: bool) -> None:
     """out = a b + bias, rectified if `relu`, by the kernel; b is a stack of matrices, or of matrices in panels."""
     batch, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
-    flat_a, a_row, a_col = _flat_operand(a)
+    left = _operand(a, batch)
     panel_columns = tile_columns(a.itemsize)
     panels, count = -(-n // panel_columns), math.prod(batch)
-    plan = _plan(count, m, k, panels, a.itemsize, a_col != 1, b.flags.c_contiguous, in_panels)
-    b_offsets = _NO_OFFSET if in_panels else _offsets(b, batch)
+    plan = _plan(count, m, k, panels, left.row * a.itemsize, left.column != 1, b.flags.c_contiguous, in_panels)
+    b_offsets = _NO_OFFSET if in_panels else _offsets(b.shape[:-2], None, k * n, batch)
     if plan.packed:
         right = b if in_panels else _packed_matrices(b)
         b_panel, b_row = k * panel_columns, panel_columns
@@ -172,8 +191,8 @@ def _multiply(a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, 
     parts = plan.parts
     sums = out.reshape(1, count, m, n) if parts == 1 else memory.empty((parts, count, m, n), a.dtype)
     gemm(
-        flat_a, _offsets(a, batch), a_row, a_col, plan.copied, right.reshape(-1), b_offsets, b_panel, b_row,
-        plan.packed, start, relu and parts == 1, sums, k, plan.row_blocks, plan.panel_blocks, BLOCK_DEPTH,
+        *left, plan.copied, right.reshape(-1), b_offsets, b_panel, b_row, plan.packed, start, relu and parts == 1, sums,
+        k, plan.row_blocks, plan.panel_blocks, BLOCK_DEPTH,
     )  # fmt: skip
     if parts > 1:
         sum_parts(sums.reshape(parts, -1), relu, out.reshape(-1), ELEMENTS_PER_TASK)

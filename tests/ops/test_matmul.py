@@ -203,3 +203,36 @@ def test_one_and_two_threads_give_the_same_bits():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def strided_operands():
+    """Pairs of operands that lie in larger arrays, with the arrays' other elements NaN."""
+    rng = np.random.default_rng(5)
+
+    def inside(shape, axes, starts):
+        """An array of integers of `shape`, seen in this order of axes, each axis beginning later in memory."""
+        whole = np.full([size + start + 1 for size, start in zip(shape, starts, strict=True)], np.nan, np.float32)
+        part = whole[tuple(slice(start, start + size) for size, start in zip(shape, starts, strict=True))]
+        part[...] = rng.integers(-4, 5, shape)
+        return part.transpose(axes)
+
+    heads = inside((40, 3, 20), (1, 0, 2), (0, 1, 2))
+    yield "heads", heads, heads.transpose(0, 2, 1)
+    yield "columns_apart", inside((40, 30), (0, 1), (2, 3)), inside((50, 30), (1, 0), (1, 2))
+    yield "neither_neighbours", inside((30, 40), (0, 1), (0, 0))[:, ::2], inside((20, 33), (0, 1), (0, 0))
+    yield "backwards", inside((30, 20), (0, 1), (0, 0))[::-1], inside((20, 33), (0, 1), (0, 0))[:, ::-1]
+    yield (
+        "broadcast",
+        np.broadcast_to(inside((30, 20), (0, 1), (0, 1)), (4, 30, 20)),
+        inside((4, 20, 24), (0, 1, 2), (1, 1, 1)),
+    )
+    yield "empty", inside((0, 20), (0, 1), (1, 1)), inside((20, 24), (0, 1), (1, 1))
+
+
+@pytest.mark.parametrize(("a", "b"), [pytest.param(*pair, id=name) for name, *pair in strided_operands()])
+def test_operands_may_lie_in_larger_arrays(a, b):
+    before = a.copy(), b.copy()
+    np.testing.assert_array_equal(product(a, b), np.matmul(a, b))
+    np.testing.assert_array_equal(product(np.ascontiguousarray(a), b), np.matmul(a, b))
+    np.testing.assert_array_equal(a, before[0])
+    np.testing.assert_array_equal(b, before[1])
