@@ -13,6 +13,7 @@ from benchmarks.row import check_same, row
 from benchmarks.timing import Timing, compare
 from convcore.ops.algorithms import select
 from convcore.ops.conv_passes import PASSES
+from convcore.ops.filters import Filters
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import LAYER_CASES, ConvCase
 
@@ -43,7 +44,7 @@ def _own_passes(x, weight, grad_out, geometry) -> dict[str, Callable[[], Any]]:
     x, grad_out = channels_last(x), channels_last(grad_out)
     run = {name: select("conv2d", records, "auto", geometry, x.dtype).run for name, records in PASSES.items()}
     return {
-        "forward": lambda: run["forward"](x, weight, None, geometry),
+        "forward": lambda: run["forward"](x, Filters(weight), geometry),
         "grad_input": lambda: run["grad_input"](grad_out, weight, geometry),
         "grad_weight": lambda: run["grad_weight"](x, grad_out, geometry),
     }
