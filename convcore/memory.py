@@ -8,7 +8,6 @@ the pool is an ordinary ndarray; when it and all views of it are gone, its block
 import math
 import os
 import threading
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,9 +16,14 @@ ALIGNMENT = 64  # bytes: a cache line, and an AVX-512 register
 SMALLEST_POOLED = 16 * 1024  # bytes: below this NumPy's own small-block cache is faster
 MAX_IDLE = 2 * 1024**3  # bytes of blocks kept for later; what comes back beyond that goes to the system
 
+
+class _Block(np.ndarray):
+    """The memory of one block of the pool. A class of its own, so that NumPy does not look through a lease to it."""
+
+
 # An RLock: Python's garbage collector can run anywhere, also while the lock is held, and then a _Lease may end.
 _lock = threading.RLock()
-_idle: dict[int, list[tuple[np.ndarray, int]]] = defaultdict(list)  # blocks, each with its first aligned address
+_idle: dict[int, list[_Block]] = {}  # blocks by size
 _idle_bytes = 0
 _used_bytes = 0
 _peak_bytes = 0
@@ -35,18 +39,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-class _Lease:
-    """The base object of an array from the pool: its end of life returns the block."""
+class _Lease(np.ndarray):
+    """The base of an array from the pool, which lies within it: its end of life returns the block."""
 
-    __slots__ = ("__array_interface__", "block", "size")
-
-    def __init__(self, block: tuple[np.ndarray, int], size: int, shape: tuple[int, ...], dtype: np.dtype):
-        self.block = block
-        self.size = size
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (block[1], False)}
+    block: _Block
+    lent = 0  # bytes of the block; NumPy may make other arrays of this class, and they return nothing
 
     def __del__(self) -> None:
-        _give_back(self.block, self.size)
+        if self.lent:
+            _give_back(self.block, self.lent)
 
 
 def _size_class(nbytes: int) -> int:
@@ -73,10 +74,11 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
         if _used_bytes > _peak_bytes:
             _peak_bytes = _used_bytes
     if block is None:
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-        address = memory.ctypes.data
-        block = memory, address + -address % ALIGNMENT
-    return np.asarray(_Lease(block, size, shape, dtype))
+        block = np.ndarray.__new__(_Block, (size + ALIGNMENT,), np.uint8)
+        block = block[-block.ctypes.data % ALIGNMENT :][:size]
+    lease = np.ndarray.__new__(_Lease, (nbytes,), np.uint8, block)
+    lease.block, lease.lent = block, size
+    return np.ndarray(shape, dtype, lease)
 
 
 def empty_channels_last(shape: Sequence[int], dtype) -> np.ndarray:
@@ -86,12 +88,12 @@ def empty_channels_last(shape: Sequence[int], dtype) -> np.ndarray:
     return block.transpose(0, block.ndim - 1, *range(1, block.ndim - 1))
 
 
-def _give_back(block: tuple[np.ndarray, int], size: int) -> None:
+def _give_back(block: _Block, size: int) -> None:
     global _idle_bytes, _used_bytes
     with _lock:
         _used_bytes -= size
         if _idle_bytes + size <= MAX_IDLE:
-            _idle[size].append(block)
+            _idle.setdefault(size, []).append(block)
             _idle_bytes += size
 
 
