@@ -15,6 +15,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, Variable, twins, wrap
 from convcore.errors import DTypeError
+from convcore.ops import large_arrays
 from convcore.ops.arguments import form
 from convcore.ops.layout import empty_like
 
@@ -178,4 +179,5 @@ def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         if model.nbytes < memory.SMALLEST_POOLED or np.broadcast_shapes(*[a.shape for a in arrays]) != model.shape:
             return np.asarray(ufunc(*arrays))
-        return ufunc(*arrays, out=empty_like(model))
+        out = empty_like(model)
+        return out if large_arrays.computed(ufunc, arrays, out) else ufunc(*arrays, out=out)
