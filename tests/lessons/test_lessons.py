@@ -61,6 +61,8 @@ def test_all_there_is_belongs_to_a_lesson():
         assert lesson.text.count("```text") == sum(bool(block.output) for block in lesson.blocks)
         assert "**Read next:**" in lesson.text
         assert max(map(len, lesson.text.splitlines())) <= 120, lesson.name
+        code = re.findall(r"^```.*?\n(.*?)^```$", lesson.text, re.M | re.S)
+        assert max(len(line) for block in code for line in block.splitlines()) <= 64, f"{lesson.name}, on a phone"
 
 
 def test_links_lead_somewhere():
