@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m convcore.lessons", description=(__doc__ or "").split(":")[1].strip()
     )
-    parser.add_argument("number", nargs="*", choices=[*numbers, []], default=numbers, help="such as 01")
+    parser.add_argument("number", nargs="*", choices=numbers, default=numbers, metavar="NUMBER", help="01 to 10")
     chosen = parser.parse_args(arguments).number
     for lesson in LESSONS:
         if lesson.name[:2] in chosen:

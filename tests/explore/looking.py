@@ -68,8 +68,8 @@ _FOCUSED = """() => {
 
 def look_over(page):
     """What every page must be in every theme and width, after what a test has done to it."""
-    # The sum of Chromium's layout shifts; 0.1 counts as good.
-    assert sum(page.evaluate("window.jumps")) < 0.01, "the page jumped"
+    # The sum of Chromium's layout shifts: 0.1 counts as good, and another font may break a line elsewhere.
+    assert sum(page.evaluate("window.jumps")) < 0.03, "the page jumped"
     width = page.viewport_size["width"]
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page is too wide"
     assert page.evaluate(_FAINT) == []
