@@ -139,11 +139,14 @@ def test_drawing(tmp_path):
 
 def test_the_command_runs_one_lesson(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    main(["05"])
+    main(["5"])
     printed = capsys.readouterr().out
+    monkeypatch.setattr("convcore.lessons.__main__.LESSONS", LESSONS[4:5])
+    main([])
+    assert capsys.readouterr().out == printed
     assert printed.startswith(f"05 {LESSONS[4].title}\n")
     assert printed.endswith(LESSONS[4].blocks[-1].output)
     assert [path.name for path in tmp_path.iterdir()] == ["im2col.png"]
     with pytest.raises(SystemExit):
         main(["42"])
-    assert "invalid choice: '42'" in capsys.readouterr().err
+    assert "there is no lesson '42'; they are 01 to 05" in capsys.readouterr().err
