@@ -76,11 +76,11 @@ def look_over(page):
 
 
 def walk_by_tab(page):
-    """Press Tab until the walk ends: (all controls, those that got the focus, complaints)."""
+    """Press Tab until the walk ends, then walk back: (all controls, those that got the focus, complaints)."""
     controls = page.evaluate(_NUMBER_CONTROLS)
     reached, complaints = [], []
-    for _ in range(len(controls)):
-        page.keyboard.press("Tab")
+    for key in ["Tab"] * len(controls) + ["Shift+Tab"] * (len(controls) - 1):
+        page.keyboard.press(key)
         focused = page.evaluate(_FOCUSED)
         reached.append(focused["number"])
         name = controls[focused["number"]]
