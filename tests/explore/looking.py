@@ -37,6 +37,12 @@ _FAINT = """() => {
   return [...found];
 }"""
 
+# What reaches beyond its panel.
+_SPILLING = """() => [...document.querySelectorAll(".panel *")].filter((node) => {
+  const [box, panel] = [node.getBoundingClientRect(), node.closest(".panel").getBoundingClientRect()];
+  return node.checkVisibility() && !node.closest("svg") && box.right > panel.right;
+}).map((node) => `${node.tagName} ${node.className}`)"""
+
 # All that takes the focus, in the order of the document; of radio buttons only the one that is chosen, of code what is
 # wider than its box and can be scrolled by the arrow keys.
 _NUMBER_CONTROLS = """() => {
@@ -72,6 +78,7 @@ def look_over(page):
     assert sum(page.evaluate("window.jumps")) < 0.03, "the page jumped"
     width = page.viewport_size["width"]
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page is too wide"
+    assert page.evaluate(_SPILLING) == []
     assert page.evaluate(_FAINT) == []
 
 
