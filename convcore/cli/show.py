@@ -83,13 +83,15 @@ def load(model: str, weights: str) -> tuple[str, Module, Callable[[Any], Any], S
         weights: a file, or a name as in `convcore weights`.
 
     Raises:
-        UnsupportedError: the network has no known weights, or the file does not say which network it is of.
+        UnsupportedError: the network has no known weights; the file does not name its network; two files are given.
         CheckpointError: the weights are not here, damaged, or do not fit.
     """
     if Path(model).suffix in (".safetensors", ".pth", ".pt"):
         file = Path(model).expanduser()
         if not file.is_file():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), model)
+        if weights != "DEFAULT":
+            raise UnsupportedError(f"show: {model} is a file of weights already; leave out --weights {weights}")
         if read_card(file) is None:
             raise UnsupportedError(
                 f"show: {model} does not say which network it is of; write `show WHAT MODEL --weights {model}`"

@@ -44,6 +44,7 @@ def test_the_command_draws(what, three, tmp_path, capsys):
         (["filters", "digit_cnn", "--class", "3"], "--class belongs to gradcam"),
         (["filters", "cnn"], "cnn has no weights for photographs"),
         (["filters", "nothing.safetensors"], "nothing.safetensors: No such file or directory"),
+        (["filters", "{unnamed}", "--weights", "a.pth"], "is a file of weights already; leave out --weights a.pth"),
         (["filters", "{unnamed}"], "does not say which network it is of; write `show WHAT MODEL --weights "),
         (["filters", "digit_cnn", "--layer", "features.1"], "'features.1' is no convolution of DigitCNN"),
         (["maps", "digit_cnn", "nothing.png"], "nothing.png: No such file or directory"),
