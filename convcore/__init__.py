@@ -1,4 +1,16 @@
-"""convcore: a convolution engine written from scratch, with the face of PyTorch."""
+"""convcore: a convolution engine written from scratch, with the face of PyTorch.
+
+Here are tensors and the functions on them, under torch's names. Beside them:
+
+- `convcore.nn` and `convcore.nn.functional`: layers, and what they compute; `explain_conv2d` says by which algorithm.
+- `convcore.optim`, `convcore.data`, `convcore.transforms`, `convcore.training`: optimisers, data, augmentation, loops.
+- `convcore.models`: the famous networks, and where their trained weights are.
+- `convcore.inspect` and `convcore.plot`: filters, windows, feature maps, receptive fields, Grad-CAM; as numbers and as
+  pictures.
+- `convcore.lessons`: ten lessons, from the sum over a patch to transfer learning; `convcore explore` shows them.
+- `convcore.autograd`, `convcore.testing`, `convcore.summary`, `convcore.io`, `convcore.errors`, `convcore.cuda`: the
+  graph of gradients, their checks, a model layer by layer, files of weights, what is raised, one GPU.
+"""
 
 from convcore import config  # isort: skip  # before all others: it checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,17 @@ from convcore.cli.compiling import announce_compile
 from convcore.data import read_image
 from convcore.errors import UnsupportedError
 from convcore.models import get_model
+from convcore.models.card import load_classifier, read_card
 from convcore.models.labels import imagenet_labels
-from convcore.models.registry import known_name
-from convcore.models.weights import TABLES, find_weights
+from convcore.models.registry import image_shape, known_name
+from convcore.models.weights import TABLES
+from convcore.nn import Module
 
 EXAMPLES = """examples:
   convcore show filters digit_cnn
   convcore show maps efficientnet_lite0 cat.jpg -o maps.png
   convcore show gradcam efficientnet_lite0 cat.jpg --layer features.8.2 --class 285
+  convcore show gradcam runs/flowers/weights.safetensors rose.jpg     what `convcore finetune` has written
 
 It needs matplotlib: python -m pip install 'convcore[plot]'"""
 
@@ -33,7 +39,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", choices=("filters", "maps", "gradcam"))
-    parser.add_argument("model", metavar="MODEL", help="its name: digit_cnn, efficientnet_lite0, resnet50, ..")
+    parser.add_argument(
+        "model", metavar="MODEL", help="its name: digit_cnn, efficientnet_lite0, .., or a fine-tuned file"
+    )
     parser.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="a picture; filters need none")
     parser.add_argument("-o", "--out", type=Path, metavar="F", help="the picture to write (default: WHAT-MODEL.png)")
     parser.add_argument("--weights", default="DEFAULT", help="a file, or a name as in `convcore weights`")
@@ -52,21 +60,46 @@ def run(args: argparse.Namespace) -> int:
         raise UnsupportedError(f"{args.what} {'needs an IMAGE' if args.image is None else 'takes no IMAGE'}")
     if args.target is not None and args.what != "gradcam":
         raise UnsupportedError("--class belongs to gradcam")
-    name = known_name(args.model)
-    if name not in TABLES:
-        raise UnsupportedError(f"show: no weights of {name} are known by name; take a model of `convcore weights`")
+    name, model, prepare, labels = load(args.model, args.weights)
     out = args.out or Path(f"{args.what}-{name}.png")
-    model = get_model(name, weights=args.weights)
     with announce_compile():
         if args.what == "filters":
             plot.filters(model, args.layer, path=out)
         else:
-            known = find_weights(name, args.weights).known or TABLES[name]["DEFAULT"].value
-            x = known.transforms()(read_image(args.image)).unsqueeze(0)
+            x = prepare(read_image(args.image)).unsqueeze(0)
             if args.what == "maps":
                 plot.feature_maps(model, x, None if args.layer is None else [args.layer], path=out)
             else:
-                labels = None if name == "digit_cnn" else imagenet_labels()
                 plot.grad_cam(model, x, args.layer, args.target, labels, path=out)
     print(out)
     return 0
+
+
+def load(model: str, weights: str) -> tuple[str, Module, Callable[[Any], Any], Sequence[str] | None]:
+    """A trained network: its name, itself, what prepares a picture for it, and its classes if they have names.
+
+    Args:
+        model: the network's name, or a file that `convcore finetune` has written.
+        weights: a file, or a name as in `convcore weights`.
+
+    Raises:
+        UnsupportedError: the network has no known weights; the file does not name its network; two files are given.
+        CheckpointError: the weights are not here, damaged, or do not fit.
+    """
+    if Path(model).suffix in (".safetensors", ".pth", ".pt"):
+        file = Path(model).expanduser()
+        if not file.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), model)
+        if weights != "DEFAULT":
+            raise UnsupportedError(f"show: {model} is a file of weights already; leave out --weights {weights}")
+        if read_card(file) is None:
+            raise UnsupportedError(
+                f"show: {model} does not say which network it is of; write `show WHAT MODEL --weights {model}`"
+            )
+        network, card = load_classifier("show", None, str(file))
+        return card.model, network, card.transforms, card.classes
+    name = known_name(model)
+    if name in TABLES and image_shape(name)[0] == 1:
+        return name, get_model(name, weights=weights).eval(), TABLES[name]["DEFAULT"].value.transforms(), None
+    network, card = load_classifier("show", name, weights)
+    return name, network, card.transforms, card.classes or imagenet_labels()

@@ -71,7 +71,7 @@ def decode_image(
             limit = f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which could be a decompression bomb"
             raise CheckpointError(f"{name}: the picture has {limit}; make it smaller") from None
         except _DAMAGED as error:
-            reason = " ".join(str(error).split()).replace(f"{file!r}", "the file")
+            reason = " ".join(str(error).split()).replace(f" {file!r}", "")
             raise CheckpointError(f"{name}: not a picture that can be read: {reason:.150}") from None
 
 

@@ -45,7 +45,7 @@ CHOICES = {
     "digit_cnn": Choice("digits: three convolutions", "digits", "grey", r".*", 0),
     # The stem, what comes out of each block, and the last layer: all of them would be 140.
     "efficientnet_lite0": Choice(
-        "photographs: EfficientNet-Lite0",
+        "photos: EfficientNet-Lite0",
         "pictures",
         "colour",
         r"features\.(0\.[02]|1\.0\.block\.1\.1|[2-7]\.\d\.block\.2\.1|8\.2)",

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -25,6 +26,7 @@ from convcore.explore import pages
 PACKAGES = {package.__name__: Path(package.__path__[0]) for package in (convcore, kernels)}
 START = "/read/convcore/lessons/README.md"
 STYLE = '<link rel="stylesheet" href="/static/reading.css">'
+_PICTURE = re.compile(r'<img src="([^":]+)"')
 _WIDGET = re.compile(r"<!-- widget: ((\S+)[^>]*?) -->.*?<!-- end -->", re.S)
 
 
@@ -71,7 +73,13 @@ def markdown(file: Path) -> tuple[str, str]:
     text = file.read_text(encoding="utf-8")
     title = text.split("\n", 1)[0].lstrip("# ")
     rendered = _RENDERER.render(_WIDGET.sub(r'<div class="widget"><\1></\2></div>', text))
-    return title, f"<article class=lesson>{rendered}</article>"
+
+    def sized(found: re.Match[str]) -> str:
+        with Image.open(file.parent / found[1]) as picture:
+            return f'{found[0]} width="{picture.width}" height="{picture.height}"'
+
+    # What stands below a picture must not move when it comes.
+    return title, f"<article class=lesson>{_PICTURE.sub(sized, rendered)}</article>"
 
 
 def source(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -152,6 +153,12 @@ class LiveTraining:
 LIVE = LiveTraining()
 
 
+@functools.cache
+def untrained() -> Snapshot:
+    """What a page shows before the first training."""
+    return next(snapshots(rate=1.0, epochs=1))
+
+
 def start(body: dict[str, Any]) -> dict[str, Any]:
     """Begin. Request: rate, the learning rate, and epochs."""
     LIVE.start(fields.number(body, "rate", 1e-6, 10), fields.integer(body, "epochs", 1, MAX_EPOCHS))
@@ -169,6 +176,8 @@ def state(body: dict[str, Any]) -> dict[str, Any]:
     """How far it is. Request: since, how many snapshots the page has already."""
     since = fields.integer(body, "since", 0, 10**9)
     run, status, seen = LIVE.now()
+    if status == "idle":
+        seen = [untrained()]
     return {
         "run": run,
         "since": since,

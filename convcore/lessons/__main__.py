@@ -6,21 +6,26 @@ The pictures are drawn into the current folder.
 import argparse
 from collections.abc import Sequence
 
-from convcore.lessons import LESSONS
+from convcore.lessons import LESSONS, Lesson
+
+
+def numbered(text: str) -> Lesson:
+    """A lesson by its number."""
+    for lesson in LESSONS:
+        if lesson.name[:2] == text.zfill(2):
+            return lesson
+    raise argparse.ArgumentTypeError(f"there is no lesson {text!r}; they are 01 to {LESSONS[-1].name[:2]}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the lessons that the arguments name."""
-    numbers = [lesson.name[:2] for lesson in LESSONS]
     parser = argparse.ArgumentParser(
         prog="python -m convcore.lessons", description=(__doc__ or "").split(":")[1].strip()
     )
-    parser.add_argument("number", nargs="*", choices=[*numbers, []], default=numbers, help="such as 01")
-    chosen = parser.parse_args(arguments).number
-    for lesson in LESSONS:
-        if lesson.name[:2] in chosen:
-            print(f"{lesson.name[:2]} {lesson.title}")
-            lesson.run(lambda _, printed: print(printed, end=""))
+    parser.add_argument("lessons", nargs="*", type=numbered, metavar="NUMBER", help="such as 07")
+    for lesson in parser.parse_args(arguments).lessons or LESSONS:
+        print(f"{lesson.name[:2]} {lesson.title}")
+        lesson.run(lambda _, printed: print(printed, end=""))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,16 @@ import os
 import numpy as np
 from PIL import Image
 
+from convcore.data.pictures import picture
+
 BLUE, WHITE, RED = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]], np.float64)
 ORANGE = (245, 163, 0)
 GAP = 8
+
+
+def grey(name: str, side: int = 96) -> np.ndarray:
+    """One of `convcore.data.PICTURES`, (side, side), float32 from 0 (black) to 1 (white)."""
+    return np.asarray(picture(name).convert("L").resize((side, side)), np.float32) / np.float32(255)
 
 
 def colours(values: np.ndarray, limit: float | None = None) -> np.ndarray:

@@ -54,6 +54,9 @@ class MemoryFormat(enum.Enum):
     channels_last_3d = "volumes (N, C, D, H, W) with their channels last"
     preserve_format = "as it is"
 
+    def __repr__(self) -> str:
+        return f"convcore.{self.name}"
+
 
 def check_memory_format(op: str, value: Any) -> MemoryFormat:
     """`value`, which must be one of the formats."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convcore import plot
 from convcore.cli import main
 from convcore.errors import UnsupportedError
 from convcore.io import load_file, save_file
@@ -82,6 +83,29 @@ def test_the_file_of_weights_is_enough_to_classify(capsys, whole_run, others):
     code, _, err = run(capsys, "classify", paths[0], "--weights", whole_run / "weights.safetensors", "--model", "vgg16")
     assert code == 2
     assert "holds weights of efficientnet_lite0, not of vgg16" in err
+
+
+def test_the_file_of_weights_is_enough_to_show(capsys, monkeypatch, tmp_path, whole_run, others):
+    """In pictures: its filters, its maps, and why it takes a green picture for one, by the names of its classes."""
+    titles = []
+    drawn = plot.grad_cam
+
+    def draw_and_note(*args, **kwargs):
+        titles.extend(axes.get_title() for axes in drawn(*args, **kwargs).axes)
+
+    monkeypatch.setattr(plot, "grad_cam", draw_and_note)
+    monkeypatch.chdir(tmp_path)
+    file, green = str(whole_run / "weights.safetensors"), str(others / "2 green/0.jpg")
+    assert run(capsys, "show", "gradcam", file, green)[:2] == (0, "gradcam-efficientnet_lite0.png\n")
+    assert titles[:2] == ["2 green", "saliency"]
+    code, _, err = run(capsys, "show", "gradcam", file, green, "--class", "3")
+    assert (code, "target must be a class from 0 to 2, got 3" in err) == (2, True)
+    for arguments in (["filters", file], ["maps", "efficientnet-lite0", green, "--weights", file]):
+        assert run(capsys, "show", *arguments, "--layer", "features.8.0", "-o", "out.png")[0] == 0
+        with Image.open("out.png") as image:
+            assert image.width > 300
+    code, _, err = run(capsys, "show", "filters", "resnet18", "--weights", file)
+    assert (code, f"show: {file} holds weights of efficientnet_lite0, not of resnet18" in err) == (2, True)
 
 
 def test_what_a_run_leaves_behind(whole_run):

@@ -10,6 +10,7 @@ from convcore.cli import main
 from convcore.data import picture
 from convcore.errors import UnsupportedError
 from convcore.inspect import FILTERS, measure
+from convcore.io import save_file
 
 
 @pytest.fixture
@@ -41,7 +42,10 @@ def test_the_command_draws(what, three, tmp_path, capsys):
         (["maps", "digit_cnn"], "maps needs an IMAGE"),
         (["filters", "digit_cnn", "3.png"], "filters takes no IMAGE"),
         (["filters", "digit_cnn", "--class", "3"], "--class belongs to gradcam"),
-        (["filters", "cnn"], "no weights of cnn are known by name"),
+        (["filters", "cnn"], "cnn has no weights for photographs"),
+        (["filters", "nothing.safetensors"], "nothing.safetensors: No such file or directory"),
+        (["filters", "{unnamed}", "--weights", "a.pth"], "is a file of weights already; leave out --weights a.pth"),
+        (["filters", "{unnamed}"], "does not say which network it is of; write `show WHAT MODEL --weights "),
         (["filters", "digit_cnn", "--layer", "features.1"], "'features.1' is no convolution of DigitCNN"),
         (["maps", "digit_cnn", "nothing.png"], "nothing.png: No such file or directory"),
         (["filters", "digit_cnn", "-o", "out.txt"], "the ending of out.txt must be one of "),
@@ -50,8 +54,10 @@ def test_the_command_draws(what, three, tmp_path, capsys):
         (["gradcam", "digit_cnn", "{image}", "--class", "10"], "target must be a class from 0 to 9, got 10"),
     ],
 )
-def test_wrong_requests_are_one_line(arguments, message, three, capsys):
-    assert main(["show", *(argument.format(image=three) for argument in arguments)]) == 2
+def test_wrong_requests_are_one_line(arguments, message, three, tmp_path, capsys):
+    unnamed = tmp_path / "unnamed.safetensors"
+    save_file({"a": cc.ones(1)}, unnamed)
+    assert main(["show", *(argument.format(image=three, unnamed=unnamed) for argument in arguments)]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

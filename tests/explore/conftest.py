@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from browsing import PATIENCE
+from looking import WATCH_JUMPS
 
 from convcore.explore.server import Server
 
@@ -89,6 +90,7 @@ def open_page(browser, server):
     def open_(path="/", width=1280, height=900, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         context.set_default_timeout(1000 * PATIENCE)
+        context.add_init_script(WATCH_JUMPS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

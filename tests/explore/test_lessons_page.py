@@ -5,6 +5,7 @@ from urllib.parse import urljoin
 
 import pytest
 from browsing import until
+from looking import look_over
 
 from convcore.lessons import LESSONS
 
@@ -35,7 +36,8 @@ def test_from_the_first_page_to_a_lesson_to_its_source(open_page, keep):
 def test_how_a_lesson_looks(open_page, keep, scheme, width):
     page = open_page(f"/read/convcore/lessons/{LESSONS[8].name}.md", width=width, scheme=scheme)
     until(page, lambda: page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)"))
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator(".widget .filters canvas").first.wait_for()
+    look_over(page)
     keep(page, f"lesson-{scheme}-{width}")
 
 

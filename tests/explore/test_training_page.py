@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from browsing import until
+from looking import look_over
 
 from convcore.explore.training import LIVE, snapshots
 
@@ -22,19 +23,22 @@ def batches(page):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_watching_and_stopping(open_page, keep, scheme, width):
+def test_watching_and_stopping(open_page, keep, monkeypatch, scheme, width):
+    monkeypatch.setattr(LIVE, "status", "idle")
     page = open_page("/training", width=width, height=844, scheme=scheme)
+    page.get_by_text("Not started.").wait_for()
+    assert page.locator(".filters canvas").count() == 8
+    assert sum(int(count or 0) for count in page.locator(".confusion td").all_inner_texts()) == 500
+    keep(page, f"training-{scheme}-{width}-before")
     page.get_by_label("Learning rate").fill("0.003")
     page.get_by_label("Epochs").fill("5")
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start").focus()
+    page.keyboard.press("Enter")
     page.get_by_text("Training ..").wait_for()
-    until(page, lambda: page.locator(".filters canvas").count() == 8)
-    before = page.locator("main").bounding_box()["height"]
     until(page, lambda: batches(page) >= 30)
-    page.get_by_role("button", name="Stop").click()
+    page.keyboard.press("Space")  # Stop has the focus now
     page.get_by_text("Stopped.").wait_for()
-    assert page.locator("main").bounding_box()["height"] == before, "the page jumped"
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    look_over(page)
     assert LIVE.status == "stopped"
     last = LIVE.seen[-1]
     assert batches(page) == last.batch < 625

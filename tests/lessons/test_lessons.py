@@ -61,6 +61,8 @@ def test_all_there_is_belongs_to_a_lesson():
         assert lesson.text.count("```text") == sum(bool(block.output) for block in lesson.blocks)
         assert "**Read next:**" in lesson.text
         assert max(map(len, lesson.text.splitlines())) <= 120, lesson.name
+        code = re.findall(r"^```.*?\n(.*?)^```$", lesson.text, re.M | re.S)
+        assert max(len(line) for block in code for line in block.splitlines()) <= 64, f"{lesson.name}, on a phone"
 
 
 def test_links_lead_somewhere():
@@ -137,11 +139,14 @@ def test_drawing(tmp_path):
 
 def test_the_command_runs_one_lesson(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    main(["05"])
+    main(["5"])
     printed = capsys.readouterr().out
+    monkeypatch.setattr("convcore.lessons.__main__.LESSONS", LESSONS[4:5])
+    main([])
+    assert capsys.readouterr().out == printed
     assert printed.startswith(f"05 {LESSONS[4].title}\n")
     assert printed.endswith(LESSONS[4].blocks[-1].output)
     assert [path.name for path in tmp_path.iterdir()] == ["im2col.png"]
     with pytest.raises(SystemExit):
         main(["42"])
-    assert "invalid choice: '42'" in capsys.readouterr().err
+    assert "there is no lesson '42'; they are 01 to 05" in capsys.readouterr().err

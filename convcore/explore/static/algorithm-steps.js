@@ -3,7 +3,7 @@ import { attempt, post } from "./api.js";
 import { brief } from "./colours.js";
 
 const ALGORITHMS = { direct: "direct", im2col: "im2col", winograd: "Winograd F(2×2, 3×3)" };
-const TITLES = { x: "image", w: "filter", out: "output", columns: "matrix of windows", u: "U: filter", v: "V: inputs", m: "M = U · V" };
+const TITLES = { x: "image", w: "filter", out: "output", columns: "matrix of windows", u: "U: filter", v: "V: inputs", m: "M = U * V" };
 const PAUSE = 900; // milliseconds for a step
 
 const MARKUP = `

@@ -21,7 +21,7 @@ class AlgorithmTimes extends HTMLElement {
         <table class="costs">
           <thead><tr><th>Algorithm<th>Multiplications<th colspan="2">Time</tr></thead>
           <tbody>${Object.entries(TITLES)
-            .map(([name, title]) => `<tr class="${name}"><th>${title}</th><td class="count"></td><td class="time"></td><td><meter></meter></td></tr>`)
+            .map(([name, title]) => `<tr class="${name}"><th>${title}</th><td class="count"></td><td class="time"></td><td><meter aria-label="of the slowest time"></meter></td></tr>`)
             .join("")}</tbody>
         </table>
         <p class="hint">Forward, one image, 3×3 filters. The median of seven rounds in turns, <span class="threads">on all threads</span>.</p>
@@ -47,6 +47,7 @@ class AlgorithmTimes extends HTMLElement {
       this.querySelector(".threads").textContent = `on ${threads} thread${threads > 1 ? "s" : ""}`;
     } finally {
       button.disabled = false;
+      if (document.activeElement === document.body) button.focus(); // which a disabled button loses
     }
   }
 }

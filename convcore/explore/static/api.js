@@ -5,7 +5,7 @@ const LONG = 1500; // milliseconds after which an explanation is due
 
 async function answered(request) {
   let response;
-  const explain = setTimeout(() => showNote("Computing .. What runs for the first time is compiled, which takes a while."), LONG);
+  const explain = setTimeout(() => showNote("Computing .. What runs for the first time is compiled, which can take half a minute."), LONG);
   try {
     response = await request;
   } catch {

@@ -7,3 +7,4 @@ import "./playground.js";
 import { closeMessage } from "./message.js";
 
 document.querySelector("#message button").addEventListener("click", closeMessage);
+document.addEventListener("keydown", ({ key }) => key === "Escape" && closeMessage());

@@ -24,12 +24,20 @@ export function heat(under, value, top) {
 
 export const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
 
-// Black or white text, whichever is easier to read.
-export const textOn = ([red, green, blue]) => (0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#111" : "#fff");
+// The luminance of WCAG 2, from 0 to 1.
+function luminance(colour) {
+  const [red, green, blue] = colour.map((c) => (c <= 10 ? c / 3294 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
 
-// A number in few characters.
-export function brief(value) {
+// Black or white text, whichever has the higher contrast: 4.5 or more.
+export const textOn = (colour) => (luminance(colour) > 0.179 ? "#000" : "#fff");
+
+// A number in few characters; whole ones below 100,000 with all their digits.
+export function brief(value, digits = 3) {
   if (Math.abs(value) < 5e-7) return "0";
-  const text = Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toPrecision(3);
+  if (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) return value.toExponential(1);
+  if (Math.abs(value) >= 10 ** (digits - 1)) return String(Math.round(value));
+  const text = value.toPrecision(digits);
   return text.includes(".") && !text.includes("e") ? text.replace(/\.?0+$/, "") : text;
 }

@@ -11,7 +11,7 @@ class FilterEditor extends HTMLElement {
       <label>Filter <select class="name"></select></label>
       <p class="detects"></p>
       <div class="grid" role="group" aria-label="Weights of the filter"></div>
-      <label>Size <select class="size"><option>1<option>3<option>5<option>7</select></label>`;
+      <label>Size <select class="size">${[1, 3, 5, 7].map((k) => `<option value="${k}">${k} × ${k}`).join("")}</select></label>`;
     await attempt(() => this.offer());
   }
 

@@ -23,13 +23,16 @@ const MARKUP = `
     <div class="slices filters"></div>
   </section></div>
   <div class="results">
-    <section class="panel"><h2>Loss</h2><svg class="loss" role="img" aria-label="Loss over the batches"></svg></section>
-    <section class="panel"><h2>Accuracy</h2><svg class="accuracy" role="img" aria-label="Accuracy over the batches"></svg>
-      <p class="hint">Orange: the batches that it learns from. Blue: 500 digits that it never learns from, now
-        <output class="held-out">-</output>.</p></section>
+    <div class="charts">
+      <section class="panel"><h2>Loss</h2><svg class="loss" role="img" aria-label="Loss over the batches"></svg></section>
+      <section class="panel"><h2>Accuracy</h2>
+        <svg class="accuracy" role="img" aria-label="Accuracy over the batches"></svg></section>
+      <p class="hint">Orange: the batches that it learns from. Blue: 500 digits that it never learns from, of which
+        <b class="held-out">..</b> are right.</p>
+    </div>
     <section class="panel"><h2>Which digit is taken for which</h2>
       <table class="confusion">
-        <caption>rows: the digit; columns: the answer</caption>
+        <caption>Of the 500 digits. Rows: the digit; columns: the answer. Blue: right; red: mistaken.</caption>
         <tr><td></td>${DIGITS.map((d) => `<th scope="col">${d}</th>`).join("")}</tr>
         ${DIGITS.map((d) => `<tr><th scope="row">${d}</th>${"<td></td>".repeat(10)}</tr>`).join("")}
       </table></section>
@@ -75,9 +78,8 @@ class LiveTraining extends HTMLElement {
     if (since + points.length > this.points.length) this.points = [...this.points.slice(0, since), ...points];
     const last = this.points.at(-1);
     const running = status === "running";
-    this.find("start").disabled = running;
-    this.find("stop").disabled = !running;
-    this.find("status").textContent = `${STATUS[status]} ${error} ${last ? `${last.batch} of ${batches} batches.` : ""}`;
+    this.enable(running);
+    this.find("status").textContent = `${STATUS[status]} ${error} ${batches ? `${last?.batch ?? 0} of ${batches} batches.` : ""}`;
     this.querySelector("progress").max = batches || 1;
     this.querySelector("progress").value = last?.batch ?? 0;
     this.batches = batches;
@@ -89,11 +91,19 @@ class LiveTraining extends HTMLElement {
     if (running && this.isConnected) this.timer = setTimeout(() => attempt(() => this.follow()), PAUSE);
   }
 
+  // The button that can be pressed now gets the focus from the one that was.
+  enable(running) {
+    const [start, stop] = [this.find("start"), this.find("stop")];
+    const pressed = [start, stop].includes(document.activeElement);
+    [start.disabled, stop.disabled] = [running, !running];
+    if (pressed) (running ? stop : start).focus();
+  }
+
   drawCharts() {
     const line = (name, colour) => ({ colour, points: this.points.map((point) => [point.batch, point[name]]) });
     const right = Math.max(this.batches ?? 0, 1);
-    const top = Math.max(2.5, ...this.points.map(({ loss }) => loss));
-    drawLines(this.find("loss"), [line("loss", "orange")], right, top, (value) => value.toPrecision(2));
+    const top = 0.4 * Math.ceil(Math.max(2.4, ...this.points.map(({ loss }) => loss)) / 0.4);
+    drawLines(this.find("loss"), [line("loss", "orange")], right, top, (value) => value.toFixed(1));
     drawLines(this.find("accuracy"), [line("accuracy", "orange"), line("held_out", "blue")], right, 1, (value) => `${100 * value} %`);
   }
 

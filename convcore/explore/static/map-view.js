@@ -47,7 +47,7 @@ export class MapView extends HTMLElement {
     this.innerHTML = `
       <figure>
         <div class="frame"><canvas width="1" height="1"></canvas><svg aria-hidden="true"></svg></div>
-        <figcaption><b></b> <span class="size"></span><br><i class="bar"></i> <span class="range"></span></figcaption>
+        <figcaption><b></b> <span class="size"></span><div><i class="bar"></i> <span class="range"></span></div></figcaption>
       </figure>`;
     this.frame = this.querySelector(".frame");
     this.canvas = this.querySelector("canvas");

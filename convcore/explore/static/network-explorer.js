@@ -12,7 +12,7 @@ const MARKUP = `
       <div class="source"></div>
     </section>
     <section class="panel answer">
-      <h2>What it says</h2>
+      <h2>What it says: <output class="verdict"></output></h2>
       <ol class="chances"></ol>
     </section>
   </div>
@@ -25,7 +25,8 @@ const MARKUP = `
         <map-view name="Grad-CAM" class="cam"></map-view>
       </div>
       <p class="hint">Evidence for <b class="target"></b>. Saliency: how much its score changes with each pixel. Grad-CAM:
-        where the last feature maps speak for it. Choose another class among the chances.</p>
+        where the last feature maps speak for it; grey: nowhere. Choose another class under “What it says”.
+        <span class="preparation"></span></p>
     </section>
     <section class="panel">
       <h2>Feature maps</h2>
@@ -34,7 +35,7 @@ const MARKUP = `
       <div class="maps two unit">
         <map-view name="channel" class="channel" inspect></map-view>
         <div>
-          <p class="unit-text"><output class="value"></output></p>
+          <p class="unit-text" aria-live="polite"></p>
           <p class="filter-text"></p>
           <div class="slices"></div>
         </div>
@@ -91,6 +92,8 @@ class NetworkExplorer extends HTMLElement {
     for (const [key, value] of Object.entries({ samples, kind, pen: 3 })) source.setAttribute(key, value);
     if (samples === "digits") source.setAttribute("picture", "digit-3");
     this.find("source").replaceChildren(source);
+    this.find("preparation").textContent =
+      samples === "digits" ? "What it gets is scaled and centred as the digits are that it has learned from." : "";
   }
 
   request() {
@@ -106,8 +109,8 @@ class NetworkExplorer extends HTMLElement {
     const layer = this.layers.get(this.find("layer").value);
     const shown = answer.maps.count < answer.channels ? `, the first ${answer.maps.count} are shown` : "";
     this.find("about").textContent =
-      `${answer.channels} channels of ${layer.height} × ${layer.width}${shown}; a unit sees ` +
-      `${layer.field[0]} × ${layer.field[1]} pixels, its neighbour the same ${layer.stride[0]} further`;
+      `${answer.channels} channels of ${layer.height} × ${layer.width}${shown}. A unit sees ${layer.field[0]} × ` +
+      `${layer.field[1]} pixels of the picture; what its neighbour sees lies ${layer.stride[0]} further.`;
     this.maps = unpackAll(answer.maps);
     this.showChannels();
     this.explain();
@@ -123,15 +126,16 @@ class NetworkExplorer extends HTMLElement {
       button.value = index;
       button.querySelector(".label").textContent = button.title = label;
       button.querySelector("meter").value = chance;
-      button.querySelector("output").textContent = `${(100 * chance).toFixed(1)} %`;
+      button.querySelector(".chance").textContent = `${(100 * chance).toFixed(1)} %`;
       button.setAttribute("aria-pressed", index === (this.target ?? best));
       button.classList.toggle("best", index === best);
+      if (index === best) this.find("verdict").textContent = label;
     });
   }
 
   chanceRow() {
     const row = document.createElement("li");
-    row.innerHTML = `<button type="button"><span class="label"></span><meter></meter><output></output></button>`;
+    row.innerHTML = `<button type="button"><span class="label"></span><meter></meter><span class="chance"></span></button>`;
     row.firstElementChild.addEventListener("click", ({ currentTarget }) => {
       const chosen = Number(currentTarget.value);
       this.target = this.target === chosen ? null : chosen;
@@ -193,12 +197,13 @@ class NetworkExplorer extends HTMLElement {
     this.box = found;
     this.find("input").markBox(found);
     this.find("channel").mark([row], [column]);
-    this.find("value").textContent = brief(map.values[row * map.width + column]);
+    const value = document.createElement("b");
+    value.textContent = brief(map.values[row * map.width + column]);
     this.find("unit-text").replaceChildren(
       `Channel ${this.channel} at row ${row}, column ${column} is `,
-      this.find("value"),
+      value,
       `. It sees the rows ${found.top} to ${found.top + found.height - 1} and the columns ${found.left} to ` +
-        `${found.left + found.width - 1} of the picture: the frame above.`,
+        `${found.left + found.width - 1} of the picture: the frame on it.`,
     );
     this.showFilter(found);
   }

@@ -1,5 +1,5 @@
-// <picture-source picture="cat" kind="grey" samples="pictures" way="samples">: a sample (of "pictures" or "digits"), the user's own file, or a drawing. Sends the event "picture" with
-// {height, width, channels, pixels}, "grey" or in "colour".
+// <picture-source picture="cat" kind="grey" samples="pictures" way="samples">: a sample (of "pictures" or "digits"), the
+// user's own file, or a drawing. Sends the event "picture" with {height, width, channels, pixels}, "grey" or in "colour".
 import { attempt, choices, get, upload } from "./api.js";
 import "./drawing-pad.js";
 

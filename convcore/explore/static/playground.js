@@ -25,6 +25,10 @@ const MARKUP = `
         <map-view name="picture" scale="unit" class="input" inspect></map-view>
         <map-view name="response" class="response" inspect></map-view>
       </div>
+    </section>
+    <section class="panel">
+      <h2>The size of the response</h2>
+      <p class="hint">floor((pixels + zeros before + zeros after - dilation * (weights - 1) - 1) / stride) + 1</p>
       <p class="formula">
         <span>height = <output class="height"></output></span>
         <span>width = <output class="width"></output></span>
@@ -33,13 +37,15 @@ const MARKUP = `
     </section>
     <section class="panel">
       <h2>The sum behind one pixel</h2>
-      <window-view><p class="hint">Point at a pixel above, or choose one with the arrow keys.</p></window-view>
+      <window-view></window-view>
+      <p class="hint">Point at another pixel of the picture or of the response, or tap it. By keyboard: Tab to one of them,
+        then the arrow keys, with Shift ten pixels at a time.</p>
     </section>
     <section class="panel">
       <h2>ReLU and pooling</h2>
       <div class="settings">
         <label><input class="relu" type="checkbox" checked> ReLU: negative numbers become 0</label>
-        <label>Window <input class="pool" type="number" min="1" max="8" value="2"></label>
+        <label>Pooling window <input class="pool" type="number" min="1" max="8" value="2"></label>
       </div>
       <div class="maps three">
         <map-view name="after ReLU" class="rectified"></map-view>
@@ -54,7 +60,7 @@ class FilterPlayground extends HTMLElement {
     if (this.querySelector(".controls")) return;
     this.innerHTML = MARKUP;
     this.find = (name) => this.querySelector(`.${name}`);
-    this.place = null; // what is looked at: {of, row, column}
+    this.place = null; // what is looked at: {of, row, column}; at first the response's middle
     this.convolve = newestOnly(() => this.compute());
     this.takeApart = newestOnly(() => this.look());
     for (const [selector, name] of [["picture-source", "picture"], ["filter-editor", "filter"]]) {
@@ -110,12 +116,11 @@ class FilterPlayground extends HTMLElement {
     } finally {
       this.classList.remove("busy");
     }
-    if (this.place) {
-      const { height, width } = this.find(this.place.of).map;
-      this.place.row = Math.min(this.place.row, height - 1);
-      this.place.column = Math.min(this.place.column, width - 1);
-      this.takeApart();
-    }
+    const { height, width } = this.find(this.place?.of ?? "response").map;
+    this.place ??= { of: "response", row: height >> 1, column: width >> 1 };
+    this.place.row = Math.min(this.place.row, height - 1);
+    this.place.column = Math.min(this.place.column, width - 1);
+    this.takeApart();
   }
 
   async look() {
