@@ -2,12 +2,14 @@
 
 This is the only place that asks where tensors lie. `Function.apply` asks it for the class to run, and the few functions
 that compute outside of a Function ask with `of`. The twins stand in `convcore.ops.gpu` and enter themselves below; a
-Function that only looks at shapes and moves axes runs everywhere, and is its own twin.
+Function that only looks at shapes and moves axes runs everywhere, and is its own twin. Inside `convcore.amp.autocast` a
+Function may have another twin, which rounds what it multiplies.
 """
 
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,6 +20,14 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 in_use = False  # whether a tensor has been on a GPU: before that nobody needs to ask
 _twins: dict[Any, Any] = {}
+_rounding_twins: dict[Any, Any] = {}
+
+
+class _Autocast(threading.local):
+    kind: str | None = None
+
+
+autocast = _Autocast()  # of this Python thread: the kind of numbers, "float16" or "bfloat16", to multiply on a GPU
 
 
 def start() -> None:
@@ -26,12 +36,14 @@ def start() -> None:
     in_use = True
 
 
-def twin_of(function: Any) -> Callable[[C], C]:
-    """Mark a Function class, or a function, as what computes on a GPU in the place of another."""
+def twin_of(function: Any, rounds: bool = False) -> Callable[[C], C]:
+    """Mark a Function class, or a function, as what computes on a GPU in the place of another; one that `rounds`, only
+    inside autocast.
+    """
 
     def enter(twin: C) -> C:
         twin.__name__ = function.__name__  # nodes of the graph and errors say what was called
-        _twins[function] = twin
+        (_rounding_twins if rounds else _twins)[function] = twin
         return twin
 
     return enter
@@ -53,6 +65,8 @@ def of(function: C, array: Any) -> C:
 
 def _twin(function: Any) -> Any:
     twin = _twins.get(function)
+    if autocast.kind is not None:
+        twin = _rounding_twins.get(function, twin)
     if twin is None:
         name = function.__name__.strip("_")
         raise UnsupportedError(f"{name}: there is no kernel for cuda:0; compute it on the CPU, with .cpu() first")
