@@ -21,6 +21,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 in_use = False  # whether a tensor has been on a GPU: before that nobody needs to ask
 _twins: dict[Any, Any] = {}
 _rounding_twins: dict[Any, Any] = {}
+_mixing: set[Any] = set()
 
 
 class _Autocast(threading.local):
@@ -54,6 +55,11 @@ def runs_everywhere(*functions: Any) -> None:
     _twins.update({function: function for function in functions})
 
 
+def mixes_devices(function: Any) -> None:
+    """Mark a Function that computes nothing, and takes tensors of different devices."""
+    _mixing.add(function)
+
+
 def of(function: C, array: Any) -> C:
     """The function that computes on the device where an array lies.
 
@@ -81,7 +87,7 @@ def chosen(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         UnsupportedError: the Function does not compute on theirs.
     """
     arrays = [getattr(arg, "array", None) for arg in args]
-    if not any(isinstance(array, DeviceArray) for array in arrays):
+    if function in _mixing or not any(isinstance(array, DeviceArray) for array in arrays):
         return function, args
     twin = _twin(function)
     given = list(args)
