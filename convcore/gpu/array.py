@@ -308,7 +308,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: broadcast_to,
     np.may_share_memory: may_share_memory,
     np.copyto: copy_into,
-    np.empty_like: empty_like,
+    np.empty_like: lambda model, dtype=None, **_: empty_like(model, dtype),
     np.zeros_like: lambda model, **_: full_like(model, 0),
     np.ones_like: lambda model, **_: full_like(model, 1),
     np.full_like: full_like,

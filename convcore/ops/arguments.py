@@ -26,10 +26,10 @@ def integer(op: str, name: str, value: Any, minimum: int) -> int:
 
 
 def check_device(op: str, device: Any) -> None:
-    """Refuse every device but the CPU: tensors and layers are made there, and moved."""
+    """Refuse every device but the CPU: layers are made there, and moved."""
     if device is not None and str(device) not in ("cpu", "cpu:0"):
         raise UnsupportedError(
-            f'{op}: the only device that things are made on is "cpu", got {str(device)!r}; make it there and move it '
+            f'{op}: the only device that layers are made on is "cpu", got {str(device)!r}; make it there and move it '
             'with .to("cuda")'
         )
 
