@@ -66,7 +66,7 @@ class _Layer(Module):
         batch_first: whether inputs are (N, L, E), not (L, N, E).
         norm_first: whether the norms come before the blocks.
         bias: whether dense layers and norms have biases.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
     """
 

@@ -218,8 +218,42 @@ def test_a_leaf_that_is_made_there_gets_its_gradient_there(gpu):
     assert x.is_leaf
     assert x.grad is not None
     assert x.grad.is_cuda
-    with pytest.raises(UnsupportedError, match=r'Linear: the only device that layers are made on is "cpu", got .cuda.'):
-        nn.Linear(2, 2, device="cuda")
+
+
+LAYERS: dict[str, Any] = {
+    "Linear": lambda **on: nn.Linear(3, 2, **on),
+    "Conv2d": lambda **on: nn.Conv2d(2, 3, 3, **on),
+    "ConvTranspose2d": lambda **on: nn.ConvTranspose2d(2, 3, 3, **on),
+    "BatchNorm2d": lambda **on: nn.BatchNorm2d(3, **on),
+    "LayerNorm": lambda **on: nn.LayerNorm(3, **on),
+    "Embedding": lambda **on: nn.Embedding(3, 2, **on),
+    "MultiheadAttention": lambda **on: nn.MultiheadAttention(4, 2, **on),
+    "PReLU": lambda **on: nn.PReLU(**on),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_made_there(gpu, name):
+    """With the weights that they get on the CPU."""
+    cc.manual_seed(3)
+    expected = LAYERS[name]().state_dict()
+    cc.manual_seed(3)
+    made = LAYERS[name](device="cuda")
+    assert all(tensor.is_cuda for tensor in (*made.parameters(), *made.buffers()))
+    for key, value in made.state_dict().items():
+        np.testing.assert_array_equal(value.cpu().numpy(), expected[key].numpy())
+
+
+def test_numbers_are_written_where_they_lie(gpu, floats):
+    """Also integers, and where the memory has another order of axes."""
+    values, weight, labels = floats(2, 3), cc.zeros(3, 2).cuda(), cc.tensor([1, 2]).cuda()
+    turned = weight.T
+    turned.copy_(cc.tensor(values).cuda())
+    np.testing.assert_array_equal(weight.cpu().numpy(), values.T)
+    turned.array[...] = values + 1
+    np.testing.assert_array_equal(weight.cpu().numpy(), values.T + 1)
+    labels.array[...] = 7
+    assert labels.tolist() == [7, 7]
 
 
 @pytest.mark.parametrize("wrong", ["cuda:1", "mps"])
