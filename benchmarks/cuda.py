@@ -1,8 +1,9 @@
 """The same work on a GPU by convcore and PyTorch (cuDNN): `python -m benchmarks cuda`, and `pytest -m gpu` for results.
 
 Both get the same numbers. Times are of many calls between two waits for the device, in turns; PyTorch computes in
-float32, too (no TF32), in the faster of its two memory formats. The peak is what the device's multiply-add units could
-do at its highest clock, the bandwidth what a sum of two large arrays moves.
+float32, too (no TF32), in the faster of its two memory formats. In float16 and bfloat16 both compute inside autocast,
+and without a scale for the loss. The peak is what the device's multiply-add units could do at its highest clock, with
+numbers of 16 bits its tensor cores; the bandwidth is what a sum of two large arrays moves.
 """
 
 from __future__ import annotations
@@ -20,15 +21,20 @@ import torch
 
 import convcore
 from benchmarks import BenchmarkError
-from benchmarks.nets import training_step
+from benchmarks.nets import AS_IT_IS, training_step
 from convcore.gpu.memory import pool
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import LAYER_CASES, ConvCase
 
 UNITS = {(7, 5): 64, (8, 0): 64}  # multiply-add units of a multiprocessor; 128 in all other generations since
+# Multiply-adds of 16 bits, with sums in float32, that a multiprocessor's tensor cores do in a cycle, where NVIDIA's
+# papers on its architectures (A100, H100) say so.
+TENSOR_UNITS = {(8, 0): 1024, (9, 0): 2048}
 ROUNDS, CALLS = 5, 20
 LARGE = 2**26  # floats
-TOLERANCE = 1e-4  # of the largest number of the result
+KINDS = "float32", "float16", "bfloat16"
+# Of the largest number of the result. In 16 bits both sides round the same operands; PyTorch rounds the result, too.
+TOLERANCE = {"float32": 1e-4, "float16": 2 * 2.0**-11, "bfloat16": 2 * 2.0**-8}
 
 Passes = dict[str, Callable[[], Any]]
 
@@ -47,17 +53,24 @@ def _arrays(case: ConvCase) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     return x, weight, grad_out, 2.0 * geometry.multiply_adds
 
 
-def _passes(library: Any, case: ConvCase, x: Any, weight: Any, grad_out: Any) -> Passes:
+def _cast(library: Any, kind: str, device: str = "cuda") -> Any:
+    """In what a library computes with numbers of a kind."""
+    return AS_IT_IS if kind == "float32" else library.autocast(device, dtype=getattr(library, kind))
+
+
+def _passes(library: Any, case: ConvCase, x: Any, weight: Any, grad_out: Any, cast: Any) -> Passes:
     """Forward alone, and with both gradients."""
     conv2d = library.nn.functional.conv2d
 
     def forward() -> Any:
-        with library.no_grad():
+        with library.no_grad(), cast:
             return conv2d(x, weight, None, **case.settings)
 
     def training() -> Any:
         x.grad = weight.grad = None
-        conv2d(x, weight, None, **case.settings).backward(grad_out)
+        with cast:
+            out = conv2d(x, weight, None, **case.settings)
+        out.backward(grad_out)
         return x.grad, weight.grad
 
     return {"forward": forward, "training": training}
@@ -72,15 +85,19 @@ def check_device() -> None:
         raise BenchmarkError(f"cuda: NOT RUN, nothing was measured: {reason}")
 
 
-def layer_passes(case: ConvCase, rival_device: str = "cuda") -> tuple[Passes, dict[str, Passes], float]:
+def layer_passes(
+    case: ConvCase, rival_device: str = "cuda", kind: str = "float32"
+) -> tuple[Passes, dict[str, Passes], float]:
     """Both sides' passes, PyTorch's by memory format, and the operations of one."""
     *arrays, flops = _arrays(case)
     x, weight, grad_out = (convcore.tensor(array).cuda() for array in arrays)
-    own = _passes(convcore, case, x.requires_grad_(), weight.requires_grad_(), grad_out)
+    own = _passes(convcore, case, x.requires_grad_(), weight.requires_grad_(), grad_out, _cast(convcore, kind))
     rivals = {}
     for name, memory_format in (("NCHW", torch.contiguous_format), ("NHWC", torch.channels_last)):
         x, weight, grad_out = (torch.tensor(array).to(rival_device, memory_format=memory_format) for array in arrays)
-        rivals[name] = _passes(torch, case, x.requires_grad_(), weight.requires_grad_(), grad_out)
+        grad_out = grad_out.to(getattr(torch, kind))  # of the result's kind
+        cast = _cast(torch, kind, rival_device)
+        rivals[name] = _passes(torch, case, x.requires_grad_(), weight.requires_grad_(), grad_out, cast)
     return own, rivals, flops
 
 
@@ -89,31 +106,34 @@ def difference(own: Any, rival: Any) -> float:
     pairs = zip(own, rival, strict=True) if isinstance(own, tuple) else [(own, rival)]
     worst = 0.0
     for mine, theirs in pairs:
-        a, b = mine.detach().cpu().numpy(), theirs.detach().cpu().numpy()
+        a, b = (result.detach().cpu().float().numpy() for result in (mine, theirs))
         worst = float(np.maximum(worst, np.abs(a - b).max() / np.abs(b).max()))  # NaN stays
     return worst
 
 
-def check_layer(case: ConvCase, rival_device: str = "cuda") -> None:
+def check_layer(case: ConvCase, rival_device: str = "cuda", kind: str = "float32") -> None:
     """Raise BenchmarkError where the results of a layer differ."""
-    own, rivals, _ = layer_passes(case, rival_device)
+    own, rivals, _ = layer_passes(case, rival_device, kind)
     for name, run in own.items():
         found = difference(run(), rivals["NCHW"][name]())
-        if not found <= TOLERANCE:
-            raise BenchmarkError(f"cuda: {case.name} {name}: results differ by {found:.1e} of the largest number")
+        if not found <= TOLERANCE[kind]:
+            raise BenchmarkError(
+                f"cuda: {case.name} {name} in {kind}: results differ by {found:.1e} of the largest number"
+            )
 
 
-def _net_steps(name: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def _net_steps(name: str, kind: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     from benchmarks import torch_models
 
     model, shape = NETS[name]
     rng = np.random.default_rng(0)
     images, labels = rng.standard_normal(shape, np.float32), rng.integers(0, 10, shape[0])
     net = getattr(convcore.models, model)().cuda()
-    own = training_step(convcore, net, convcore.tensor(images).cuda(), convcore.tensor(labels).cuda())
+    x = convcore.tensor(images).cuda()
+    own = training_step(convcore, net, x, convcore.tensor(labels).cuda(), _cast(convcore, kind))
     theirs = getattr(torch_models, model)(10).to("cuda", memory_format=torch.channels_last)
     x = torch.tensor(images).to("cuda", memory_format=torch.channels_last)
-    return own, training_step(torch, theirs, x, torch.tensor(labels).cuda(), fused=True)
+    return own, training_step(torch, theirs, x, torch.tensor(labels).cuda(), _cast(torch, kind), fused=True)
 
 
 def _seconds(run: Callable[[], Any], wait: Callable[[], Any], calls: int) -> float:
@@ -136,10 +156,14 @@ def measure(own: Callable[[], Any], rivals: dict[str, Callable[[], Any]], wait_f
     return {"convcore": mine, "torch": theirs, "ratio": statistics.median(b / a for a, b in rounds)}
 
 
-def peak_flops() -> float:
-    """What the device's multiply-add units could do in a second."""
+def peak_flops() -> dict[str, float]:
+    """What the device's units could do in a second with numbers of each kind, where it is known."""
     driver = pool().driver
-    return 2.0 * UNITS.get(driver.capability(), 128) * driver.multiprocessors() * driver.clock()
+    capability, cycles = driver.capability(), 2.0 * driver.multiprocessors() * driver.clock()
+    peaks = {"float32": UNITS.get(capability, 128) * cycles}
+    if capability in TENSOR_UNITS:
+        peaks |= dict.fromkeys(KINDS[1:], TENSOR_UNITS[capability] * cycles)
+    return peaks
 
 
 def bandwidth() -> float:
@@ -153,36 +177,37 @@ def rows(only: str = "") -> list[dict]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
     found = []
-    for case in [case for case in LAYERS if only in case.name]:
-        check_layer(case)
-        own, rivals, flops = layer_passes(case)
+    for case, kind in [(case, kind) for case in LAYERS if only in case.name for kind in KINDS]:
+        check_layer(case, kind=kind)
+        own, rivals, flops = layer_passes(case, kind=kind)
         for name, run in own.items():
             work = flops * (3 if name == "training" else 1)
             measured = measure(run, {f: passes[name] for f, passes in rivals.items()}, torch.cuda.synchronize, CALLS)
-            found.append({"case": case.name, "work": name, "flops": work, **measured})
-    for name in [name for name in NETS if only in name]:
-        own_step, their_step = _net_steps(name)
+            found.append({"case": case.name, "kind": kind, "work": name, "flops": work, **measured})
+    for name, kind in [(name, kind) for name in NETS if only in name for kind in KINDS]:
+        own_step, their_step = _net_steps(name, kind)
         measured = measure(own_step, {"NHWC": their_step}, torch.cuda.synchronize, CALLS)
-        found.append({"case": name, "work": "training step", "flops": None, **measured})
+        found.append({"case": name, "kind": kind, "work": "training step", "flops": None, **measured})
     return found
 
 
 def table(result: dict) -> str:
     """The result as a Markdown table."""
+    peaks = ", ".join(f"{peak / 1e12:.1f} TFLOP/s in {kind}" for kind, peak in result["peaks"].items())
     lines = [
-        f"{result['device']}: peak {result['peak'] / 1e12:.1f} TFLOP/s in float32, "
-        f"{result['bandwidth'] / 1e9:.0f} GB/s for a sum of two arrays",
+        f"{result['device']}: peak {peaks}; {result['bandwidth'] / 1e9:.0f} GB/s for a sum of two arrays",
         "",
-        "| case | work | convcore, ms | torch, ms | times as fast | GFLOP/s | of the peak |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| case | numbers | work | convcore, ms | torch, ms | times as fast | GFLOP/s | of the peak |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in result["rows"]:
         speed = "", ""
         if row["flops"] is not None:
             rate = row["flops"] / row["convcore"]
-            speed = f"{rate / 1e9:.0f}", f"{100 * rate / result['peak']:.0f} %"
+            peak = result["peaks"].get(row["kind"])
+            speed = f"{rate / 1e9:.0f}", "" if peak is None else f"{100 * rate / peak:.0f} %"
         times = f"{1e3 * row['convcore']:.3f}", f"{1e3 * row['torch']:.3f}", f"{row['ratio']:.2f}"
-        lines.append(f"| {' | '.join([row['case'], row['work'], *times, *speed])} |")
+        lines.append(f"| {' | '.join([row['case'], row['kind'], row['work'], *times, *speed])} |")
     return "\n".join(lines)
 
 
@@ -196,7 +221,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="OUT", help="store the result")
     args = parser.parse_args(arguments)
     check_device()
-    measured = {"device": convcore.cuda.get_device_name(), "peak": peak_flops(), "bandwidth": bandwidth()}
+    measured = {"device": convcore.cuda.get_device_name(), "peaks": peak_flops(), "bandwidth": bandwidth()}
     result = {**measured, "rows": rows(args.only)}
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

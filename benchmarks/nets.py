@@ -5,6 +5,7 @@ torch is measured in both memory formats with its fused optimiser, its inference
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,13 +45,19 @@ CASES += tuple(NetCase(f"{model}-batch{n}", model, (n, 3, 224, 224), train=False
 CASES += (NetCase("resnet18-batch16", "resnet18", (16, 3, 224, 224), train=True),)
 
 
-def training_step(library: Any, model: Any, x: Any, labels: Any, **settings: Any) -> Callable[[], Any]:
-    """One step of training with Adam, written with what both libraries have in common."""
+AS_IT_IS = contextlib.nullcontext()
+
+
+def training_step(
+    library: Any, model: Any, x: Any, labels: Any, cast: Any = AS_IT_IS, **settings: Any
+) -> Callable[[], Any]:
+    """One step of training with Adam, written with what both libraries have in common; its loss computed in `cast`."""
     optimizer = library.optim.Adam(model.train().parameters(), lr=1e-4, **settings)
     loss_function = library.nn.CrossEntropyLoss()
 
     def step():
-        loss = loss_function(model(x), labels)
+        with cast:
+            loss = loss_function(model(x), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

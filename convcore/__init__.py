@@ -15,7 +15,7 @@ Here are tensors and the functions on them, under torch's names. Beside them:
 from convcore import config  # isort: skip  # before all others: it checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
-from convcore import autograd, cuda, data, io, memory, models, nn, optim, transforms
+from convcore import amp, autograd, cuda, data, io, memory, models, nn, optim, transforms
 from convcore.autograd import enable_grad, is_grad_enabled, no_fusion, no_grad, set_grad_enabled
 
 # So many names are packed.
@@ -39,7 +39,7 @@ from convcore.ops.division import (
     addcdiv, addcmul, copysign, div, divide, floor_divide, fmax, fmin, fmod, gcd, heaviside, lcm, lerp, nextafter,
     remainder, true_divide,
 )
-from convcore.ops.dtypes import clone, float32, float64, int8, int16, int32, int64, uint8
+from convcore.ops.dtypes import bfloat16, clone, float16, float32, float64, int8, int16, int32, int64, uint8
 from convcore.ops.einsum import einsum
 from convcore.ops.elementwise import (
     abs, absolute, clamp, clamp_max, clamp_min, clip, erf, exp, log, masked_fill, maximum, minimum, relu, rsqrt,
@@ -110,6 +110,7 @@ from convcore.ops.scatter_reduce import index_reduce, scatter_reduce
 from convcore.ops.strided import as_strided, as_strided_scatter
 from convcore.ops.pad import constant_pad_nd
 # isort: on
+from convcore.amp import autocast
 from convcore.io import load, save
 from convcore.ops.guard import guard_functions
 from convcore.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
@@ -130,12 +131,12 @@ long = int64
 
 __all__ = [
     "Generator", "Size", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addbmm", "addcdiv",
-    "addcmul", "addmm", "addmv", "addr", "adjoint", "alias_copy", "all", "allclose", "amax", "amin", "aminmax",
+    "addcmul", "addmm", "addmv", "addr", "adjoint", "alias_copy", "all", "allclose", "amax", "amin", "aminmax", "amp",
     "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
     "argmin", "argsort", "argwhere", "as_strided", "as_strided_copy", "as_strided_scatter", "asin", "asinh", "atan",
-    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "baddbmm", "bernoulli", "bincount",
-    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
-    "block_diag", "bmm", "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize",
+    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd", "baddbmm", "bernoulli",
+    "bfloat16", "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor", "block_diag", "bmm", "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize",
     "cartesian_prod", "cat", "cdist", "ceil", "channels_last", "channels_last_3d", "chunk", "clamp", "clamp_max",
     "clamp_min", "clear_caches", "clip", "clone", "column_stack", "combinations", "concat", "concatenate", "config",
     "conj", "conj_physical", "constant_pad_nd", "contiguous_format", "copysign", "corrcoef", "cos", "cosh",
@@ -144,27 +145,27 @@ __all__ = [
     "diagonal_copy", "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double", "dsplit",
     "dstack", "einsum", "empty", "empty_like", "empty_permuted", "empty_strided", "enable_grad", "eq", "equal", "erf",
     "erfc", "erfinv", "exp", "exp2", "expand", "expand_copy", "explain_conv2d", "expm1", "eye", "fill", "fix",
-    "flatten", "flip", "fliplr", "flipud", "float", "float32", "float64", "float_power", "floor", "floor_divide",
-    "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy", "full", "full_like", "gather", "gcd", "ge", "ger",
-    "get_num_threads", "get_rng_state", "gradient", "greater", "greater_equal", "gt", "heaviside", "histc",
+    "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "float_power", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy", "full", "full_like", "gather", "gcd", "ge",
+    "ger", "get_num_threads", "get_rng_state", "gradient", "greater", "greater_equal", "gt", "heaviside", "histc",
     "histogram", "histogramdd", "hsplit", "hstack", "hypot", "i0", "igamma", "igammac", "imag", "index_add",
     "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "initial_seed", "inner", "int8", "int16",
     "int32", "int64", "io", "is_complex", "is_grad_enabled", "isclose", "isfinite", "isin", "isinf", "isnan",
-    "isneginf", "isposinf", "isreal", "kron", "kthvalue", "lcm", "ldexp", "le", "lerp", "less", "less_equal",
-    "lgamma", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2",
-    "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace", "logsumexp",
-    "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean",
-    "median", "meshgrid", "min", "minimum", "mm", "mode", "models", "moveaxis", "movedim", "msort", "mul",
-    "multinomial", "multiply", "mv", "mvlgamma", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum",
-    "narrow", "narrow_copy", "ne", "neg", "negative", "nextafter", "nn", "no_fusion", "no_grad", "nonzero",
-    "nonzero_static", "norm", "norm_except_dim", "normal", "not_equal", "ones", "ones_like", "optim", "outer",
-    "pairwise_distance", "pdist", "permute", "permute_copy", "polygamma", "positive", "pow", "preserve_format",
-    "prod", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
-    "ravel", "real", "reciprocal", "relu", "remainder", "renorm", "repeat_interleave", "reshape", "resize_as_",
-    "resolve_conj", "resolve_neg", "roll", "rot90", "round", "row_stack", "rsqrt", "rsub", "save", "scalar_tensor",
-    "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed", "select", "select_copy", "select_scatter",
-    "set_grad_enabled", "set_num_threads", "set_rng_state", "sgn", "sigmoid", "sign", "signbit", "sin", "sinc",
-    "sinh", "slice_copy", "slice_scatter", "softmax", "sort", "split", "split_copy", "split_with_sizes",
+    "isneginf", "isposinf", "isreal", "kron", "kthvalue", "lcm", "ldexp", "le", "lerp", "less", "less_equal", "lgamma",
+    "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "lt",
+    "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median",
+    "meshgrid", "min", "minimum", "mm", "mode", "models", "moveaxis", "movedim", "msort", "mul", "multinomial",
+    "multiply", "mv", "mvlgamma", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow",
+    "narrow_copy", "ne", "neg", "negative", "nextafter", "nn", "no_fusion", "no_grad", "nonzero", "nonzero_static",
+    "norm", "norm_except_dim", "normal", "not_equal", "ones", "ones_like", "optim", "outer", "pairwise_distance",
+    "pdist", "permute", "permute_copy", "polygamma", "positive", "pow", "preserve_format", "prod", "quantile",
+    "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "ravel", "real",
+    "reciprocal", "relu", "remainder", "renorm", "repeat_interleave", "reshape", "resize_as_", "resolve_conj",
+    "resolve_neg", "roll", "rot90", "round", "row_stack", "rsqrt", "rsub", "save", "scalar_tensor", "scatter",
+    "scatter_add", "scatter_reduce", "searchsorted", "seed", "select", "select_copy", "select_scatter",
+    "set_grad_enabled", "set_num_threads", "set_rng_state", "sgn", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
+    "slice_copy", "slice_scatter", "softmax", "sort", "split", "split_copy", "split_with_sizes",
     "split_with_sizes_copy", "sqrt", "square", "squeeze", "squeeze_copy", "stack", "std", "std_mean", "sub",
     "subtract", "sum", "swapaxes", "swapdims", "t", "t_copy", "take", "take_along_dim", "tan", "tanh", "tensor",
     "tensor_split", "tensordot", "tile", "topk", "trace", "transforms", "transpose", "transpose_copy", "trapezoid",

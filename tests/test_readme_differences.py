@@ -41,7 +41,10 @@ def element_types(tmp_path):
 def devices(tmp_path):
     assert cc.ones(2, device="cpu").sum() == 2
     with pytest.raises(UnsupportedError):
-        cc.ones(2, device="cuda")
+        cc.ones(2, device="cuda:1")
+    assert torch.autocast("cpu")
+    with pytest.raises(UnsupportedError):
+        cc.autocast("cpu")
 
 
 def memory_of_batches(tmp_path):

@@ -212,6 +212,9 @@ class _NotTwiceDifferentiable(Function):
         raise UnsupportedError(f"backward: {ctx.function_name} has no second derivative here")
 
 
+twins.mixes_devices(_NotTwiceDifferentiable)  # what stands in for others has no numbers, wherever they lie
+
+
 def _stand_in(edge: Any) -> Variable:
     """A tensor without numbers in the place of the graph that an edge leads to."""
     if isinstance(edge, Variable):

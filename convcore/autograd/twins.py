@@ -2,12 +2,14 @@
 
 This is the only place that asks where tensors lie. `Function.apply` asks it for the class to run, and the few functions
 that compute outside of a Function ask with `of`. The twins stand in `convcore.ops.gpu` and enter themselves below; a
-Function that only looks at shapes and moves axes runs everywhere, and is its own twin.
+Function that only looks at shapes and moves axes runs everywhere, and is its own twin. Inside `convcore.amp.autocast` a
+Function may have another twin, which rounds what it multiplies.
 """
 
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,6 +20,15 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 in_use = False  # whether a tensor has been on a GPU: before that nobody needs to ask
 _twins: dict[Any, Any] = {}
+_rounding_twins: dict[Any, Any] = {}
+_mixing: set[Any] = set()
+
+
+class _Autocast(threading.local):
+    kind: str | None = None
+
+
+autocast = _Autocast()  # of this Python thread: the kind of numbers, "float16" or "bfloat16", to multiply on a GPU
 
 
 def start() -> None:
@@ -26,12 +37,14 @@ def start() -> None:
     in_use = True
 
 
-def twin_of(function: Any) -> Callable[[C], C]:
-    """Mark a Function class, or a function, as what computes on a GPU in the place of another."""
+def twin_of(function: Any, rounds: bool = False) -> Callable[[C], C]:
+    """Mark a Function class, or a function, as what computes on a GPU in the place of another; one that `rounds`, only
+    inside autocast.
+    """
 
     def enter(twin: C) -> C:
         twin.__name__ = function.__name__  # nodes of the graph and errors say what was called
-        _twins[function] = twin
+        (_rounding_twins if rounds else _twins)[function] = twin
         return twin
 
     return enter
@@ -40,6 +53,11 @@ def twin_of(function: Any) -> Callable[[C], C]:
 def runs_everywhere(*functions: Any) -> None:
     """Mark Functions that compute nothing by themselves."""
     _twins.update({function: function for function in functions})
+
+
+def mixes_devices(function: Any) -> None:
+    """Mark a Function that computes nothing, and takes tensors of different devices."""
+    _mixing.add(function)
 
 
 def of(function: C, array: Any) -> C:
@@ -53,6 +71,8 @@ def of(function: C, array: Any) -> C:
 
 def _twin(function: Any) -> Any:
     twin = _twins.get(function)
+    if autocast.kind is not None:
+        twin = _rounding_twins.get(function, twin)
     if twin is None:
         name = function.__name__.strip("_")
         raise UnsupportedError(f"{name}: there is no kernel for cuda:0; compute it on the CPU, with .cpu() first")
@@ -67,7 +87,7 @@ def chosen(function: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         UnsupportedError: the Function does not compute on theirs.
     """
     arrays = [getattr(arg, "array", None) for arg in args]
-    if not any(isinstance(array, DeviceArray) for array in arrays):
+    if function in _mixing or not any(isinstance(array, DeviceArray) for array in arrays):
         return function, args
     twin = _twin(function)
     given = list(args)

@@ -242,11 +242,15 @@ def put(array: np.ndarray) -> Any:
     axes = memory_order(array)
     block = np.ascontiguousarray(array.transpose(axes))
     out = pool().empty(block.shape, block.dtype)
+    _upload(block, out.__array_interface__["data"][0])
+    return DeviceArray(out.transpose(np.argsort(axes)) if axes else out)
+
+
+def _upload(block: np.ndarray, address: int) -> None:
     if block.size:
         memory = pool()
         memory.copies["to the device"] += 1
-        memory.driver.upload(block, out.__array_interface__["data"][0])
-    return DeviceArray(out.transpose(np.argsort(axes)) if axes else out)
+        memory.driver.upload(block, address)
 
 
 def _fill(out: DeviceArray, value: float) -> None:
@@ -271,6 +275,9 @@ def copy_into(out: Any, value: Any, **_: Any) -> None:
         host = np.asarray(value, out.dtype)
         if host.ndim == 0 and out.numbers.flags.c_contiguous and out.dtype == np.float32:
             _fill(out, float(host))
+            return
+        if out.numbers.flags.c_contiguous:
+            _upload(np.ascontiguousarray(np.broadcast_to(host, out.shape)), out.address)
             return
         value = full((), float(host)) if host.ndim == 0 and out.dtype == np.float32 else put(host)
     if value.dtype != out.dtype or out.dtype != np.float32:
@@ -308,7 +315,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: broadcast_to,
     np.may_share_memory: may_share_memory,
     np.copyto: copy_into,
-    np.empty_like: empty_like,
+    np.empty_like: lambda model, dtype=None, **_: empty_like(model, dtype),
     np.zeros_like: lambda model, **_: full_like(model, 0),
     np.ones_like: lambda model, **_: full_like(model, 1),
     np.full_like: full_like,

@@ -254,7 +254,7 @@ class PReLU(Module):
     Args:
         num_parameters: one slope for all channels (1), or one for each.
         init: the slopes at first.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:

@@ -25,7 +25,7 @@ class MultiheadAttention(Module):
         add_zero_attn: whether there is one more key and value of zeros.
         kdim, vdim: the features of keys and values, by default E.
         batch_first: whether the batch is the first axis, not the second.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:

@@ -148,7 +148,7 @@ class Conv2d(_Conv):
             convolution.
         bias: whether each output channel gets a number added.
         padding_mode: what is added: "zeros", "reflect", "replicate" or "circular"; see `F.pad`.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:

@@ -77,7 +77,7 @@ class Embedding(_Table):
         scale_grad_by_freq: divide each row's gradient by how often it was looked up.
         sparse: refused when the layer is called; gradients are dense.
         _weight: the table to begin with.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:

@@ -52,11 +52,12 @@ def _fill(name: str, tensor: Tensor, draw: Callable[[int], np.ndarray | float]) 
     with no_grad():
         tensor.begin_in_place(name)
         array = tensor.array
-        flat = array.reshape(-1) if array.flags.c_contiguous else np.empty(array.size, array.dtype)
+        in_place = isinstance(array, np.ndarray) and array.flags.c_contiguous
+        flat = array.reshape(-1) if in_place else np.empty(array.size, array.dtype)
         for start in range(0, flat.size, _CHUNK):
             part = flat[start : start + _CHUNK]
             part[...] = draw(part.size)
-        if not array.flags.c_contiguous:
+        if not in_place:
             array[...] = flat.reshape(array.shape)
         tensor.mark_changed()
     return tensor

@@ -45,7 +45,7 @@ class LayerNorm(_Affine):
         eps: added to the variance.
         elementwise_affine: whether to learn weight and bias.
         bias: with `elementwise_affine`, whether there is a bias.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:
@@ -112,7 +112,7 @@ class GroupNorm(_Affine):
         num_channels: C, the number of channels.
         eps: added to the variance.
         affine: whether to learn weight and bias, each (C,).
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
         bias: with `affine`, whether there is a bias.
     """

@@ -19,7 +19,7 @@ class Linear(Module):
     Args:
         in_features, out_features: C_in and C_out.
         bias: whether each output gets a number added.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:
@@ -32,7 +32,9 @@ class Linear(Module):
         self.in_features = integer("Linear", "in_features", in_features, 1)
         self.out_features = integer("Linear", "out_features", out_features, 1)
         self.weight = empty_parameter("Linear", (self.out_features, self.in_features), dtype, device)
-        self.register_parameter("bias", empty_parameter("Linear", (self.out_features,), dtype) if bias else None)
+        self.register_parameter(
+            "bias", empty_parameter("Linear", (self.out_features,), dtype, device) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -52,7 +54,7 @@ class Bilinear(Module):
     Args:
         in1_features, in2_features, out_features: C_1, C_2 and C_out.
         bias: whether each output gets a number added.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:

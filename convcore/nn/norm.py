@@ -15,6 +15,7 @@ from convcore.nn.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.arguments import integer
 from convcore.ops.dtypes import element_type, float32
+from convcore.ops.moves import placed
 from convcore.tensor import Tensor
 
 
@@ -46,9 +47,9 @@ class _Norm(Module):
         self.register_parameter("bias", empty_parameter(name, size, dtype, device) if affine and bias else None)
         kind = element_type(name, float32 if dtype is None else dtype)
         tracked = track_running_stats
-        self.register_buffer("running_mean", wrap(np.zeros(size, kind)) if tracked else None)
-        self.register_buffer("running_var", wrap(np.ones(size, kind)) if tracked else None)
-        self.register_buffer("num_batches_tracked", wrap(np.zeros((), np.int64)) if tracked else None)
+        self.register_buffer("running_mean", placed(wrap(np.zeros(size, kind)), device) if tracked else None)
+        self.register_buffer("running_var", placed(wrap(np.ones(size, kind)), device) if tracked else None)
+        self.register_buffer("num_batches_tracked", placed(wrap(np.zeros((), np.int64)), device) if tracked else None)
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -92,7 +93,7 @@ class _BatchNorm(_Norm):
         momentum: how far the running statistics move; None makes them the plain mean of all batches so far.
         affine: whether to learn weight and bias.
         track_running_stats: False keeps no running statistics, and uses the batch's in evaluation too.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
         bias: with `affine`, whether there is a bias.
 

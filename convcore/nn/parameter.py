@@ -7,8 +7,8 @@ from typing import Any
 from convcore import memory
 from convcore.autograd import wrap
 from convcore.errors import DTypeError
-from convcore.ops.arguments import check_device
 from convcore.ops.dtypes import element_type, float32
+from convcore.ops.moves import placed
 from convcore.tensor import Tensor
 
 
@@ -31,7 +31,7 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
 
-def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any, device: Any = None) -> Parameter:
-    """A parameter whose numbers are still to be set; None stands for float32, and for "cpu", where layers are made."""
-    check_device(layer, device)
-    return Parameter(wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype))))
+def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any, device: Any) -> Parameter:
+    """A parameter whose numbers are still to be set; None stands for float32, and for "cpu"."""
+    values = wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype)))
+    return Parameter(placed(values, device))

@@ -24,8 +24,8 @@ from convcore.nn.dropout import Dropout
 from convcore.nn.layer_norm import LayerNorm
 from convcore.nn.linear import Linear
 from convcore.nn.module import Module
-from convcore.ops.arguments import check_device
 from convcore.ops.dtypes import element_type
+from convcore.ops.moves import placed
 from convcore.tensor import Tensor
 
 Activation = str | Callable[[Tensor], Tensor]
@@ -66,7 +66,7 @@ class _Layer(Module):
         batch_first: whether inputs are (N, L, E), not (L, N, E).
         norm_first: whether the norms come before the blocks.
         bias: whether dense layers and norms have biases.
-        device: "cpu", where layers are made; `to("cuda")` moves them.
+        device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
     """
 
@@ -317,5 +317,4 @@ class Transformer(Module):
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
         """The causal mask: (sz, sz), 0 on and below the diagonal and -inf above."""
-        check_device("generate_square_subsequent_mask", device)
-        return causal_mask(sz, np.float32 if dtype is None else dtype)
+        return placed(causal_mask(sz, np.float32 if dtype is None else dtype), device)

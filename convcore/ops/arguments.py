@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import Variable
-from convcore.errors import DTypeError, ShapeError, UnsupportedError
+from convcore.errors import DTypeError, ShapeError
 
 
 def integer(op: str, name: str, value: Any, minimum: int) -> int:
@@ -23,15 +23,6 @@ def integer(op: str, name: str, value: Any, minimum: int) -> int:
     if number < minimum:
         raise ShapeError(f"{op}: {name} must be at least {minimum}, got {number}")
     return number
-
-
-def check_device(op: str, device: Any) -> None:
-    """Refuse every device but the CPU: tensors and layers are made there, and moved."""
-    if device is not None and str(device) not in ("cpu", "cpu:0"):
-        raise UnsupportedError(
-            f'{op}: the only device that things are made on is "cpu", got {str(device)!r}; make it there and move it '
-            'with .to("cuda")'
-        )
 
 
 def one_by_one_or(positional: tuple[Any, ...], named: Any) -> tuple[Any, ...]:

@@ -11,8 +11,9 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import check_device, integer, one_by_one_or
+from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.dtypes import SUPPORTED, converted, element_type, float32, number_type
+from convcore.ops.moves import near, placed
 from convcore.ops.shape import sizes
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
     Without `dtype`, Python floats become float32, ints int64 and bools bool; arrays and tensors keep their dtype.
     """
-    check_device("tensor", device)
     source = data.array if isinstance(data, Variable) else data
     if isinstance(source, (np.ndarray, np.generic)):
         array = np.array(source, order="K")
@@ -41,7 +41,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         if array.dtype.kind not in "biuf":
             raise DTypeError(f"tensor: data must be numbers, got {array.dtype}")
         array = converted(array, element_type("tensor", dtype))
-    return _leaf(array, requires_grad)
+    return _leaf(array, requires_grad, device)
 
 
 def _plain(data: Any) -> Any:
@@ -51,8 +51,8 @@ def _plain(data: Any) -> Any:
     return [_plain(d) for d in data] if isinstance(data, (list, tuple)) else data
 
 
-def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
-    result = wrap(array)
+def _leaf(array: np.ndarray, requires_grad: bool, device: Any) -> Tensor:
+    result = placed(wrap(array), device)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -74,12 +74,11 @@ def full(
 
 
 def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    check_device(op, device)
     if isinstance(value, Variable):
         value = value.array.item()
     array = memory.empty(new_shape(op, size), number_type(op, value) if dtype is None else element_type(op, dtype))
     array.fill(value)
-    return _leaf(array, requires_grad)
+    return _leaf(array, requires_grad, device)
 
 
 def empty(
@@ -90,9 +89,10 @@ def empty(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor whose values are not set."""
-    check_device("empty", device)
     return _leaf(
-        memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype)), requires_grad
+        memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype)),
+        requires_grad,
+        device,
     )
 
 
@@ -101,12 +101,11 @@ def empty_permuted(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor whose values are not set and whose axes lie in memory in the order `physical_layout`, outermost first"""
-    check_device("empty_permuted", device)
     shape, order = new_shape("empty_permuted", (size,)), tuple(physical_layout)
     if sorted(order) != list(range(len(shape))):
         raise ShapeError(f"empty_permuted: physical_layout must name each of the {len(shape)} axes once, got {order}")
     array = memory.empty(tuple([shape[i] for i in order]), element_type("empty_permuted", dtype))
-    return _leaf(array.transpose(np.argsort(order).tolist()), requires_grad)
+    return _leaf(array.transpose(np.argsort(order).tolist()), requires_grad, device)
 
 
 def empty_strided(
@@ -114,7 +113,6 @@ def empty_strided(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor whose values are not set, with these strides, counted in elements"""
-    check_device("empty_strided", device)
     shape, strides = new_shape("empty_strided", (size,)), new_shape("empty_strided", (stride,))
     if len(shape) != len(strides):
         raise ShapeError(f"empty_strided: size and stride must be equally many, got {shape} and {strides}")
@@ -122,7 +120,7 @@ def empty_strided(
     kind = element_type("empty_strided", dtype)
     block = memory.empty((max(count, 1),), kind)
     places = [step * kind.itemsize for step in strides]
-    return _leaf(np.lib.stride_tricks.as_strided(block, shape, places), requires_grad)
+    return _leaf(np.lib.stride_tricks.as_strided(block, shape, places), requires_grad, device)
 
 
 def zeros(
@@ -157,9 +155,8 @@ def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set, with the input's shape, dtype and order in memory."""
-    check_device("empty_like", device)
     array = np.empty_like(input.array, dtype=None if dtype is None else element_type("empty_like", dtype), subok=False)
-    return _leaf(array, requires_grad)
+    return _leaf(array, requires_grad, device)
 
 
 def full_like(
@@ -167,7 +164,7 @@ def full_like(
 ) -> Tensor:
     """A tensor of one value, with the input's shape, dtype and order in memory."""
     result = empty_like(input, dtype=dtype, device=device)
-    result.array.fill(fill_value.array.item() if isinstance(fill_value, Variable) else fill_value)
+    result.array[...] = fill_value.array.item() if isinstance(fill_value, Variable) else fill_value
     return result.requires_grad_() if requires_grad else result
 
 
@@ -185,7 +182,6 @@ def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """start, start + step, .. up to but without `end`; arange(n) counts from 0. int64, or float32 with floats."""
-    check_device("arange", device)
     if end is None:
         start, end = 0, start
     start, end, step = (v.array.item() if isinstance(v, Variable) else v for v in (start, end, step))
@@ -196,12 +192,11 @@ def arange(
     wanted = inferred if dtype is None else element_type("arange", dtype)
     if wanted.kind != "f":  # torch cuts the bounds, too
         start, end, step = int(start), int(end), int(step)
-    return _leaf(np.arange(start, end, step).astype(wanted), requires_grad)
+    return _leaf(np.arange(start, end, step).astype(wanted), requires_grad, device)
 
 
-def _spaced(op: str, start: Any, end: Any, steps: int, dtype: Any, device: Any) -> tuple[np.ndarray, np.dtype]:
+def _spaced(op: str, start: Any, end: Any, steps: int, dtype: Any) -> tuple[np.ndarray, np.dtype]:
     """Evenly spaced float64 numbers, and the dtype that is wanted."""
-    check_device(op, device)
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, Variable) and value.array.ndim:
             raise ShapeError(f"{op}: {name} must be a number or have no axes, got shape {value.array.shape}")
@@ -218,8 +213,8 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` evenly spaced values from `start` to `end`, both included; float32 without `dtype`"""
-    values, wanted = _spaced("linspace", start, end, steps, float32 if dtype is None else dtype, device)
-    return _leaf(values.astype(wanted), requires_grad)
+    values, wanted = _spaced("linspace", start, end, steps, float32 if dtype is None else dtype)
+    return _leaf(values.astype(wanted), requires_grad, device)
 
 
 def logspace(
@@ -227,22 +222,22 @@ def logspace(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`base` to the powers that `linspace` gives; float32 without `dtype`"""
-    values, wanted = _spaced("logspace", start, end, steps, float32 if dtype is None else dtype, device)
+    values, wanted = _spaced("logspace", start, end, steps, float32 if dtype is None else dtype)
     if wanted.kind != "f" and len(values) > 1:  # in integers torch counts whole steps, one half from each end
         count = len(values)
         step = int((int(values[-1]) - int(values[0])) / (count - 1))
         ahead = np.arange(count)
         values = np.where(ahead < count // 2, int(values[0]) + step * ahead, int(values[-1]) - step * ahead[::-1])
     with np.errstate(all="ignore"):
-        return _leaf(np.power(float(base), values).astype(wanted), requires_grad)
+        return _leaf(np.power(float(base), values).astype(wanted), requires_grad, device)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal and zeros elsewhere; m = n by default, float32 without `dtype`"""
-    check_device("eye", device)
     rows = integer("eye", "n", n, minimum=0)
     columns = rows if m is None else integer("eye", "m", m, minimum=0)
-    return _leaf(np.eye(rows, columns, dtype=element_type("eye", float32 if dtype is None else dtype)), requires_grad)
+    array = np.eye(rows, columns, dtype=element_type("eye", float32 if dtype is None else dtype))
+    return _leaf(array, requires_grad, device)
 
 
 def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -260,7 +255,7 @@ def new_empty(
 ) -> Tensor:
     """A tensor of another shape whose values are not set, of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return empty(*one_by_one_or(size_, size), dtype=dtype, device=device, requires_grad=requires_grad)
+    return empty(*one_by_one_or(size_, size), dtype=dtype, device=near(input, device), requires_grad=requires_grad)
 
 
 def new_empty_strided(
@@ -269,7 +264,7 @@ def new_empty_strided(
 ) -> Tensor:  # fmt: skip
     """`empty_strided` of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return empty_strided(size, stride, dtype=dtype, device=device, requires_grad=requires_grad)
+    return empty_strided(size, stride, dtype=dtype, device=near(input, device), requires_grad=requires_grad)
 
 
 def new_full(
@@ -278,7 +273,7 @@ def new_full(
 ) -> Tensor:  # fmt: skip
     """A tensor of another shape and of one value, of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return full(size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
+    return full(size, fill_value, dtype=dtype, device=near(input, device), requires_grad=requires_grad)
 
 
 def new_zeros(
@@ -293,7 +288,7 @@ def new_zeros(
     return zeros(
         *one_by_one_or(size_, size),
         dtype=input.array.dtype if dtype is None else dtype,
-        device=device,
+        device=near(input, device),
         requires_grad=requires_grad,
     )
 
@@ -310,7 +305,7 @@ def new_ones(
     return ones(
         *one_by_one_or(size_, size),
         dtype=input.array.dtype if dtype is None else dtype,
-        device=device,
+        device=near(input, device),
         requires_grad=requires_grad,
     )
 
@@ -319,4 +314,4 @@ def new_tensor(
     input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`tensor(data)` of the input's dtype"""
-    return tensor(data, input.array.dtype if dtype is None else dtype, device, requires_grad)
+    return tensor(data, input.array.dtype if dtype is None else dtype, near(input, device), requires_grad)

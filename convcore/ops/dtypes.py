@@ -7,6 +7,7 @@ is higher: float32 tensor * 2.5 stays float32, int64 tensor * 2.5 becomes float3
 
 from __future__ import annotations
 
+import enum
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,19 @@ int32 = np.dtype(np.int32)
 int64 = np.dtype(np.int64)
 uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
+
+
+class Half(enum.Enum):
+    """Numbers of 16 bits. `convcore.amp.autocast` multiplies them on a GPU; there are no tensors of them."""
+
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+    def __repr__(self) -> str:
+        return f"convcore.{self.name}"
+
+
+float16, bfloat16 = Half
 
 SUPPORTED = (float32, float64, int8, int16, int32, int64, uint8, bool_)
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}

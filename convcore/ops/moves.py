@@ -54,6 +54,16 @@ def move(x: Any, device: Device) -> Any:
     return Move.apply(x, device)
 
 
+def placed(x: Any, device: Any) -> Any:
+    """A new tensor where it is wanted: it is made on the CPU, and moved."""
+    return x if device is None else move(x, Device(device))
+
+
+def near(x: Any, device: Any) -> Any:
+    """The device of what is made like a tensor: that tensor's, if none is given."""
+    return device_of(x) if device is None else device
+
+
 def start() -> None:
     """Make a GPU ready: the first tensor is to go there."""
     driver()

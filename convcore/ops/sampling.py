@@ -9,10 +9,11 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import check_device, integer, one_by_one_or
+from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.creation import new_shape
 from convcore.ops.dtypes import element_type, float32, int64
 from convcore.ops.in_place import copy_
+from convcore.ops.moves import near, placed
 from convcore.random import Generator, numpy_generator
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ def rand(
         size: the shape, as integers or as one sequence.
         generator: where the numbers come from; by default `convcore.random.default_generator`.
         dtype: float32 (the default) or float64.
+        device: "cpu" (the default) or "cuda", which gets the CPU's numbers.
         requires_grad: whether `backward` is to compute its gradient.
     """
-    check_device("rand", device)
-    return _floats("rand", np.random.Generator.random, one_by_one_or(size_, size), generator, dtype, requires_grad)
+    return _floats(
+        "rand", np.random.Generator.random, one_by_one_or(size_, size), generator, dtype, device, requires_grad
+    )
 
 
 def randn(
@@ -50,10 +53,10 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1; the arguments are those of `rand`."""
-    check_device("randn", device)
     return _floats(
-        "randn", np.random.Generator.standard_normal, one_by_one_or(size_, size), generator, dtype, requires_grad
-    )
+        "randn", np.random.Generator.standard_normal, one_by_one_or(size_, size), generator, dtype, device,
+        requires_grad,
+    )  # fmt: skip
 
 
 def rand_like(
@@ -66,7 +69,9 @@ def rand_like(
 ) -> Tensor:
     """`rand` with the input's shape and, unless another is given, dtype."""
     dtype = input.array.dtype if dtype is None else dtype
-    return rand(input.array.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
+    return rand(
+        input.array.shape, generator=generator, dtype=dtype, device=near(input, device), requires_grad=requires_grad
+    )
 
 
 def randn_like(
@@ -79,7 +84,9 @@ def randn_like(
 ) -> Tensor:
     """`randn` with the input's shape and, unless another is given, dtype."""
     dtype = input.array.dtype if dtype is None else dtype
-    return randn(input.array.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
+    return randn(
+        input.array.shape, generator=generator, dtype=dtype, device=near(input, device), requires_grad=requires_grad
+    )
 
 
 def randint(
@@ -99,7 +106,6 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high  # pyright: ignore[reportAssignmentType]
-    check_device("randint", device)
     first, last = integer("randint", "low", low, -(1 << 63)), integer("randint", "high", high, -(1 << 63)) - 1
     if last < first:
         raise ShapeError(f"randint: needs low < high, got low={first}, high={last + 1}")
@@ -107,7 +113,8 @@ def randint(
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= first <= last <= np.iinfo(dtype).max:
         raise ShapeError(f"randint: {first} to {last} does not fit into {dtype}")
     numbers = numpy_generator("randint", generator)
-    result = wrap(np.asarray(numbers.integers(first, last, new_shape("randint", (size,)), endpoint=True), dtype))
+    values = np.asarray(numbers.integers(first, last, new_shape("randint", (size,)), endpoint=True), dtype)
+    result = placed(wrap(values), device)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -124,7 +131,7 @@ def randint_like(
     """`randint` with the input's shape and, unless another is given, dtype: `randint_like(x, high)` starts at 0"""
     first, end = (0, low) if high is None else (low, high)
     dtype = input.array.dtype if dtype is None else dtype
-    return randint(first, end, input.array.shape, generator=generator, dtype=dtype, device=device,
+    return randint(first, end, input.array.shape, generator=generator, dtype=dtype, device=near(input, device),
                    requires_grad=requires_grad)  # fmt: skip
 
 
@@ -138,7 +145,6 @@ def normal(
     device: Any = None,
 ) -> Tensor:
     """Normally distributed numbers: one for each element of `mean` and `std`, or of a shape with two numbers."""
-    check_device("normal", device)
     tensors = [t for t in (mean, std) if isinstance(t, Variable)]
     if not tensors and size is None:
         raise ShapeError("normal: needs a tensor as mean or std, or a size")
@@ -150,7 +156,7 @@ def normal(
     shape = tuple(size) if size is not None else np.broadcast_shapes(centre.shape, spread.shape)
     kind = tensors[0].array.dtype if tensors and tensors[0].array.dtype.kind == "f" else float32
     values = numpy_generator("normal", generator).normal(centre, spread, shape)
-    return wrap(np.asarray(values, kind if dtype is None else element_type("normal", dtype)))
+    return placed(wrap(np.asarray(values, kind if dtype is None else element_type("normal", dtype))), device)
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -251,9 +257,12 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = int64) 
     return wrap(numpy_generator("randperm", generator).permutation(count).astype(element_type("randperm", dtype)))
 
 
-def _floats(op: str, draw: Any, size: tuple, generator: Generator | None, dtype: Any, requires_grad: bool) -> Tensor:
+def _floats(
+    op: str, draw: Any, size: tuple, generator: Generator | None, dtype: Any, device: Any, requires_grad: bool
+) -> Tensor:
     dtype = float32 if dtype is None else element_type(op, dtype)
     if dtype.kind != "f":
         raise DTypeError(f"{op}: dtype must be float32 or float64, got {dtype}; for integers there is randint")
-    result = wrap(np.asarray(draw(numpy_generator(op, generator), new_shape(op, size), dtype=dtype), dtype))
+    values = np.asarray(draw(numpy_generator(op, generator), new_shape(op, size), dtype=dtype), dtype)
+    result = placed(wrap(values), device)
     return result.requires_grad_() if requires_grad else result

@@ -43,25 +43,25 @@ NOWHERE = -(2**30)  # where the window of a row beyond the last pixel begins: ou
 
 
 @device
-def _window_forward(position, stride, pad):
+def window_forward(position, stride, pad):
     """Where the window of an output begins."""
     return i32(position * stride - pad)
 
 
 @device
-def _source_forward(origin, tap, dil, stride):
+def source_forward(origin, tap, dil, stride):
     """The source position that a tap sees of a window that begins at `origin`."""
     return i32(origin + tap * dil)
 
 
 @device
-def _window_backward(position, stride, pad):
+def window_backward(position, stride, pad):
     """An input's position in the padded image."""
     return i32(position + pad)
 
 
 @device
-def _source_backward(origin, tap, dil, stride):
+def source_backward(origin, tap, dil, stride):
     """The output that saw an input position through a tap, -1 if none did."""
     reached = i32(origin - tap * dil)
     place = i32(u32(reached) // u32(stride))
@@ -143,9 +143,9 @@ def _walk(name: str, window: Any, source: Any, registers: int) -> Kernel:
     return convolve
 
 
-conv2d_forward_implicit_gemm = _walk("conv2d_forward_implicit_gemm", _window_forward, _source_forward, registers=128)
+conv2d_forward_implicit_gemm = _walk("conv2d_forward_implicit_gemm", window_forward, source_forward, registers=128)
 conv2d_grad_input_implicit_gemm = _walk(
-    "conv2d_grad_input_implicit_gemm", _window_backward, _source_backward, registers=128
+    "conv2d_grad_input_implicit_gemm", window_backward, source_backward, registers=128
 )
 
 

@@ -19,9 +19,9 @@ from numba.cuda.cudadrv.driver import driver as numba_driver
 from numba.cuda.cudadrv.runtime import runtime as numba_runtime
 
 __all__ = [
-    "Count", "Floats", "Integers", "Kernel", "Labels", "Number", "Offset", "Word", "cuda", "device",
-    "driver_version", "f32", "i32", "intrinsic", "kernel", "kernel_named", "kernels", "runtime_version", "types", "u32",
-    "u64",
+    "Count", "Floats", "Halves", "Integers", "Kernel", "Labels", "Number", "Offset", "Word", "cuda", "device",
+    "driver_version", "f32", "i32", "intrinsic", "kernel", "kernel_named", "kernels", "runtime_version", "types", "u16",
+    "u32", "u64",
 ]  # fmt: skip
 
 # A function without its first parameter, the typing context, that emits LLVM IR.
@@ -31,12 +31,14 @@ cuda: Any = numba_cuda  # its functions exist in kernels only, where type checke
 
 # Conversions. Numba widens u32 + u32 to 64 bits; a conversion around a whole expression takes it back to 32, at no
 # cost, for sums and products. It must stand around each operand of a division and of a comparison.
+u16: Any = types.uint16
 u32: Any = types.uint32
 i32: Any = types.int32
 f32: Any = types.float32
 u64: Any = types.uint64
 
 Floats: TypeAlias = Any  # float32, flat
+Halves: TypeAlias = Any  # uint16, flat: the bits of float16 or bfloat16
 Integers: TypeAlias = Any  # int32, flat
 Labels: TypeAlias = Any  # int64, flat
 Count: TypeAlias = Any  # uint32: sizes and indices; an array has fewer than 2^32 elements
@@ -46,6 +48,7 @@ Word: TypeAlias = Any  # uint64
 
 _TYPES: dict[str, Any] = {
     "Floats": types.Array(types.float32, 1, "C"),
+    "Halves": types.Array(types.uint16, 1, "C"),
     "Integers": types.Array(types.int32, 1, "C"),
     "Labels": types.Array(types.int64, 1, "C"),
     "Count": types.uint32,
@@ -62,6 +65,9 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
 
 kernels: "list[Kernel]" = []
 
+# Generations of GPUs, as (major, minor), that a kernel is for: from the first on, and before the second.
+ALL_GENERATIONS = (0, 0), (1000, 0)
+
 
 class Kernel:
     """An entry point on the GPU.
@@ -70,10 +76,13 @@ class Kernel:
         body: the Python function.
         threads: of a block; a multiple of 32.
         registers, shared: the most registers of a thread and bytes of shared memory of a block that it may take.
+        generations: those of GPUs that it is for: from the first on, and before the second.
         parameters: the names of its parameters' types.
     """
 
-    def __init__(self, body: Callable[..., None], threads: int, registers: int, shared: int):
+    def __init__(
+        self, body: Callable[..., None], threads: int, registers: int, shared: int, generations: Any = ALL_GENERATIONS
+    ):
         self.body = body
         self.__name__ = body.__name__
         self.__doc__ = body.__doc__
@@ -81,6 +90,7 @@ class Kernel:
         self.threads = threads
         self.registers = registers
         self.shared = shared
+        self.generations = generations
         self.parameters = [str(p.annotation) for p in inspect.signature(body).parameters.values()]
         self.signature = types.void(*[_TYPES[name] for name in self.parameters])
         self.dispatcher: Any = cuda.jit(body, launch_bounds=threads)
@@ -98,6 +108,11 @@ class Kernel:
         """Run the compiled kernel, which the first call compiles, on the current device."""
         self.dispatcher[grid, self.threads](*args)
 
+    def serves(self, capability: tuple[int, int]) -> bool:
+        """Whether it is for GPUs of this generation."""
+        first, end = self.generations
+        return first <= capability < end
+
     def __repr__(self) -> str:
         return f"<kernel {self.__module__}.{self.__name__}>"
 
@@ -111,12 +126,14 @@ def kernel(threads: int, registers: int, shared: int = 0) -> Callable[[Callable[
     return lambda body: Kernel(body, threads, registers, shared)
 
 
-def kernel_named(name: str, threads: int, registers: int, shared: int = 0) -> Callable[[Callable[..., None]], Kernel]:
+def kernel_named(
+    name: str, threads: int, registers: int, shared: int = 0, generations: Any = ALL_GENERATIONS
+) -> Callable[[Callable[..., None]], Kernel]:
     """`kernel` for a body that stands in a function and is made anew, out of other functions, at each of its calls."""
 
     def mark(body: Callable[..., None]) -> Kernel:
         body.__name__ = body.__qualname__ = name
-        return Kernel(body, threads, registers, shared)
+        return Kernel(body, threads, registers, shared, generations)
 
     return mark
 

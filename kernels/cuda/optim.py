@@ -1,12 +1,15 @@
-"""Optimizer steps: one pass over parameter, gradient and state, all of them flat, in place."""
+"""Optimizer steps: one pass over parameter, gradient and state, all of them flat, in place; and what comes before them
+where losses were scaled.
+"""
 
 from __future__ import annotations
 
 import math
 
 from kernels.cuda.jit import Count, Floats, Number, cuda, device, f32, kernel, u32
+from kernels.cuda.reduce import THREADS, tree_sum
 
-THREADS = 256
+PER_BLOCK = 16 * THREADS  # numbers of a gradient that one block unscales
 
 
 @device
@@ -82,3 +85,30 @@ def adam_step(
         exp_avg[i] = m
         exp_avg_sq[i] = v
         param[i] = p - step_size * m / (scale * f32(math.sqrt(v)) + eps)
+
+
+@kernel(threads=THREADS, registers=32, shared=4 * THREADS)
+def unscale(grad: Floats, counts: Floats, place: Count, size: Count, inverse: Number):
+    """Divide a gradient by the scale of its loss, and look for what overflowed.
+
+    Computes   grad[i] *= inverse; counts[place + b] = how many of the PER_BLOCK numbers of block b are not finite then.
+    Requires   grad (size), counts (place + blocks, at least).
+    Writes     grad, the blocks' places in counts.
+    Parallel   over blocks of numbers: grid ceil(size / PER_BLOCK).
+    Why        one read and one write; whether a step is to be taken is one number, made of all parameters' counts.
+    """
+    found = cuda.shared.array(THREADS, f32)
+    thread = u32(cuda.threadIdx.x)
+    first = u32(u32(cuda.blockIdx.x) * u32(PER_BLOCK))
+    count = f32(0)
+    for part in range(PER_BLOCK // THREADS):
+        i = u32(first + thread + u32(part * THREADS))
+        if i < size:
+            value = grad[i] * inverse
+            grad[i] = value
+            if value - value != f32(0):  # NaN is unequal to all; infinity minus itself is NaN
+                count += f32(1)
+    found[thread] = count
+    tree_sum(found, thread, u32(1))
+    if thread == u32(0):
+        counts[u32(place + u32(cuda.blockIdx.x))] = found[u32(0)]

@@ -7,7 +7,10 @@ Numba's PTX is assembled by ptxas, which says what a kernel takes. Of each it mu
 
 - no register is spilled, and no array lies in local memory, which is as slow as the main one;
 - registers and shared memory stay within what the kernel's decorator says;
-- nothing is computed in float64, of which most GPUs are slow, and nothing divides numbers of 64 bits.
+- nothing is computed in float64, of which most GPUs are slow, and nothing divides numbers of 64 bits;
+- what is for GPUs with tensor cores alone uses them, and nothing else does.
+
+A kernel is compiled for the generations that it is for.
 
 Needs the packages of the extra `cuda-offline`; no driver. Works in child processes; if they hang, that is an error.
 """
@@ -44,6 +47,7 @@ class Resources(NamedTuple):
     spills: int
     doubles: int
     long_divisions: int
+    tensor_products: int
 
 
 def load_kernels() -> list[Any]:
@@ -79,7 +83,14 @@ def problems(kernel: Any, found: Resources) -> list[str]:
         wrong.append(f"{found.doubles} instructions in float64")
     if found.long_divisions:
         wrong.append(f"{found.long_divisions} divisions of 64 bits")
+    if (found.tensor_products > 0) != uses_tensor_cores(kernel):
+        wrong.append(f"{found.tensor_products} instructions of tensor cores")
     return wrong
+
+
+def uses_tensor_cores(kernel: Any) -> bool:
+    """Whether a kernel is for GPUs with tensor cores alone."""
+    return kernel.generations[0] == importlib.import_module("kernels.cuda.mma").GENERATION
 
 
 def ptxas() -> str:
@@ -107,7 +118,7 @@ def compile_all(architecture: tuple[int, int]) -> dict[str, Resources]:
         mock.patch.object(dispatcher, "get_current_device", return_value=device),
         tempfile.TemporaryDirectory() as folder,
     ):
-        for kernel in load_kernels():
+        for kernel in [kernel for kernel in load_kernels() if kernel.serves(architecture)]:
             compiler: Any = cuda
             ptx, _ = compiler.compile_ptx(kernel.body, kernel.signature, cc=architecture, launch_bounds=kernel.threads)
             source = Path(folder) / "kernel.ptx"
@@ -133,18 +144,20 @@ def read(ptx: str, report: str) -> Resources:
         number(r"(\d+) bytes spill (?:stores|loads)"),
         len(re.findall(r"\b(?:add|sub|mul|div|fma|cvt)\S*\.f64", ptx)),
         len(re.findall(r"\b(?:div|rem)\.[su]64", ptx)),
+        len(re.findall(r"\bmma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.(f16|bf16)\.\1\.f32", ptx)),
     )
 
 
 def table(results: dict[tuple[int, int], dict[str, Resources]]) -> str:
-    """The kernels, their budgets, and the registers that each takes on each architecture."""
+    """The kernels, their budgets, and the registers that each takes on each architecture that it is for."""
     names = ["sm_{}{}".format(*architecture) for architecture in results]
     lines = [
         f"| kernel | threads | shared memory | registers, at most | {' | '.join(names)} |",
         f"| --- {'| ---: ' * (3 + len(names))}|",
     ]
     for kernel in load_kernels():
-        taken = [str(of_all[kernel.__name__].registers) for of_all in results.values()]
+        found = [of_all.get(kernel.__name__) for of_all in results.values()]
+        taken = ["-" if resources is None else str(resources.registers) for resources in found]
         cells = [f"`{kernel.__name__}`", str(kernel.threads), str(kernel.shared), str(kernel.registers), *taken]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([BEGIN.format(digest()), *lines, END])
@@ -174,6 +187,7 @@ def main() -> None:
         f"{kernel.__name__} on sm_{major}{minor}: {problem}"
         for (major, minor), of_all in results.items()
         for kernel in load_kernels()
+        if kernel.__name__ in of_all
         for problem in problems(kernel, of_all[kernel.__name__])
     ]
     if wrong:

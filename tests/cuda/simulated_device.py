@@ -26,18 +26,22 @@ class _Block:
 
 
 class SimulatedDriver:
-    """What `kernels.cuda.driver.Driver` is for a GPU; with so many bytes of memory."""
+    """What `kernels.cuda.driver.Driver` is for a GPU; with so many bytes of memory, and of a generation."""
 
     dlpack_device = (1, 0)  # DLPack's word for the memory of a CPU, which this is
 
-    def __init__(self, total: int):
+    def __init__(self, total: int, generation: tuple[int, int]):
         self.free = self.total = total
+        self.generation = generation
 
     def name(self) -> str:
         return "simulated"
 
     def count(self) -> int:
         return 1
+
+    def capability(self) -> tuple[int, int]:
+        return self.generation
 
     def memory(self) -> tuple[int, int]:
         return self.free, self.total
@@ -78,13 +82,13 @@ def simulate(kernel: Any, grid: tuple[int, ...], args: list[Any]) -> None:
 
 
 @contextmanager
-def device(run: Run = simulate, total: int = 2**30) -> Iterator[SimulatedDriver]:
-    """A GPU for tensors, with `total` bytes; `run` gets every kernel that is launched, with NumPy arrays."""
+def device(run: Run = simulate, total: int = 2**30, generation: tuple[int, int] = (9, 0)) -> Iterator[SimulatedDriver]:
+    """A GPU for tensors, with `total` bytes, of a generation; `run` gets what is launched, with NumPy arrays."""
 
     def launched(kernel: Any, grid: tuple[int, ...], args: list[Any]) -> None:
         run(kernel, grid, [arg.numbers if isinstance(arg, DeviceArray) else arg for arg in args])
 
-    driver = SimulatedDriver(total)
+    driver = SimulatedDriver(total, generation)
     with (
         mock.patch.object(probe, "_answer", (driver, "")),
         mock.patch.object(memory, "_pool", None),

@@ -7,6 +7,7 @@ threads is a choice. What a kernel does wrong is an error, whatever the order:
 - a race: a place that one thread writes and another reads or writes without a barrier between, or from another block;
 - shared memory that is read before it is written (it holds NaN, for kernels that compute with it by vectors);
 - a barrier that not all threads of the block reach, or at which they stand in different lines;
+- an instruction of a warp that not all of its threads reach together;
 - more threads, or more shared memory, than the kernel's budget says.
 
 Kernels are rebuilt from their bytecode with other globals: `cuda` is this simulator, conversions to 32 bits are those
@@ -16,14 +17,16 @@ of Python's integers, device functions are rebuilt in turn, and instructions hav
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from types import CellType, FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
+import tensor_core
 from greenlet import greenlet
 
-from kernels.cuda import jit, vectors
+from kernels.cuda import jit, mma, numbers16, vectors
 
 FORWARD, REVERSE = 1, -1
 
@@ -48,6 +51,7 @@ class _Now:
 
 
 READ_BY_MANY = 2047
+WARP = 32
 _now = _Now()
 
 
@@ -139,10 +143,23 @@ class _FakeCuda:
         _pause(sys._getframe(1).f_lineno)
 
 
-def _pause(line: int) -> None:
+def _pause(why: Any) -> Any:
+    """Let others run; what comes back is what `_run_warp` gives."""
     parent = greenlet.getcurrent().parent
     assert parent is not None
-    parent.switch(line)
+    return parent.switch(why)
+
+
+class _Meeting(NamedTuple):
+    """Where a thread waits for its warp: in which line, for which instruction, and what it brings."""
+
+    line: int
+    instruction: str
+    brings: tuple
+
+
+def _mma(kind: str) -> Callable[..., tuple]:
+    return lambda *registers: _pause(_Meeting(sys._getframe(1).f_lineno, kind, registers))
 
 
 def _u32(value: Any) -> int:
@@ -153,29 +170,75 @@ def _i32(value: Any) -> int:
     return (int(value) + 2**31 & 0xFFFFFFFF) - 2**31
 
 
+def _u16(value: Any) -> int:
+    return int(value) & 0xFFFF
+
+
 def _u64(value: Any) -> int:
     return int(value) & 0xFFFFFFFFFFFFFFFF
 
 
+def _check_aligned(array: Memory, at: int, count: int) -> None:
+    if at % count:
+        what = "four floats" if array.array.itemsize == 4 else f"{count} numbers of 16 bits"
+        raise SimulationError(f"{array.name}[{at}] is not aligned to {what}, {_place()}")
+
+
 def _load4(array: Memory, at: int) -> tuple:
-    if at % 4:
-        raise SimulationError(f"load4: {array.name}[{at}] is not aligned to four floats, {_place()}")
+    _check_aligned(array, at, 4)
     return array[at], array[at + 1], array[at + 2], array[at + 3]
 
 
 def _store4(array: Memory, at: int, *values: Any) -> None:
-    if at % 4:
-        raise SimulationError(f"store4: {array.name}[{at}] is not aligned to four floats, {_place()}")
+    _check_aligned(array, at, 4)
     for i, value in enumerate(values):
         array[at + i] = value
 
 
+def _load2(array: Memory, at: int) -> int:
+    _check_aligned(array, at, 2)
+    return array[at] | array[at + 1] << 16
+
+
+def _load8(array: Memory, at: int) -> tuple:
+    _check_aligned(array, at, 8)
+    return tuple([array[i] | array[i + 1] << 16 for i in range(at, at + 8, 2)])
+
+
+def _store8(array: Memory, at: int, *words: int) -> None:
+    _check_aligned(array, at, 8)
+    for i, word in enumerate(words):
+        array[at + 2 * i], array[at + 2 * i + 1] = word & 0xFFFF, word >> 16
+
+
+def _float_bits(value: Any) -> int:
+    return int(np.float32(value).view(np.uint32))
+
+
+def _float_from_bits(bits: int) -> np.float32:
+    return np.uint32(bits).view(np.float32)
+
+
+def _round_float16(value: Any) -> int:
+    return int(np.float32(value).astype(np.float16).view(np.uint16))
+
+
+def _value_float16(bits: int) -> np.float32:
+    return np.uint16(bits & 0xFFFF).view(np.float16).astype(np.float32)
+
+
 # What new memory holds, by the twin of its type, and its NumPy type.
-_POISON: dict[Any, tuple[Any, Any]] = {np.float32: (np.float32(np.nan), np.float32), _i32: (2**31 - 1, np.int32)}
+_POISON: dict[Any, tuple[Any, Any]] = {
+    np.float32: (np.float32(np.nan), np.float32), _i32: (2**31 - 1, np.int32), _u32: (2**32 - 1, np.uint32),
+    _u16: (0x7FFF, np.uint16),
+}  # fmt: skip
 _fake = _FakeCuda()
 _TWINS: list[tuple[Any, Any]] = [
-    (jit.cuda, _fake), (jit.u32, _u32), (jit.i32, _i32), (jit.u64, _u64), (jit.f32, np.float32),
-    (vectors.load4, _load4), (vectors.store4, _store4),
+    (jit.cuda, _fake), (jit.u16, _u16), (jit.u32, _u32), (jit.i32, _i32), (jit.u64, _u64), (jit.f32, np.float32),
+    (vectors.load2, _load2), (vectors.load4, _load4), (vectors.store4, _store4), (vectors.load8, _load8),
+    (vectors.store8, _store8), (mma.mma_float16, _mma("float16")), (mma.mma_bfloat16, _mma("bfloat16")),
+    (numbers16.float_bits, _float_bits), (numbers16.float_from_bits, _float_from_bits),
+    (numbers16.round_float16, _round_float16), (numbers16.value_float16, _value_float16),
 ]  # fmt: skip
 _rebuilt: dict[Any, FunctionType] = {}
 
@@ -229,14 +292,12 @@ def _run_block(block: _Block, body: Callable[..., None], values: list[Any], orde
     _now.block_start = _now.epoch_start
     _fake.blockIdx.x, _fake.blockIdx.y, _fake.blockIdx.z = block.number
     threads = [(index, greenlet(body)) for index in range(block.kernel.threads)][::order]
+    for _, thread in threads:
+        thread.gr_context = copy_context()  # it has NumPy's settings, which a greenlet does not inherit
+    warps = [threads[start : start + WARP] for start in range(0, len(threads), WARP)]
     arguments = values
     while True:
-        lines = set()
-        for index, thread in threads:
-            _now.index = _fake.threadIdx.x = index
-            _now.key = _now.epoch_start + index + 1
-            line = thread.switch(*arguments)
-            lines.add(None if thread.dead else line)
+        lines = set().union(*[_run_warp(warp, arguments) for warp in warps])
         if len(lines) > 1:
             stand = sorted("the end" if line is None else f"line {line}" for line in lines)
             raise SimulationError(f"divergent barrier in {block.kernel.__name__}: threads stand at {', '.join(stand)}")
@@ -244,6 +305,26 @@ def _run_block(block: _Block, body: Callable[..., None], values: list[Any], orde
             return
         arguments = []
         _now.epoch_start += 2048
+
+
+def _run_warp(warp: list[tuple[int, greenlet]], arguments: list[Any]) -> set[int | None]:
+    """Run the threads of a warp up to their next barrier: the lines where they stand, None at the end."""
+    given = {index: arguments for index, _ in warp}
+    while True:
+        stops = {}
+        for index, thread in warp:
+            _now.index = _fake.threadIdx.x = index
+            _now.key = _now.epoch_start + index + 1
+            stop = thread.switch(*given[index])
+            stops[index] = None if thread.dead else stop
+        meetings = [stop for stop in stops.values() if isinstance(stop, _Meeting)]
+        if not meetings:
+            return set(stops.values())
+        if len({meeting[:2] for meeting in meetings}) > 1 or len(meetings) < WARP:
+            raise SimulationError(f"divergent instruction of a warp, {_place()}")
+        lanes = sorted(stops)
+        results = tensor_core.mma(meetings[0].instruction, [stops[lane].brings for lane in lanes])
+        given = {lane: [result] for lane, result in zip(lanes, results, strict=True)}
 
 
 @contextmanager

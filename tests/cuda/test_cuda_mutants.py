@@ -13,7 +13,7 @@ import pytest
 from conftest import empty
 from simulator import SimulationError
 
-from kernels.cuda import calls, conv_implicit_gemm, gemm, jit, layout, loss, norm, reduce
+from kernels.cuda import calls, conv16, conv_implicit_gemm, gemm, gemm16, jit, layout, loss, norm, reduce, tile16
 from kernels.cuda.calls import ConvSizes, Steps
 
 pytestmark = pytest.mark.usefixtures("reverse_gpu")
@@ -52,6 +52,20 @@ def run_conv(module):
     module.conv2d_grad_weight_implicit_gemm((1, 1, 1), pixels, pixels, empty(9), 32, *line.images, *line.window, 1, 32)
 
 
+def run_gemm16(module):
+    a, b = np.full((2, 40), 0x3C00, np.uint16), np.full((1, 40), 0x3C00, np.uint16)
+    module.gemm_float16((1, 1, 1), a.ravel(), b.ravel(), empty(0), empty(2), 2, 1, 40, 64, 40, 40, 0, 0)
+
+
+def run_conv16(module):
+    x, filters = np.ones(72, np.uint16), np.ones(72, np.uint16)
+    rest = *SIZES.images, *SIZES.window, 1
+    module.conv2d_forward_float16((1, 1, 1), x, filters, empty(0), empty(9), 9, *rest)
+    pixels = np.ones(8 * 40, np.uint16)
+    line = SIZES._replace(h_in=1, w_in=40, h_out=1, w_out=40)
+    module.conv2d_grad_weight_float16((1, 1, 1), pixels, pixels, empty(9), 40, *line.images, *line.window, 1, 40)
+
+
 def run_sum(module):
     module.sum_blocks(1, np.ones(300, np.float32), empty(1), 300, 300)
 
@@ -74,8 +88,8 @@ def run_transpose(module):
 
 
 RUNS = {
-    gemm: run_gemm, conv_implicit_gemm: run_conv, reduce: run_sum, norm: run_statistics, loss: run_loss,
-    layout: run_transpose,
+    gemm: run_gemm, gemm16: run_gemm16, conv_implicit_gemm: run_conv, conv16: run_conv16, reduce: run_sum,
+    norm: run_statistics, loss: run_loss, layout: run_transpose,
 }  # fmt: skip
 BARRIERS = [
     (module, occurrence)
@@ -126,6 +140,36 @@ def test_results_that_are_only_wrong_are_noticed():
     np.testing.assert_array_equal(out, x)
     wrong.conv2d_forward_implicit_gemm((1, 1, 1), x, weight, empty(0), out, 9, *rest, 0)
     assert (out != x).any()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a0, a1, a2, a3, b0", "a0, a2, a1, a3, b0"),
+        ("a2, a3, b0, b1", "a2, a3, b1, b0"),
+        ("u32(upper + u32(8))", "u32(upper + u32(4))"),
+        ("u32(upper + u32(8 * PITCH))", "u32(upper + u32(PITCH))"),
+        ("a_first = u32(u32(own_rows() + group())", "a_first = u32(u32(own_rows() + member())"),
+        ("u32(2) * member())\n        b_first", "u32(6) - u32(2) * member())\n        b_first"),
+        ("sums[s + 1], sums[s + 2], sums[s + 3] = mma(", "sums[s + 2], sums[s + 1], sums[s + 3] = mma("),
+    ],
+    ids=["A turned", "B turned", "columns of A", "rows of A", "groups", "members", "C turned"],
+)  # fmt: skip
+def test_fragments_of_another_layout_are_noticed(old, new):
+    """Nothing but the results can show that a thread hands over what another one should."""
+    a, b = np.arange(16 * 32, dtype=np.float16) % 9, np.arange(8 * 32, dtype=np.float16) % 7
+    count = len(jit.kernels)
+    results = []
+    for module in (tile16, broken(tile16, old, new)):
+        out = empty(128)
+        kernel = gemm16.make_gemm("gemm", module.multiply_float16, gemm16.WITH_TENSOR_CORES)
+        bits = a.view(np.uint16), b.view(np.uint16)
+        kernel((1, 1, 1), *bits, empty(0), out, 16, 8, 32, 32, 32, 32, 0, 0)
+        results.append(out.reshape(16, 8))
+    del jit.kernels[count:]
+    expected = a.reshape(16, 32).astype(np.float32) @ b.reshape(8, 32).T.astype(np.float32)
+    np.testing.assert_array_equal(results[0], expected)
+    assert (results[1] != expected).any()
 
 
 def test_gemm_takes_every_term(floats):

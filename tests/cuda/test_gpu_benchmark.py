@@ -51,11 +51,20 @@ def test_results_are_compared():
     assert own.keys() == {"forward", "training"}
 
 
+@pytest.mark.parametrize("kind", cuda.KINDS[1:])
+def test_results_in_16_bits_are_compared(kind):
+    case = next(case for case in SMALL_CASES if case.name == "pointwise-skipped_pixels")
+    with device():
+        cuda.check_layer(case, "cpu", kind)
+    with device(lambda kernel, grid, args: None), pytest.raises(BenchmarkError, match=f"forward in {kind}: results"):
+        cuda.check_layer(case, "cpu", kind)
+
+
 def test_wrong_results_are_noticed():
     case = next(case for case in SMALL_CASES if case.name == "one_pixel")
     with (
         device(lambda kernel, grid, args: None),
-        pytest.raises(BenchmarkError, match="one_pixel forward: results differ"),
+        pytest.raises(BenchmarkError, match="one_pixel forward in float32: results differ"),
     ):
         cuda.check_layer(case, "cpu")
 
@@ -64,15 +73,19 @@ def test_times_are_medians_and_ratios():
     with device():
         measured = cuda.measure(lambda: None, {"a": lambda: sum(range(2000)), "b": lambda: None}, lambda: None, 2)
     assert measured["torch"] < 1e-4
+    times = {"convcore": 2e-3, "torch": 1e-3, "ratio": 0.5}
     result = {
-        "device": "G", "peak": 1e12, "bandwidth": 1e11,
+        "device": "G", "peaks": {"float32": 1e12}, "bandwidth": 1e11,
         "rows": [
-            {"case": "c", "work": "forward", "flops": 1e9, "convcore": 2e-3, "torch": 1e-3, "ratio": 0.5},
-            {"case": "n", "work": "training step", "flops": None, "convcore": 2e-3, "torch": 1e-3, "ratio": 0.5},
+            {"case": "c", "kind": "float32", "work": "forward", "flops": 1e9, **times},
+            {"case": "h", "kind": "float16", "work": "forward", "flops": 1e9, **times},
+            {"case": "n", "kind": "float32", "work": "training step", "flops": None, **times},
         ],
     }  # fmt: skip
     lines = cuda.table(result).splitlines()
-    assert lines[0] == "G: peak 1.0 TFLOP/s in float32, 100 GB/s for a sum of two arrays"
-    assert lines[-2:] == [
-        "| c | forward | 2.000 | 1.000 | 0.50 | 500 | 50 % |", "| n | training step | 2.000 | 1.000 | 0.50 |  |  |"
+    assert lines[0] == "G: peak 1.0 TFLOP/s in float32; 100 GB/s for a sum of two arrays"
+    assert lines[-3:] == [
+        "| c | float32 | forward | 2.000 | 1.000 | 0.50 | 500 | 50 % |",
+        "| h | float16 | forward | 2.000 | 1.000 | 0.50 | 500 |  |",
+        "| n | float32 | training step | 2.000 | 1.000 | 0.50 |  |  |",
     ]  # fmt: skip

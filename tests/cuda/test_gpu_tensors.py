@@ -156,6 +156,106 @@ def test_only_types_with_kernels_go_there(gpu):
         cc.ones(2, dtype=cc.float64).cuda()
 
 
+MADE: dict[str, Any] = {
+    "tensor": lambda **on: cc.tensor([[1.0, 2.0]], **on),
+    "full": lambda **on: cc.full((2, 3), 2.5, **on),
+    "zeros": lambda **on: cc.zeros(2, 3, **on),
+    "empty": lambda **on: cc.empty(2, 3, **on).fill_(1),
+    "empty_permuted": lambda **on: cc.empty_permuted((2, 3), (1, 0), **on).fill_(1),
+    "arange": lambda **on: cc.arange(5, **on),
+    "linspace": lambda **on: cc.linspace(0, 1, 5, **on),
+    "logspace": lambda **on: cc.logspace(0, 1, 5, **on),
+    "eye": lambda **on: cc.eye(3, **on),
+    "rand": lambda **on: cc.rand(4, **on),
+    "randn": lambda **on: cc.randn(4, **on),
+    "randint": lambda **on: cc.randint(0, 9, (4,), **on),
+    "normal": lambda **on: cc.normal(0.0, 1.0, (4,), **on),
+    "mask": lambda **on: nn.Transformer.generate_square_subsequent_mask(3, **on),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_tensors_are_made_there(gpu, name):
+    cc.manual_seed(3)
+    expected = MADE[name]()
+    cc.manual_seed(3)
+    made = MADE[name](device="cuda")
+    assert made.is_cuda
+    assert (made.dtype, made.stride()) == (expected.dtype, expected.stride())
+    np.testing.assert_array_equal(made.cpu().numpy(), expected.numpy())
+
+
+LIKE: dict[str, Any] = {
+    "ones_like": lambda x, **on: cc.ones_like(x, **on),
+    "zeros_like": lambda x, **on: cc.zeros_like(x, **on),
+    "full_like": lambda x, **on: cc.full_like(x, 7, **on),
+    "rand_like": lambda x, **on: cc.rand_like(x, **on),
+    "randint_like": lambda x, **on: cc.randint_like(x, 9, **on),
+    "new_zeros": lambda x, **on: x.new_zeros(4, **on),
+    "new_ones": lambda x, **on: x.new_ones(4, **on),
+    "new_full": lambda x, **on: x.new_full((4,), 5, **on),
+    "new_empty": lambda x, **on: x.new_empty(4, **on).fill_(1),
+    "new_tensor": lambda x, **on: x.new_tensor([1.0, 2.0], **on),
+}
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_likenesses_are_made_where_the_model_lies(gpu, name):
+    x = cc.zeros(3, 2).T
+    cc.manual_seed(3)
+    expected = LIKE[name](x)
+    cc.manual_seed(3)
+    made = LIKE[name](x.cuda())
+    assert made.is_cuda
+    assert made.stride() == expected.stride()
+    np.testing.assert_array_equal(made.cpu().numpy(), expected.numpy())
+    assert not LIKE[name](x.cuda(), device="cpu").is_cuda
+
+
+def test_a_leaf_that_is_made_there_gets_its_gradient_there(gpu):
+    x = cc.ones(3, device="cuda", requires_grad=True)
+    (x * 2).sum().backward()
+    assert x.is_leaf
+    assert x.grad is not None
+    assert x.grad.is_cuda
+
+
+LAYERS: dict[str, Any] = {
+    "Linear": lambda **on: nn.Linear(3, 2, **on),
+    "Conv2d": lambda **on: nn.Conv2d(2, 3, 3, **on),
+    "ConvTranspose2d": lambda **on: nn.ConvTranspose2d(2, 3, 3, **on),
+    "BatchNorm2d": lambda **on: nn.BatchNorm2d(3, **on),
+    "LayerNorm": lambda **on: nn.LayerNorm(3, **on),
+    "Embedding": lambda **on: nn.Embedding(3, 2, **on),
+    "MultiheadAttention": lambda **on: nn.MultiheadAttention(4, 2, **on),
+    "PReLU": lambda **on: nn.PReLU(**on),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_made_there(gpu, name):
+    """With the weights that they get on the CPU."""
+    cc.manual_seed(3)
+    expected = LAYERS[name]().state_dict()
+    cc.manual_seed(3)
+    made = LAYERS[name](device="cuda")
+    assert all(tensor.is_cuda for tensor in (*made.parameters(), *made.buffers()))
+    for key, value in made.state_dict().items():
+        np.testing.assert_array_equal(value.cpu().numpy(), expected[key].numpy())
+
+
+def test_numbers_are_written_where_they_lie(gpu, floats):
+    """Also integers, and where the memory has another order of axes."""
+    values, weight, labels = floats(2, 3), cc.zeros(3, 2).cuda(), cc.tensor([1, 2]).cuda()
+    turned = weight.T
+    turned.copy_(cc.tensor(values).cuda())
+    np.testing.assert_array_equal(weight.cpu().numpy(), values.T)
+    turned.array[...] = values + 1
+    np.testing.assert_array_equal(weight.cpu().numpy(), values.T + 1)
+    labels.array[...] = 7
+    assert labels.tolist() == [7, 7]
+
+
 @pytest.mark.parametrize("wrong", ["cuda:1", "mps"])
 def test_other_devices_are_refused(wrong):
     with pytest.raises(UnsupportedError, match=f'there are "cpu", "cuda:0" and "auto", got \'{wrong}\''):

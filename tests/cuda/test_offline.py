@@ -1,16 +1,22 @@
 """What the offline compilation decides, without a compiler; `.ci/run` runs it with one."""
 
-import numpy as np
 import offline
 import pytest
 from offline import Resources
 
-GOOD = Resources(registers=32, shared=1024, stack=0, spills=0, doubles=0, long_divisions=0)
+from kernels.cuda import jit, mma
+
+GOOD = Resources(registers=32, shared=1024, stack=0, spills=0, doubles=0, long_divisions=0, tensor_products=0)
 
 
 class Budget:
     registers = 32
     shared = 1024
+    generations = jit.ALL_GENERATIONS
+
+
+class ForTensorCores(Budget):
+    generations = mma.GENERATION, jit.ALL_GENERATIONS[1]
 
 
 def test_a_kernel_within_its_budget_has_no_problems():
@@ -26,10 +32,16 @@ def test_a_kernel_within_its_budget_has_no_problems():
         ("spills", 4, "4 bytes of spilled registers, 0 bytes of stack: none allowed"),
         ("doubles", 2, "2 instructions in float64"),
         ("long_divisions", 1, "1 divisions of 64 bits"),
+        ("tensor_products", 16, "16 instructions of tensor cores"),
     ],
 )
 def test_problems(field, value, message):
     assert offline.problems(Budget, GOOD._replace(**{field: value})) == [message]
+
+
+def test_kernels_for_tensor_cores_use_them():
+    assert offline.problems(ForTensorCores, GOOD) == ["0 instructions of tensor cores"]
+    assert offline.problems(ForTensorCores, GOOD._replace(tensor_products=16)) == []
 
 
 def test_reading_reports():
@@ -39,7 +51,8 @@ def test_reading_reports():
         "ptxas info    : Used 32 registers, used 1 barriers, 16 bytes cumulative stack size, 1024 bytes smem\n"
     )
     ptx = "cvt.f64.f32 %fd1;\nfma.rn.f64 %fd2;\ndiv.u64 %rd1;\nrem.s64 %rd2;\nfma.rn.f32 %f1;\n.reg .f64 %fd<3>;"
-    assert offline.read(ptx, report) == Resources(32, 1024, 16, 44, 2, 2)
+    ptx += "".join(f"mma.sync.aligned.m16n8k16.row.col.f32.{kinds}.f32 {{%f1}};" for kinds in ("f16.f16", "f16.bf16"))
+    assert offline.read(ptx, report) == Resources(32, 1024, 16, 44, 2, 2, 1)
 
 
 def test_the_table_in_the_readme_is_of_these_kernels():
@@ -49,9 +62,11 @@ def test_the_table_in_the_readme_is_of_these_kernels():
     written = [tuple(cell.strip(" `") for cell in line.split("|")[1:5]) for line in lines[2:]]
     kernels = offline.load_kernels()
     assert written == [(k.__name__, str(k.threads), str(k.shared), str(k.registers)) for k in kernels]
-    taken = np.array([[int(cell) for cell in line.split("|")[5:-1]] for line in lines[2:]])
-    assert taken.shape == (len(kernels), len(offline.ARCHITECTURES))
-    assert (taken <= [[k.registers] for k in kernels]).all()
+    taken = [[cell.strip() for cell in line.split("|")[5:-1]] for line in lines[2:]]
+    for kernel, cells in zip(kernels, taken, strict=True):
+        served = [kernel.serves(architecture) for architecture in offline.ARCHITECTURES]
+        assert [cell != "-" for cell in cells] == served
+        assert all(int(cell) <= kernel.registers for cell in cells if cell != "-")
 
 
 def test_the_digest_is_of_code_alone(tmp_path, monkeypatch):

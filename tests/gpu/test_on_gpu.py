@@ -11,9 +11,50 @@ from convcore import models, nn
 pytestmark = pytest.mark.gpu
 
 
+@pytest.mark.parametrize("kind", cuda.KINDS)
 @pytest.mark.parametrize("case", cuda.LAYERS, ids=lambda case: case.name)
-def test_layers_are_those_of_torch(case):
-    cuda.check_layer(case)
+def test_layers_are_those_of_torch(case, kind):
+    cuda.check_layer(case, kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_tensor_cores_hold_what_the_documents_say(kind):
+    """Sums of small integers are exact: one wrong place of a fragment shows. All four ways that operands lie."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((200, 70), (70, 130)))
+    x, y = (cc.tensor(matrix).cuda().requires_grad_() for matrix in (a, b))
+    with cc.autocast("cuda", dtype=getattr(cc, kind)):
+        out = x @ y
+    np.testing.assert_array_equal(out.detach().cpu().numpy(), a @ b)
+    upstream = rng.integers(-8, 9, (200, 130)).astype(np.float32)
+    out.backward(cc.tensor(upstream).cuda())
+    assert x.grad is not None
+    assert y.grad is not None
+    np.testing.assert_array_equal(x.grad.cpu().numpy(), upstream @ b.T)
+    np.testing.assert_array_equal(y.grad.cpu().numpy(), a.T @ upstream)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_training_in_16_bits_is_close_to_float32(kind):
+    losses = {}
+    images = np.random.default_rng(0).standard_normal((8, 1, 28, 28), np.float32)
+    x, labels = cc.tensor(images).cuda(), cc.tensor(np.arange(8)).cuda()
+    for enabled in (False, True):
+        cc.manual_seed(0)
+        net = models.CNN().cuda()
+        optimizer = cc.optim.SGD(net.parameters(), lr=1e-2, momentum=0.9)
+        scaler = cc.amp.GradScaler(init_scale=1024.0, enabled=enabled)
+        cc.manual_seed(1)
+        losses[enabled] = []
+        for _ in range(5):
+            optimizer.zero_grad()
+            with cc.autocast("cuda", dtype=getattr(cc, kind), enabled=enabled):
+                loss = nn.CrossEntropyLoss()(net(x), labels)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            losses[enabled].append(loss.item())
+    np.testing.assert_allclose(losses[True], losses[False], rtol=0.05)
 
 
 @pytest.mark.parametrize(

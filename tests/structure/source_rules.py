@@ -21,7 +21,15 @@ FLOORS = (
     ("convcore.ops",),
     ("convcore.tensor", "convcore.tensor_data", "convcore.tensor_parts"),
     ("convcore",),  # the package's own names, gathered in its __init__.py
-    ("convcore.nn", "convcore.cuda", "convcore.optim", "convcore.data", "convcore.transforms", "convcore.testing"),
+    (
+        "convcore.nn",
+        "convcore.amp",
+        "convcore.cuda",
+        "convcore.optim",
+        "convcore.data",
+        "convcore.transforms",
+        "convcore.testing",
+    ),
     (
         "convcore.models",
         "convcore.training",

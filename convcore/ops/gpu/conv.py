@@ -16,7 +16,8 @@ from kernels.cuda.calls import ConvSizes
 
 
 @once_per_geometry
-def _sizes(geometry: ConvGeometry) -> ConvSizes:
+def conv_sizes(geometry: ConvGeometry) -> ConvSizes:
+    """What kernels take of a geometry."""
     images_only("conv3d", geometry.depth)
     h, w = geometry.height, geometry.width
     return ConvSizes(
@@ -25,7 +26,8 @@ def _sizes(geometry: ConvGeometry) -> ConvSizes:
     )  # fmt: skip
 
 
-def _only_auto(algorithm: str) -> None:
+def only_auto(algorithm: str) -> None:
+    """Refuse an algorithm asked for by name."""
     if algorithm != "auto":
         raise UnsupportedError(
             f'conv2d: the algorithm "{algorithm}" does not exist on cuda:0, which chooses by itself; use "auto"'
@@ -38,14 +40,14 @@ class ConvOnGPU(Conv):
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry, algorithm: str):
-        _only_auto(algorithm)
+        only_auto(algorithm)
         wants_x, wants_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         out = empty_channels_last(geometry.out_shape)
         start = None if bias is None else bias.array.flat()
         filters = weight.array.flat()
-        calls.conv2d_forward(channels_last(x.array), filters, start, channels_last(out), _sizes(geometry), floats)
+        calls.conv2d_forward(channels_last(x.array), filters, start, channels_last(out), conv_sizes(geometry), floats)
         return wrap(out)
 
 
@@ -59,7 +61,7 @@ class ConvGradInputOnGPU(ConvGradInput):
         ctx.geometry, ctx.algorithm = geometry, algorithm
         grad_x = empty_channels_last(geometry.x_shape)
         given = channels_last(grad_out.array), weight.array.flat()
-        calls.conv2d_grad_input(*given, channels_last(grad_x), _sizes(geometry), floats)
+        calls.conv2d_grad_input(*given, channels_last(grad_x), conv_sizes(geometry), floats)
         return wrap(grad_x)
 
 
@@ -73,7 +75,7 @@ class ConvGradWeightOnGPU(ConvGradWeight):
         ctx.geometry, ctx.algorithm = geometry, algorithm
         grad_weight = empty(geometry.weight_shape)
         given = channels_last(x.array), channels_last(grad_out.array)
-        calls.conv2d_grad_weight(*given, grad_weight.flat(), _sizes(geometry), floats)
+        calls.conv2d_grad_weight(*given, grad_weight.flat(), conv_sizes(geometry), floats)
         return wrap(grad_weight)
 
 

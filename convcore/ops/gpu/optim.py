@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from convcore.autograd.twins import twin_of
+from convcore.ops import unscale as on_cpu_unscale
+from convcore.ops.gpu.arrays import floats
 from kernels.cpu import optim as on_cpu
-from kernels.cuda import optim
+from kernels.cuda import calls, optim
 from kernels.cuda.calls import ceil_div
 
 
@@ -30,3 +32,16 @@ def sgd_momentum_step(param: Any, grad: Any, momentum_buffer: Any, *settings: An
 def adam_step(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, *settings: Any) -> None:
     """Adam and AdamW."""
     optim.adam_step(_blocks(param), param, grad, exp_avg, exp_avg_sq, param.size, *settings)
+
+
+@twin_of(on_cpu_unscale.unscale)
+def unscale(gradients: list[Any], inverse: float) -> bool:
+    """Gradients times a number; whether one is not finite then comes to the host, one number for all of them."""
+    blocks = [ceil_div(gradient.size, optim.PER_BLOCK) for gradient in gradients]
+    counts, place = floats(sum(blocks)), 0
+    for gradient, count in zip(gradients, blocks, strict=True):
+        optim.unscale(count, gradient, counts, place, gradient.size, inverse)
+        place += count
+    total = floats(1)
+    calls.sum_all(counts, total, place, floats)
+    return bool(total.item())

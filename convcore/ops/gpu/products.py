@@ -24,16 +24,21 @@ def _product(a: Any, b: Any, bias: Any) -> Any:
     return wrap(out)
 
 
+def matrices_only(a: Any, b: Any) -> None:
+    """Refuse stacks of matrices."""
+    if not a.array.ndim == b.array.ndim == 2:
+        raise UnsupportedError(
+            f"matmul: cuda:0 multiplies matrices, got shapes {a.array.shape} and {b.array.shape}; use .cpu() first"
+        )
+
+
 @twin_of(MatMul)
 class MatMulOnGPU(MatMul):
     """out = a b for matrices."""
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any):
-        if not a.array.ndim == b.array.ndim == 2:
-            raise UnsupportedError(
-                f"matmul: cuda:0 multiplies matrices, got shapes {a.array.shape} and {b.array.shape}; use .cpu() first"
-            )
+        matrices_only(a, b)
         wants_a, wants_b = ctx.needs_input_grad
         ctx.save_for_backward(a if wants_b else None, b if wants_a else None)
         ctx.shapes = a.array.shape, b.array.shape

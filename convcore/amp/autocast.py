@@ -1,0 +1,84 @@
+"""autocast: which products are of 16 bits."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from convcore.autograd import twins
+from convcore.errors import DTypeError, UnsupportedError
+from convcore.gpu import probe
+from convcore.ops.dtypes import Half, bfloat16, float16
+from convcore.ops.placement import Device
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class autocast:
+    """Inside, convolutions, linear layers and matrix products on a GPU round their operands to 16 bits.
+
+    They add up in float32, and their results are float32, as are all tensors and weights; convolutions with one filter
+    per channel, and everything else, compute as outside. The gradients of these products are computed in the same way,
+    so backward belongs outside of the block. float16 has 11 bits, and underflows below 6e-8: scale the loss with
+    `GradScaler`. bfloat16 has float32's range and 8 bits, and needs no scale. A context manager and a decorator.
+
+    Args:
+        device_type: "cuda".
+        dtype: `convcore.float16` (the default) or `convcore.bfloat16`.
+        enabled: False switches it off inside, also in a block where it is on.
+
+    Raises:
+        UnsupportedError: it is enabled for the CPU, where everything is computed in float32 or float64.
+        DTypeError: another dtype.
+
+    Where no GPU can be used it warns and does nothing, as in PyTorch.
+    """
+
+    def __init__(self, device_type: str, dtype: Half | None = None, enabled: bool = True):
+        device = Device(device_type).type
+        if device == "cpu" and enabled:
+            raise UnsupportedError(
+                'autocast: on the CPU products are of float32 or float64; use autocast("cuda") and a GPU, or '
+                "enabled=False"
+            )
+        if dtype is None:
+            dtype = float16
+        if not isinstance(dtype, Half):
+            raise DTypeError(f"autocast: dtype must be {float16!r} or {bfloat16!r}, got {dtype!r}")
+        if enabled and probe.probe()[0] is None:
+            warnings.warn(f"autocast: does nothing, for there is no GPU: {probe.probe()[1]}", UserWarning, stacklevel=2)
+            enabled = False
+        self._settings = device_type, dtype, enabled
+        self._for_gpu = device == "cuda"
+        self._kind = dtype.value if enabled else None
+        self._previous: list[str | None] = []
+
+    def __enter__(self) -> None:
+        self._previous.append(twins.autocast.kind)
+        if self._for_gpu:
+            twins.autocast.kind = self._kind
+
+    def __exit__(self, *exc_info: Any) -> None:
+        twins.autocast.kind = self._previous.pop()
+
+    def __call__(self, function: _F) -> _F:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with autocast(*self._settings):
+                return function(*args, **kwargs)
+
+        return wrapped  # pyright: ignore[reportReturnType]
+
+
+def why_no_tensor_cores() -> str:
+    """Why autocast multiplies without tensor cores on this GPU; empty where it uses them.
+
+    Raises:
+        DeviceError: there is no GPU; says why.
+    """
+    driver = probe.driver()
+    from kernels.cuda.calls16 import why_no_tensor_cores  # only where there is a GPU
+
+    return why_no_tensor_cores(driver.capability())

@@ -1,0 +1,226 @@
+"""GradScaler: a loss so large that its gradients do not vanish in numbers of 16 bits.
+
+float16 knows nothing between 0 and 6e-8, where many gradients are. Gradients are linear in the loss: those of scale *
+loss are scale times as large. The optimizer gets them divided again. If one has overflowed, the step is left out and
+the scale made smaller; after `growth_interval` steps without it is made larger.
+Source: P. Micikevicius et al., "Mixed Precision Training" (2018), section 3.2.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from convcore.autograd import twins
+from convcore.autograd.variable import Variable
+from convcore.errors import CheckpointError, DTypeError
+from convcore.gpu import probe
+from convcore.ops import layout
+from convcore.ops.placement import Device
+from convcore.ops.unscale import unscale
+from convcore.optim import Optimizer
+
+
+class GradScaler:
+    """Scales losses, and takes the optimizers' steps, as `torch.amp.GradScaler`.
+
+    `step` looks at all gradients: on a GPU one number comes to the host for it.
+
+    Args:
+        device: "cuda", or "cpu". For "cuda" without a GPU it warns and is off.
+        init_scale: the first scale.
+        growth_factor: what it is multiplied by after `growth_interval` steps without overflow; more than 1.
+        backoff_factor: what it is multiplied by after an overflow; less than 1.
+        growth_interval: how many steps in a row.
+        enabled: False makes it do nothing: `scale` returns what it gets, `step` steps.
+
+    Raises:
+        ValueError: a factor on the wrong side of 1.
+    """
+
+    def __init__(
+        self,
+        device: str = "cuda",
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+    ):
+        if enabled and Device(device).type == "cuda" and probe.probe()[0] is None:
+            warnings.warn(f"GradScaler: is off, for there is no GPU: {probe.probe()[1]}", UserWarning, stacklevel=2)
+            enabled = False
+        _check_factors(growth_factor, backoff_factor)
+        self._enabled = enabled
+        self._scale = float(init_scale)
+        self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
+        self._growth_interval = growth_interval
+        self._steps_in_a_row = 0
+        self._unscaled: dict[int, bool] = {}  # by optimizer since the last update: whether it overflowed
+        self._stepped: set[int] = set()
+
+    def scale(self, outputs: Any) -> Any:
+        """A tensor times the scale, or a list or tuple of such."""
+        if not self._enabled:
+            return outputs
+        if isinstance(outputs, Variable):
+            return outputs * self._scale  # pyright: ignore[reportOperatorIssue]
+        if isinstance(outputs, Iterable):
+            scaled = [self.scale(output) for output in outputs]
+            return tuple(scaled) if isinstance(outputs, tuple) else scaled
+        raise DTypeError(f"GradScaler.scale: needs a tensor, or a list of such, got {type(outputs).__name__}")
+
+    def unscale_(self, optimizer: Optimizer) -> None:
+        """Divide the gradients of an optimizer's parameters by the scale, to clip them, say, before `step`.
+
+        Raises:
+            RuntimeError: that was done since the last `update`, or there are no gradients.
+        """
+        if not self._enabled:
+            return
+        if id(optimizer) in self._stepped:
+            raise RuntimeError("GradScaler.unscale_: is called after step(); call it before, or update() in between")
+        if id(optimizer) in self._unscaled:
+            raise RuntimeError(
+                "GradScaler.unscale_: has been called for this optimizer since the last update(); once is enough"
+            )
+        self._unscaled[id(optimizer)] = _unscale(optimizer, 1 / self._scale)
+
+    def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        """Take the optimizer's step, with gradients divided by the scale, unless one of them is not finite.
+
+        Returns:
+            What `optimizer.step` returns; None where it was left out.
+
+        Raises:
+            RuntimeError: that was done since the last `update`, there are no gradients, or there is a closure, which
+                would compute the gradients again.
+        """
+        if not self._enabled:
+            return optimizer.step(*args, **kwargs)
+        if args or "closure" in kwargs:
+            raise RuntimeError("GradScaler.step: takes no closure; compute the loss and its gradients before")
+        if id(optimizer) in self._stepped:
+            raise RuntimeError("GradScaler.step: has been called for this optimizer since the last update(); call that")
+        if id(optimizer) not in self._unscaled:
+            self.unscale_(optimizer)
+        self._stepped.add(id(optimizer))
+        return None if self._unscaled[id(optimizer)] else optimizer.step(**kwargs)
+
+    def update(self, new_scale: float | Variable | None = None) -> None:
+        """After all steps of an iteration: make the scale smaller or larger, or set it.
+
+        Raises:
+            RuntimeError: there was no step.
+        """
+        if not self._enabled:
+            return
+        if new_scale is not None:
+            self._scale = float(new_scale.array.item() if isinstance(new_scale, Variable) else new_scale)
+        elif not self._unscaled:
+            raise RuntimeError("GradScaler.update: there was no step() since the last one, so nothing is known")
+        elif any(self._unscaled.values()):
+            self._scale *= self._backoff_factor
+            self._steps_in_a_row = 0
+        else:
+            self._steps_in_a_row += 1
+            if self._steps_in_a_row == self._growth_interval:
+                self._steps_in_a_row = 0
+                larger = self._scale * self._growth_factor
+                if larger <= float(np.finfo(np.float32).max):  # it multiplies float32
+                    self._scale = larger
+        self._unscaled, self._stepped = {}, set()
+
+    def is_enabled(self) -> bool:
+        """Whether it does anything."""
+        return self._enabled
+
+    def get_scale(self) -> float:
+        """The scale; 1 where it is off."""
+        return self._scale if self._enabled else 1.0
+
+    def get_growth_factor(self) -> float:
+        """What makes the scale larger."""
+        return self._growth_factor
+
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Set it."""
+        _check_factors(new_factor, self._backoff_factor)
+        self._growth_factor = new_factor
+
+    def get_backoff_factor(self) -> float:
+        """What makes the scale smaller."""
+        return self._backoff_factor
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Set it."""
+        _check_factors(self._growth_factor, new_factor)
+        self._backoff_factor = new_factor
+
+    def get_growth_interval(self) -> int:
+        """After how many steps in a row the scale grows."""
+        return self._growth_interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Set it."""
+        self._growth_interval = new_interval
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state, with PyTorch's keys; empty where it is off."""
+        if not self._enabled:
+            return {}
+        return {
+            "scale": self._scale, "growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor,
+            "growth_interval": self._growth_interval, "_growth_tracker": self._steps_in_a_row,
+        }  # fmt: skip
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a `state_dict()`; does nothing where it is off.
+
+        Raises:
+            CheckpointError: keys are missing, as in the state of one that was off; nothing is changed then.
+        """
+        if not self._enabled:
+            return
+        missing = [key for key in self.state_dict() if key not in state_dict]
+        if missing:
+            raise CheckpointError(
+                f"GradScaler.load_state_dict: the state has no {', '.join(missing)}; was it saved by one that was off?"
+            )
+        _check_factors(state_dict["growth_factor"], state_dict["backoff_factor"])
+        self._scale = float(state_dict["scale"])
+        self._growth_factor, self._backoff_factor = state_dict["growth_factor"], state_dict["backoff_factor"]
+        self._growth_interval = state_dict["growth_interval"]
+        self._steps_in_a_row = state_dict["_growth_tracker"]
+
+
+def _check_factors(growth: float, backoff: float) -> None:
+    if not growth > 1:
+        raise ValueError(f"GradScaler: growth_factor must be more than 1, got {growth}")
+    if not 0 < backoff < 1:
+        raise ValueError(f"GradScaler: backoff_factor must be between 0 and 1, got {backoff}")
+
+
+def _unscale(optimizer: Optimizer, inverse: float) -> bool:
+    """Multiply all gradients in place; whether one is not finite then."""
+    gradients = [
+        param.grad for group in optimizer.param_groups for param in group["params"] if param.grad is not None
+    ]  # fmt: skip
+    if not gradients:
+        raise RuntimeError("GradScaler: no parameter of this optimizer has a gradient; call backward() before")
+    by_place: dict[type, list[Any]] = {}
+    for gradient in gradients:
+        array = gradient.before_write()
+        flat = layout.flat(array)
+        if not (
+            flat.flags.writeable and np.may_share_memory(flat, array)
+        ):  # one that was spread has no memory of its own
+            array = gradient.array = array.copy("K")
+            flat = layout.flat(array)
+        by_place.setdefault(type(array), []).append(flat)
+        gradient.mark_changed()
+    found = [twins.of(unscale, flats[0])(flats, inverse) for flats in by_place.values()]
+    return any(found)
