@@ -337,7 +337,7 @@ class Tanh(Module):
 
 
 class _AlongAxis(Module):
-    def __init__(self, dim: int):
+    def __init__(self, dim: int | None = None):
         super().__init__()
         self.dim = dim
 
@@ -345,11 +345,15 @@ class _AlongAxis(Module):
         return f"dim={self.dim}"
 
 
-class GLU(_AlongAxis):
+class GLU(Module):
     """The first half of axis `dim` times the sigmoid of the second."""
 
     def __init__(self, dim: int = -1):
-        super().__init__(dim)
+        super().__init__()
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
 
     def forward(self, x: Tensor) -> Tensor:
         return F.glu(x, self.dim)
