@@ -23,7 +23,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # in .hypothesis/: `python -m pytest --hypothesis-profile=nightly`. No deadline: the first call may compile a kernel.
 hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
 hypothesis.settings.register_profile("nightly", max_examples=2000, print_blob=True, deadline=None)
-hypothesis.settings.load_profile("ci")
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """torch's own tools for tests load a profile of 10 examples when a file imports them; the next file gets ours."""
+    hypothesis.settings.load_profile(collector.config.getoption("hypothesis_profile") or "ci")
 
 
 @pytest.fixture(autouse=True)
