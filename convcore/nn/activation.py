@@ -345,15 +345,11 @@ class _AlongAxis(Module):
         return f"dim={self.dim}"
 
 
-class GLU(Module):
+class GLU(_AlongAxis):
     """The first half of axis `dim` times the sigmoid of the second."""
 
     def __init__(self, dim: int = -1):
-        super().__init__()
-        self.dim = dim
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+        super().__init__(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.glu(x, self.dim)
