@@ -16,12 +16,14 @@ from convcore import config  # isort: skip  # before all others: it checks whose
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
 from convcore import amp, autograd, cuda, data, io, memory, models, nn, optim, transforms
-from convcore.autograd import enable_grad, is_grad_enabled, no_fusion, no_grad, set_grad_enabled
+from convcore.autograd import enable_grad, inference_mode, is_grad_enabled, no_fusion, no_grad, set_grad_enabled
 
 # So many names are packed.
 # isort: off
 # fmt: off
 from convcore.ops import derived
+from convcore.ops.activation import celu, selu
+from convcore.ops.activation_composed import hardshrink, prelu, rrelu, threshold
 from convcore.ops.dtypes import bool_ as bool
 from convcore.ops.algorithms import use_algorithm
 from convcore.ops.arithmetic import add, mul, multiply, neg, negative, pow, reciprocal, rsub, square, sub, subtract
@@ -30,7 +32,10 @@ from convcore.ops.comparison import (
     ge, greater, greater_equal, gt, isclose, isfinite, isin, isinf, isnan, isneginf, isposinf, isreal, le, less,
     less_equal, logical_and, logical_not, logical_or, logical_xor, lt, ne, not_equal,
 )
+from convcore.ops.bilinear import bilinear
+from convcore.ops.conv import conv1d, conv2d, conv3d
 from convcore.ops.conv_explain import explain_conv2d
+from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from convcore.ops.creation import (
     arange, empty, empty_like, empty_permuted, empty_strided, eye, from_numpy, full, full_like, linspace, logspace,
     ones, ones_like, scalar_tensor, tensor, zeros, zeros_like,
@@ -97,7 +102,7 @@ from convcore.ops.trigonometry import (
     cosh, deg2rad, hypot, rad2deg, sin, sinc, sinh, tan,
 )
 from convcore.ops.copies import (
-    alias_copy, as_strided_copy, detach_copy, diagonal_copy, diagonal_scatter, expand_copy, fill, narrow_copy,
+    alias_copy, as_strided_copy, detach, detach_copy, diagonal_copy, diagonal_scatter, expand_copy, fill, narrow_copy,
     permute_copy, select_copy, select_scatter, slice_copy, slice_scatter, split_copy, split_with_sizes_copy,
     squeeze_copy, t_copy, transpose_copy, unbind_copy, unfold_copy, unsqueeze_copy, view_copy,
 )
@@ -108,7 +113,14 @@ from convcore.ops.real_numbers import angle, conj, conj_physical, imag, is_compl
 from convcore.ops.reparametrisation import norm_except_dim
 from convcore.ops.scatter_reduce import index_reduce, scatter_reduce
 from convcore.ops.strided import as_strided, as_strided_scatter
+from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
 from convcore.ops.pad import constant_pad_nd
+from convcore.ops.pixels import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from convcore.ops.pool import adaptive_avg_pool1d, avg_pool1d, max_pool1d, max_pool2d, max_pool3d
+from convcore.ops.queries import (
+    as_tensor, can_cast, dtype, finfo, get_default_dtype, iinfo, is_floating_point, is_nonzero, is_tensor, numel,
+    promote_types, result_type,
+)
 # isort: on
 from convcore.amp import autocast
 from convcore.io import load, save
@@ -130,49 +142,54 @@ double = float64
 long = int64
 
 __all__ = [
-    "Generator", "Size", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "add", "addbmm", "addcdiv",
-    "addcmul", "addmm", "addmv", "addr", "adjoint", "alias_copy", "all", "allclose", "amax", "amin", "aminmax", "amp",
-    "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
-    "argmin", "argsort", "argwhere", "as_strided", "as_strided_copy", "as_strided_scatter", "asin", "asinh", "atan",
-    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autograd", "baddbmm", "bernoulli",
-    "bfloat16", "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
-    "bitwise_xor", "block_diag", "bmm", "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize",
-    "cartesian_prod", "cat", "cdist", "ceil", "channels_last", "channels_last_3d", "chunk", "clamp", "clamp_max",
+    "Generator", "Size", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "add",
+    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint", "alias_copy", "all", "allclose", "amax",
+    "amin", "aminmax", "amp", "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
+    "arctanh", "argmax", "argmin", "argsort", "argwhere", "as_strided", "as_strided_copy", "as_strided_scatter",
+    "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast",
+    "autograd", "avg_pool1d", "baddbmm", "bernoulli", "bfloat16", "bilinear", "bincount", "bitwise_and",
+    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "block_diag", "bmm",
+    "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cartesian_prod", "cat",
+    "cdist", "ceil", "celu", "channel_shuffle", "channels_last", "channels_last_3d", "chunk", "clamp", "clamp_max",
     "clamp_min", "clear_caches", "clip", "clone", "column_stack", "combinations", "concat", "concatenate", "config",
-    "conj", "conj_physical", "constant_pad_nd", "contiguous_format", "copysign", "corrcoef", "cos", "cosh",
-    "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum",
-    "cumulative_trapezoid", "data", "deg2rad", "detach_copy", "device", "diag", "diag_embed", "diagflat", "diagonal",
-    "diagonal_copy", "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double", "dsplit",
-    "dstack", "einsum", "empty", "empty_like", "empty_permuted", "empty_strided", "enable_grad", "eq", "equal", "erf",
-    "erfc", "erfinv", "exp", "exp2", "expand", "expand_copy", "explain_conv2d", "expm1", "eye", "fill", "fix",
+    "conj", "conj_physical", "constant_pad_nd", "contiguous_format", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh", "cosine_similarity", "count_nonzero",
+    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "data", "deg2rad",
+    "detach", "detach_copy", "device", "diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy",
+    "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double", "dsplit", "dstack", "dtype",
+    "einsum", "empty", "empty_like", "empty_permuted", "empty_strided", "enable_grad", "eq", "equal", "erf", "erfc",
+    "erfinv", "exp", "exp2", "expand", "expand_copy", "explain_conv2d", "expm1", "eye", "fill", "finfo", "fix",
     "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "float_power", "floor",
     "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy", "full", "full_like", "gather", "gcd", "ge",
-    "ger", "get_num_threads", "get_rng_state", "gradient", "greater", "greater_equal", "gt", "heaviside", "histc",
-    "histogram", "histogramdd", "hsplit", "hstack", "hypot", "i0", "igamma", "igammac", "imag", "index_add",
-    "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "initial_seed", "inner", "int8", "int16",
-    "int32", "int64", "io", "is_complex", "is_grad_enabled", "isclose", "isfinite", "isin", "isinf", "isnan",
-    "isneginf", "isposinf", "isreal", "kron", "kthvalue", "lcm", "ldexp", "le", "lerp", "less", "less_equal", "lgamma",
-    "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "lt",
-    "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median",
-    "meshgrid", "min", "minimum", "mm", "mode", "models", "moveaxis", "movedim", "msort", "mul", "multinomial",
-    "multiply", "mv", "mvlgamma", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow",
-    "narrow_copy", "ne", "neg", "negative", "nextafter", "nn", "no_fusion", "no_grad", "nonzero", "nonzero_static",
-    "norm", "norm_except_dim", "normal", "not_equal", "ones", "ones_like", "optim", "outer", "pairwise_distance",
-    "pdist", "permute", "permute_copy", "polygamma", "positive", "pow", "preserve_format", "prod", "quantile",
-    "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "ravel", "real",
-    "reciprocal", "relu", "remainder", "renorm", "repeat_interleave", "reshape", "resize_as_", "resolve_conj",
-    "resolve_neg", "roll", "rot90", "round", "row_stack", "rsqrt", "rsub", "save", "scalar_tensor", "scatter",
-    "scatter_add", "scatter_reduce", "searchsorted", "seed", "select", "select_copy", "select_scatter",
-    "set_grad_enabled", "set_num_threads", "set_rng_state", "sgn", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
-    "slice_copy", "slice_scatter", "softmax", "sort", "split", "split_copy", "split_with_sizes",
-    "split_with_sizes_copy", "sqrt", "square", "squeeze", "squeeze_copy", "stack", "std", "std_mean", "sub",
-    "subtract", "sum", "swapaxes", "swapdims", "t", "t_copy", "take", "take_along_dim", "tan", "tanh", "tensor",
-    "tensor_split", "tensordot", "tile", "topk", "trace", "transforms", "transpose", "transpose_copy", "trapezoid",
-    "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unbind_copy",
-    "unflatten", "unfold_copy", "unique", "unique_consecutive", "unravel_index", "unsafe_chunk", "unsafe_split",
-    "unsqueeze", "unsqueeze_copy", "use_algorithm", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack",
-    "where", "xlogy", "zero_", "zeros", "zeros_like",
+    "ger", "get_default_dtype", "get_num_threads", "get_rng_state", "gradient", "greater", "greater_equal",
+    "group_norm", "gt", "hardshrink", "heaviside", "histc", "histogram", "histogramdd", "hsplit", "hstack", "hypot",
+    "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put", "index_reduce",
+    "index_select", "inference_mode", "initial_seed", "inner", "int8", "int16", "int32", "int64", "io", "is_complex",
+    "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
+    "isneginf", "isposinf", "isreal", "kron", "kthvalue", "layer_norm", "lcm", "ldexp", "le", "lerp", "less",
+    "less_equal", "lgamma", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp",
+    "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace",
+    "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "max",
+    "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode",
+    "models", "moveaxis", "movedim", "msort", "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan_to_num",
+    "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "narrow_copy", "ne", "neg", "negative", "nextafter",
+    "nn", "no_fusion", "no_grad", "nonzero", "nonzero_static", "norm", "norm_except_dim", "normal", "not_equal",
+    "numel", "ones", "ones_like", "optim", "outer", "pairwise_distance", "pdist", "permute", "permute_copy",
+    "pixel_shuffle", "pixel_unshuffle", "polygamma", "positive", "pow", "prelu", "preserve_format", "prod",
+    "promote_types", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "randperm", "ravel", "real", "reciprocal", "relu", "remainder", "renorm", "repeat_interleave", "reshape",
+    "resize_as_", "resolve_conj", "resolve_neg", "result_type", "rms_norm", "roll", "rot90", "round", "row_stack",
+    "rrelu", "rsqrt", "rsub", "save", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "seed", "select", "select_copy", "select_scatter", "selu", "set_grad_enabled", "set_num_threads", "set_rng_state",
+    "sgn", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slice_copy", "slice_scatter", "softmax", "sort",
+    "split", "split_copy", "split_with_sizes", "split_with_sizes_copy", "sqrt", "square", "squeeze", "squeeze_copy",
+    "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "t_copy", "take",
+    "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot", "threshold", "tile", "topk", "trace",
+    "transforms", "transpose", "transpose_copy", "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices",
+    "true_divide", "trunc", "uint8", "unbind", "unbind_copy", "unflatten", "unfold_copy", "unique",
+    "unique_consecutive", "unravel_index", "unsafe_chunk", "unsafe_split", "unsqueeze", "unsqueeze_copy",
+    "use_algorithm", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack", "where", "xlogy", "zero_", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 guard_functions(globals())

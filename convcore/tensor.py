@@ -9,8 +9,8 @@ import numpy as np
 from convcore.autograd.variable import set_tensor_class
 
 from convcore.ops import (  # isort: skip  # so many names are packed
-    arithmetic, comparison, division, dtypes, elementwise, exponentials, norms, products, real_numbers, reduce,
-    rounding, scan, special, statistics, trigonometry,
+    activation_composed, arithmetic, comparison, division, dtypes, elementwise, exponentials, norms, products,
+    real_numbers, reduce, rounding, scan, special, statistics, trigonometry,
 )  # fmt: skip
 from convcore.ops import matmul as matrices
 from convcore.ops import shape as shapes
@@ -215,6 +215,8 @@ class Tensor(TensorParts):
     masked_fill_ = twin(elementwise.masked_fill)
     relu = elementwise.relu
     relu_ = elementwise.relu_
+    prelu = activation_composed.prelu
+    hardshrink = activation_composed.hardshrink
     signbit = rounding.signbit
 
     where = elementwise.where_of

@@ -111,6 +111,10 @@ class TensorData(Variable):
         """Whether it is float32 or float64."""
         return (self.deferred or self.array).dtype.kind == "f"
 
+    def is_nonzero(self) -> Truth:
+        """Whether the only element is not 0."""
+        return self.__bool__()
+
     def is_signed(self) -> Truth:
         """Whether its elements may be negative."""
         return (self.deferred or self.array).dtype.kind in "fi"

@@ -150,6 +150,8 @@ class TensorParts(TensorData):
     copy_ = in_place.copy_
     bernoulli = sampling.bernoulli
     multinomial = sampling.multinomial
+    bernoulli_ = sampling.bernoulli_
+    random_ = sampling.random_
     uniform_ = sampling.uniform_
     normal_ = sampling.normal_
     log_normal_ = sampling.log_normal_

@@ -1,4 +1,4 @@
-"""For the whole suite: how much Hypothesis draws, new interpreters, and copies of the kernels that a test may edit."""
+"""For the whole suite: random numbers, new interpreters, and copies of the kernels that a test may edit."""
 
 import os
 import shutil
@@ -12,12 +12,31 @@ import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+TIME_LIMIT = 900  # seconds of a new interpreter: a busy machine may take minutes to compile what it needs
+
+# The processes of `pytest -n 2` share the cores, and idle threads of torch would spin on those that others need: on two
+# cores 791 tests took 17 s, and 8 s where they sleep. OpenMP reads this when it is loaded, with the first test file.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # `ci` draws the same few examples every time. `nightly` looks for new ones, prints how to repeat a failure and keeps it
 # in .hypothesis/: `python -m pytest --hypothesis-profile=nightly`. No deadline: the first call may compile a kernel.
 hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
 hypothesis.settings.register_profile("nightly", max_examples=2000, print_blob=True, deadline=None)
-hypothesis.settings.load_profile("ci")
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """torch's own tools for tests load a profile of 10 examples when a file imports them; the next file gets ours."""
+    hypothesis.settings.load_profile(collector.config.getoption("hypothesis_profile") or "ci")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Whatever a test draws, it draws the same in every run, alone or after others."""
+    if "convcore" in sys.modules:
+        sys.modules["convcore"].manual_seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.manual_seed(0)
 
 
 def _start(code: str, path: Path, cwd: Path | None, env: dict[str, str | None]) -> subprocess.Popen:
@@ -34,7 +53,7 @@ def _start(code: str, path: Path, cwd: Path | None, env: dict[str, str | None]) 
 
 def _finish(process: subprocess.Popen, fails: bool) -> subprocess.CompletedProcess:
     try:
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=TIME_LIMIT)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()

@@ -14,9 +14,17 @@ from convcore.ops import layout
 BIG = (300, 257)  # more than memory.SMALLEST_POOLED, and no round number
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_collector():
+    """No block comes back when the collector chooses; to collect before each test would take half a second."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def fresh_pool():
-    gc.collect()
     memory.clear()
 
 

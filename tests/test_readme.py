@@ -153,7 +153,7 @@ def test_the_commands_are_marked_for_the_checks():
     commands = dict(re.findall(r"<!-- command: (\w+) -->\n```bash\n(.+)\n```", README))
     assert commands == {
         "train": "python -m pip install . && convcore train",
-        "test": "python -m pip install -e '.[test]' && python -m pytest",
+        "test": "python -m pip install -e '.[test]' && python -m pytest -n 2",
     }
 
 

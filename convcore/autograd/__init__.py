@@ -2,7 +2,7 @@
 
 from convcore.autograd.deferred import Deferred, Inputs, may_defer, no_fusion
 from convcore.autograd.function import Function, Node, next_number, once_differentiable
-from convcore.autograd.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from convcore.autograd.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from convcore.autograd.sweep import backward, grad
 from convcore.autograd.variable import Variable, is_recorded, wrap, wrap_deferred
 
@@ -15,6 +15,7 @@ __all__ = [
     "backward",
     "enable_grad",
     "grad",
+    "inference_mode",
     "is_grad_enabled",
     "is_recorded",
     "may_defer",

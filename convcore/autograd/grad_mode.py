@@ -40,7 +40,10 @@ class _GradMode:
 
     mode: bool
 
-    def __init__(self) -> None:
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)  # @no_grad, without brackets
+
+    def __init__(self, function: None = None) -> None:
         self._previous: list[bool] = []
 
     def __enter__(self):
@@ -70,3 +73,13 @@ class enable_grad(_GradMode):
     """Record again inside a `no_grad` block."""
 
     mode = True
+
+
+def inference_mode(mode: Any = True) -> Any:
+    """`no_grad` by another name, and `enable_grad` with mode=False: a context manager and decorator.
+
+    What it computes may be used in recorded operations afterwards, which torch refuses.
+    """
+    if callable(mode):
+        return no_grad(mode)
+    return no_grad() if mode else enable_grad()

@@ -176,6 +176,13 @@ class Variable:
         """The same memory, outside the graph."""
         return self.detach_as(self.array)
 
+    def detach_(self) -> Tensor:
+        """Take this tensor out of the graph: from now on it is a leaf that requires no gradient."""
+        self._settle_dependants()
+        self.set_origin(None, 0)
+        result: Any = self
+        return result
+
     def view_of_memory(self, array: np.ndarray) -> Tensor:
         """A tensor for `array`, which lies in this tensor's memory: the result of a view operation."""
         if self._viewer is None:

@@ -337,9 +337,9 @@ class Tanh(Module):
 
 
 class _AlongAxis(Module):
-    def __init__(self, dim: int):
+    def __init__(self, dim: int | None = None):
         super().__init__()
-        self.dim = dim
+        self.dim: Any = dim
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

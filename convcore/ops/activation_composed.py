@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 
-def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """`softmax` of -input: the smallest element of an axis gets the largest share."""
     return softmax(-input, dim, dtype=dtype)
 

@@ -37,6 +37,11 @@ def copy_of(view: Callable[..., Any], name: str) -> Callable[..., Any]:
     return copied
 
 
+def detach(input: Tensor) -> Tensor:
+    """The same memory, outside the graph."""
+    return input.detach()
+
+
 def slice_of(input: Tensor, dim: int, start: int | None, end: int | None, step: int) -> tuple[slice, ...]:
     """The index of a slice along an axis."""
     place = axis("slice", dim, input.array.ndim)
@@ -51,7 +56,7 @@ def _slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | Non
 
 alias_copy = copy_of(lambda input: input, "alias_copy")
 as_strided_copy = copy_of(strided.as_strided, "as_strided_copy")
-detach_copy = copy_of(lambda input: input.detach(), "detach_copy")
+detach_copy = copy_of(detach, "detach_copy")
 diagonal_copy = copy_of(rearrange.diagonal, "diagonal_copy")
 expand_copy = copy_of(shape.expand, "expand_copy")
 narrow_copy = copy_of(shape.narrow, "narrow_copy")

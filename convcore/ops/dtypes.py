@@ -49,6 +49,11 @@ SUPPORTED = (float32, float64, int8, int16, int32, int64, uint8, bool_)
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
+def category(dtype: np.dtype) -> int:
+    """0 for bool, 1 for integers, 2 for floats."""
+    return _CATEGORY[dtype.kind]
+
+
 def element_type(op: str, dtype: Any) -> np.dtype:
     """`dtype` as one of the supported NumPy dtypes; Python's bool, int and float stand for bool, int64 and float64."""
     try:
@@ -81,14 +86,15 @@ def result_type(op: str, *operands: Tensor | float) -> np.dtype:
             classes[2].append(number_type(op, operand))
     result = bool_
     for index, dtypes in enumerate(d for d in classes if d):
-        highest = functools.reduce(_promote, dtypes)
-        if index == 0 or _CATEGORY[highest.kind] > _CATEGORY[result.kind]:
+        highest = functools.reduce(promote, dtypes)
+        if index == 0 or category(highest) > category(result):
             result = highest
     return result
 
 
-def _promote(a: np.dtype, b: np.dtype) -> np.dtype:
-    difference = _CATEGORY[a.kind] - _CATEGORY[b.kind]
+def promote(a: np.dtype, b: np.dtype) -> np.dtype:
+    """The dtype of an operation on tensors with axes of these two."""
+    difference = category(a) - category(b)
     if difference == 0:
         return np.promote_types(a, b)
     return a if difference > 0 else b

@@ -6,7 +6,7 @@ sigmoid, which the layers of a network run through, have kernels; the others are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from convcore.ops.arguments import form
 from convcore.ops.arithmetic import check_broadcast, reciprocal, unbroadcast
 from convcore.ops.dtypes import as_tensors, compute, floating, require_floating, require_tensor
 from convcore.ops.in_place import change
+from convcore.ops.indexing import nonzero
 from convcore.ops.layout import empty_like, flat, like
 from convcore.ops.pointwise import OfInput, of_input, of_output, step
 from kernels.cpu import elementwise as kernels
@@ -227,8 +228,15 @@ def abs(input: Tensor) -> Tensor:
 absolute = abs
 
 
-def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
-    """`input` where the bool tensor `condition` holds, `other` elsewhere; all three broadcast."""
+def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor | float | None = None) -> Any:
+    """`input` where the bool tensor `condition` holds, `other` elsewhere; all three broadcast.
+
+    Of a condition alone the places where it is not 0, as `nonzero(condition, as_tuple=True)` gives them.
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise DTypeError("where: needs both input and other, or neither")
     if not isinstance(condition, Variable) or condition.array.dtype.kind != "b":
         kind = condition.array.dtype if isinstance(condition, Variable) else type(condition).__name__
         raise DTypeError(f"where: condition must be a bool tensor, got {kind}; compare it first, e.g. x != 0")

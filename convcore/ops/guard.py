@@ -1,8 +1,10 @@
-"""Arguments that are no tensors where tensors are needed: one guard around public functions, not a check in each.
+"""What is the same for all public functions: arguments that must be tensors, and NumPy's names for two arguments.
 
 Operations read `x.array` without asking what x is. What has no such attribute raises AttributeError there; the guard
-turns that into an error which names the argument. As long as nothing is wrong it costs one more call, and the engine's
-own calls, from operation to operation, do not pass it. Which arguments must be tensors it reads from the annotations.
+turns that into an error which names the argument. As in torch, `axis` and `keepdims` stand for `dim` and `keepdim`:
+Python raises TypeError for a name that a function does not have, before it starts, and the guard calls again with its
+own. As long as nothing is wrong all this costs one more call, and the engine's own calls, from operation to operation,
+do not pass it. Which arguments must be tensors it reads from the annotations.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from convcore.errors import DTypeError
 
 C = TypeVar("C")
 _KINDS = ("Tensor", "Tensor | None", "Sequence[Tensor]")
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def tensors_of(function: Callable[..., Any], is_method: bool = False) -> list[str]:
@@ -26,14 +29,19 @@ def tensors_of(function: Callable[..., Any], is_method: bool = False) -> list[st
 
 
 def guarded(function: Callable[..., Any], module: str, is_method: bool = False) -> Callable[..., Any]:
-    """The function, which refuses what is no tensor with DTypeError; itself where it takes no tensors.
+    """The function, which refuses what is no tensor with DTypeError and takes NumPy's names of arguments.
+
+    It is the function itself where it takes no tensors, and no argument that NumPy calls otherwise.
 
     Args:
         module: where the result stands, so that it can be pickled.
         is_method: whether the first argument is sure to be a tensor.
     """
-    names = tensors_of(function, is_method) if inspect.isfunction(function) else []
-    if not names:
+    if not inspect.isfunction(function):
+        return function
+    names = tensors_of(function, is_method)
+    renamed = {numpy: name for numpy, name in _NUMPY_NAMES.items() if name in function.__annotations__}
+    if not names and not renamed:
         return function
 
     @functools.wraps(function)
@@ -43,6 +51,10 @@ def guarded(function: Callable[..., Any], module: str, is_method: bool = False) 
         except AttributeError:
             _refuse(function.__name__, inspect.signature(function).bind(*args, **kwargs).arguments, names)
             raise
+        except TypeError:
+            if not renamed.keys() & kwargs.keys():
+                raise
+        return function(*args, **{renamed.get(name, name): value for name, value in kwargs.items()})
 
     checked.__module__ = module
     return checked

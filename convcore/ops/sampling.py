@@ -194,16 +194,28 @@ def multinomial(
     return wrap(result[0] if weights.ndim == 1 else result)
 
 
-def _filler(name: str, draw: Any, doc: str, check: Any = None) -> Any:
-    """An in-place method that replaces all elements by random numbers of two parameters."""
+def bernoulli_(input: Tensor, p: Tensor | float = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Replace each element by 1 with probability p, a number or a tensor that broadcasts, else by 0"""
+    chances = p.array if isinstance(p, Variable) else np.asarray(p)
+    if not ((chances >= 0) & (chances <= 1)).all():
+        raise ShapeError("bernoulli_: probabilities must be from 0 to 1")
+    draws = numpy_generator("bernoulli_", generator).random(input.array.shape)
+    return copy_(input, wrap(np.asarray(draws < chances, input.array.dtype)))
 
-    def fill(input: Tensor, *parameters: float, generator: Generator | None = None, **named: float) -> Tensor:
-        settings = (*parameters, *named.values())
-        if check is not None:
-            check(*settings)
+
+def _filler(name: str, draw: Any, doc: str, defaults: dict[str, Any], holds: Any, rule: str) -> Any:
+    """An in-place method that replaces all elements by random numbers, with parameters of these names and defaults."""
+
+    def fill(input: Tensor, *given: float, generator: Generator | None = None, **named: float) -> Tensor:
+        by_position = dict(zip(defaults, given, strict=False))
+        if len(given) > len(defaults) or named.keys() - (defaults.keys() - by_position.keys()):
+            raise TypeError(f"{name}: takes {', '.join(defaults)} and generator, got {given} and {named}")
+        settings = tuple({**defaults, **by_position, **named}.values())
+        if not holds(*settings):
+            raise ShapeError(f"{name}: {rule}, got {settings}")
         numbers = numpy_generator(name, generator)
         with np.errstate(all="ignore"):
-            values = draw(numbers, input.array.shape, *settings)
+            values = draw(numbers, input.array, *settings)
             return copy_(input, wrap(np.asarray(values).astype(input.array.dtype)))
 
     fill.__name__ = fill.__qualname__ = name
@@ -211,43 +223,53 @@ def _filler(name: str, draw: Any, doc: str, check: Any = None) -> Any:
     return fill
 
 
-def _rule(holds: Any, text: str) -> Any:
-    def check(*settings: float) -> None:
-        if settings and not holds(*settings):
-            raise ShapeError(f"{text}, got {settings}")
+def _integers_for(
+    numbers: np.random.Generator, array: np.ndarray, first: int | None, end: int | None
+) -> np.ndarray:  # fmt: skip
+    """Integers from `first` to `end` - 1, from 0 to `first` - 1 if it stands alone, or all that the dtype counts"""
+    if end is None and first is None:
+        kind = array.dtype
+        last = 1 if kind.kind == "b" else 2 ** (np.finfo(kind).nmant + 1) if kind.kind == "f" else np.iinfo(kind).max
+        return numbers.integers(0, last, array.shape, endpoint=True)
+    low, high = (0, first) if end is None else (first or 0, end)
+    return numbers.integers(low, high, array.shape)
 
-    return check
 
-
+random_ = _filler(
+    "random_", _integers_for,
+    "Replace all elements by integers from `from` to `to` - 1, or from 0 to `to` - 1 if one number is given",
+    {"from": None, "to": None},
+    lambda first, end: first is None or (first > 0 if end is None else first < end), "needs from < to",
+)  # fmt: skip
 uniform_ = _filler(
-    "uniform_", lambda numbers, shape, low=0.0, high=1.0: low + (high - low) * numbers.random(shape),
+    "uniform_", lambda numbers, array, low, high: low + (high - low) * numbers.random(array.shape),
     "Replace all elements by uniform numbers from `from` to `to`",
-    _rule(lambda low=0.0, high=1.0: low <= high, "uniform_: needs from <= to"),
+    {"from": 0.0, "to": 1.0}, lambda low, high: low <= high, "needs from <= to",
 )  # fmt: skip
 normal_ = _filler(
-    "normal_", lambda numbers, shape, mean=0.0, std=1.0: numbers.normal(mean, std, shape),
+    "normal_", lambda numbers, array, mean, std: numbers.normal(mean, std, array.shape),
     "Replace all elements by normally distributed numbers of this mean and standard deviation",
-    _rule(lambda mean=0.0, std=1.0: std >= 0, "normal_: std must be at least 0"),
+    {"mean": 0.0, "std": 1.0}, lambda mean, std: std >= 0, "std must be at least 0",
 )  # fmt: skip
 log_normal_ = _filler(
-    "log_normal_", lambda numbers, shape, mean=1.0, std=2.0: numbers.lognormal(mean, std, shape),
+    "log_normal_", lambda numbers, array, mean, std: numbers.lognormal(mean, std, array.shape),
     "Replace all elements by numbers whose logarithm has this mean and standard deviation",
-    _rule(lambda mean=1.0, std=2.0: std > 0, "log_normal_: std must be above 0"),
+    {"mean": 1.0, "std": 2.0}, lambda mean, std: std > 0, "std must be above 0",
 )  # fmt: skip
 exponential_ = _filler(
-    "exponential_", lambda numbers, shape, lambd=1.0: numbers.exponential(1 / lambd, shape),
+    "exponential_", lambda numbers, array, lambd: numbers.exponential(1 / lambd, array.shape),
     "Replace all elements by exponentially distributed numbers of this rate",
-    _rule(lambda lambd=1.0: lambd > 0, "exponential_: lambd must be above 0"),
+    {"lambd": 1.0}, lambda lambd: lambd > 0, "lambd must be above 0",
 )  # fmt: skip
 geometric_ = _filler(
-    "geometric_", lambda numbers, shape, p: numbers.geometric(p, shape),
+    "geometric_", lambda numbers, array, p: numbers.geometric(p, array.shape),
     "Replace all elements by the number of trials until the first success of probability p",
-    _rule(lambda p: 0 < p < 1, "geometric_: p must be between 0 and 1"),
+    {"p": None}, lambda p: p is not None and 0 < p < 1, "p must be between 0 and 1",
 )  # fmt: skip
 cauchy_ = _filler(
-    "cauchy_", lambda numbers, shape, median=0.0, sigma=1.0: median + sigma * numbers.standard_cauchy(shape),
+    "cauchy_", lambda numbers, array, median, sigma: median + sigma * numbers.standard_cauchy(array.shape),
     "Replace all elements by numbers from the Cauchy distribution",
-    _rule(lambda median=0.0, sigma=1.0: sigma > 0, "cauchy_: sigma must be above 0"),
+    {"median": 0.0, "sigma": 1.0}, lambda median, sigma: sigma > 0, "sigma must be above 0",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ differentiated again.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, little enough to share
 
 
-def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """exp(input) divided by its sum along axis `dim`: positive numbers that add up to 1.
 
-    A row of -inf alone, or with +inf or NaN in it, gives NaN. With `dtype` the input is converted first.
+    A row of -inf alone, or with +inf or NaN in it, gives NaN. With `dtype` the input is converted first. Without `dim`,
+    as in old programs, it is axis 1 of 2, 4 or more axes, else axis 0, and there is a warning.
 
     Raises:
         ShapeError: the input has no axis `dim`.
@@ -47,10 +49,10 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     return _apply_along(Softmax, "softmax", input, dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """Logarithm of `softmax`, computed without the intermediate result, which may be too small for a float.
 
-    With `dtype` the input is converted first.
+    `dim` and `dtype` are those of `softmax`.
 
     Raises:
         ShapeError: the input has no axis `dim`.
@@ -129,12 +131,18 @@ def _along_axis(kernel: Any, dim: int, *arrays: np.ndarray) -> np.ndarray:
     return from_rows(out, arrays[0].shape, dim)
 
 
-def _apply_along(function: type[Function], op: str, x: Tensor, dim: int, dtype: Any) -> Tensor:
+def _implied_axis(op: str, ndim: int) -> int:
+    """The axis that is meant where none is named, which deserves a warning."""
+    warnings.warn(f"{op}: no `dim` was given, and guessing it is deprecated; say which axis", UserWarning, stacklevel=5)
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def _apply_along(function: type[Function], op: str, x: Tensor, dim: int | None, dtype: Any) -> Tensor:
     """Check the arguments and apply; a tensor without axes counts as one with a single element, as in PyTorch."""
     if dtype is not None:
         x = convert(x, element_type(op, dtype))
     require_floating(op, x)
-    dim = axis(op, dim, x.array.ndim)
+    dim = axis(op, _implied_axis(op, x.array.ndim) if dim is None else dim, x.array.ndim)
     if x.array.ndim == 0:
         return function.apply(x.reshape(1), 0).reshape(())
     return function.apply(x, dim)

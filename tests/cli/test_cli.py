@@ -26,7 +26,7 @@ def convcore(*arguments):
     """The command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "convcore", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
 
 
@@ -236,7 +236,7 @@ assert main(["train", "--quiet", "--threads", "1", *{TINY}, "--out", r"{tmp_path
 assert counts[0] == 0, counts
 assert counts[1] == compiled() > 10, (counts, compiled())
 """
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert result.returncode == 0, result.stderr
 
 

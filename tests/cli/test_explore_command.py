@@ -25,10 +25,10 @@ def test_it_serves_until_it_is_interrupted():
         try:
             found = re.match(r"convcore explore: (http://127\.0\.0\.1:\d+/) \(Ctrl-C", process.stdout.readline())
             assert found is not None
-            with urllib.request.urlopen(found[1], timeout=60) as answer:
+            with urllib.request.urlopen(found[1], timeout=300) as answer:
                 assert b"<filter-playground" in answer.read()
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
+            assert process.wait(300) == 0
         finally:
             process.kill()
         assert process.stdout.read() == "stopped\n"

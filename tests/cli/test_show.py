@@ -101,7 +101,7 @@ def test_a_response_and_the_cost_of_algorithms(tmp_path):
     assert {c.algorithm: c.multiplications for c in costs} == {
         "im2col": direct, "direct": direct, "winograd2x2": 8 * 7 * 16 * 256, "winograd": 4 * 4 * 36 * 256,
     }  # fmt: skip
-    assert all(0 < cost.seconds < 1 for cost in costs)
+    assert all(cost.seconds > 0 for cost in costs)
     figure = plot.algorithms(costs, tmp_path / "costs.svg")
     assert figure.axes[0].dataLim.x1 == direct / 1e6
     assert "<svg" in (tmp_path / "costs.svg").read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ def test_pytest_says_that_it_did_not_run():
     else:
         command, code, text = [], 2, "cuda: NOT RUN, nothing was measured: "
     run = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/gpu", "-q", "-p", "no:cacheprovider", *command]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert text in done.stdout
 

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-PATIENCE = 60  # seconds: the first request may compile kernels
+PATIENCE = 300  # seconds: the first request may compile kernels, on a machine that does more than that
 
 
 def until(page, condition):

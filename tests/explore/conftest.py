@@ -26,7 +26,7 @@ def server():
     thread.start()
     yield server
     server.stop()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -38,7 +38,7 @@ class Client:
 
     def request(self, method, path, body=None, **headers):
         """(status, headers, bytes); headers are written as keywords."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

@@ -301,6 +301,6 @@ def test_a_failure_of_the_engine_is_said_and_logged(client, monkeypatch):
     try:
         status, answer = client.post("convolve", REQUEST)
         assert (status, answer["error"]) == (500, "the engine failed: ZeroDivisionError; the terminal says more")
-        assert "a secret" in records.get(timeout=30).getMessage()
+        assert "a secret" in records.get(timeout=300).getMessage()
     finally:
         logger.removeHandler(handler)

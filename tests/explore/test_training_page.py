@@ -5,15 +5,27 @@ import re
 
 import numpy as np
 import pytest
-from browsing import until
+from browsing import PATIENCE, until
 from looking import look_over
 
+from convcore.explore import training
 from convcore.explore.training import LIVE, snapshots
+
+ENOUGH = 40  # batches
 
 
 @pytest.fixture(autouse=True)
-def _ended():
-    """No training goes on after a test."""
+def _patient(monkeypatch):
+    """A training that was watched long enough waits to be stopped: a busy machine might draw the page after its end."""
+
+    def waiting(rate, epochs):
+        for snapshot in snapshots(rate, epochs):
+            yield snapshot
+            if snapshot.batch >= ENOUGH:
+                LIVE._stop.wait(PATIENCE)
+
+    monkeypatch.setattr(training, "snapshots", waiting)
+    monkeypatch.setattr(training, "PATIENCE", PATIENCE)
     yield
     LIVE.stop()
 
@@ -93,7 +105,7 @@ def test_a_training_that_diverges_says_so(client, monkeypatch):
         yield next(snapshots(rate, epochs))
         raise FloatingPointError("batch 1: the loss is nan; start again with a smaller learning rate")
 
-    monkeypatch.setattr("convcore.explore.training.snapshots", diverge)
+    monkeypatch.setattr(training, "snapshots", diverge)
     client.post("training-start", {"rate": 1, "epochs": 1})
     LIVE.wait()
     answer = client.post("training", {"since": 0})[1]

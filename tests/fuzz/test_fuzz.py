@@ -1,6 +1,8 @@
 """A short run of the fuzzer in every test run, and a check that it finds what it looks for."""
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,16 +46,40 @@ def test_an_unexpected_error_is_told():
     assert fuzz.one_call(lambda input: input, 1) == "returned"
 
 
-@pytest.mark.parametrize(("ending", "finding"), [("os.abort()", "crash 3 third"), ("os._exit(3)", "hang 3 third")])
+def test_an_endless_call_ends():
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(fuzz.__file__).parent)!r})
+import convcore, fuzz
+
+def endless(input):
+    while True:
+        pass
+
+fuzz.TIME_LIMIT = 0.2
+fuzz.targets = lambda: [("endless", endless)]
+fuzz.child(0, 1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=fuzz.ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("at 0 endless\n", -signal.SIGPROF)
+
+
+@pytest.mark.parametrize(
+    ("ending", "finding"),
+    [
+        ("os.abort()", "crash 3 third"),
+        ("os._exit(3)", "crash 3 third"),
+        ("signal.raise_signal(signal.SIGPROF)", "hang 3 third"),
+    ],
+)
 def test_an_ended_child_is_told_and_the_rest_goes_on(tmp_path, monkeypatch, ending, finding):
     script = tmp_path / "child.py"
     script.write_text(
-        f"""import os, sys
+        f"""import os, signal, sys
 first, calls = int(sys.argv[3]), int(sys.argv[5])
 for seed in range(first, first + calls):
     print("at", seed, "third", flush=True)
     if seed == 3:
-        print("hang 3 third" if {ending!r} != "os.abort()" else "", flush=True)
         {ending}
     print("returned", flush=True)
 """

@@ -113,7 +113,7 @@ expected = sums()
 reader, writer = os.pipe()
 child = os.fork()
 if child == 0:
-    signal.alarm(100)
+    signal.alarm(800)
     threads.set_num_threads(2)
     os.write(writer, sums())
     os._exit(0 if (threads.threading_layer(), threads.get_num_threads()) == ("serial", 1) else 3)
@@ -129,7 +129,7 @@ def test_multiprocessing_with_fork_computes_the_same_bits(run_tiny):
 expected = sums()
 with multiprocessing.get_context("fork").Pool(2) as pool:
     results = [pool.apply_async(sums) for _ in range(4)]
-    print([result.get(timeout=100) == expected for result in results])
+    print([result.get(timeout=800) == expected for result in results])
 """
     assert run_tiny(code) == "[True, True, True, True]\n"
 
@@ -148,7 +148,7 @@ threading.Thread(target=compile_for_a_while).start()
 busy.wait()
 child = os.fork()
 if child == 0:
-    signal.alarm(100)  # ends the child if it waits for ever
+    signal.alarm(800)  # ends the child if it waits for ever
     os._exit(0 if sums() == expected else 3)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 sums()

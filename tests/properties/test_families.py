@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as TF
 from agreement import EXACT, ROUNDED, agrees, arrays, memory_orders, several
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -183,3 +183,11 @@ def test_the_orders_drawn_hold_the_numbers_that_were_given(data):
     laid = data.draw(memory_orders(len(shape)))(numbers)
     assert laid.shape == numbers.shape
     assert (laid == numbers).all()
+
+
+def test_every_property_is_tried_as_often_as_was_asked_for(request):
+    """Whatever was imported before: in all files that are collected together with this one."""
+    wanted = settings.get_profile(request.config.getoption("hypothesis_profile") or "ci")
+    properties = [item.obj for item in request.session.items if hasattr(item.obj, "hypothesis")]
+    for used in [p._hypothesis_internal_use_settings for p in properties]:
+        assert (used.max_examples, used.derandomize) == (wanted.max_examples, wanted.derandomize)
