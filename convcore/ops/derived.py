@@ -88,7 +88,7 @@ def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
 
 def _place(array: np.ndarray) -> Hashable:
     """What tells an array from others of the same memory: of a view, which is new at every call, what it shows."""
-    if array.base is None:
+    if array.base is None or not isinstance(array, np.ndarray):  # on a GPU there are few views
         return id(array)
     shown = array.__array_interface__
     return shown["data"][0], shown["shape"], array.strides, shown["typestr"]
