@@ -1,4 +1,4 @@
-"""Sums and products of two arrays: what NumPy computes, bit for bit, but on all threads.
+"""Sums and products of two arrays: what NumPy computes, but on all threads, and denormals count as 0.
 
 One core cannot fill the connection to memory, and these functions do nothing but wait for it: on two cores of a Zen 3
 server the sum of two images of 25 MB takes half of NumPy's time.
@@ -7,6 +7,7 @@ server the sum of two images of 25 MB takes half of NumPy's time.
 from collections.abc import Callable
 from typing import Any
 
+from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.simd import load_lanes, store_lanes, vlanes
 from kernels.jit import Kernel, inline, kernel, kernel_named, prange
 
@@ -39,9 +40,11 @@ def _of_pairs(name: str, combined: Callable[[Any, Any], Any]) -> Kernel:
         """
         size, lanes = out.shape[0], vlanes(out)
         for chunk in prange((size + CHUNK - 1) // CHUNK):
+            mode = flush_denormals()
             end = min((chunk + 1) * CHUNK, size)
             for i in range(chunk * CHUNK, end, lanes):
                 store_lanes(combined(load_lanes(a, i, end - i), load_lanes(b, i, end - i)), out, i, end - i)
+            restore_denormals(mode)
 
     return pairs
 
@@ -65,6 +68,7 @@ def multiply_channels(x, factors, out):
     lanes = vlanes(out)
     chunks = (pixels + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK
     for task in prange(images * chunks):
+        mode = flush_denormals()
         image, chunk = task // chunks, task % chunks
         own = image % factors.shape[0] * channels
         for p in range(chunk * ROWS_PER_CHUNK, min((chunk + 1) * ROWS_PER_CHUNK, pixels)):
@@ -73,3 +77,4 @@ def multiply_channels(x, factors, out):
                 left = channels - c
                 product = load_lanes(source, row + c, left) * load_lanes(scale, own + c, left)
                 store_lanes(product, target, row + c, left)
+        restore_denormals(mode)

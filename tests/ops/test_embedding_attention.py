@@ -119,11 +119,6 @@ def test_alpha_dropout_keeps_mean_and_variance():
         (lambda: cc.nn.Embedding(3, 2, _weight=TABLE), ShapeError, r"the weight must have the shape \(3, 2\)"),
         (lambda: cc.nn.Embedding.from_pretrained(TABLE[0]), ShapeError, r"must have 2 axes \(V, D\)"),
         (lambda: cc.nn.Unflatten("a", (1, 2)), UnsupportedError, "axes have no names"),  # pyright: ignore
-        (
-            lambda: cc.nn.Linear(1, 1, device="cuda"),
-            UnsupportedError,
-            r'made on is "cpu", got .*move it with \.to\("cuda"\)',
-        ),
     ],
 )
 def test_wrong_arguments(call, error, message):
