@@ -245,9 +245,14 @@ class Deferred:
             tensor.deferred = None
             self.tensor = _nobody
 
-    def give_up(self) -> None:
-        """The tensor is something else from now on, and nobody can see this value any more."""
+    def become(self, other: Deferred) -> bool:
+        """Let the tensor be what `other` computes from now on, and nobody see this value; False if it has settled."""
+        tensor = self.tensor()
+        if tensor is None:
+            return False
+        tensor.deferred, other.tensor = other, self.tensor
         self.tensor = _nobody
+        return True
 
     def bypassed_by(self, node: Node | None) -> None:
         """Note that a recorded node leads past this tensor and its parents; where they have nodes it must not."""

@@ -28,7 +28,11 @@ MIN_COLUMNS_PER_TASK, MAX_COLUMNS_PER_TASK, VALUES_PER_TASK = 256, 1024, 4096
 
 def is_of_few(m: int, n: int) -> bool:
     """Whether M or N of a product of rows with rows is so small that it is one of these."""
-    return m <= FEW or (n <= FEW and m * n <= MOST_OF_FEW_COLUMNS)
+    return m <= FEW or _is_of_few_columns(m, n)
+
+
+def _is_of_few_columns(m: int, n: int) -> bool:
+    return n <= FEW and m * n <= MOST_OF_FEW_COLUMNS
 
 
 def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> bool:
@@ -41,7 +45,7 @@ def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     if m <= FEW and b.T.flags.c_contiguous:
         rows_times_rows(_dense(a), b.T, np.zeros(n, a.dtype) if bias is None else _dense(bias), out)
         return True
-    if n <= FEW and m * n <= MOST_OF_FEW_COLUMNS and a.flags.c_contiguous:
+    if _is_of_few_columns(m, n) and a.flags.c_contiguous:
         rows_times_rows(_dense(b.T), a, np.zeros(m, a.dtype), out.T)
     elif m <= FEW and (n >= MIN_COLUMNS or k <= MAX_TERMS) and b.flags.c_contiguous:
         rows_times_matrix(_dense(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))

@@ -86,13 +86,9 @@ class DeferredConv(Deferred):
         return wrap_deferred(DeferredConv(self.inputs, self.norm, (kernels, settings), self))
 
     def activate_in_place(self, kernels: Elementwise, settings: tuple[float, ...]) -> bool:
-        tensor = self.tensor()
-        if tensor is None or self.activation is not None:
+        if self.activation is not None:
             return False
-        activated = DeferredConv(self.inputs, self.norm, (kernels, settings), self.parent)
-        tensor.deferred, activated.tensor = activated, self.tensor
-        self.give_up()
-        return True
+        return self.become(DeferredConv(self.inputs, self.norm, (kernels, settings), self.parent))
 
 
 def defer_conv(

@@ -311,13 +311,9 @@ class DeferredNorm(Deferred):
         return wrap_deferred(DeferredNorm(self.inputs, True, self, self.recorded and is_grad_enabled()))
 
     def activate_in_place(self, kernels: Elementwise, settings: tuple[float, ...]) -> bool:
-        tensor = self.tensor()
-        if self.rectify or kernels is not RELU or tensor is None or (self.recorded and not is_grad_enabled()):
+        if self.rectify or kernels is not RELU or (self.recorded and not is_grad_enabled()):
             return False
-        rectified = DeferredNorm(self.inputs, True, None, self.recorded)
-        tensor.deferred, rectified.tensor = rectified, self.tensor
-        self.give_up()
-        return True
+        return self.become(DeferredNorm(self.inputs, True, None, self.recorded))
 
     def max_pool2d(self, geometry: PoolGeometry) -> Tensor | None:
         if geometry.height.taps * geometry.width.taps > pool_kernels.NOWHERE:
