@@ -139,3 +139,18 @@ def test_pretrained_tables_are_frozen_unless_asked():
 def test_odd_numbers_of_axes_are_taken_with_a_warning(name, shape, message):
     with pytest.warns(UserWarning, match=message):
         assert getattr(F, name)(cc.ones(*shape), 0.5).shape == shape
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_self_attention_by_one_product_is_attention_by_three(batch_first):
+    """Copies are other tensors, for which queries, keys and values are projected one by one."""
+    layer = cc.nn.MultiheadAttention(12, 3, batch_first=batch_first)
+    x = cc.randn(4, 5, 12)
+    gradients = []
+    for given in ((x, x, x), (x, x.clone(), x.clone())):
+        layer.zero_grad()
+        out, _ = layer(*given)
+        (out * out).sum().backward()
+        gradients.append([out.detach().numpy(), *[np.array(parameter.grad) for parameter in layer.parameters()]])
+    for one, three in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, three, rtol=0, atol=1e-5 * np.abs(three).max())
