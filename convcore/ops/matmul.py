@@ -29,7 +29,7 @@ from convcore.ops.few_rows import is_of_few, product_few_rows
 from convcore.ops.filters import Filters, filters_of
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
-from kernels.cpu.target import TILE_ROWS, tile_columns
+from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -53,10 +53,14 @@ ELEMENTS_PER_TASK = 4096
 _NO_OFFSET = np.zeros(1, np.int64)  # of the only matrix of an operand
 
 # How the kernel's loops are split: the most rows of a task and the fewest, the rows of b in a block and, at least, in a
-# part. A block of a (96 x 256) stays in L2, one of a panel of b in L1. Of a transposed a, whose rows are columns in
-# memory, a task takes more: what lies side by side is fetched together.
-ROWS_PER_TASK, MIN_ROWS_PER_TASK, TRANSPOSED_ROWS_PER_TASK = 96, 24, 256
-BLOCK_DEPTH, MIN_PART_DEPTH = 256, 512
+# part. A block of a (96 x 256) stays in L2, one of a panel of b in L1; CPUs with vectors of 64 bytes have the caches for
+# twice the depth. Rows of a transposed a are columns in memory: what lies side by side is fetched together.
+ROWS_PER_TASK, MIN_ROWS_PER_TASK, TRANSPOSED_ROWS_PER_TASK = 96, 24, 128
+BLOCK_DEPTH, MIN_PART_DEPTH = 512 if REGISTER_BYTES == 64 else 256, 512
+# Parts of a sum are written and read again: the operands must be so many times as large as all of them.
+OPERANDS_PER_PARTS = 4
+# So few tiles of rows read b where it lies; more of them share a copy of its panels.
+MAX_TILES_IN_PLACE = 4
 
 
 class _Operand(NamedTuple):
@@ -97,20 +101,26 @@ def _offsets(sizes: Sequence[int], steps: Sequence[int] | None, size: int, batch
     return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
 
 
-def _split(count: int, m: int, k: int, panels: int, copied: bool, transposed: bool) -> tuple[int, int, int]:
+def _split(count: int, m: int, k: int, n: int, panels: int, copied: bool, transposed: bool) -> tuple[int, int, int]:
     """Into how many blocks of rows, blocks of panels and parts of the sum `count` products are split.
 
     Too few tasks are made more by taking fewer panels each, then half the rows, then by splitting the sum, then by
-    taking still fewer rows; of a transposed a, which is copied, the sum is split first.
+    taking still fewer rows. Each block of panels copies the rows of a again, so of a transposed a, which is copied, the
+    sum is split first if it is long, then the rows.
     """
     wanted = -(-MIN_TASKS // count)
     most = TRANSPOSED_ROWS_PER_TASK if transposed else ROWS_PER_TASK
-    row_blocks = -(-m // most)
-    fewest = MIN_PANELS_PER_COPY if copied else MIN_PANELS_PER_TASK
-    panel_blocks = min(-(-wanted // row_blocks), -(-panels // fewest))
-    if not transposed:
-        row_blocks = max(row_blocks, min(-(-wanted // panel_blocks), -(-m // (most // 2))))
-    parts = max(1, min(wanted // (row_blocks * panel_blocks), k // MIN_PART_DEPTH))
+    row_blocks, half_rows = -(-m // most), -(-m // (most // 2))
+    if transposed:
+        worth = k * (m + n) // (2 * m * n * OPERANDS_PER_PARTS)
+        parts = max(1, min(-(-wanted // row_blocks), k // MIN_PART_DEPTH, worth))
+        row_blocks = max(row_blocks, min(-(-wanted // parts), half_rows))
+        panel_blocks = min(-(-wanted // (row_blocks * parts)), -(-panels // MIN_PANELS_PER_COPY))
+    else:
+        fewest = MIN_PANELS_PER_COPY if copied else MIN_PANELS_PER_TASK
+        panel_blocks = min(-(-wanted // row_blocks), -(-panels // fewest))
+        row_blocks = max(row_blocks, min(-(-wanted // panel_blocks), half_rows))
+        parts = max(1, min(wanted // (row_blocks * panel_blocks), k // MIN_PART_DEPTH))
     row_blocks = max(row_blocks, min(-(-wanted // (panel_blocks * parts)), -(-m // MIN_ROWS_PER_TASK)))
     return row_blocks, panel_blocks, parts
 
@@ -134,9 +144,16 @@ def _is_turned(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 class _Plan(NamedTuple):
-    """How a product is computed: `packed` is whether b comes in panels, `copied` whether tasks copy their rows of a."""
+    """How a product is computed.
+
+    Attributes:
+        packed: whether b comes in panels.
+        in_place: whether b is read where it lies; else tasks copy their panels of a b that is not packed.
+        copied: whether tasks copy their rows of a.
+    """
 
     packed: bool
+    in_place: bool
     copied: bool
     row_blocks: int
     panel_blocks: int
@@ -145,15 +162,16 @@ class _Plan(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def _plan(
-    count: int, m: int, k: int, panels: int, row_bytes: int, transposed: bool, contiguous: bool, in_panels: bool
+    count: int, m: int, k: int, n: int, panels: int, row_bytes: int, transposed: bool, contiguous: bool, in_panels: bool
 ) -> _Plan:
     """The plan of `count` products whose a is transposed or not, and whose b is contiguous, or in panels already."""
     packed = in_panels or not (m < MIN_ROWS_TO_PACK and contiguous and not transposed)
     rows_collide = TILE_ROWS > L1_WAYS and row_bytes % L1_PERIOD_BYTES == 0
     copied = transposed or (packed and rows_collide and panels >= MIN_PANELS_TO_COPY)
-    row_blocks, panel_blocks, parts = _split(count, m, k, panels, copied, transposed)
+    row_blocks, panel_blocks, parts = _split(count, m, k, n, panels, copied, transposed)
     packed = in_panels or (packed and not (row_blocks == 1 and contiguous))
-    return _Plan(packed, copied, row_blocks, panel_blocks, parts)
+    in_place = not packed and -(-m // row_blocks) <= MAX_TILES_IN_PLACE * TILE_ROWS
+    return _Plan(packed, in_place, copied, row_blocks, panel_blocks, parts)
 
 
 def _packed_matrices(b: np.ndarray) -> np.ndarray:
@@ -180,7 +198,7 @@ def _multiply(a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, 
     left = _operand(a, batch)
     panel_columns = tile_columns(a.itemsize)
     panels, count = -(-n // panel_columns), math.prod(batch)
-    plan = _plan(count, m, k, panels, left.row * a.itemsize, left.column != 1, b.flags.c_contiguous, in_panels)
+    plan = _plan(count, m, k, n, panels, left.row * a.itemsize, left.column != 1, b.flags.c_contiguous, in_panels)
     b_offsets = _NO_OFFSET if in_panels else _offsets(b.shape[:-2], None, k * n, batch)
     if plan.packed:
         right = b if in_panels else _packed_matrices(b)
@@ -191,8 +209,8 @@ def _multiply(a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, 
     parts = plan.parts
     sums = out.reshape(1, count, m, n) if parts == 1 else memory.empty((parts, count, m, n), a.dtype)
     gemm(
-        *left, plan.copied, right.reshape(-1), b_offsets, b_panel, b_row, plan.packed, start, relu and parts == 1, sums,
-        k, plan.row_blocks, plan.panel_blocks, BLOCK_DEPTH,
+        *left, plan.copied, right.reshape(-1), b_offsets, b_panel, b_row, plan.packed, plan.in_place, start,
+        relu and parts == 1, sums, k, plan.row_blocks, plan.panel_blocks, BLOCK_DEPTH,
     )  # fmt: skip
     if parts > 1:
         sum_parts(sums.reshape(parts, -1), relu, out.reshape(-1), ELEMENTS_PER_TASK)

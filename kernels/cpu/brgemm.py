@@ -2,10 +2,10 @@
 
     C[m, j] (+)= start[j] + sum over t, l of A[taps[t] + m*a_row + l*a_col] * B[t*b_tap + l*b_row + j]
 
-for any number of rows m and up to 2 * VL columns j. Every convolution, matrix product and weight gradient of this
-library is a walk of addresses around this one function. Sources: E. Georganas et al., "High-Performance Deep Learning
-via a Single Building Block" (2020), section II, for the batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS"
-(2015), section 5, for the register tile.
+(the start only where it does not add to C), for any number of rows m and up to 2 * VL columns j. Every convolution,
+matrix product and weight gradient of this library is a walk of addresses around this one function. Sources:
+E. Georganas et al., "High-Performance Deep Learning via a Single Building Block" (2020), section II, for the
+batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS" (2015), section 5, for the register tile.
 
 Why it is fast. The rows are dealt to tiles. A tile has at most MR rows and NV vectors of columns, so MR * NV
 accumulators, all of them in registers. One step of l loads NV vectors of B and MR single values of A and does MR * NV
@@ -15,7 +15,8 @@ possible to decode: a pointer for each row and one offset for all of them, which
 hyperthread shares, each has half of the 4 to 6 instructions a cycle, and every addition counts. What is left is the
 price of beginning and ending a tile, which short sums feel: so the loop over tiles stands here and not in the callers,
 the inner loop is not unrolled (it already has enough work for every unit), and only what must be masked is: a masked
-store takes AMD's cores many cycles.
+store takes AMD's cores many cycles. Two streams of memory are asked for ahead: the tile's place in C, which may be far
+away and is needed at its end, and the panel of B, which is new to L1 when its first tile reads it.
 
 LLVM's own vectoriser does not find this form (it stays at 256-bit registers), so `_emit_tile` writes it as LLVM IR.
 Its Python loops over m and v run while the kernel compiles: they unroll the tile.
@@ -28,12 +29,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 
-from kernels.cpu.emit import call_intrinsic, in_register, loop
+from kernels.cpu.emit import call_intrinsic, emit_prefetch, in_register, loop
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
 from kernels.jit import inline, intrinsic
 from kernels.machine_code import MachineCode
 
 _INT = ir.IntType(64)
+
+# How many rows of B are asked for before they are used: 48 steps of 24 multiply-adds are some 200 ns, longer than L3
+# takes to answer (benchmarks/NOTES.md, "Products on AVX-512").
+_ROWS_AHEAD = 48
 
 
 @dataclass
@@ -119,21 +124,20 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
     accumulator = {mv: cgutils.alloca_once(builder, tile.vector) for mv in grid}
     c_rows = [tile.at(tile.c, m, tile.c_row) for m in range(rows)]
 
-    def resume(mask):
+    def add_earlier(mask):
         for m, v in grid:
-            builder.store(tile.load(c_rows[m], v, mask), accumulator[m, v])
+            total = builder.fadd(builder.load(accumulator[m, v], typ=tile.vector), tile.load(c_rows[m], v, mask))
+            builder.store(total, accumulator[m, v])
 
     def finish(mask):
         for m, v in grid:
             tile.store(builder.load(accumulator[m, v], typ=tile.vector), c_rows[m], v, mask)
 
-    with builder.if_else(tile.accumulate) as (resuming, beginning):
-        with resuming:
-            tile.for_whole_and_partial(resume)
-        with beginning:
-            first = [tile.load(tile.start, v) for v in range(tile.vectors)]
-            for m, v in grid:
-                builder.store(first[v], accumulator[m, v])
+    for m, v in grid:
+        emit_prefetch(builder, tile.at(c_rows[m], v * tile.lanes), True)
+    first = [builder.select(tile.accumulate, tile.zero, tile.load(tile.start, v)) for v in range(tile.vectors)]
+    for m, v in grid:
+        builder.store(first[v], accumulator[m, v])
 
     b_mask = tile.last_mask() if tile.mask_b else None
     with loop(builder, tile.n_taps) as t:
@@ -144,6 +148,9 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
         with loop(builder, tile.length) as l:
             b_row = tile.at(b_tap, l, tile.b_row)
             b = [tile.load(b_row, v, b_mask) for v in range(tile.vectors)]
+            ahead = tile.at(b_row, _ROWS_AHEAD, tile.b_row)
+            for v in range(tile.vectors):
+                emit_prefetch(builder, tile.at(ahead, v * tile.lanes), False)
             for m in range(rows):
                 value = builder.load(tile.at(a_rows[m], l, tile.a_col), typ=tile.element)
                 a = tile.splat(value, tile.vector)
@@ -152,6 +159,8 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
                     total = builder.load(slot, typ=tile.vector)
                     builder.store(tile.call("llvm.fma.{}", tile.vector, [a, b[v], total]), slot)
 
+    with builder.if_then(tile.accumulate):
+        tile.for_whole_and_partial(add_earlier)
     with builder.if_then(tile.relu):
         for m, v in grid:
             value = builder.load(accumulator[m, v], typ=tile.vector)
@@ -238,8 +247,8 @@ def brgemm(
                stays NaN.
     Requires   1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets and strides count
                elements. `mask_b` is a literal: True where B's rows may end after `columns`, False where they reach to
-               full vectors (a packed panel). `start` is read only when `accumulate` is false, and to full vectors; C
-               only when it is true.
+               full vectors (a packed panel). `start` is read to full vectors, but counts only when `accumulate` is
+               false; C is read only when it is true.
     Writes     rows * columns elements of C, and nothing beside them.
     Parallel   not at all: callers give threads different tiles.
     Why        see the top of this file.

@@ -7,7 +7,8 @@ rows pass by them, the block of A stays in L2 while panel after panel passes by 
 Where A's rows are contiguous and short it is read where it lies. Else a block of it is copied first: its rows lie in
 pages of their own, and often some power of two apart, so that they share few sets of the L1 cache and push each other
 out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line. So are, for the
-same reasons, blocks of some panels where B was not packed as a whole.
+same reasons, blocks of some panels where B was not packed as a whole, unless so few tiles use them that B is better
+read where it lies, once more for each.
 
     A^T, a block                 copied
     l=0 | m0 m1 m2 m3 ...        tile 0: l=0 | m0 m1 .. m5 |, l=1 | m0 m1 .. m5 |, ...
@@ -49,8 +50,8 @@ def _prefetch_rows(source, offset, row, first, end, length):
 
 @kernel
 def gemm(
-    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, start, relu, out, depth, row_blocks,
-    panel_blocks, block_depth,
+    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, in_place, start, relu, out, depth,
+    row_blocks, panel_blocks, block_depth,
 ):  # fmt: skip
     """A stack of matrix products, each as partial sums over parts of the summation index.
 
@@ -59,9 +60,9 @@ def gemm(
                B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL;
                if `relu` (with a single part), max(0, that), where NaN stays NaN.
     Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
-               `pack_matrices` if `packed`, else as it lies, the columns side by side; start (2, panels * PC),
-               row 0 zero; out (parts, count, M, N) C-contiguous; row_blocks <= M, panel_blocks <= panels,
-               parts <= depth.
+               `pack_matrices` if `packed`, else as it lies, the columns side by side, where it is read if `in_place`
+               and else copied; start (2, panels * PC), row 0 zero; out (parts, count, M, N) C-contiguous;
+               row_blocks <= M, panel_blocks <= panels, parts <= depth.
     Writes     all of out.
     Parallel   over parts, the stack, blocks of rows and blocks of panels.
     Why        see the top of this file.
@@ -72,6 +73,8 @@ def gemm(
     panel_columns = TILE_VECTORS * lanes
     n_panels = (n_columns + panel_columns - 1) // panel_columns
     transposed = a_col != 1
+    direct = packed or in_place
+    right_row = b_row if direct else panel_columns
     part_depth = (depth + parts - 1) // parts
     depth_blocks = (part_depth + block_depth - 1) // block_depth
     # An odd number of panel rows between two rows of a block: no two of a tile's rows share a set of the cache.
@@ -92,7 +95,7 @@ def gemm(
         # A vector more: the last store of a tile's copy, too, reaches beyond it.
         block = np.empty((rows + TILE_ROWS) * block_row + lanes if copied else 0, out.dtype)
         panel_size = block_depth * panel_columns
-        panels = np.empty(0 if packed else min(end_panel - first_panel, PANELS_PER_COPY) * panel_size, out.dtype)
+        panels = np.empty(0 if direct else min(end_panel - first_panel, PANELS_PER_COPY) * panel_size, out.dtype)
         for depth_block in range(depth_blocks):
             begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
             begin_l, length = first_l + begin_l, stop_l - begin_l
@@ -110,11 +113,11 @@ def gemm(
                 _copy_rows(a, a_offset, a_row, rows, length, block, block_row)
             for p in range(first_panel, end_panel):
                 place = (p - first_panel) % PANELS_PER_COPY
-                if not packed and place == 0:
+                if not direct and place == 0:
                     b_offset = b_offsets[i] + p * b_panel + begin_l * b_row
                     columns = min(min(PANELS_PER_COPY, end_panel - p) * panel_columns, n_columns - p * panel_columns)
                     copy_panels(b, b_offset, b_row, length, columns, panels, 0, panel_size, panel_columns)
-                right = b if packed else panels
+                right = b if direct else panels
                 if transposed and depth_block + 1 < depth_blocks:
                     # The next block is copied in one go, which would wait for memory: fetch it while this one is used.
                     share, end_share = split_evenly(length, end_panel - first_panel, p - first_panel)
@@ -122,18 +125,26 @@ def gemm(
                     _prefetch_rows(a, a_offset + length * a_col, a_col, share, end_share, rows)
                     if not packed:
                         _prefetch_rows(b, next_b, b_row, share, end_share, (end_panel - first_panel) * panel_columns)
-                b_offset = b_offsets[i] + p * b_panel + begin_l * b_row if packed else place * panel_size
+                b_offset = b_offsets[i] + p * b_panel + begin_l * b_row if direct else place * panel_size
                 first_column = p * panel_columns
                 start_offset = first_column + (n_panels * panel_columns if part == 0 else 0)
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
                 for piece in range(pieces):
                     begin, end = split_evenly(rows, pieces, piece)
-                    brgemm(
-                        end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
-                        right, b_offset, 0, panel_columns, destination, c_offset + begin * n_columns, n_columns,
-                        min(panel_columns, n_columns - first_column), first_sum, start_offset,
-                        depth_block > 0, rectify, False,
-                    )  # fmt: skip
+                    if in_place:  # a literal says that the rows of b end with the last column
+                        brgemm(
+                            end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
+                            right, b_offset, 0, right_row, destination, c_offset + begin * n_columns, n_columns,
+                            min(panel_columns, n_columns - first_column), first_sum, start_offset,
+                            depth_block > 0, rectify, True,
+                        )  # fmt: skip
+                    else:
+                        brgemm(
+                            end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
+                            right, b_offset, 0, right_row, destination, c_offset + begin * n_columns, n_columns,
+                            min(panel_columns, n_columns - first_column), first_sum, start_offset,
+                            depth_block > 0, rectify, False,
+                        )  # fmt: skip
         restore_denormals(mode)
 
 

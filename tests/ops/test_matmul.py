@@ -116,7 +116,7 @@ def test_linear_follows_torch(shape, with_bias):
 def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
     """Few tasks and a long sum: the sum is computed in parts; integers make every order of it exact."""
     m, k, n = size
-    assert matmul_ops._split(1, m, k, -(-n // tile_columns(4)), copied=False, transposed=False)[2] > 1
+    assert matmul_ops._split(1, m, k, n, -(-n // tile_columns(4)), copied=False, transposed=False)[2] > 1
     a, b = operands(size)
     bias = np.arange(-n // 2, n - n // 2).astype(np.float32) * 100
     expected = a.astype(np.float64) @ b.astype(np.float64) + bias
