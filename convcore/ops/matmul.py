@@ -53,7 +53,7 @@ ELEMENTS_PER_TASK = 4096
 _NO_OFFSET = np.zeros(1, np.int64)  # of the only matrix of an operand
 
 # How the kernel's loops are split: the most rows of a task and the fewest, the rows of b in a block and, at least, in a
-# part. A block of a (96 x 256) stays in L2, one of a panel of b in L1; CPUs with vectors of 64 bytes have the caches for
+# part. A block of a (96 x 256) stays in L2, one of a panel of b in L1; CPUs with vectors of 64 bytes have caches for
 # twice the depth. Rows of a transposed a are columns in memory: what lies side by side is fetched together.
 ROWS_PER_TASK, MIN_ROWS_PER_TASK, TRANSPOSED_ROWS_PER_TASK = 96, 24, 128
 BLOCK_DEPTH, MIN_PART_DEPTH = 512 if REGISTER_BYTES == 64 else 256, 512
