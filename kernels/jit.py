@@ -18,6 +18,7 @@ from kernels.cache import KernelCache, numba_config
 from kernels.entry_points import EntryPointCompiler, Inline
 
 __all__ = [
+    "CACHE_LINE_BYTES",
     "FAST_MATH",
     "Kernel",
     "compiler_target",

@@ -67,6 +67,8 @@ POINTS_OF_LARGE_TILES = 36
 # Filters are transformed beforehand if there are more tiles than this and the transformed filters take at most so much.
 FEW_TILES = 128
 FILTERS_BYTES = 4 * 1024**2
+# Where they are transformed only once, they are read for fewer tiles, too.
+FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT = 32, 16 * 1024**2
 TILES_PER_TASK = 32
 # Otherwise tiles are, a slab at a time that takes at most so much.
 SLAB_BYTES = 8 * 1024**2
@@ -166,9 +168,13 @@ class Winograd:
         source, destination = nhwc(src), nhwc(dst)
         tiles_h, tiles_w = self.tiles(1, dst.shape[2], 1), self.tiles(1, 1, dst.shape[3])
         tiles = dst.shape[0] * tiles_h * tiles_w
-        if tiles > self.as_many(FEW_TILES) and self.points * c_src * c_dst * src.itemsize <= FILTERS_BYTES:
+        few, most = (FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT) if filters.are_kept else (FEW_TILES, FILTERS_BYTES)
+        if tiles > self.as_many(few) and self.points * c_src * c_dst * src.itemsize <= most:
             panels, start = filters.prepared(("transformed", self.m), transformed)
-            tiles_per_task = min(self.as_many(TILES_PER_TASK), tiles)
+            tasks = max(1, -(-tiles // self.as_many(TILES_PER_TASK)))
+            if tasks < MIN_TASKS:  # as many for each of two or four threads
+                tasks = -(-tasks // 4) * 4
+            tiles_per_task = max(1, -(-tiles // tasks))
             conv2d_winograd(source, panels, start, relu, destination, self.m, *pads, tiles_per_task, PANELS_AT_ONCE)
             return
         flat, start = as_they_are(*filters.arrays())

@@ -19,7 +19,7 @@ Planes at a distance of 2^n would share one set of the L1 cache, so they have a 
 
 import numpy as np
 
-from kernels.cpu.brgemm import brgemm
+from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.conv_winograd_transforms import (
     bias_point,
     place,
@@ -29,14 +29,15 @@ from kernels.cpu.conv_winograd_transforms import (
     transform_output,
 )
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.pack import transpose_block
+from kernels.cpu.pack import prefetch_rows, transpose_block
 from kernels.cpu.simd import vlanes
-from kernels.cpu.target import TILE_VECTORS
+from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.winograd_matrices import TAPS
 from kernels.jit import inline, kernel, prange
 
-# The channels whose filters are turned and transformed at a time: turned they stay in L1, transformed in L2.
-DEPTH = 32
+# The channels whose filters are turned and transformed at a time: transformed they stay in L2. Fewer are summed over in
+# shorter runs, between which the products are written and read.
+DEPTH = 64 if REGISTER_BYTES == 64 else 32
 
 
 @inline
@@ -66,15 +67,18 @@ def _transform_panel(
 @inline
 def _multiply(
     m, planes, at, row, plane, tiles, depth, panels, panels_at, panel_plane, start, first_panel, count,
-    products, product_plane, accumulate, taps
+    products, product_plane, accumulate, taps, next_weight, next_offset, next_row, next_rows, next_length
 ):  # fmt: skip
     """products[p, e, t] (+)= planes[e, t] @ panels[p, e] for `count` panels p, all points e and `tiles` tiles t.
 
     At the bias's point they begin with start[first_panel + p], elsewhere with start's last panel, which is zero.
-    The points are outside the panels: a point's plane stays in L1 for all of them.
+    The points are outside the panels: a point's plane stays in L1 for all of them. Meanwhile the memory is asked for
+    that is read next, `next_rows` rows of `next_length` values.
     """
     panel_columns = TILE_VECTORS * vlanes(panels)
     for e in range(points(m)):
+        begin, end = split_evenly(next_rows, points(m), e)
+        prefetch_rows(next_weight, next_offset, next_row, begin, end, next_length)
         for p in range(count):
             begin = (first_panel + p) * panel_columns if e == bias_point(m) else start.size - panel_columns
             brgemm(
@@ -170,7 +174,7 @@ def conv2d_winograd(src, panels, start, relu, dst, m, pad_top, pad_left, tiles_p
             count = min(panels_at_once, n_panels - p)
             _multiply(
                 m, planes, 0, row, plane, end - first, c_src, packed, p * points(m) * panel_plane, panel_plane,
-                start, p, count, products, product_plane, False, taps,
+                start, p, count, products, product_plane, False, taps, packed, 0, 0, 0, 0,
             )  # fmt: skip
             _write_tiles(
                 m, products, product_plane, relu, destination, h_dst, w_dst, c_dst, p, count, tiles_h, tiles_w,
@@ -254,6 +258,9 @@ def conv2d_winograd_many_filters(
         panels = np.empty(count * points(m) * panel_plane, planes.dtype)
         products = np.empty(count * points(m) * product_plane, planes.dtype)
         taps = np.zeros(1, np.int64)
+        # The filters of the next DEPTH channels: rows of the weight, whichever of the two axes is their length.
+        filters = min(count * panel_columns, c_dst - first_panel * panel_columns)
+        next_rows, next_length = (filters, DEPTH * 9) if stride_src == 9 else (DEPTH, filters * 9)
         for l in range(0, c_src, DEPTH):
             depth = min(DEPTH, c_src - l)
             for p in range(count):
@@ -266,6 +273,8 @@ def conv2d_winograd_many_filters(
             _multiply(
                 m, source, l * points(m) * (tiles + 1) + first * DEPTH, DEPTH, plane, end - first, depth,
                 panels, 0, panel_plane, start, first_panel, count, products, product_plane, l > 0, taps,
+                weight, first_panel * panel_columns * stride_dst + (l + DEPTH) * stride_src,
+                max(stride_dst, stride_src), next_rows if l + DEPTH < c_src else 0, next_length,
             )  # fmt: skip
         _write_tiles(
             m, products, product_plane, relu, destination, h_dst, w_dst, c_dst, first_panel, count,

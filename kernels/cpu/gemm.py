@@ -19,12 +19,11 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.pack import copy_panels, copy_tiles
-from kernels.cpu.simd import prefetch, vlanes, vload, vstore
+from kernels.cpu.pack import copy_panels, copy_tiles, prefetch_rows
+from kernels.cpu.simd import vlanes, vload, vstore
 from kernels.cpu.target import TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
-CACHE_LINE_BYTES = 64
 PANELS_PER_COPY = 8  # neighbours in b that are copied together: whole lines and pages of it, and a third of L2
 
 
@@ -37,15 +36,6 @@ def _copy_rows(a, offset, row, rows, length, block, block_row):
             vstore(vload(a, offset + m * row + l), block, m * block_row + l)
         for l in range(length // lanes * lanes, length):
             block[m * block_row + l] = a[offset + m * row + l]
-
-
-@inline
-def _prefetch_rows(source, offset, row, first, end, length):
-    """Ask for source[offset + l * row + i], first <= l < end, i < length."""
-    line = CACHE_LINE_BYTES // source.itemsize
-    for l in range(first, end):
-        for i in range(0, length, line):
-            prefetch(source, offset + l * row + i)
 
 
 @kernel
@@ -122,9 +112,9 @@ def gemm(
                     # The next block is copied in one go, which would wait for memory: fetch it while this one is used.
                     share, end_share = split_evenly(length, end_panel - first_panel, p - first_panel)
                     next_b = b_offsets[i] + first_panel * b_panel + (begin_l + length) * b_row
-                    _prefetch_rows(a, a_offset + length * a_col, a_col, share, end_share, rows)
+                    prefetch_rows(a, a_offset + length * a_col, a_col, share, end_share, rows)
                     if not packed:
-                        _prefetch_rows(b, next_b, b_row, share, end_share, (end_panel - first_panel) * panel_columns)
+                        prefetch_rows(b, next_b, b_row, share, end_share, (end_panel - first_panel) * panel_columns)
                 b_offset = b_offsets[i] + p * b_panel + begin_l * b_row if direct else place * panel_size
                 first_column = p * panel_columns
                 start_offset = first_column + (n_panels * panel_columns if part == 0 else 0)

@@ -16,10 +16,12 @@ by value that would touch a cache line for each; squares of VL x VL values are t
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import vlanes, vload, vload_part, vstore, vtranspose
-from kernels.jit import inline, kernel, prange
+from kernels.cpu.simd import prefetch, vlanes, vload, vload_part, vstore
+from kernels.cpu.simd_transpose import vtranspose, vtranspose_part
+from kernels.jit import CACHE_LINE_BYTES, inline, kernel, prange
 
 SCRATCH_BYTES = 16 * 1024  # a turned block of filters, before its rows go to their taps: half of the smallest L1
+PART_WORTH_A_SQUARE = 4  # turning a square takes the time of so many vectors of single values
 ROWS_PER_PASS = 64  # rows of a matrix that one task copies
 
 
@@ -33,18 +35,25 @@ def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row
         for i in range(rows, out_columns):
             out[out_offset + i] = 0
         return
-    whole_rows, whole_columns = rows // lanes * lanes, columns // lanes * lanes
-    for i in range(0, whole_rows, lanes):
-        for j in range(0, whole_columns, lanes):
-            vtranspose(source, offset + i * row + j, row, out, out_offset + j * out_row + i, out_row)
-        for j in range(whole_columns, columns):
-            for k in range(i, i + lanes):
-                out[out_offset + j * out_row + k] = source[offset + k * row + j]
-    for j in range(columns):
-        for i in range(whole_rows, rows):
-            out[out_offset + j * out_row + i] = source[offset + i * row + j]
-        for i in range(rows, out_columns):
-            out[out_offset + j * out_row + i] = 0
+    for i in range(0, out_columns, lanes):
+        used_rows = min(max(rows - i, 0), lanes)
+        for j in range(0, columns, lanes):
+            used_columns = min(columns - j, lanes)
+            at, target = offset + i * row + j, out_offset + j * out_row + i
+            if used_rows * used_columns == lanes * lanes:
+                vtranspose(source, at, row, out, target, out_row)
+            elif (
+                used_rows * used_columns >= PART_WORTH_A_SQUARE * lanes
+                and i + lanes <= out_columns
+                and at + (used_rows - 1) * row + lanes <= source.size
+            ):
+                vtranspose_part(source, at, row, used_rows, used_columns, out, target, out_row)
+            else:
+                for k in range(used_columns):
+                    for r in range(used_rows):
+                        out[target + k * out_row + r] = source[at + r * row + k]
+                    for r in range(used_rows, min(lanes, out_columns - i)):
+                        out[target + k * out_row + r] = 0
 
 
 @kernel
@@ -125,6 +134,15 @@ def copy_tiles(source, offset, column, count, rows, tiles, first_tile, end_tile,
                 vstore(vload_part(source, begin + m, min(lanes, used - m)), out, target + m)
             begin += used
             target += tile_size
+
+
+@inline
+def prefetch_rows(source, offset, row, first, end, length):
+    """Ask for source[offset + l * row + i], first <= l < end, i < length, which will be copied or turned soon."""
+    line = CACHE_LINE_BYTES // source.itemsize
+    for l in range(first, end):
+        for i in range(0, length, line):
+            prefetch(source, offset + l * row + i)
 
 
 @inline

@@ -215,41 +215,6 @@ def vrelu(typing_context, a):
     return a(a), codegen
 
 
-@intrinsic
-def vtranspose(typing_context, source, index, row, out, out_index, out_row):
-    """Turn a square of VL x VL values: out[out_index + j * out_row + i] = source[index + i * row + j].
-
-    In log2(VL) rounds of shuffles. In the round with distance d, rows i and i + d (d a bit that i lacks) exchange
-    their off-diagonal blocks of d x d values.
-    """
-
-    def codegen(context, builder, sig, args):
-        vector = Vector(source.dtype)
-        llvm_vector, lane_count = context.get_value_type(vector), vector.lanes
-        align = vector.dtype.bitwidth // 8
-        rows = []
-        for i in range(lane_count):
-            at = builder.add(args[1], builder.mul(args[2], ir.IntType(64)(i)))
-            pointer = _address(context, builder, source, args[0], at, llvm_vector)
-            rows.append(builder.load(pointer, align=align, typ=llvm_vector))
-        distance = 1
-        while distance < lane_count:
-            upper = [j if not j & distance else lane_count + j - distance for j in range(lane_count)]
-            lower = [j + distance if not j & distance else lane_count + j for j in range(lane_count)]
-            masks = [ir.Constant(ir.VectorType(ir.IntType(32), lane_count), mask) for mask in (upper, lower)]
-            for i in range(lane_count):
-                if not i & distance:
-                    pair = rows[i], rows[i + distance]
-                    rows[i], rows[i + distance] = (builder.shuffle_vector(*pair, mask) for mask in masks)
-            distance *= 2
-        for j, value in enumerate(rows):
-            at = builder.add(args[4], builder.mul(args[5], ir.IntType(64)(j)))
-            builder.store(value, _address(context, builder, out, args[3], at, llvm_vector), align=align)
-        return context.get_dummy_value()
-
-    return types.void(source, types.int64, types.int64, out, types.int64, types.int64), codegen
-
-
 def _comparison(predicate: str, doc: str):
     """A function of two vectors that gives a mask; false where either lane is NaN."""
 

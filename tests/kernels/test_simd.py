@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
+from kernels.cpu.pack import transpose_block
 from kernels.cpu.simd import (
     load_lanes,
     store_lanes,
@@ -31,8 +32,8 @@ from kernels.cpu.simd import (
     vstore_bytes,
     vstore_part,
     vsum,
-    vtranspose,
 )
+from kernels.cpu.simd_transpose import vtranspose, vtranspose_part
 from kernels.cpu.target import lanes
 from kernels.jit import kernel, prange
 
@@ -122,6 +123,12 @@ def _turned(source, index, row, out, out_index, out_row):
 
 
 @kernel
+def _turned_part(source, index, row, rows, columns, out, out_index, out_row):
+    for _ in prange(1):
+        vtranspose_part(source, index, row, rows, columns, out, out_index, out_row)
+
+
+@kernel
 def _mixed(x, y):
     vstore(x, 0, vload(x, 0) + vload(y, 0))
 
@@ -179,7 +186,7 @@ def test_comparisons_with_and_without_nan(dtype):
     values = [1, -np.inf, np.nan, np.inf, np.nan, -2, 0, 3]
     for shift in range(8):
         x = np.resize(np.array(values, dtype), n)
-        y = np.roll(np.resize(np.array(values, dtype), 8), shift)[:n].copy()
+        y = np.resize(np.roll(np.array(values, dtype), shift), n)
         out = np.full(4 * n, 9, dtype)
         _choices(x, y, out, n - 1)
         largest, less, exceeds, first = out.reshape(4, n)
@@ -232,6 +239,44 @@ def test_a_square_is_turned(dtype):
     _turned(source, 2, n + 3, out.reshape(-1), 0, n + 1)
     np.testing.assert_array_equal(out[:, :n], source[2:].reshape(n, n + 3)[:, :n].T)
     assert np.isnan(out[:, n]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_a_part_of_a_square_is_turned(dtype):
+    """Also at the end of the source: whole vectors of its rows are read, but nothing of a row that is not there."""
+    n = lanes(np.dtype(dtype).itemsize)
+    for rows in range(1, n + 1):
+        for columns in range(1, n + 1):
+            source = np.arange(1, 3 + (rows - 1) * (n + 3) + n).astype(dtype)
+            out = np.full((n, n + 1), np.nan, dtype)
+            _turned_part(source, 2, n + 3, rows, columns, out.reshape(-1), 0, n + 1)
+            part = np.lib.stride_tricks.sliding_window_view(source[2:], n)[:: n + 3][:rows]
+            np.testing.assert_array_equal(out[:columns, :rows], part[:, :columns].T)
+            assert (out[:columns, rows:n] == 0).all()
+            assert np.isnan(out[columns:]).all()
+            assert np.isnan(out[:, n]).all()
+
+
+@kernel
+def _turned_block(source, offset, row, rows, columns, out, out_row, out_columns):
+    for _ in prange(1):
+        transpose_block(source, offset, row, rows, columns, out, 0, out_row, out_columns)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8, 9, 16, 24, 31, 32])
+@pytest.mark.parametrize("columns", [1, 2, 9, 16, 25, 49])
+def test_a_block_is_turned(rows, columns):
+    """Filters of 1 to 49 taps, of full and of partial panels, with and without memory behind the last one."""
+    for behind in (0, 64):
+        source = np.arange(1, 1 + rows * columns + behind).astype(np.float32)
+        for out_columns in (rows, 32):
+            out = np.full((columns, out_columns + 1), np.nan, np.float32)
+            _turned_block(source, 0, columns, rows, columns, out.reshape(-1), out_columns + 1, out_columns)
+            block = source[: rows * columns].reshape(rows, columns)
+            np.testing.assert_array_equal(out[:, :rows], block.T)
+            assert (out[:, rows:out_columns] == 0).all()
+            if columns > 1:
+                assert np.isnan(out[:, out_columns]).all()
 
 
 def test_two_element_types_do_not_mix():

@@ -39,23 +39,23 @@ MUTANTS = [
     Mutant(
         "accumulating and beginning are exchanged",
         "kernels/cpu/brgemm.py",
-        "as (resuming, beginning)",
-        "as (beginning, resuming)",
+        "builder.select(tile.accumulate, tile.zero, tile.load(tile.start, v))",
+        "builder.select(tile.accumulate, tile.load(tile.start, v), tile.zero)",
         _BRGEMM,
     ),
     # Packing
     Mutant(
         "columns beyond the last are not zeroed",
         "kernels/cpu/pack.py",
-        "for i in range(rows, out_columns):\n            out[out_offset + j * out_row + i] = 0",
-        "for i in range(rows + 1, out_columns):\n            out[out_offset + j * out_row + i] = 0",
+        "for r in range(used_rows, min(lanes, out_columns - i)):",
+        "for r in range(used_rows + 1, min(lanes, out_columns - i)):",
         f"{_CONV} {_WINOGRAD} {_MATMUL}",
     ),
     Mutant(
         "rows that do not fill a square are left out",
         "kernels/cpu/pack.py",
-        "for i in range(whole_rows, rows):",
-        "for i in range(whole_rows + 1, rows):",
+        "for r in range(used_rows):",
+        "for r in range(1, used_rows):",
         f"{_CONV} {_MATMUL}",
     ),
     # Direct convolution
