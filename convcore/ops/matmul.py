@@ -55,7 +55,9 @@ _NO_OFFSET = np.zeros(1, np.int64)  # of the only matrix of an operand
 # How the kernel's loops are split: the most rows of a task and the fewest, the rows of b in a block and, at least, in a
 # part. A block of a (96 x 256) stays in L2, one of a panel of b in L1; CPUs with vectors of 64 bytes have caches for
 # twice the depth. Rows of a transposed a are columns in memory: what lies side by side is fetched together.
+# Where rows are short a task takes more of them, for it is not worth its start with few.
 ROWS_PER_TASK, MIN_ROWS_PER_TASK, TRANSPOSED_ROWS_PER_TASK = 96, 24, 128
+VALUES_PER_TASK, MOST_ROWS_PER_TASK = 96 * 256, 768
 BLOCK_DEPTH, MIN_PART_DEPTH = 512 if REGISTER_BYTES == 64 else 256, 512
 # Parts of a sum are written and read again: the operands must be so many times as large as all of them.
 OPERANDS_PER_PARTS = 4
@@ -109,7 +111,8 @@ def _split(count: int, m: int, k: int, n: int, panels: int, copied: bool, transp
     sum is split first if it is long, then the rows.
     """
     wanted = -(-MIN_TASKS // count)
-    most = TRANSPOSED_ROWS_PER_TASK if transposed else ROWS_PER_TASK
+    short_rows = min(VALUES_PER_TASK // k, MOST_ROWS_PER_TASK)
+    most = TRANSPOSED_ROWS_PER_TASK if transposed else max(ROWS_PER_TASK, short_rows)
     row_blocks, half_rows = -(-m // most), -(-m // (most // 2))
     if transposed:
         worth = k * (m + n) // (2 * m * n * OPERANDS_PER_PARTS)
