@@ -61,8 +61,8 @@ VALUES_PER_TASK, MOST_ROWS_PER_TASK = 96 * 256, 768
 BLOCK_DEPTH, MIN_PART_DEPTH = 512 if REGISTER_BYTES == 64 else 256, 512
 # Parts of a sum are written and read again: the operands must be so many times as large as all of them.
 OPERANDS_PER_PARTS = 4
-# So few tiles of rows read b where it lies; more of them share a copy of its panels.
-MAX_TILES_IN_PLACE = 4
+# So few tiles of rows read b where it lies, and so few panels are read there; more share a copy of the panels.
+MAX_TILES_IN_PLACE, MAX_PANELS_IN_PLACE = 4, 2
 
 
 class _Operand(NamedTuple):
@@ -117,6 +117,8 @@ def _split(count: int, m: int, k: int, n: int, panels: int, copied: bool, transp
     if transposed:
         worth = k * (m + n) // (2 * m * n * OPERANDS_PER_PARTS)
         parts = max(1, min(-(-wanted // row_blocks), k // MIN_PART_DEPTH, worth))
+        if row_blocks * parts > wanted // 2:  # enough: fewer rows would have b copied more often
+            return row_blocks, 1, parts
         row_blocks = max(row_blocks, min(-(-wanted // parts), half_rows))
         panel_blocks = min(-(-wanted // (row_blocks * parts)), -(-panels // MIN_PANELS_PER_COPY))
     else:
@@ -173,7 +175,8 @@ def _plan(
     copied = transposed or (packed and rows_collide and panels >= MIN_PANELS_TO_COPY)
     row_blocks, panel_blocks, parts = _split(count, m, k, n, panels, copied, transposed)
     packed = in_panels or (packed and not (row_blocks == 1 and contiguous))
-    in_place = not packed and -(-m // row_blocks) <= MAX_TILES_IN_PLACE * TILE_ROWS
+    few_rows = -(-m // row_blocks) <= MAX_TILES_IN_PLACE * TILE_ROWS
+    in_place = not packed and (few_rows or panels <= MAX_PANELS_IN_PLACE)
     return _Plan(packed, in_place, copied, row_blocks, panel_blocks, parts)
 
 
