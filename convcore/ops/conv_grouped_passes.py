@@ -20,13 +20,15 @@ from convcore.ops.geometry import Axis, ConvGeometry, Walks
 from convcore.ops.layout import nhwc
 from kernels.cpu import conv_grouped
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
-from kernels.cpu.target import lanes
+from kernels.cpu.target import REGISTER_BYTES, lanes
 
 # Groups of more results than so many vectors' lanes fill vectors by themselves (AVX2, 8 lanes; benchmarks/NOTES.md,
 # "Grouped convolution" and "Groups within vectors"). Spread, 2 to 4 results per group took 0.3 to 0.9 times as long as
 # with "direct", 8 took 1.2 to 1.4 times as long. Within vectors, 16 took 0.5 to 0.9 times as long in forward passes and
 # gradients of the input, and 0.5 to 1.15 in gradients of the weight.
 WIDEST_SPREAD, WIDEST_WITHIN = 1 / 2, 2
+# Of 16 to 16 channels in one group, with AVX-512: 3x3 0.5 to 1.05 and 5x5 0.7 times as long as the next best, 7x7 1.4.
+WIDEST_KERNEL_OF_ONE_VECTOR = 5
 # Enough tasks that two to sixteen threads are evenly loaded; each task spreads the rows between it and the next again.
 TASKS = 16
 # A window is written once and read for every tap: it should stay in L2.
@@ -56,14 +58,30 @@ def _advise_against(geometry: ConvGeometry, dtype: np.dtype, columns: int, what:
     return None
 
 
+def _is_one_vector(geometry: ConvGeometry, dtype: np.dtype) -> bool:
+    """Whether one group of as many channels as an AVX-512 vector has lanes: half of a panel would stay empty."""
+    vector = lanes(dtype.itemsize)
+    small = max(geometry.k_h, geometry.k_w) <= WIDEST_KERNEL_OF_ONE_VECTOR
+    return REGISTER_BYTES == 64 and small and geometry.c_in == geometry.c_out == vector and geometry.groups == 1
+
+
 def advise_against_filters(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Groups of few filters: forward pass and gradient of the weight."""
-    return _advise_against(geometry, dtype, geometry.c_out // geometry.groups, "filters")
+    """Groups of few filters: forward pass."""
+    if _is_one_vector(geometry, dtype):
+        return None
+    return advise_against_sums(geometry, dtype)
 
 
 def advise_against_channels(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     """Groups of few channels: the gradient of the input, where they are the result."""
+    if _is_one_vector(geometry, dtype):
+        return None
     return _advise_against(geometry, dtype, geometry.c_in // geometry.groups, "channels")
+
+
+def advise_against_sums(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Groups of few filters: the gradient of the weight."""
+    return _advise_against(geometry, dtype, geometry.c_out // geometry.groups, "filters")
 
 
 def _rows(axis_rows: int, columns: int, channels: int, step: int, itemsize: int, n: int) -> int:

@@ -389,6 +389,7 @@ def _winograd(pass_name: str, fuses: bool = False) -> tuple[Algorithm, Algorithm
 
 _GROUPED_BY_FILTERS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_filters
 _GROUPED_BY_CHANNELS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_channels
+_GROUPED_SUMS = conv_grouped_passes.refuse, conv_grouped_passes.advise_against_sums
 
 FORWARD = (
     Algorithm("pointwise", _POINTWISE, forward_pointwise, _refuse_pointwise, _advise_against_pointwise, fuses=True),
@@ -418,7 +419,7 @@ GRAD_INPUT = (
 GRAD_WEIGHT = (
     Algorithm("pointwise", _POINTWISE, grad_weight_pointwise, _refuse_pointwise),
     Algorithm("depthwise", _DEPTHWISE, grad_weight_depthwise, refuse_depthwise),
-    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, *_GROUPED_BY_FILTERS),
+    Algorithm("grouped", _GROUPED, conv_grouped_passes.grad_weight_grouped, *_GROUPED_SUMS),
     *_winograd("grad_weight"),
     Algorithm("direct", _DIRECT, grad_weight_direct),
     Algorithm("im2col", _IM2COL, grad_weight_im2col, _refuse_im2col),

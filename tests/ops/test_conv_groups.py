@@ -17,6 +17,7 @@ from convcore.ops.conv_passes import PASSES
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import conv_geometry
 from convcore.testing.cases import SMALL_CASES, ConvCase
+from kernels.cpu.target import lanes
 from kernels.threads import max_num_threads
 
 
@@ -79,6 +80,9 @@ GROUPED = (
     grouped("eight_each-square5", 2, 4, 8, 8, 14, 13, (5, 5), stride=(2, 2), padding=(2, 2)),
     grouped("sixteen_each-stride", 1, 3, 16, 16, 13, 14, (3, 3), stride=(2, 2), padding=(1, 1)),
     grouped("thirty_two_each", 1, 2, 32, 32, 6, 15, (3, 3), padding=(1, 1)),
+    grouped("one_group", 2, 1, 16, 16, 9, 14, (3, 3), padding=(1, 1)),
+    grouped("one_group-stride", 1, 1, 16, 16, 13, 12, (5, 5), stride=(2, 2), padding=(2, 2)),
+    grouped("one_group-one_by_one", 1, 1, 16, 16, 5, 15, (1, 1)),
     grouped("four_each-dilated", 1, 8, 4, 4, 14, 13, (3, 3), padding=(2, 3), dilation=(2, 3)),
 )
 ALL = (*(("depthwise", case) for case in DEPTHWISE), *(("grouped", case) for case in GROUPED))
@@ -271,6 +275,15 @@ def test_auto_does_not_take_grouped_where_vectors_fill_by_themselves(weight_shap
     explanation = explain_conv2d(convcore.ones(1, 6, 5, 5), convcore.ones(*weight_shape), groups=groups)
     assert explanation.chosen("forward") == "direct"
     assert dict(explanation["forward"])["grouped"].startswith(reason)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
+def test_auto_takes_it_for_one_group_of_as_many_channels_as_an_avx512_vector_has_lanes(kernel_size):
+    explanation = explain_conv2d(convcore.ones(1, 16, 20, 20), convcore.ones(16, 16, kernel_size, kernel_size))
+    forward, grad_input, grad_weight = (explanation.chosen(name) for name in PASSES)
+    expected = lanes(4) == 16 and kernel_size <= 5
+    assert (forward == "grouped", grad_input == "grouped") == (expected, expected)
+    assert grad_weight != "grouped"
 
 
 def test_each_pass_asks_for_the_size_of_its_own_result():

@@ -255,7 +255,7 @@ def test_auto_does_not_take_it_for_float64_but_it_may_be_asked_for():
 @pytest.mark.parametrize(
     ("c_in", "c_out", "chosen"),
     [
-        (16, 16, ["winograd", "winograd", "winograd"]),
+        (16, 17, ["winograd", "winograd", "winograd"]),
         (8, 64, ["winograd", "winograd", "winograd"]),
         (7, 64, ["direct", "winograd", "winograd"]),
         (12, 12, ["direct", "direct", "winograd"]),
