@@ -43,7 +43,7 @@ class Channels(NamedTuple):
     larger: int
 
 
-# Thresholds, from `python -m benchmarks algorithms` on one core of an AMD EPYC (Zen 3, AVX2): benchmarks/ALGORITHMS.md.
+# Thresholds, from `python -m benchmarks algorithms` on one core of an AMD EPYC: benchmarks/ALGORITHMS-AVX2.md.
 # The channels that are summed over must pay for the input's transform; a gradient of the input with up to three
 # channels is better computed as that of a first layer.
 MIN_CHANNELS = {
