@@ -38,6 +38,22 @@ def test_every_algorithm_ends_at_the_convolution(open_page, keep, algorithm, ste
     keep(page, f"algorithms-{algorithm}")
 
 
+def test_the_last_choice_is_shown_however_late_the_answer_to_an_earlier_one(open_page):
+    page = open_page("/algorithms")
+    page.get_by_text("16 steps. Orange").wait_for()
+    held = []
+    page.route("**/api/steps", lambda route: route.continue_() if held else held.append(route))
+    for algorithm in ("im2col", "winograd"):
+        page.locator(f"algorithm-steps input[value={algorithm}]").check()
+    until(page, lambda: held)
+    with page.expect_response(lambda answer: "im2col" in answer.request.post_data):
+        held[0].continue_()
+    page.get_by_text("13 steps. Orange").wait_for()
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".step-text").inner_text().startswith("13 steps")
+    assert page.locator("algorithm-steps input[value=winograd]").is_checked()
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_playing_and_measuring(open_page, keep, scheme, width):
     page = open_page("/algorithms", width=width, height=844, scheme=scheme)

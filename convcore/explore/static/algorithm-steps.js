@@ -1,5 +1,5 @@
 // <algorithm-steps algorithm="winograd">: a small convolution, step by step, by one of three algorithms.
-import { attempt, post } from "./api.js";
+import { newestOnly, post } from "./api.js";
 import { brief } from "./colours.js";
 
 const ALGORITHMS = { direct: "direct", im2col: "im2col", winograd: "Winograd F(2×2, 3×3)" };
@@ -33,19 +33,20 @@ class AlgorithmSteps extends HTMLElement {
         .map(([name, title]) => `<label><input type="radio" name="${group}" value="${name}"> ${title}</label>`)
         .join(""),
     );
-    this.find("ways").addEventListener("change", ({ target }) => attempt(() => this.choose(target.value)));
+    this.choose = newestOnly((name) => this.load(name));
+    this.find("ways").addEventListener("change", ({ target }) => this.choose(target.value));
     this.find("back").addEventListener("click", () => this.turnTo(this.at - 1));
     this.find("forward").addEventListener("click", () => this.turnTo(this.at + 1));
     this.find("step").addEventListener("input", ({ target }) => this.turnTo(Number(target.value)));
     this.find("play").addEventListener("click", () => (this.timer ? this.pause() : this.play()));
-    await attempt(() => this.choose(this.getAttribute("algorithm") ?? "direct"));
+    await this.choose(this.getAttribute("algorithm") ?? "direct");
   }
 
   disconnectedCallback() {
     this.pause();
   }
 
-  async choose(name) {
+  async load(name) {
     this.pause();
     this.querySelector(`input[value=${name}]`).checked = true;
     this.trace = await post("steps", { algorithm: name });
