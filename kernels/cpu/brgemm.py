@@ -27,7 +27,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.errors import TypingError
 
 from kernels.cpu.emit import call_intrinsic, emit_prefetch, in_register, loop
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
@@ -246,19 +245,17 @@ def brgemm(
     Computes   the formula at the top of this file, for m < rows and j < columns; if `relu`, max(0, that), where NaN
                stays NaN.
     Requires   1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets and strides count
-               elements. `mask_b` is a literal: True where B's rows may end after `columns`, False where they reach to
-               full vectors (a packed panel). `start` is read to full vectors, but counts only when `accumulate` is
-               false; C is read only when it is true.
+               elements. `mask_b` where B's rows may end after `columns`; without it they reach to full vectors, as
+               those of a packed panel do. `start` is read to full vectors, but counts only when `accumulate` is false;
+               C is read only when it is true.
     Writes     rows * columns elements of C, and nothing beside them.
     Parallel   not at all: callers give threads different tiles.
     Why        see the top of this file.
     """
-    if not isinstance(mask_b, types.BooleanLiteral):
-        raise TypingError("brgemm: mask_b must be a literal, True or False")
     index = types.int64
     signature = types.void(
         index, a, index, index, index, taps, index, index, b, index, index, index, c, index, index, index,
-        start, index, types.boolean, types.boolean, mask_b,
+        start, index, types.boolean, types.boolean, types.boolean,
     )  # fmt: skip
 
     def codegen(context, builder, signature, arguments):
@@ -274,8 +271,11 @@ def brgemm(
             value[name] = pointer if offset is None else builder.gep(pointer, [offset], source_etype=element)
         for flag in ("accumulate", "relu"):
             value[flag] = builder.zext(value[flag], _INT)
-        symbol = _symbol(element, mask_b.literal_value)
-        function = cgutils.get_or_insert_function(builder.module, _signature(), symbol)
+        masked, whole = (
+            cgutils.get_or_insert_function(builder.module, _signature(), _symbol(element, mask))
+            for mask in (True, False)
+        )
+        function = builder.select(value["mask_b"], masked, whole)
         given = [value[name] for name in _ARGUMENTS]
         builder.call(function, [builder.bitcast(v, t) for v, t in zip(given, _signature().args, strict=True)])
         return context.get_dummy_value()

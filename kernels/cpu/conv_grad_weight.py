@@ -142,6 +142,10 @@ def conv_grad_weight_direct(
                     taps[i * rows + row] = i * image_size + row * stride_h * window_columns * tile_channels
             for p in range(first_panel, end_panel):
                 columns = min(panel_columns, filters - p * panel_columns)
+                right, right_row = (gradient, c_out) if in_place else (panels, panel_columns)
+                right_offset = (p - first_panel) * panel_size
+                if in_place:
+                    right_offset = b_offset + (p - first_panel) * panel_columns
                 for tile in range(first_tile, end_tile):
                     channel, end_channel = split_evenly(channels, n_tiles, tile)
                     m_rows = k_w * channels if merged else end_channel - channel
@@ -152,20 +156,11 @@ def conv_grad_weight_direct(
                             c_offset = (slab * k_w * channels + s * channels + channel) * block_columns
                             a_offset += (tile - first_tile) * tile_size
                             c_offset += (p - first_panel) * panel_columns
-                            if in_place:
-                                brgemm(
-                                    m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
-                                    gradient, b_offset + (p - first_panel) * panel_columns, w_out * c_out, c_out,
-                                    sums, c_offset, block_columns, columns,
-                                    zeros, 0, block > first_block, False, True,
-                                )  # fmt: skip
-                            else:
-                                brgemm(
-                                    m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
-                                    panels, (p - first_panel) * panel_size, w_out * panel_columns, panel_columns,
-                                    sums, c_offset, block_columns, columns,
-                                    zeros, 0, block > first_block, False, False,
-                                )  # fmt: skip
+                            brgemm(
+                                m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
+                                right, right_offset, w_out * right_row, right_row, sums, c_offset, block_columns,
+                                columns, zeros, 0, block > first_block, False, in_place,
+                            )  # fmt: skip
         restore_denormals(mode)
 
 

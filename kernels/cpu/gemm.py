@@ -121,20 +121,12 @@ def gemm(
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
                 for piece in range(pieces):
                     begin, end = split_evenly(rows, pieces, piece)
-                    if in_place:  # a literal says that the rows of b end with the last column
-                        brgemm(
-                            end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
-                            right, b_offset, 0, right_row, destination, c_offset + begin * n_columns, n_columns,
-                            min(panel_columns, n_columns - first_column), first_sum, start_offset,
-                            depth_block > 0, rectify, True,
-                        )  # fmt: skip
-                    else:
-                        brgemm(
-                            end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
-                            right, b_offset, 0, right_row, destination, c_offset + begin * n_columns, n_columns,
-                            min(panel_columns, n_columns - first_column), first_sum, start_offset,
-                            depth_block > 0, rectify, False,
-                        )  # fmt: skip
+                    brgemm(
+                        end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
+                        right, b_offset, 0, right_row, destination, c_offset + begin * n_columns, n_columns,
+                        min(panel_columns, n_columns - first_column), first_sum, start_offset,
+                        depth_block > 0, rectify, in_place,
+                    )  # fmt: skip
         restore_denormals(mode)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from numba.core.errors import TypingError
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
@@ -14,21 +13,10 @@ def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, 
              start, accumulate, relu, mask_b):  # fmt: skip
     """A single tile, as a kernel calls it."""
     for _ in prange(1):
-        if mask_b:
-            brgemm(
-                rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-                c, c_offset, c_row, columns, start, 0, accumulate, relu, True,
-            )  # fmt: skip
-        else:
-            brgemm(
-                rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-                c, c_offset, c_row, columns, start, 0, accumulate, relu, False,
-            )  # fmt: skip
-
-
-@kernel
-def _unknown_mask(a, taps, mask_b):
-    brgemm(1, a, 0, 1, 1, taps, 1, 1, a, 0, 1, 1, a, 0, 1, 1, a, 0, False, False, mask_b)
+        brgemm(
+            rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
+            c, c_offset, c_row, columns, start, 0, accumulate, relu, mask_b,
+        )  # fmt: skip
 
 
 def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
@@ -122,11 +110,6 @@ def test_relu_lets_nan_pass():
     c = np.full(3, 7, np.float32)
     one_tile(3, a, 0, 1, 1, taps, 1, np.ones(64, np.float32), 0, 0, 4, c, 0, 1, 1, start, False, True, True)
     np.testing.assert_array_equal(c, [1, 0, np.nan])
-
-
-def test_the_mask_must_be_a_literal():
-    with pytest.raises(TypingError, match="mask_b must be a literal"):
-        _unknown_mask(np.ones(64, np.float32), np.zeros(1, np.int64), True)
 
 
 @pytest.mark.parametrize(("total", "parts"), [(14, 2), (13, 2), (7, 1), (37, 4), (12, 1), (25, 3)])
