@@ -16,6 +16,10 @@ A ReLU on top is `lowest` = 0: what is not above it becomes it, and lets no grad
 with everything, switches that off. So batch norm with and without ReLU are the same kernels, and the mask of the ReLU
 is not kept but computed again from x, by the same instructions.
 
+Where a vector of coefficients or sums is used again and again, lines are taken together, a block of them at a time, and
+walked column by column: the vector stays in a register for all lines of the block. Each access asks for its like in the
+next block, for to the CPU's own prefetcher such a walk looks like many (benchmarks/NOTES.md, "Zen 5").
+
 Long sums go in three steps: short runs in x's own precision, where a vector holds most; the runs of a chunk of rows in
 float64; the chunks in their order. All of this follows from the shape alone, not from the number of threads.
 """
@@ -25,11 +29,23 @@ import math
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import vfma, vlanes, vless_equal, vload, vload_part, vselect, vsplat, vstore, vstore_part
+from kernels.cpu.simd import (
+    prefetch,
+    vfma,
+    vlanes,
+    vless_equal,
+    vload,
+    vload_part,
+    vselect,
+    vsplat,
+    vstore,
+    vstore_part,
+)
 from kernels.cpu.target import lanes
 from kernels.jit import inline, kernel, prange
 
 RUN = 64  # numbers that one lane sums up in x's own precision
+BLOCK = 2048  # numbers of x in a block: with those of grad_out, and the next ones that are asked for, 32 KiB in L1
 LEAST_WIDE = 128  # numbers: enough sums side by side that none waits for its predecessor
 
 
@@ -40,23 +56,39 @@ def wide_columns(channels: int, itemsize: int) -> int:
 
 
 @inline
+def _block_size(wide):
+    """As many whole lines as BLOCK numbers hold, but at least one."""
+    return max(BLOCK // wide, 1) * wide
+
+
+@inline
+def _whole_lines(first, last, wide):
+    """Where the last whole line of [first, last) ends."""
+    return last - (last - first) % wide
+
+
+@inline
 def normalise(x, first, last, coefficients, lowest, out, out_first):
     """out = (x - center) * scale + shift, not below `lowest`, for x[first:last], which begins with channel 0."""
     lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit = vsplat(x, lowest)
-    for block in range(first, last, wide):
-        count = min(wide, last - block)
-        to = out_first + block - first
-        full = count // lanes * lanes
-        for j in range(0, full, lanes):
-            value = vload(x, block + j) - vload(coefficients, j)
-            value = vfma(value, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
-            vstore(vselect(vless_equal(value, limit), limit, value), out, to + j)
-        if full < count:
-            value = vload_part(x, block + full, count - full) - vload(coefficients, full)
-            value = vfma(value, vload(coefficients, wide + full), vload(coefficients, 2 * wide + full))
-            vstore_part(vselect(vless_equal(value, limit), limit, value), out, to + full, count - full)
+    whole = _whole_lines(first, last, wide)
+    to = out_first - first
+    for block in range(first, whole, _block_size(wide)):
+        end = min(block + _block_size(wide), whole)
+        for j in range(0, wide, lanes):
+            center, scale = vload(coefficients, j), vload(coefficients, wide + j)
+            shift = vload(coefficients, 2 * wide + j)
+            for at in range(block + j, end, wide):
+                prefetch(x, at + BLOCK)
+                value = vfma(vload(x, at) - center, scale, shift)
+                vstore(vselect(vless_equal(value, limit), limit, value), out, at + to)
+    for j in range(0, last - whole, lanes):
+        count = min(lanes, last - whole - j)
+        value = vload_part(x, whole + j, count) - vload(coefficients, j)
+        value = vfma(value, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
+        vstore_part(vselect(vless_equal(value, limit), limit, value), out, whole + j + to, count)
 
 
 @inline
@@ -65,28 +97,36 @@ def add_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, su
     lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
-    for block in range(first, last, wide):
-        count = min(wide, last - block)
-        at = grad_first + block - first
-        full = count // lanes * lanes
-        for j in range(0, full, lanes):
-            deviation = vload(x, block + j) - vload(coefficients, j)
-            value = vfma(deviation, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
-            gradient = vselect(vless_equal(value, limit), zero, vload(grad_out, at + j))
-            vstore(vload(sums, j) + gradient, sums, j)
-            vstore(vfma(gradient, deviation, vload(sums, wide + j)), sums, wide + j)
-        if full < count:  # lanes that are not loaded must add 0: there the center is 0, too
-            rest = count - full
-            deviation = vload_part(x, block + full, rest) - vload_part(coefficients, full, rest)
-            value = vfma(deviation, vload(coefficients, wide + full), vload(coefficients, 2 * wide + full))
-            gradient = vselect(vless_equal(value, limit), zero, vload_part(grad_out, at + full, rest))
-            vstore(vload(sums, full) + gradient, sums, full)
-            vstore(vfma(gradient, deviation, vload(sums, wide + full)), sums, wide + full)
+    whole = _whole_lines(first, last, wide)
+    to = grad_first - first
+    for block in range(first, whole, _block_size(wide)):
+        end = min(block + _block_size(wide), whole)
+        for j in range(0, wide, lanes):
+            center, scale = vload(coefficients, j), vload(coefficients, wide + j)
+            shift = vload(coefficients, 2 * wide + j)
+            total, product = vload(sums, j), vload(sums, wide + j)
+            for at in range(block + j, end, wide):
+                prefetch(x, at + BLOCK)
+                prefetch(grad_out, at + to + BLOCK)
+                deviation = vload(x, at) - center
+                value = vfma(deviation, scale, shift)
+                gradient = vselect(vless_equal(value, limit), zero, vload(grad_out, at + to))
+                total = total + gradient
+                product = vfma(gradient, deviation, product)
+            vstore(total, sums, j)
+            vstore(product, sums, wide + j)
+    for j in range(0, last - whole, lanes):  # lanes that are not loaded must add 0: there the center is 0, too
+        count = min(lanes, last - whole - j)
+        deviation = vload_part(x, whole + j, count) - vload_part(coefficients, j, count)
+        value = vfma(deviation, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
+        gradient = vselect(vless_equal(value, limit), zero, vload_part(grad_out, whole + j + to, count))
+        vstore(vload(sums, j) + gradient, sums, j)
+        vstore(vfma(gradient, deviation, vload(sums, wide + j)), sums, wide + j)
 
 
 @inline
 def _combined(deviation, gradient, coefficients, j, limit, zero, frozen):
-    """One vector of grad_x, for the places from j on of a step."""
+    """One vector of grad_x, for the places from j on of a line."""
     wide = coefficients.shape[1]
     value = vfma(deviation, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
     gradient = vselect(vless_equal(value, limit), zero, gradient)
@@ -103,20 +143,22 @@ def combine_gradients(x, first, last, grad_out, grad_first, coefficients, lowest
     lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
+    to = grad_first - first
     for block in range(first, last, wide):
         count = min(wide, last - block)
-        at = grad_first + block - first
         full = count // lanes * lanes
         for j in range(0, full, lanes):
-            deviation = vload(x, block + j) - vload(coefficients, j)
-            gradient = vload(grad_out, at + j)
-            vstore(_combined(deviation, gradient, coefficients, j, limit, zero, frozen), grad_x, block + j)
+            at = block + j
+            prefetch(x, at + BLOCK)
+            prefetch(grad_out, at + to + BLOCK)
+            deviation = vload(x, at) - vload(coefficients, j)
+            gradient = vload(grad_out, at + to)
+            vstore(_combined(deviation, gradient, coefficients, j, limit, zero, frozen), grad_x, at)
         if full < count:
-            rest = count - full
-            deviation = vload_part(x, block + full, rest) - vload(coefficients, full)
-            gradient = vload_part(grad_out, at + full, rest)
-            gradient = _combined(deviation, gradient, coefficients, full, limit, zero, frozen)
-            vstore_part(gradient, grad_x, block + full, rest)
+            at, rest = block + full, count - full
+            deviation = vload_part(x, at, rest) - vload(coefficients, full)
+            gradient = vload_part(grad_out, at + to, rest)
+            vstore_part(_combined(deviation, gradient, coefficients, full, limit, zero, frozen), grad_x, at, rest)
 
 
 @inline
@@ -153,14 +195,19 @@ def _add_deviations(x, first, last, center, sums):
     """sums[0] += x - center for x[first:last]."""
     lanes = vlanes(x)
     wide = center.shape[0]
-    for block in range(first, last, wide):
-        count = min(wide, last - block)
-        full = count // lanes * lanes
-        for j in range(0, full, lanes):
-            vstore(vload(sums, j) + (vload(x, block + j) - vload(center, j)), sums, j)
-        if full < count:
-            deviation = vload_part(x, block + full, count - full) - vload_part(center, full, count - full)
-            vstore(vload(sums, full) + deviation, sums, full)
+    whole = _whole_lines(first, last, wide)
+    for block in range(first, whole, _block_size(wide)):
+        end = min(block + _block_size(wide), whole)
+        for j in range(0, wide, lanes):
+            total, origin = vload(sums, j), vload(center, j)
+            for at in range(block + j, end, wide):
+                prefetch(x, at + BLOCK)
+                total = total + (vload(x, at) - origin)
+            vstore(total, sums, j)
+    for j in range(0, last - whole, lanes):
+        count = min(lanes, last - whole - j)
+        deviation = vload_part(x, whole + j, count) - vload_part(center, j, count)
+        vstore(vload(sums, j) + deviation, sums, j)
 
 
 @inline
@@ -168,15 +215,19 @@ def _add_squares(x, first, last, center, sums):
     """sums[0] += (x - center)^2 for x[first:last]."""
     lanes = vlanes(x)
     wide = center.shape[0]
-    for block in range(first, last, wide):
-        count = min(wide, last - block)
-        full = count // lanes * lanes
-        for j in range(0, full, lanes):
-            deviation = vload(x, block + j) - vload(center, j)
-            vstore(vfma(deviation, deviation, vload(sums, j)), sums, j)
-        if full < count:
-            deviation = vload_part(x, block + full, count - full) - vload_part(center, full, count - full)
-            vstore(vfma(deviation, deviation, vload(sums, full)), sums, full)
+    whole = _whole_lines(first, last, wide)
+    for block in range(first, whole, _block_size(wide)):
+        end = min(block + _block_size(wide), whole)
+        for j in range(0, wide, lanes):
+            total, origin = vload(sums, j), vload(center, j)
+            for at in range(block + j, end, wide):
+                deviation = vload(x, at) - origin
+                total = vfma(deviation, deviation, total)
+            vstore(total, sums, j)
+    for j in range(0, last - whole, lanes):
+        count = min(lanes, last - whole - j)
+        deviation = vload_part(x, whole + j, count) - vload_part(center, j, count)
+        vstore(vfma(deviation, deviation, vload(sums, j)), sums, j)
 
 
 @kernel
