@@ -21,6 +21,7 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.lines import clear_line, copy_line
 from kernels.cpu.pack import SCRATCH_BYTES, copy_panels, copy_tiles, transpose_block
 from kernels.cpu.simd import vlanes, vload_part, vstore
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
@@ -45,20 +46,17 @@ def _copy_window(
         target = at + i * columns * width
         first, end = (inside_first, inside_end) if 0 <= h < h_in else (columns, columns)
         for tile in range(end_tile - first_tile):
-            for e in range(target + tile * tile_size, target + tile * tile_size + first * width):
-                window[e] = 0
+            clear_line(window, target + tile * tile_size, first * width)
         source = image_offset + (h * w_in + w_first + first) * c_in + first_channel
         if width == c_in:  # one tile of all channels: a row of the window is a row of the image
-            for e in range((end - first) * width):
-                window[target + first * width + e] = x[source + e]
+            copy_line(x, source, window, target + first * width, (end - first) * width)
         else:
             copy_tiles(
                 x, source, c_in, end - first, channels, tiles, first_tile, end_tile,
                 window, target + first * width, tile_size, width,
             )  # fmt: skip
         for tile in range(end_tile - first_tile):
-            for e in range(target + tile * tile_size + end * width, target + tile * tile_size + columns * width):
-                window[e] = 0
+            clear_line(window, target + tile * tile_size + end * width, (columns - end) * width)
 
 
 @kernel

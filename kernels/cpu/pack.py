@@ -16,6 +16,7 @@ by value that would touch a cache line for each; squares of VL x VL values are t
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.lines import clear_line, copy_line
 from kernels.cpu.simd import prefetch, vlanes, vload, vload_part, vstore
 from kernels.cpu.simd_transpose import vtranspose, vtranspose_part
 from kernels.jit import CACHE_LINE_BYTES, inline, kernel, prange
@@ -30,10 +31,8 @@ def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row
     """out[out_offset + j * out_row + i] = source[offset + i * row + j], 0 for rows <= i < out_columns."""
     lanes = vlanes(out)
     if row == 1 and columns == 1:  # there is nothing to turn
-        for i in range(rows):
-            out[out_offset + i] = source[offset + i]
-        for i in range(rows, out_columns):
-            out[out_offset + i] = 0
+        copy_line(source, offset, out, out_offset, rows)
+        clear_line(out, out_offset + rows, out_columns - rows)
         return
     for i in range(0, out_columns, lanes):
         used_rows = min(max(rows - i, 0), lanes)

@@ -1,24 +1,8 @@
 """Pixels that a stride sees, taken out of images and put back: a strided 1x1 convolution is a product of these."""
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vsplat
-from kernels.jit import inline, kernel, prange
-
-
-@inline
-def _copy_pixel(source, offset, out, out_offset, channels):
-    """out[out_offset + c] = source[offset + c]."""
-    lanes = vlanes(out)
-    for c in range(0, channels, lanes):
-        store_lanes(load_lanes(source, offset + c, channels - c), out, out_offset + c, channels - c)
-
-
-@inline
-def _clear(out, first, count):
-    """out[first + i] = 0."""
-    lanes = vlanes(out)
-    for i in range(0, count, lanes):
-        store_lanes(vsplat(out, 0), out, first + i, count - i)
+from kernels.cpu.lines import clear_line, copy_line
+from kernels.jit import kernel, prange
 
 
 @kernel
@@ -38,7 +22,7 @@ def take_pixels(x, out, stride_h, stride_w):
         mode = flush_denormals()
         row = (task // h_out * h_in + task % h_out * stride_h) * w_in
         for w in range(w_out):
-            _copy_pixel(source, (row + w * stride_w) * channels, flat_out, (task * w_out + w) * channels, channels)
+            copy_line(source, (row + w * stride_w) * channels, flat_out, (task * w_out + w) * channels, channels)
         restore_denormals(mode)
 
 
@@ -64,8 +48,8 @@ def put_pixels(x, out, stride_h, stride_w):
             row = (image * h_in + h // stride_h) * w_in
             for w in range(w_in):
                 at = first + w * stride_w * channels
-                _copy_pixel(source, (row + w) * channels, flat_out, at, channels)
-                _clear(flat_out, at + channels, min((stride_w - 1) * channels, end - at - channels))
+                copy_line(source, (row + w) * channels, flat_out, at, channels)
+                clear_line(flat_out, at + channels, min((stride_w - 1) * channels, end - at - channels))
         else:
-            _clear(flat_out, first, end - first)
+            clear_line(flat_out, first, end - first)
         restore_denormals(mode)

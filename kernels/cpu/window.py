@@ -6,6 +6,7 @@ pixel about once, while the convolution reads it k_h * k_w times per panel of fi
 a padded copy of the whole batch in main memory.
 """
 
+from kernels.cpu.lines import clear_line, copy_line
 from kernels.jit import inline
 
 
@@ -24,22 +25,17 @@ def copy_window(
         target = at + i * columns * channels
         h = h_first + i
         if h < 0 or h >= h_in:
-            for e in range(target, target + columns * channels):
-                window[e] = 0
+            clear_line(window, target, columns * channels)
             continue
-        for e in range(target, target + inside_first * channels):
-            window[e] = 0
-        for e in range(target + inside_end * channels, target + columns * channels):
-            window[e] = 0
+        clear_line(window, target, inside_first * channels)
+        clear_line(window, target + inside_end * channels, (columns - inside_end) * channels)
         source = image_offset + (h * w_in + w_first + inside_first) * c_in + first_channel
         target += inside_first * channels
         if channels == c_in:
-            for e in range((inside_end - inside_first) * channels):
-                window[target + e] = x[source + e]
+            copy_line(x, source, window, target, (inside_end - inside_first) * channels)
         else:
             for j in range(inside_end - inside_first):
-                for c in range(channels):
-                    window[target + j * channels + c] = x[source + j * c_in + c]
+                copy_line(x, source + j * c_in, window, target + j * channels, channels)
 
 
 @inline
