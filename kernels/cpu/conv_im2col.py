@@ -16,17 +16,20 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm
 from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.lines import clear_line, copy_line
 from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
 
 @inline
 def _fill_patches(
-    x, image, first_channel, channels, oh_first, rows, w_out, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h,
-    dil_w, patches,
+    x, h_in, w_in, c_in, image, first_channel, channels, oh_first, rows, w_out, k_h, k_w, stride_h, stride_w,
+    pad_top, pad_left, dil_h, dil_w, patches,
 ):  # fmt: skip
-    """patches[(oh, ow), (r, s, c)] = x[image, oh * stride_h + r * dil_h - pad_top, ..., first_channel + c] or 0."""
-    _, h_in, w_in, _ = x.shape
+    """patches[(oh, ow), (r, s, c)] = x[image, oh * stride_h + r * dil_h - pad_top, ..., first_channel + c] or 0.
+
+    x is flat.
+    """
     e = 0
     for oh in range(oh_first, oh_first + rows):
         for ow in range(w_out):
@@ -35,11 +38,10 @@ def _fill_patches(
                 for s in range(k_w):
                     w = ow * stride_w + s * dil_w - pad_left
                     if 0 <= h < h_in and 0 <= w < w_in:
-                        for c in range(channels):
-                            patches[e + c] = x[image, h, w, first_channel + c]
+                        at = ((image * h_in + h) * w_in + w) * c_in + first_channel
+                        copy_line(x, at, patches, e, channels)
                     else:
-                        for c in range(channels):
-                            patches[e + c] = 0
+                        clear_line(patches, e, channels)
                     e += channels
 
 
@@ -57,9 +59,10 @@ def conv2d_forward_im2col(
     Parallel   over images and blocks of output rows.
     Why        the product runs on the micro-kernel, and a block's patches stay in L2 between filling and reading.
     """
-    n, _, _, c_in = x.shape
+    n, h_in, w_in, c_in = x.shape
     _, h_out, w_out, c_out = out.shape
-    packed, start, destination = panels.reshape(-1), bias.reshape(-1), out.reshape(-1)
+    source, destination = x.reshape(-1), out.reshape(-1)
+    packed, start = panels.reshape(-1), bias.reshape(-1)
     channels, filters = c_in // groups, c_out // groups
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // x.itemsize)
     n_panels = panels.shape[1]
@@ -74,8 +77,8 @@ def conv2d_forward_im2col(
         taps = np.zeros(1, np.int64)
         for g in range(groups):
             _fill_patches(
-                x, image, g * channels, channels, oh, rows, w_out, k_h, k_w, stride_h, stride_w, pad_top, pad_left,
-                dil_h, dil_w, patches,
+                source, h_in, w_in, c_in, image, g * channels, channels, oh, rows, w_out, k_h, k_w,
+                stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, patches,
             )  # fmt: skip
             for p in range(n_panels):
                 columns = min(lanes_per_panel, filters - p * lanes_per_panel)
@@ -153,9 +156,9 @@ def conv2d_grad_weight_im2col(
     Parallel   over parts and groups; `sum_filter_partials` adds the parts in a fixed order.
     Why        the product runs on the micro-kernel with pixels as its summation index; grad_out needs no packing.
     """
-    n, _, _, c_in = x.shape
+    n, h_in, w_in, c_in = x.shape
     _, h_out, w_out, c_out = grad_out.shape
-    gradient, sums = grad_out.reshape(-1), partials.reshape(-1)
+    source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     parts = partials.shape[0]
     channels, filters = c_in // groups, c_out // groups
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // x.itemsize)
@@ -175,8 +178,8 @@ def conv2d_grad_weight_im2col(
             image, oh = block // row_blocks, block % row_blocks * rows_per_block
             rows = min(rows_per_block, h_out - oh)
             _fill_patches(
-                x, image, g * channels, channels, oh, rows, w_out, k_h, k_w, stride_h, stride_w, pad_top, pad_left,
-                dil_h, dil_w, patches,
+                source, h_in, w_in, c_in, image, g * channels, channels, oh, rows, w_out, k_h, k_w,
+                stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, patches,
             )  # fmt: skip
             for p in range(n_panels):
                 columns = min(lanes_per_panel, filters - p * lanes_per_panel)

@@ -19,8 +19,9 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.pack import copy_panels, copy_tiles, prefetch_rows
-from kernels.cpu.simd import vlanes, vload, vstore
+from kernels.cpu.lines import copy_line
+from kernels.cpu.pack import copy_panels, copy_tiles, prefetch_rows, transpose_block
+from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vload, vrelu
 from kernels.cpu.target import TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
@@ -30,12 +31,8 @@ PANELS_PER_COPY = 8  # neighbours in b that are copied together: whole lines and
 @inline
 def _copy_rows(a, offset, row, rows, length, block, block_row):
     """block[m * block_row + l] = a[offset + m * row + l]."""
-    lanes = vlanes(block)
     for m in range(rows):
-        for l in range(0, length - lanes + 1, lanes):
-            vstore(vload(a, offset + m * row + l), block, m * block_row + l)
-        for l in range(length // lanes * lanes, length):
-            block[m * block_row + l] = a[offset + m * row + l]
+        copy_line(a, offset + m * row, block, m * block_row, length)
 
 
 @kernel
@@ -138,22 +135,19 @@ def sum_parts(partials, relu, out, elements_per_task):
     Requires   partials (parts, size) C-contiguous, out flat.
     Writes     all of out.
     Parallel   over blocks of elements.
-    Why        bound by memory: every value is read once, in order, and a block of out stays in L1.
+    Why        bound by memory: every value is read once, in order, and a sum stays in a register.
     """
     parts, size = partials.shape
+    flat, lanes = partials.reshape(-1), vlanes(partials)
     for task in prange((size + elements_per_task - 1) // elements_per_task):
         mode = flush_denormals()
         first = task * elements_per_task
         end = min(first + elements_per_task, size)
-        for i in range(first, end):
-            out[i] = partials[0, i]
-        for s in range(1, parts):
-            for i in range(first, end):
-                out[i] += partials[s, i]
-        if relu:
-            for i in range(first, end):
-                value = out[i]
-                out[i] = 0 if value <= 0 else value
+        for i in range(first, end, lanes):
+            total = load_lanes(flat, i, end - i)
+            for s in range(1, parts):
+                total = total + load_lanes(flat, s * size + i, end - i)
+            store_lanes(vrelu(total) if relu else total, out, i, end - i)
         restore_denormals(mode)
 
 
@@ -165,17 +159,24 @@ def transpose_add(turned, bias, relu, out, rows_per_task):
     Requires   turned (count, N, M) and out (count, M, N) C-contiguous; bias (N,).
     Writes     all of out.
     Parallel   over matrices and blocks of rows of `turned`.
-    Why        16 rows at a time: the lines that are read stay in L1 until all of them is used.
+    Why        a vector's length of rows at a time is turned in squares into a strip that stays in L1.
     """
     count, n_columns, m_rows = turned.shape
+    source, destination, lanes = turned.reshape(-1), out.reshape(-1), vlanes(out)
     blocks = (n_columns + rows_per_task - 1) // rows_per_task
     for task in prange(count * blocks):
         mode = flush_denormals()
         i, first = task // blocks, task % blocks * rows_per_task
         end = min(first + rows_per_task, n_columns)
-        for begin in range(first, end, 16):
+        strip = np.empty(m_rows * lanes, out.dtype)
+        for begin in range(first, end, lanes):
+            rows = min(lanes, end - begin)
+            transpose_block(
+                source, (i * n_columns + begin) * m_rows, m_rows, rows, m_rows, strip, 0, lanes, lanes
+            )  # fmt: skip
+            shift = load_lanes(bias, begin, rows)
             for m in range(m_rows):
-                for n in range(begin, min(begin + 16, end)):
-                    value = turned[i, n, m] + bias[n]
-                    out[i, m, n] = 0 if relu and value <= 0 else value
+                value = vload(strip, m * lanes) + shift
+                at = (i * m_rows + m) * n_columns + begin
+                store_lanes(vrelu(value) if relu else value, destination, at, rows)
         restore_denormals(mode)

@@ -3,6 +3,7 @@
 from llvmlite import ir
 from numba.core import types
 
+from kernels.cpu.lines import clear_line
 from kernels.cpu.simd import Vector, vsplat, vstore
 from kernels.cpu.target import REGISTER_BYTES
 from kernels.jit import inline, intrinsic
@@ -93,8 +94,7 @@ def spread(
         h = h_first + i
         inside = 0 <= h < h_in
         from_column, end_column = (inside_first, inside_end) if inside else (columns, columns)
-        for e in range(target, target + from_column * pixel_size):
-            window[e] = 0
+        clear_line(window, target, from_column * pixel_size)
         for j in range(from_column, end_column):
             pixel = image_offset + (h * w_in + w_first + j) * c_in
             row = target + j * pixel_size
@@ -105,5 +105,4 @@ def spread(
                 for c in range(x_group):
                     for p in range(count):
                         vstore(vsplat(x, x[pixel + pieces[0, p] + c]), window, row + c * block + pieces[1, p])
-        for e in range(target + end_column * pixel_size, target + columns * pixel_size):
-            window[e] = 0
+        clear_line(window, target + end_column * pixel_size, (columns - end_column) * pixel_size)
