@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # Enough tasks that two to sixteen threads are evenly loaded.
 MIN_TASKS = 16
+MANY_TASKS = 64  # of so many, one more for a thread costs little
 MIN_PANELS_PER_TASK = 4
 # Where a task copies its rows of a, more panels must pass by that to be worth it.
 MIN_PANELS_PER_COPY = 16
@@ -119,7 +120,7 @@ def _split(count: int, m: int, k: int, n: int, panels: int, copied: bool, transp
         worth = k * (m + n) // (2 * m * n * OPERANDS_PER_PARTS)
         parts = max(1, min(-(-wanted // row_blocks), k // MIN_PART_DEPTH, worth))
         if row_blocks * parts > wanted // 2:  # enough: fewer rows would have b copied more often
-            return row_blocks, 1, parts
+            return _evened(row_blocks, count * parts, m), 1, parts
         row_blocks = max(row_blocks, min(-(-wanted // parts), half_rows))
         panel_blocks = min(-(-wanted // (row_blocks * parts)), -(-panels // MIN_PANELS_PER_COPY))
     else:
@@ -128,7 +129,15 @@ def _split(count: int, m: int, k: int, n: int, panels: int, copied: bool, transp
         row_blocks = max(row_blocks, min(-(-wanted // panel_blocks), half_rows))
         parts = max(1, min(wanted // (row_blocks * panel_blocks), k // MIN_PART_DEPTH))
     row_blocks = max(row_blocks, min(-(-wanted // (panel_blocks * parts)), -(-m // MIN_ROWS_PER_TASK)))
-    return row_blocks, panel_blocks, parts
+    return _evened(row_blocks, count * panel_blocks * parts, m), panel_blocks, parts
+
+
+def _evened(row_blocks: int, tasks_per_block: int, m: int) -> int:
+    """A few blocks of rows more, so that two or four threads get equally many of few tasks: of 17 one had 9."""
+    if row_blocks * tasks_per_block >= MANY_TASKS:
+        return row_blocks
+    step = 4 // math.gcd(4, tasks_per_block)
+    return min(-(-row_blocks // step) * step, m)
 
 
 def _tiles(m: int, n: int, itemsize: int) -> int:
