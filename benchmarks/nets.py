@@ -1,11 +1,13 @@
 """Whole networks: a training step (forward, loss, backward, Adam) and inference, as a user of each library writes them.
 
-torch is measured in both memory formats with its fused optimiser, its inference under `inference_mode`.
+torch is measured in both memory formats with its fused optimiser, its inference under `inference_mode`; against
+`convcore.compile` also frozen.
 """
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,13 +80,35 @@ def _counted_flops(function: Callable[[], Any]) -> float:
     return float(counter.get_total_flops())
 
 
-def _inference_row(case: NetCase, x: np.ndarray, own_model, state, rounds: int, threads: int) -> dict:
+def _frozen(case: NetCase, state, tensor: torch.Tensor) -> Callable[[], Any]:
+    """torch's counterpart of a compiled model that needs no compiler: traced, with batch norms drawn into the filters.
+
+    torch calls it deprecated, but what it recommends instead compiles C++.
+    """
+    model = _torch_model(case, state, torch.channels_last).eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frozen: Any = torch.jit.freeze(torch.jit.trace(model, tensor))
+
+    def run():
+        with torch.inference_mode():
+            return frozen(tensor)
+
+    return run
+
+
+def _inference_rows(case: NetCase, x: np.ndarray, own_model, state, rounds: int, threads: int) -> Iterator[dict]:
+    """As a user writes it, and compiled, which goes against all that the rivals have."""
     own_x = convcore.from_numpy(channels_last(x))
-    own_model.eval()
+    own_compiled = convcore.compile(own_model.eval())
 
     def own():
         with convcore.no_grad():
             return own_model(own_x)
+
+    def compiled():
+        with convcore.no_grad():
+            return own_compiled(own_x)
 
     def torch_side(memory_format):
         model = _torch_model(case, state, memory_format).eval()
@@ -96,19 +120,24 @@ def _inference_row(case: NetCase, x: np.ndarray, own_model, state, rounds: int, 
 
         return run
 
-    contestants: dict[str, Callable[[], Any]] = {"convcore": own}
+    contestants: dict[str, Callable[[], Any]] = {"convcore": own, "convcore compiled": compiled}
     pause = PAUSE
     contestants |= {name: torch_side(memory_format) for name, memory_format in TORCH_FORMATS.items()}
+    contestants["torch frozen"] = _frozen(case, state, torch.tensor(x).to(memory_format=torch.channels_last))
     rivals = {"torch": list(TORCH_FORMATS)}
     flops = _counted_flops(contestants["torch NCHW"])
     expected = contestants["torch NCHW"]().numpy()
     check_same(f"nets {case.name} inference", own().numpy(), expected)
+    check_same(f"nets {case.name} compiled inference", compiled().numpy(), expected)
     if onnx.available():
         contestants["onnxruntime"] = onnx.inference(_torch_model(case, state), x, threads)
         rivals["onnxruntime"] = ["onnxruntime"]
         pause = LONG_PAUSE
         check_same(f"nets {case.name} inference with ONNX Runtime", contestants["onnxruntime"](), expected)
-    return row(case.name, "inference", compare(contestants, rounds, pause=pause), rivals, flops=flops)
+    timing = compare(contestants, rounds, pause=pause)
+    yield row(case.name, "inference", timing, rivals, flops=flops)
+    rivals["torch"].append("torch frozen")
+    yield row(case.name, "compiled inference", timing, rivals, flops=flops, own="convcore compiled")
 
 
 def _training_row(case: NetCase, x: np.ndarray, labels: np.ndarray, own_model, state, rounds: int) -> dict:
@@ -122,7 +151,7 @@ def _training_row(case: NetCase, x: np.ndarray, labels: np.ndarray, own_model, s
 
 
 def rows(cases: Sequence[NetCase], rounds: int, threads: int) -> Iterator[dict]:
-    """A row for inference and, where the case says so, one for a training step; the weights are the same everywhere."""
+    """Two rows for inference and, where the case says so, one for a training step; the weights are the same in all."""
     rng = np.random.default_rng(0)
     convcore.manual_seed(0)
     for case in cases:
@@ -133,6 +162,6 @@ def rows(cases: Sequence[NetCase], rounds: int, threads: int) -> Iterator[dict]:
             if not parameter.detach().numpy().any():  # a last layer that begins at zero would let all networks agree
                 convcore.nn.init.normal_(parameter, std=0.02)
         state = {key: torch.tensor(np.array(value.numpy())) for key, value in own_model.state_dict().items()}
-        yield _inference_row(case, x, own_model, state, rounds, threads)
+        yield from _inference_rows(case, x, own_model, state, rounds, threads)
         if case.train:
             yield _training_row(case, x, labels, own_model, state, rounds)

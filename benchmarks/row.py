@@ -22,29 +22,31 @@ def row(
     flops: float | None = None,
     traffic: float | None = None,
     unit: str = "s",
+    own: str = OWN,
 ) -> dict:
     """A row as it is stored.
 
     Args:
         case: the name of what is measured.
         work: which part of it: a pass, a training step, ..
-        timing: with the contestant "convcore" and those of the rivals.
+        timing: with convcore's contestant and those of the rivals.
         rivals: for each rival its contestants, such as torch in both memory formats; the best of them counts.
         flops: floating-point operations of one call (a multiply-add is two).
         traffic: bytes that one call must at least read and write when nothing stays in a cache.
         unit: of the values, "s" or "byte".
+        own: the contestant that is convcore in this row.
     """
     compared = []
     for name, variants in rivals.items():
         best = timing.fastest(variants)
         variant = best.removeprefix(name).strip()
-        spread, ratio = asdict(timing.spread(best)), asdict(timing.ratio(best, OWN))
+        spread, ratio = asdict(timing.spread(best)), asdict(timing.ratio(best, own))
         compared.append({"name": name, "variant": variant, "value": spread, "ratio": ratio})
     return {
         "case": case,
         "work": work,
         "unit": unit,
-        "convcore": asdict(timing.spread(OWN)),
+        "convcore": asdict(timing.spread(own)),
         "rivals": compared,
         "flops": flops,
         "traffic": traffic,

@@ -124,6 +124,7 @@ from convcore.ops.queries import (
 # isort: on
 from convcore.amp import autocast
 from convcore.io import load, save
+from convcore.nn.compiled import clear_plans, compile
 from convcore.ops.guard import guard_functions
 from convcore.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from kernels.threads import get_num_threads, set_num_threads
@@ -132,7 +133,8 @@ __version__ = "0.1.0"
 
 
 def clear_caches() -> None:
-    """Return memory that is kept for later: idle blocks of the pool, and packed weights."""
+    """Return memory that is kept for later: idle blocks of the pool, packed weights, the plans of compiled models."""
+    clear_plans()
     derived.clear()
     memory.clear()
 
@@ -151,23 +153,23 @@ __all__ = [
     "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "block_diag", "bmm",
     "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cartesian_prod", "cat",
     "cdist", "ceil", "celu", "channel_shuffle", "channels_last", "channels_last_3d", "chunk", "clamp", "clamp_max",
-    "clamp_min", "clear_caches", "clip", "clone", "column_stack", "combinations", "concat", "concatenate", "config",
-    "conj", "conj_physical", "constant_pad_nd", "contiguous_format", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh", "cosine_similarity", "count_nonzero",
-    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "data", "deg2rad",
-    "detach", "detach_copy", "device", "diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy",
-    "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double", "dsplit", "dstack", "dtype",
-    "einsum", "empty", "empty_like", "empty_permuted", "empty_strided", "enable_grad", "eq", "equal", "erf", "erfc",
-    "erfinv", "exp", "exp2", "expand", "expand_copy", "explain_conv2d", "expm1", "eye", "fill", "finfo", "fix",
-    "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64", "float_power", "floor",
-    "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy", "full", "full_like", "gather", "gcd", "ge",
-    "ger", "get_default_dtype", "get_num_threads", "get_rng_state", "gradient", "greater", "greater_equal",
-    "group_norm", "gt", "hardshrink", "heaviside", "histc", "histogram", "histogramdd", "hsplit", "hstack", "hypot",
-    "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put", "index_reduce",
-    "index_select", "inference_mode", "initial_seed", "inner", "int8", "int16", "int32", "int64", "io", "is_complex",
-    "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
-    "isneginf", "isposinf", "isreal", "kron", "kthvalue", "layer_norm", "lcm", "ldexp", "le", "lerp", "less",
-    "less_equal", "lgamma", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp",
+    "clamp_min", "clear_caches", "clip", "clone", "column_stack", "combinations", "compile", "concat", "concatenate",
+    "config", "conj", "conj_physical", "constant_pad_nd", "contiguous_format", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh",
+    "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum",
+    "cumulative_trapezoid", "data", "deg2rad", "detach", "detach_copy", "device", "diag", "diag_embed", "diagflat",
+    "diagonal", "diagonal_copy", "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double",
+    "dsplit", "dstack", "dtype", "einsum", "empty", "empty_like", "empty_permuted", "empty_strided", "enable_grad",
+    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_copy", "explain_conv2d", "expm1", "eye",
+    "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64",
+    "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy", "full", "full_like",
+    "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads", "get_rng_state", "gradient", "greater",
+    "greater_equal", "group_norm", "gt", "hardshrink", "heaviside", "histc", "histogram", "histogramdd", "hsplit",
+    "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put",
+    "index_reduce", "index_select", "inference_mode", "initial_seed", "inner", "int8", "int16", "int32", "int64", "io",
+    "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin",
+    "isinf", "isnan", "isneginf", "isposinf", "isreal", "kron", "kthvalue", "layer_norm", "lcm", "ldexp", "le", "lerp",
+    "less", "less_equal", "lgamma", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp",
     "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace",
     "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "max",
     "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode",

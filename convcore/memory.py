@@ -5,10 +5,14 @@ to compute it. So the pool keeps the blocks of arrays that nobody holds any more
 the pool is an ordinary ndarray; when it and all views of it are gone, its block returns by itself.
 """
 
+import bisect
+import contextlib
 import math
+import operator
 import os
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +23,8 @@ MAX_IDLE = 2 * 1024**3  # bytes of blocks kept for later; what comes back beyond
 
 class _Block(np.ndarray):
     """The memory of one block of the pool. A class of its own, so that NumPy does not look through a lease to it."""
+
+    arena: "weakref.ref[Arena] | None" = None  # whose it is, if not the pool's
 
 
 # An RLock: Python's garbage collector can run anywhere, also while the lock is held, and then a _Lease may end.
@@ -65,10 +71,11 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
     if nbytes < SMALLEST_POOLED:
         return np.empty(shape, dtype)
     size = _size_class(nbytes)
+    arena = _arenas.get(threading.get_ident()) if _arenas else None
     with _lock:
-        blocks = _idle.get(size)
+        blocks = (_idle if arena is None else arena.idle).get(size)
         block = blocks.pop() if blocks else None
-        if block is not None:
+        if block is not None and arena is None:
             _idle_bytes -= size
         _used_bytes += size
         if _used_bytes > _peak_bytes:
@@ -76,6 +83,8 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
     if block is None:
         block = np.ndarray.__new__(_Block, (size + ALIGNMENT,), np.uint8)
         block = block[-block.ctypes.data % ALIGNMENT :][:size]
+        if arena is not None:
+            arena.add(block)
     lease = np.ndarray.__new__(_Lease, (nbytes,), np.uint8, block)
     lease.block, lease.lent = block, size
     return np.ndarray(shape, dtype, lease)
@@ -92,9 +101,53 @@ def _give_back(block: _Block, size: int) -> None:
     global _idle_bytes, _used_bytes
     with _lock:
         _used_bytes -= size
-        if _idle_bytes + size <= MAX_IDLE:
+        if block.arena is not None:
+            arena = block.arena()
+            if arena is not None:
+                arena.idle.setdefault(size, []).append(block)
+        elif _idle_bytes + size <= MAX_IDLE:
             _idle.setdefault(size, []).append(block)
             _idle_bytes += size
+
+
+class Arena:
+    """Blocks that are not the pool's: one thread's arrays come from them for a while, and return to them.
+
+    Who keeps the arena finds there later what was computed, at the places where it was.
+    """
+
+    def __init__(self) -> None:
+        self.idle: dict[int, list[_Block]] = {}  # by size
+        self._blocks: list[tuple[int, _Block]] = []  # by address
+
+    def add(self, block: _Block) -> None:
+        """Make a new block the arena's."""
+        block.arena = weakref.ref(self)
+        bisect.insort(self._blocks, (block.ctypes.data, block), key=operator.itemgetter(0))
+
+    @contextlib.contextmanager
+    def lends(self) -> Iterator[None]:
+        """Have this thread's arrays come from here."""
+        thread = threading.get_ident()
+        _arenas[thread] = self
+        try:
+            yield
+        finally:
+            del _arenas[thread]
+
+    def unleased(self, array: np.ndarray) -> np.ndarray:
+        """An array of the arena as one that does not keep its block from being used for others; others as they are."""
+        address = array.__array_interface__["data"][0]
+        place = bisect.bisect_right(self._blocks, address, key=operator.itemgetter(0)) - 1
+        if place < 0:
+            return array
+        start, block = self._blocks[place]
+        if address - start >= block.nbytes:
+            return array
+        return np.ndarray(array.shape, array.dtype, block, address - start, array.strides)
+
+
+_arenas: dict[int, Arena] = {}  # by the thread that they lend to
 
 
 def clear() -> None:
@@ -106,7 +159,10 @@ def clear() -> None:
 
 
 def stats() -> dict[str, int]:
-    """Bytes in use, their peak since the start (or `reset_peak`), and bytes kept idle; small arrays are not counted."""
+    """Bytes in use, their peak since the start (or `reset_peak`), and bytes kept idle.
+
+    Neither small arrays nor what compiled models keep is counted.
+    """
     with _lock:
         return {"used": _used_bytes, "peak": _peak_bytes, "idle": _idle_bytes}
 

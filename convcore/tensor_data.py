@@ -12,6 +12,7 @@ from convcore.ops import dtypes, moves
 from convcore.ops.guard import guard_methods
 from convcore.ops.placement import CPU, CUDA, Device
 from convcore.ops.shape import contiguous
+from convcore.recording import looked_at
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -151,6 +152,7 @@ class TensorData(Variable):
             raise GraphError("numpy: changes of the array would be unknown to the graph; use x.detach().numpy()")
         if self.is_cuda:
             raise DeviceError("numpy: the tensor lies on cuda:0, and NumPy's arrays on the CPU; use x.cpu().numpy()")
+        looked_at("numpy()")
         return self.version.watched().expose(self.array)
 
     def __array__(self, dtype: Any = None, copy: Truth | None = None) -> np.ndarray:
@@ -184,10 +186,12 @@ class TensorData(Variable):
         """The only element as a Python number."""
         if self.array.size != 1:
             raise ShapeError(f"item: only a tensor of one element is a number, this has shape {self.array.shape}")
+        looked_at("item()")
         return self.array.item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number if there are no axes."""
+        looked_at("tolist()")
         return self.array.tolist()
 
     def __bool__(self) -> Truth:
@@ -196,6 +200,7 @@ class TensorData(Variable):
                 f"bool: only a tensor of one element is true or false, this has shape {self.array.shape}; "
                 "use x.any() or x.all()"
             )
+        looked_at("bool()")
         return bool(self.array.item())
 
     def __int__(self) -> Integer:

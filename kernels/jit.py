@@ -4,8 +4,10 @@
 that kernels call. Nothing is compiled at import: a kernel compiles, or loads from disk, at its first call.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from threading import get_ident
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -29,6 +31,7 @@ __all__ = [
     "kernels",
     "overload",
     "prange",
+    "watched",
 ]
 
 # A function that is called without its first parameter, the typing context: no static checker knows that.
@@ -97,6 +100,24 @@ def _compile_options(parallel: bool) -> dict[str, Any]:
     }
 
 
+_watchers: dict[int, Callable[["Kernel", tuple[Any, ...]], None]] = {}  # by thread
+
+
+def _no_watcher(kernel: "Kernel", args: tuple[Any, ...]) -> None:
+    """Of a thread that nobody watches."""
+
+
+@contextlib.contextmanager
+def watched(watcher: Callable[["Kernel", tuple[Any, ...]], None]) -> Iterator[None]:
+    """Have `watcher(kernel, args)` called before each kernel that this thread calls."""
+    thread = get_ident()
+    _watchers[thread] = watcher
+    try:
+        yield
+    finally:
+        del _watchers[thread]
+
+
 class Kernel:
     """A compiled entry point in two forms made from one body: `parallel`, and its `serial` twin for forked children."""
 
@@ -114,7 +135,9 @@ class Kernel:
         kernels.append(self)
 
     def __call__(self, *args) -> None:
-        # Small networks are all overhead, so the usual case costs two look-ups.
+        # Small networks are all overhead, so the usual case costs three look-ups.
+        if _watchers:
+            _watchers.get(get_ident(), _no_watcher)(self, args)
         if threads.free_entry:
             self.parallel(*args)
         elif threads.run_serially():

@@ -135,9 +135,18 @@ def test_the_second_example_explains(capsys):
     np.testing.assert_allclose(names["direct"].numpy(), names["im2col"].numpy(), rtol=0, atol=1e-3)
 
 
-def test_the_third_example_freezes_all_but_the_head():
+def test_the_third_example_compiles(capsys):
     names = {}
     exec(compile(EXAMPLES[2], "README.md", "exec"), names)
+    assert names["logits"].shape == (1, 10)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("conv_direct (1, 1, 224, 224, 3) ")
+    assert len(printed) == 5
+
+
+def test_the_fourth_example_freezes_all_but_the_head():
+    names = {}
+    exec(compile(EXAMPLES[3], "README.md", "exec"), names)
     model = names["model"]
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trained == ["classifier.1.weight", "classifier.1.bias"]
@@ -145,7 +154,7 @@ def test_the_third_example_freezes_all_but_the_head():
 
 
 def test_all_examples_are_run():
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
 
 
 def test_the_commands_are_marked_for_the_checks():

@@ -111,6 +111,21 @@ def winograd(tmp_path):
     assert np.abs(tiled[finite] - direct[finite]).max() < 5e-5 * np.abs(direct[finite]).max()
 
 
+def compiled(tmp_path):
+    x = cc.randn(1, 3, 16, 16)
+    layer = nn.Conv2d(3, 16, 3).eval()
+    model = cc.compile(layer)
+    with cc.no_grad():
+        assert np.array_equal(model(x).array, layer(x).array)
+        assert [step.split()[0] for step in model.steps(x)] == ["conv_direct"]
+        sampler = cc.compile(nn.RReLU())
+        assert sampler.steps(x) == []
+        hooked = cc.compile(nn.Sequential(layer))
+        layer.register_forward_hook(lambda *_: None)
+        with pytest.warns(UserWarning, match="compile: Sequential is evaluated as if it were not compiled: a Conv2d"):
+            hooked.eval()(x)
+
+
 def views(tmp_path):
     x = image(4, 3).requires_grad_() * 1
     view = x.view(12)
@@ -197,6 +212,7 @@ SHOWN = {
     "random numbers": random_numbers,
     "convolution algorithms": algorithms,
     "3x3 convolutions of stride 1, and both gradients": winograd,
+    "`compile`": compiled,
     "recorded in-place change of a view's memory": views,
     "optimizers": optimizers,
     "graphs": graphs,

@@ -122,6 +122,11 @@ def no_fusion() -> Iterator[None]:
         _state.fusion = previous
 
 
+def fuses() -> bool:
+    """Whether results may wait to be computed together with others: not within `no_fusion`."""
+    return _state.fusion
+
+
 def may_defer(tensor: Variable) -> bool:
     """Whether a result computed from this tensor may wait."""
     if twins.in_use and tensor.deferred is None and not isinstance(tensor.array, np.ndarray):

@@ -34,6 +34,9 @@ class Hooks:
     def __init__(self) -> None:
         self.forward_pre, self.forward, self.backward_pre, self.backward = (HookTable() for _ in range(4))
 
+    def __bool__(self) -> bool:
+        return bool(self.forward_pre or self.forward or self.backward_pre or self.backward)
+
     def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's forward, with all hooks around it."""
         args, kwargs = self._before(module, args, kwargs)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import memory
+from convcore import memory, recording
 from convcore.autograd import Function, Variable, twins, wrap
 from convcore.errors import DTypeError
 from convcore.ops import large_arrays
@@ -170,7 +170,7 @@ class Clone(Function):
     @staticmethod
     def forward(ctx, x):
         out = empty_like(x.array)
-        np.copyto(out, x.array)
+        recording.call(np.copyto, out, x.array)
         return wrap(out)
 
     @staticmethod
@@ -198,6 +198,8 @@ def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
             model = array
     with np.errstate(all="ignore"):
         if model.nbytes < memory.SMALLEST_POOLED or np.broadcast_shapes(*[a.shape for a in arrays]) != model.shape:
-            return np.asarray(ufunc(*arrays))
+            return recording.made(ufunc, *arrays)
         out = empty_like(model)
-        return out if large_arrays.computed(ufunc, arrays, out) else ufunc(*arrays, out=out)
+        if not large_arrays.computed(ufunc, arrays, out):
+            recording.call(ufunc, *arrays, out=out)
+        return out

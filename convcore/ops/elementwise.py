@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcore import recording
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import form
@@ -127,7 +128,7 @@ class Where(Function):
         check_broadcast("where", condition, a, b)
         ctx.save_for_backward(condition)
         ctx.shapes = a.array.shape, b.array.shape
-        return wrap(np.where(condition.array, a.array, b.array))
+        return wrap(recording.made(np.where, condition.array, a.array, b.array))
 
     @staticmethod
     def backward(ctx, grad_out):

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from convcore import recording
+from convcore.ops.layout import contiguous
 from kernels.cpu.few_rows import rows_times_matrix, rows_times_rows
 
 FEW = 16
@@ -43,24 +45,20 @@ def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     if min(m, n, k) > FEW:
         return False
     if m <= FEW and b.T.flags.c_contiguous:
-        rows_times_rows(_dense(a), b.T, np.zeros(n, a.dtype) if bias is None else _dense(bias), out)
+        rows_times_rows(contiguous(a), b.T, np.zeros(n, a.dtype) if bias is None else contiguous(bias), out)
         return True
     if _is_of_few_columns(m, n) and a.flags.c_contiguous:
-        rows_times_rows(_dense(b.T), a, np.zeros(m, a.dtype), out.T)
+        rows_times_rows(contiguous(b.T), a, np.zeros(m, a.dtype), out.T)
     elif m <= FEW and (n >= MIN_COLUMNS or k <= MAX_TERMS) and b.flags.c_contiguous:
-        rows_times_matrix(_dense(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
+        rows_times_matrix(contiguous(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
     elif k <= FEW and b.flags.c_contiguous:
-        rows_times_matrix(_dense(a), b, out, ROWS_PER_TASK, _columns(k))
+        rows_times_matrix(contiguous(a), b, out, ROWS_PER_TASK, _columns(k))
     else:
         return False
     if bias is not None:
-        out += bias
+        recording.call(np.add, out, bias, out=out)
     return True
 
 
 def _columns(height: int) -> int:
     return max(VALUES_PER_TASK // height, MIN_COLUMNS_PER_TASK)
-
-
-def _dense(array: np.ndarray) -> np.ndarray:
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)

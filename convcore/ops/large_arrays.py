@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convcore.ops.layout import flat
+from convcore.ops.layout import contiguous, flat
 from kernels.cpu import arithmetic as kernels
 
 SMALLEST = 128 * 1024  # bytes of the result: below, NumPy is done before the threads have begun
@@ -42,5 +42,5 @@ def _channels_scaled(x: np.ndarray, factors: np.ndarray, out: np.ndarray) -> boo
     if not (blocks[0].flags.c_contiguous and blocks[1].flags.c_contiguous):
         return False
     images, result = (block.reshape(x.shape[0], -1, channels) for block in blocks)
-    kernels.multiply_channels(images, np.ascontiguousarray(factors.reshape(-1, channels)), result)
+    kernels.multiply_channels(images, contiguous(factors.reshape(-1, channels)), result)
     return True

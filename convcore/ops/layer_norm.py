@@ -24,6 +24,7 @@ from convcore import memory
 from convcore.autograd import Function, is_grad_enabled, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
+from convcore.ops.layout import contiguous
 from kernels.cpu import layer_norm as kernels
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class LayerNorm(Function):
     def forward(ctx, x, weight, bias, eps, centered):
         ctx.save_for_backward(x, weight)
         ctx.settings = eps, centered
-        rows = np.ascontiguousarray(x.array)
+        rows = contiguous(x.array)
         out = memory.empty(rows.shape, rows.dtype)
         ctx.mean, ctx.invstd = np.empty(len(rows)), np.empty(len(rows))
         weights, biases = _affine(weight, bias, rows)
@@ -154,7 +155,7 @@ class LayerNorm(Function):
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         if is_grad_enabled():
             return (*_differentiable_gradients(ctx, x, weight, grad_out), None, None)
-        rows = np.ascontiguousarray(x.array)
+        rows = contiguous(x.array)
         grad_x = memory.empty(rows.shape, rows.dtype)
         weights, _ = _affine(weight, None, rows, needs_weight or needs_bias)
         count, length = rows.shape

@@ -7,7 +7,7 @@ Series (N, C, L) and volumes (N, C, D, H, W) are treated alike.
 
 import numpy as np
 
-from convcore import memory
+from convcore import memory, recording
 
 
 def nhwc(array: np.ndarray) -> np.ndarray:
@@ -16,7 +16,7 @@ def nhwc(array: np.ndarray) -> np.ndarray:
     if block.flags.c_contiguous:
         return block
     copy = memory.empty(block.shape, block.dtype)
-    np.copyto(copy, block)
+    recording.call(np.copyto, copy, block)
     return copy
 
 
@@ -29,12 +29,17 @@ _CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 _CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
 
 
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """The array itself if it is C-contiguous, else a copy."""
+    return array if array.flags.c_contiguous else recording.made(np.ascontiguousarray, array)
+
+
 def flat(array: np.ndarray) -> np.ndarray:
     """All elements in the order in which they lie in memory, as a 1-D view; a copy where the memory has holes."""
     if array.flags.c_contiguous:
         return array.reshape(-1)
     block = array.transpose(memory_order(array))
-    return (block if block.flags.c_contiguous else np.ascontiguousarray(block)).reshape(-1)
+    return contiguous(block).reshape(-1)
 
 
 def memory_order(array: np.ndarray) -> list[int]:
@@ -61,7 +66,7 @@ def like(array: np.ndarray, model: np.ndarray) -> np.ndarray:
     block = array.transpose(order)
     if block.flags.c_contiguous:
         return array
-    return np.ascontiguousarray(block).transpose(inverse(order))
+    return contiguous(block).transpose(inverse(order))
 
 
 def empty_like(model: np.ndarray) -> np.ndarray:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcore import memory
+from convcore import memory, recording
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.few_rows import is_of_few, product_few_rows
 from convcore.ops.filters import Filters, filters_of
+from convcore.ops.layout import contiguous
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
@@ -91,7 +92,7 @@ def _operand(array: np.ndarray, batch: tuple[int, ...]) -> _Operand:
             last = sum((size - 1) * step for size, step in zip(array.shape, (*steps, row, column), strict=True))
             flat = np.lib.stride_tricks.as_strided(array, (last + 1,), (array.itemsize,))
             return _Operand(flat, _offsets(sizes, steps, 0, batch), row, column)
-    return _operand(np.ascontiguousarray(array), batch)
+    return _operand(contiguous(array), batch)
 
 
 def _offsets(sizes: Sequence[int], steps: Sequence[int] | None, size: int, batch: tuple[int, ...]) -> np.ndarray:
@@ -252,7 +253,7 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, relu: 
         out[...] = 0 if bias is None else np.maximum(bias, 0) if relu else bias
     elif product_few_rows(a, b, bias, out):
         if relu:
-            np.maximum(out, 0, out=out)
+            recording.call(np.maximum, out, 0, out=out)
     elif _is_turned(a, b):
         turned = memory.empty((*batch, n, m), a.dtype)
         _multiply(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), False, _start(None, m, a.dtype), turned, False)
@@ -281,7 +282,7 @@ def rows_times_filters(rows: np.ndarray, filters: Filters, relu: bool = False) -
 
     out = memory.empty((m, n), rows.dtype)
     panels, start = filters.prepared("panels of a matrix", in_panels)
-    _multiply(np.ascontiguousarray(rows), panels, True, start, out, relu)
+    _multiply(contiguous(rows), panels, True, start, out, relu)
     return out
 
 
@@ -294,7 +295,7 @@ class MatMul(Function):
         ctx.save_for_backward(a if wants_b else None, b if wants_a else None)
         ctx.shapes = a.array.shape, b.array.shape
         if a.array.dtype.kind != "f":
-            return wrap(np.matmul(a.array, b.array))
+            return wrap(recording.made(np.matmul, a.array, b.array))
         return wrap(product(a.array, b.array))
 
     @staticmethod

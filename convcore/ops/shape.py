@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import memory
+from convcore import memory, recording
 from convcore.autograd import Function, wrap
 from convcore.errors import ShapeError
 from convcore.ops.arguments import integer, one_by_one_or
@@ -31,7 +31,7 @@ class Reshape(Function):
     @staticmethod
     def forward(ctx, x, shape):
         ctx.shape = x.array.shape
-        out = x.array.reshape(shape)
+        out = recording.made(np.reshape, x.array, shape)
         return x.view_of_memory(out) if np.may_share_memory(out, x.array) else wrap(out)
 
     @staticmethod
@@ -71,7 +71,7 @@ class Contiguous(Function):
     @staticmethod
     def forward(ctx, x):
         out = memory.empty(x.array.shape, x.array.dtype)
-        np.copyto(out, x.array)
+        recording.call(np.copyto, out, x.array)
         return wrap(out)
 
     @staticmethod

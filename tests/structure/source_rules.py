@@ -15,7 +15,7 @@ MAX_LINES = 500
 
 # The floors of the house from the ground up. A module may import from its own floor and from those below.
 FLOORS = (
-    ("kernels", "convcore.memory", "convcore.errors", "convcore.config", "convcore.random"),
+    ("kernels", "convcore.memory", "convcore.recording", "convcore.errors", "convcore.config", "convcore.random"),
     ("convcore.gpu",),
     ("convcore.autograd", "convcore.io"),
     ("convcore.ops",),
@@ -179,7 +179,7 @@ def foreign_compilers(sources: Sources) -> list[str]:
     for module, text in sources.items():
         for node in ast.walk(ast.parse(text)):
             names: set[str] = set()
-            if isinstance(node, ast.Attribute):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "torch":  # torch.jit is another's
                 names = {node.attr}
             elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numba"):
                 names = {alias.name for alias in node.names}

@@ -1,0 +1,402 @@
+"""`convcore.compile`: the same results without Python in between, and never from a list that does not hold any more."""
+
+import copy
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import convcore
+from convcore import memory, nn
+from convcore.errors import DTypeError, ShapeError
+from convcore.nn.compiled import MOST_PLANS, CompiledModule
+
+
+def images(*shape, seed=0):
+    return convcore.tensor(np.random.default_rng(seed).standard_normal(shape, np.float32))
+
+
+def network():
+    convcore.manual_seed(0)
+    layers = [
+        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 24, 3, stride=2, bias=False), nn.BatchNorm2d(24), nn.Hardswish(),
+        nn.Flatten(), nn.Linear(24 * 7 * 7, 10),
+    ]  # fmt: skip
+    return nn.Sequential(*layers).eval()
+
+
+@pytest.fixture(autouse=True)
+def in_inference():
+    with convcore.inference_mode():
+        yield
+
+
+@pytest.fixture
+def model():
+    return network()
+
+
+@pytest.fixture
+def compiled(model):
+    return convcore.compile(model)
+
+
+def assert_same(one, other):
+    assert one.shape == other.shape
+    assert one.array.strides == other.array.strides
+    assert np.array_equal(one.array, other.array, equal_nan=True)
+
+
+def assert_as_it_is(compiled, *args, why):
+    """The result is the model's, and a warning says why there is no list."""
+    with pytest.warns(UserWarning, match=why):
+        result = compiled(*args)
+    assert_same(result, compiled._orig_mod(*args))
+    assert compiled.steps(*args) == []
+    compiled(*args)  # the second time without a warning: they are errors here
+
+
+class TestResults:
+    def test_equal_bit_for_bit(self, model, compiled):
+        for seed in range(4):
+            x = images(2, 3, 32, 32, seed=seed)
+            assert_same(compiled(x), model(x))
+
+    def test_are_those_of_the_model_without_a_call_of_it(self, model, compiled, monkeypatch):
+        x = images(1, 3, 32, 32)
+        expected = model(x)
+        compiled(images(1, 3, 32, 32, seed=1))
+        monkeypatch.setattr(nn.Sequential, "forward", None)
+        assert_same(compiled(x), expected)
+
+    def test_are_in_memory_of_their_own(self, compiled):
+        first = compiled(images(1, 3, 32, 32))
+        kept = first.array.copy()
+        compiled(images(1, 3, 32, 32, seed=1))
+        assert np.array_equal(first.array, kept)
+
+    def test_of_inputs_in_any_order_of_memory(self, model, compiled):
+        x = images(2, 3, 32, 32)
+        turned = convcore.tensor(np.ascontiguousarray(x.array.transpose(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        assert_same(compiled(turned), model(turned))
+        assert_same(compiled(x), model(x))
+
+    def test_of_nan_and_infinity(self, model, compiled):
+        x = images(1, 3, 32, 32)
+        compiled(x)
+        x[0, 0, 3, 3], x[0, 1, 9, 9] = np.nan, np.inf
+        assert_same(compiled(x), model(x))
+
+    def test_for_each_form_of_inputs(self, model, compiled):
+        for shape in ((1, 3, 32, 32), (3, 3, 32, 32), (1, 3, 32, 32)):
+            x = images(*shape)
+            assert_same(compiled(x), model(x))
+        double = model.double()
+        x = images(1, 3, 32, 32).double()
+        assert_same(compiled(x), double(x))
+
+    def test_do_not_depend_on_the_number_of_threads(self, model, compiled):
+        x = images(4, 3, 32, 32)
+        expected = compiled(x)
+        before = convcore.get_num_threads()
+        try:
+            convcore.set_num_threads(1)
+            assert_same(compiled(x), expected)
+        finally:
+            convcore.set_num_threads(before)
+
+    @pytest.mark.parametrize(
+        ("name", "size", "channels"),
+        [
+            ("CNN", 28, 1), ("SimpleCNN", 64, 3), ("resnet18", 64, 3), ("mobilenet_v2", 64, 3),
+            ("mobilenet_v3_small", 64, 3), ("efficientnet_b0", 64, 3), ("squeezenet1_0", 64, 3), ("densenet121", 64, 3),
+            ("googlenet", 64, 3), ("vgg11", 32, 3), ("alexnet", 64, 3), ("convnext_tiny", 64, 3), ("vit_b_16", 224, 3),
+        ],
+    )  # fmt: skip
+    def test_of_the_famous_networks(self, name, size, channels):
+        model = getattr(convcore.models, name)(num_classes=7).eval()
+        for parameter in model.parameters():
+            if not parameter.array.any():  # a last layer of zeros would make all results equal
+                nn.init.normal_(parameter, std=0.02)
+        compiled = convcore.compile(model)
+        for seed in (1, 2):
+            x = images(1, channels, size, size, seed=seed)
+            assert_same(compiled(x), model(x))
+        assert compiled.steps(x)
+
+
+class TestForms:
+    def test_several_inputs_and_results(self):
+        class Model(nn.Module):
+            def forward(self, a, b, scale):
+                total = a * scale + b
+                return {"total": total, "parts": (a.relu(), [b.exp()])}
+
+        model = Model().eval()
+        compiled = convcore.compile(model)
+        a, b = images(2, 5), images(2, 5, seed=1)
+        for _ in range(2):
+            result = compiled(a, b, 3)
+            assert_same(result["total"], a * 3 + b)
+            assert_same(result["parts"][0], a.relu())
+            assert_same(result["parts"][1][0], b.exp())
+        assert_same(compiled(a, b, 2)["total"], a * 2 + b)  # another number is another list
+
+    def test_integer_inputs(self):
+        model = nn.Sequential(nn.Embedding(11, 6), nn.Linear(6, 3)).eval()
+        compiled = convcore.compile(model)
+        for seed in (0, 1):
+            places = convcore.tensor(np.random.default_rng(seed).integers(0, 11, (2, 4)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the embedding may be computed in NumPy
+                assert_same(compiled(places), model(places))
+
+    def test_what_cannot_be_hashed_and_keywords_are_given_to_the_model(self):
+        class Model(nn.Module):
+            def forward(self, x, factors=(1, 2)):
+                return x * sum(factors)
+
+        compiled = convcore.compile(Model().eval())
+        x = images(3)
+        assert_same(compiled(x, [1, 2]), x * 3)
+        assert_same(compiled(x, factors=(2, 2)), x * 4)
+        assert compiled.steps(x, [1, 2]) == []
+
+    def test_plans_are_bounded_and_cleared(self, compiled):
+        for n in range(1, MOST_PLANS + 3):
+            compiled(images(n, 3, 32, 32))
+        assert len(compiled._plans) == MOST_PLANS
+        convcore.clear_caches()
+        assert len(compiled._plans) == 0
+
+    def test_memory_of_the_layers_is_shared(self):
+        """A chain of many layers needs the memory of two or three of them, not of all."""
+        model = nn.Sequential(*[nn.Conv2d(8, 8, 3, padding=1) for _ in range(12)]).eval()
+        compiled = convcore.compile(model)
+        x = images(1, 8, 64, 64)
+        compiled(x)
+        (plan,) = compiled._plans.values()
+        held = sum(block.nbytes for _, block in plan._recording.arena._blocks)
+        assert held <= 6 * x.array.nbytes
+
+    def test_memory_is_given_back(self, model):
+        compiled = convcore.compile(model)
+        x = images(4, 3, 64, 64)
+        model_used = memory.stats()["used"]
+        for _ in range(3):
+            with pytest.raises(ShapeError):
+                compiled(x)  # the last layer does not fit this size
+        convcore.clear_caches()
+        assert memory.stats()["used"] <= model_used
+
+
+class TestChanges:
+    @pytest.fixture
+    def seen(self, compiled):
+        x = images(1, 3, 32, 32)
+        compiled(x)
+        return x
+
+    def test_of_a_weight(self, model, compiled, seen):
+        before = compiled(seen)
+        model[0].weight.mul_(2)
+        assert_same(compiled(seen), model(seen))
+        assert not np.array_equal(compiled(seen).array, before.array)
+
+    def test_of_a_running_mean(self, model, compiled, seen):
+        model[1].running_mean.add_(1)
+        assert_same(compiled(seen), model(seen))
+
+    def test_of_the_whole_state(self, model, compiled, seen):
+        model.load_state_dict({key: value + 0.25 for key, value in model.state_dict().items()})
+        assert_same(compiled(seen), model(seen))
+
+    def test_by_an_optimizer(self, model, compiled, seen):
+        optimizer = convcore.optim.SGD(model.parameters(), lr=0.1)
+        for parameter in model.parameters():
+            parameter.grad = convcore.ones_like(parameter)
+        optimizer.step()
+        assert_same(compiled(seen), model(seen))
+
+    def test_of_a_parameter_for_another(self, model, compiled, seen):
+        model[8].weight = nn.Parameter(images(10, 24 * 7 * 7, seed=5))
+        assert_same(compiled(seen), model(seen))
+
+    def test_of_a_module_for_another(self, model, compiled, seen):
+        model[6] = nn.ReLU()
+        assert_same(compiled(seen), model(seen))
+
+    def test_through_an_array_of_numpy(self, model, compiled, seen):
+        array = model[0].weight.detach().numpy()
+        with pytest.warns(UserWarning, match="shares the memory of weight"):
+            compiled(seen)
+        array *= 3
+        assert_same(compiled(seen), model(seen))
+        del array
+        assert_same(compiled(seen), model(seen))
+        assert compiled.steps(seen)
+
+    def test_to_training_and_back(self, model, compiled, seen):
+        compiled.train()
+        assert model.training
+        compiled(seen)
+        assert model[1].num_batches_tracked.item() == 1
+        compiled.eval()
+        assert_same(compiled(seen), model(seen))
+
+    def test_of_one_layer_to_training(self, model, compiled, seen):
+        model[1].train()
+        compiled(seen)
+        assert model[1].num_batches_tracked.item() == 1
+
+    def test_of_hooks(self, model, compiled, seen):
+        calls = []
+        handle = model[0].register_forward_hook(lambda *_: calls.append(1))
+        with pytest.warns(UserWarning, match="Conv2d has hooks"):
+            compiled(seen)
+        assert calls
+        handle.remove()
+        assert_same(compiled(seen), model(seen))
+        assert compiled.steps(seen)
+
+    def test_of_the_algorithm(self, model, compiled, seen):
+        with convcore.use_algorithm("im2col"):
+            assert_same(compiled(seen), model(seen))
+            assert any("im2col" in step for step in compiled.steps(seen))
+        assert not any("im2col" in step for step in compiled.steps(seen))
+        with convcore.no_fusion():
+            assert_same(compiled(seen), model(seen))
+
+
+class TestWhatCannotBeCompiled:
+    def test_looking_at_numbers(self):
+        class Model(nn.Module):
+            def forward(self, x):
+                return x * 2 if x.sum() > 0 else x
+
+        compiled = convcore.compile(Model().eval())
+        x = images(3, 3).abs()
+        assert_as_it_is(compiled, x, why=r"looks at numbers \(bool\(\)\)")
+        assert_same(compiled(-x), -x)
+
+    def test_random_numbers(self):
+        class Model(nn.Module):
+            def forward(self, x):
+                return nn.functional.dropout(x, 0.5, training=True)
+
+        compiled = convcore.compile(Model().eval())
+        x = images(64, 64)
+        with pytest.warns(UserWarning, match="draws random numbers"):
+            first = compiled(x)
+        assert not np.array_equal(first.array, compiled(x).array)
+
+    def test_kernels_in_numpy(self, model, compiled):
+        with convcore.use_algorithm("reference"):
+            assert_as_it_is(compiled, images(1, 3, 32, 32), why="computes in NumPy")
+
+    def test_computing_in_numpy(self):
+        class Model(nn.Module):
+            def forward(self, x):
+                return convcore.cumsum(x, 0).relu()
+
+        assert_as_it_is(convcore.compile(Model().eval()), images(4, 3), why="computes in NumPy")
+
+    def test_changing_buffers(self):
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("calls", convcore.zeros(1))
+
+            def forward(self, x):
+                self.calls.add_(1)
+                return x + 1
+
+        compiled = convcore.compile(Model().eval())
+        with pytest.warns(UserWarning, match="changes its own parameters, buffers"):
+            compiled(images(3))
+        before = compiled.calls.item()
+        compiled(images(3))
+        assert compiled.calls.item() > before
+
+    def test_other_results(self):
+        class Model(nn.Module):
+            def forward(self, x):
+                return x + 1, "text"
+
+        compiled = convcore.compile(Model().eval())
+        with pytest.warns(UserWarning, match="neither a tensor nor"):
+            result = compiled(images(3))
+        assert result[1] == "text"
+
+    def test_gradients_are_recorded(self, model, compiled):
+        with convcore.inference_mode(False), convcore.enable_grad():
+            x = images(1, 3, 32, 32).requires_grad_()
+            compiled(x).sum().backward()
+        assert x.grad is not None
+        assert x.grad.array.any()
+        assert model[0].weight.grad.array.any()
+
+    def test_within_another_compiled_model(self, model, compiled):
+        outer = convcore.compile(nn.Sequential(compiled, nn.Softmax(1)).eval())
+        for seed in (0, 1):
+            x = images(1, 3, 32, 32, seed=seed)
+            assert_same(outer(x), nn.functional.softmax(model(x), 1))
+
+    def test_errors_are_the_models_and_leave_nothing(self, model, compiled):
+        with pytest.raises(ShapeError, match="has 4 channels but weight expects 3"):
+            compiled(images(1, 4, 32, 32))
+        x = images(1, 3, 32, 32)
+        assert_same(compiled(x), model(x))
+
+    def test_only_modules(self):
+        with pytest.raises(DTypeError, match="compile: model must be a Module, got ufunc"):
+            convcore.compile(np.abs)  # pyright: ignore[reportArgumentType]
+
+
+class TestAsAModule:
+    def test_shares_the_state(self, model, compiled):
+        assert {key.removeprefix("_orig_mod.") for key in compiled.state_dict()} == set(model.state_dict())
+        assert next(compiled.parameters()) is next(model.parameters())
+
+    def test_has_the_models_attributes(self, compiled):
+        compiled._orig_mod.note = "mine"
+        assert compiled.note == "mine"
+        with pytest.raises(AttributeError, match="nothing"):
+            _ = compiled.nothing
+
+    def test_compiling_twice_is_compiling_once(self, compiled):
+        assert convcore.compile(compiled) is compiled
+
+    def test_copies_and_pickles(self, model, compiled):
+        x = images(1, 3, 32, 32)
+        compiled(x)
+        for other in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+            assert isinstance(other, CompiledModule)
+            assert_same(other(x), model(x))
+            next(other.parameters()).zero_()
+            assert_same(compiled(x), model(x))
+
+    def test_steps_name_the_kernels(self, compiled):
+        steps = compiled.steps(images(1, 3, 32, 32))
+        assert any(step.startswith("max_pool2d_forward (1, 32, 32, 16) (1, 16, 16, 16)") for step in steps)
+
+    def test_from_several_threads(self, model, compiled):
+        xs = [images(1, 3, 32, 32, seed=seed) for seed in range(4)]
+        expected = [model(x).array for x in xs]
+        wrong = []
+
+        def work(i):
+            with convcore.inference_mode():
+                for _ in range(30):
+                    if not np.array_equal(compiled(xs[i]).array, expected[i]):
+                        wrong.append(i)
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
