@@ -16,7 +16,7 @@ from convcore.ops import matmul as matrices
 from convcore.ops import shape as shapes
 from convcore.ops import softmax as probabilities
 from convcore.ops.guard import guard_methods
-from convcore.ops.in_place import twin
+from convcore.ops.in_place import add_, twin
 from convcore.tensor_data import Size
 from convcore.tensor_parts import TensorParts
 
@@ -85,7 +85,7 @@ class Tensor(TensorParts):
     hypot = trigonometry.hypot
     atan2 = arctan2 = trigonometry.atan2
 
-    __iadd__ = add_ = twin(arithmetic.add)
+    __iadd__ = add_ = add_
     __isub__ = sub_ = subtract_ = twin(arithmetic.sub)
     __imul__ = mul_ = multiply_ = twin(arithmetic.mul)
     __itruediv__ = div_ = divide_ = twin(division.div)

@@ -217,6 +217,14 @@ class Deferred:
         """The normalised tensor, fused; None if it cannot be."""
         return None
 
+    def add(self, other: Any) -> Any:
+        """The sum with another tensor, fused; None if it cannot be."""
+        return None
+
+    def add_in_place(self, other: Any) -> bool:
+        """Make the tensor itself that of `add`; False if it cannot be."""
+        return False
+
     def activate(self, kernels: Any, settings: tuple[float, ...]) -> Any:
         """The tensor of a function of each element, given by its kernels, fused; None if it cannot be."""
         return None

@@ -39,7 +39,8 @@ class Algorithm:
         refuses: (geometry, dtype) -> None, or the reason why this algorithm cannot compute it.
         advises_against: (geometry, dtype) -> None, or what is lost and why: "slower: ..", "less accurate: ..". Asked
             only where the algorithm does not refuse.
-        fuses: whether `run` takes `relu`, to rectify what it stores.
+        fuses: whether `run` takes `relu`, to rectify what it stores, and `addend`, an array of the result's shape that
+            is added before.
     """
 
     name: str

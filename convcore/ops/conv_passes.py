@@ -20,7 +20,7 @@ from convcore.ops.conv_depthwise_passes import (
 )
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import ONE_PLANE, ConvGeometry, once_per_geometry
-from convcore.ops.layout import nchw, nhwc
+from convcore.ops.layout import nchw, nhwc, nothing
 from convcore.ops.matmul import product, rows_times_filters
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.conv_grad_weight import channels_per_sum, conv_grad_weight_direct, sum_filter_partials
@@ -116,25 +116,28 @@ def _direct_settings(geometry: ConvGeometry, to_input: bool, itemsize: int) -> t
     return tables, (rows, panels_per_task)
 
 
-def _direct(src, panels, start, geometry: ConvGeometry, to_input: bool, relu: bool = False) -> np.ndarray:
+def _direct(
+    src, panels, start, geometry: ConvGeometry, to_input: bool, relu: bool = False, addend: np.ndarray | None = None
+) -> np.ndarray:
     """The direct kernel's result for src, both logical (N, C, H, W) or (N, C, D, H, W)."""
     n, c, *sizes = geometry.x_shape if to_input else geometry.out_shape
     dst = memory.empty((n, *sizes, c), src.dtype)
     tables, split = _direct_settings(geometry, to_input, src.itemsize)
     planes = dst if geometry.depth is not None else dst[:, None]
-    conv_direct.conv_direct(_planes(src), panels, start, planes, *tables, relu, *split)
+    added = nothing(5, dst.dtype) if addend is None else _planes(addend)
+    conv_direct.conv_direct(_planes(src), panels, start, added, planes, *tables, relu, *split)
     return nchw(dst)
 
 
-def forward_direct(x, filters: Filters, geometry: ConvGeometry, relu: bool = False):
-    """out = x * weight + bias, by address arithmetic around the micro-kernel."""
+def forward_direct(x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None):
+    """out = x * weight + bias + addend, by address arithmetic around the micro-kernel."""
 
     def in_panels(weight, bias):
         panels = _packed(weight, geometry, False, *geometry.forward_walks.taps)
         return panels, _start(bias, geometry, panels)
 
     panels, start = filters.prepared(("panels", geometry.groups), in_panels)
-    return _direct(x, panels, start, geometry, False, relu)
+    return _direct(x, panels, start, geometry, False, relu, addend)
 
 
 def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
@@ -254,9 +257,12 @@ def _seen(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     return seen
 
 
-def forward_pointwise(x, filters: Filters, geometry: ConvGeometry, relu: bool = False):
-    """out = x weight^T + bias: each pixel's channels through one matrix."""
-    return _image(rows_times_filters(_matrix(_seen(x, geometry)), filters, relu), geometry.out_shape)
+def forward_pointwise(
+    x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None
+):
+    """out = x weight^T + bias + addend: each pixel's channels through one matrix."""
+    added = None if addend is None else _matrix(nhwc(addend))
+    return _image(rows_times_filters(_matrix(_seen(x, geometry)), filters, relu, added), geometry.out_shape)
 
 
 def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):

@@ -23,7 +23,7 @@ import numpy as np
 from convcore import memory
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import ConvGeometry
-from convcore.ops.layout import nhwc
+from convcore.ops.layout import nhwc, nothing
 from kernels.cpu.conv_winograd import (
     DEPTH,
     conv2d_winograd,
@@ -146,8 +146,8 @@ class Winograd:
             return f"slower: with {tiles} tiles of {size} outputs, {better} needs fewer multiplications"
         return None
 
-    def _run(self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, relu: bool) -> None:
-        """dst = src * weight with zeros above and left; `transposed` exchanges channels and turns filters."""
+    def _run(self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, relu: bool, addend) -> None:
+        """dst = src * weight + addend with zeros above and left; `transposed` exchanges channels and turns filters."""
         c_src, c_dst = src.shape[1], dst.shape[1]
         strides = (9, c_dst * 9) if transposed else (c_src * 9, 9)
         panel_columns = tile_columns(src.itemsize)
@@ -166,6 +166,7 @@ class Winograd:
             return panels, start
 
         source, destination = nhwc(src), nhwc(dst)
+        added = nothing(4, dst.dtype) if addend is None else nhwc(addend)
         tiles_h, tiles_w = self.tiles(1, dst.shape[2], 1), self.tiles(1, 1, dst.shape[3])
         tiles = dst.shape[0] * tiles_h * tiles_w
         few, most = (FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT) if filters.are_kept else (FEW_TILES, FILTERS_BYTES)
@@ -175,7 +176,9 @@ class Winograd:
             if tasks < MIN_TASKS:  # as many for each of two or four threads
                 tasks = -(-tasks // 4) * 4
             tiles_per_task = max(1, -(-tiles // tasks))
-            conv2d_winograd(source, panels, start, relu, destination, self.m, *pads, tiles_per_task, PANELS_AT_ONCE)
+            conv2d_winograd(
+                source, panels, start, added, relu, destination, self.m, *pads, tiles_per_task, PANELS_AT_ONCE
+            )
             return
         flat, start = as_they_are(*filters.arrays())
         depths = -(-c_src // DEPTH)
@@ -190,22 +193,24 @@ class Winograd:
             blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
             panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
             conv2d_winograd_many_filters(
-                planes, flat, *strides, transposed, start, relu, destination, self.m, c_src, first, panels_per_task,
-                -(-(end - first) // blocks),
+                planes, flat, *strides, transposed, start, added, relu, destination, self.m, c_src, first,
+                panels_per_task, -(-(end - first) // blocks),
             )  # fmt: skip
 
-    def forward(self, x, filters: Filters, geometry: ConvGeometry, relu: bool = False):
-        """out = x * weight + bias."""
+    def forward(
+        self, x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None
+    ):
+        """out = x * weight + bias + addend."""
         out = memory.empty_channels_last(geometry.out_shape, x.dtype)
         pads = geometry.height.pad_before, geometry.width.pad_before
-        self._run(x, filters, out, pads, False, relu)
+        self._run(x, filters, out, pads, False, relu, addend)
         return out
 
     def grad_input(self, grad_out, weight, geometry: ConvGeometry):
         """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
         grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
         pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
-        self._run(grad_out, Filters(weight), grad_x, pads, True, False)
+        self._run(grad_out, Filters(weight), grad_x, pads, True, False, None)
         return grad_x
 
     def grad_weight(self, x, grad_out, geometry: ConvGeometry):

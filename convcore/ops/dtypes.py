@@ -103,7 +103,7 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
 def as_tensors(op: str, *operands: Tensor | float, dtype: np.dtype | None = None) -> tuple[Any, ...]:
     """The operands as tensors of `dtype`, or of their common result type."""
     if dtype is None:
-        dtypes = {operand.array.dtype if isinstance(operand, Variable) else None for operand in operands}
+        dtypes = {form(operand).dtype if isinstance(operand, Variable) else None for operand in operands}
         if len(dtypes) == 1 and None not in dtypes:
             return operands
         dtype = result_type(op, *operands)

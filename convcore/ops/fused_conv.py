@@ -1,8 +1,9 @@
-"""A convolution that nobody will differentiate, fused with the batch norm and the activation that follow it.
+"""A convolution that nobody will differentiate, fused with the batch norm, the sum and the activation that follow it.
 
-The batch norm is drawn into the filters (`convcore.ops.filters`). A ReLU is applied as the kernel stores its results,
-where the kernel can; any other function of one element runs over the image where it lies. So the image is written once,
-or twice, where three operations would write it three times and read it twice.
+The batch norm is drawn into the filters (`convcore.ops.filters`). What is added, such as the shortcut of a residual
+block, and a ReLU come in as the kernel stores its results, where the kernel can; any other function of one element runs
+over the image where it lies. So the image is written once, or twice, where four operations would write it four times
+and read it three times.
 
 `DeferredConv` is what `conv2d` returns where nothing is recorded; see `convcore.autograd.deferred`.
 """
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcore.autograd import Deferred, Inputs, may_defer, wrap, wrap_deferred
+from convcore.autograd import Deferred, Inputs, is_recorded, may_defer, wrap, wrap_deferred
 from convcore.ops.algorithms import Algorithm
+from convcore.ops.arguments import form
 from convcore.ops.filters import KeptFilters
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import flat, nchw, nhwc
@@ -32,17 +34,26 @@ SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wa
 
 
 class ConvInputs(Inputs):
-    """A call of `conv2d`."""
+    """A call of `conv2d`, and a tensor that is added to its result."""
 
-    __slots__ = ("bias", "geometry", "record", "weight", "x")
+    __slots__ = ("addend", "bias", "geometry", "record", "weight", "x")
 
-    def __init__(self, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, record: Algorithm):
-        super().__init__(x, weight, bias)
+    def __init__(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: ConvGeometry,
+        record: Algorithm,
+        addend: Tensor | None = None,
+    ):
+        super().__init__(x, weight, bias, addend)
         self.x, self.weight, self.bias, self.geometry, self.record = x, weight, bias, geometry, record
+        self.addend = addend
 
 
 class DeferredConv(Deferred):
-    """x * weight + bias, perhaps normalised and activated, not yet computed.
+    """x * weight + bias, perhaps normalised, added to and activated, not yet computed.
 
     Attributes:
         activation: a function of each element, as its kernels and its settings.
@@ -67,9 +78,13 @@ class DeferredConv(Deferred):
     def compute(self) -> Tensor:
         inputs, activation = self.inputs, self.activation
         given = inputs.x.array, KeptFilters(inputs.weight, inputs.bias, self.norm), inputs.geometry
-        if activation is not None and activation[0] is RELU and inputs.record.fuses:
-            return wrap(inputs.record.run(*given, True))
-        out = inputs.record.run(*given)
+        if inputs.record.fuses:
+            relu = activation is not None and activation[0] is RELU
+            out = inputs.record.run(*given, relu, None if inputs.addend is None else inputs.addend.array)
+            if relu:
+                return wrap(out)
+        else:
+            out = inputs.record.run(*given)
         if activation is not None:
             kernels, settings = activation
             kernels.forward(flat(out), flat(out), settings)
@@ -78,7 +93,29 @@ class DeferredConv(Deferred):
     def batch_norm(self, norm: Normalisation) -> Tensor | None:
         if norm.training or self.activation is not None or self.norm is not None or not norm.is_finite:
             return None
+        if self.inputs.addend is not None:
+            return None
         return wrap_deferred(DeferredConv(self.inputs, norm, None, self))
+
+    def add(self, other: Tensor) -> Tensor | None:
+        summed = self._with(other)
+        return None if summed is None else wrap_deferred(summed)
+
+    def add_in_place(self, other: Tensor) -> bool:
+        summed = self._with(other)
+        return summed is not None and self.become(summed)
+
+    def _with(self, other: Tensor) -> DeferredConv | None:
+        """The sum of this image and another of its shape; None if the kernel cannot add it."""
+        i, like = self.inputs, form(other)
+        if not i.record.fuses or i.addend is not None or self.activation is not None:
+            return None
+        if other.deferred is self or is_recorded(other):
+            return None
+        if like.shape != self.shape or like.dtype != self.dtype or not may_defer(other):
+            return None
+        inputs = ConvInputs(i.x, i.weight, i.bias, i.geometry, i.record, other)
+        return DeferredConv(inputs, self.norm, None, self)
 
     def activate(self, kernels: Elementwise, settings: tuple[float, ...]) -> Tensor | None:
         if self.activation is not None:

@@ -17,7 +17,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
-from convcore.ops.arithmetic import unbroadcast
+from convcore.ops.arithmetic import add, unbroadcast
 from convcore.ops.dtypes import as_tensors, convert, require_tensor
 from convcore.ops.guard import guarded
 from convcore.ops.indexing import Index, array_index, frozen
@@ -67,6 +67,16 @@ def twin(operation: Callable[P, Any]) -> Callable[P, Any]:
     in_place.__name__ = in_place.__qualname__ = name
     in_place.__doc__ = f"`{operation.__name__}` in place"
     return cast(Callable[P, Any], in_place)
+
+
+_add_ = twin(add)
+
+
+def add_(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+    """`add` in place"""
+    if alpha == 1 and input.deferred is not None and isinstance(other, Variable) and input.deferred.add_in_place(other):
+        return input
+    return _add_(input, other, alpha=alpha)
 
 
 def view_twin(operation: Callable[P, Any]) -> Callable[P, Any]:

@@ -5,9 +5,17 @@ of a C-contiguous block (N, H, W, C). Strides carry this, no tag is needed, and 
 Series (N, C, L) and volumes (N, C, D, H, W) are treated alike.
 """
 
+import functools
+
 import numpy as np
 
 from convcore import memory, recording
+
+
+@functools.cache
+def nothing(ndim: int, dtype: np.dtype) -> np.ndarray:
+    """An array of size 0: what a kernel gets in the place of one that there may be."""
+    return np.empty((0,) * ndim, dtype)
 
 
 def nhwc(array: np.ndarray) -> np.ndarray:

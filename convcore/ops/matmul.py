@@ -27,7 +27,7 @@ from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.few_rows import is_of_few, product_few_rows
 from convcore.ops.filters import Filters, filters_of
-from convcore.ops.layout import contiguous
+from convcore.ops.layout import contiguous, nothing
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
@@ -209,8 +209,11 @@ def _start(bias: np.ndarray | None, n: int, dtype: np.dtype) -> np.ndarray:
     return start
 
 
-def _multiply(a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, out: np.ndarray, relu: bool) -> None:
-    """out = a b + bias, rectified if `relu`, by the kernel; b is a stack of matrices, or of matrices in panels."""
+def _multiply(
+    a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, out: np.ndarray, relu: bool,
+    addend: np.ndarray | None = None,
+) -> None:  # fmt: skip
+    """out = a b + bias + addend, rectified if `relu`, by the kernel; b is a stack of matrices, maybe in panels."""
     batch, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
     left = _operand(a, batch)
     panel_columns = tile_columns(a.itemsize)
@@ -227,7 +230,8 @@ def _multiply(a: np.ndarray, b: np.ndarray, in_panels: bool, start: np.ndarray, 
     sums = out.reshape(1, count, m, n) if parts == 1 else memory.empty((parts, count, m, n), a.dtype)
     gemm(
         *left, plan.copied, right.reshape(-1), b_offsets, b_panel, b_row, plan.packed, plan.in_place, start,
-        relu and parts == 1, sums, k, plan.row_blocks, plan.panel_blocks, BLOCK_DEPTH,
+        nothing(1, a.dtype) if addend is None else addend.reshape(-1), relu and parts == 1, sums, k,
+        plan.row_blocks, plan.panel_blocks, BLOCK_DEPTH,
     )  # fmt: skip
     if parts > 1:
         sum_parts(sums.reshape(parts, -1), relu, out.reshape(-1), ELEMENTS_PER_TASK)
@@ -267,22 +271,29 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, relu: 
     return out
 
 
-def rows_times_filters(rows: np.ndarray, filters: Filters, relu: bool = False) -> np.ndarray:
-    """rows (M, C) times filters (F, C, 1, ..) transposed, plus bias, rectified if `relu`: (M, F).
+def rows_times_filters(
+    rows: np.ndarray, filters: Filters, relu: bool = False, addend: np.ndarray | None = None
+) -> np.ndarray:
+    """rows (M, C) times filters (F, C, 1, ..) transposed, plus bias and addend (M, F), rectified if `relu`: (M, F).
 
     Filters that are kept are kept in panels: then there is nothing to pack at a call, and no reason to turn products.
     """
     (m, k), n = rows.shape, filters.count
     if not filters.are_kept or is_of_few(m, n):
         weight, bias = filters.arrays()
-        return product(rows, weight.reshape(n, k).T, bias, relu)
+        out = product(rows, weight.reshape(n, k).T, bias, relu and addend is None)
+        if addend is not None:
+            recording.call(np.add, out, addend, out=out)
+            if relu:
+                recording.call(np.maximum, out, 0, out=out)
+        return out
 
     def in_panels(weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         return _packed_matrices(weight.reshape(n, k).T), _start(bias, n, weight.dtype)
 
     out = memory.empty((m, n), rows.dtype)
     panels, start = filters.prepared("panels of a matrix", in_panels)
-    _multiply(contiguous(rows), panels, True, start, out, relu)
+    _multiply(contiguous(rows), panels, True, start, out, relu, addend)
     return out
 
 

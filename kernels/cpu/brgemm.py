@@ -1,11 +1,12 @@
 """The micro-kernel: a batch-reduce matrix product whose result stays in registers until it is complete.
 
-    C[m, j] (+)= start[j] + sum over t, l of A[taps[t] + m*a_row + l*a_col] * B[t*b_tap + l*b_row + j]
+    C[m, j] = start[j] + D[m, j] + sum over t, l of A[taps[t] + m*a_row + l*a_col] * B[t*b_tap + l*b_row + j]
 
-(the start only where it does not add to C), for any number of rows m and up to 2 * VL columns j. Every convolution,
-matrix product and weight gradient of this library is a walk of addresses around this one function. Sources:
-E. Georganas et al., "High-Performance Deep Learning via a Single Building Block" (2020), section II, for the
-batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS" (2015), section 5, for the register tile.
+(D only if wanted: C itself, where a sum goes on, or what a network adds to a convolution), for any number of rows m
+and up to 2 * VL columns j. Every convolution, matrix product and weight gradient of this library is a walk of addresses
+around this one function. Sources: E. Georganas et al., "High-Performance Deep Learning via a Single Building Block"
+(2020), section II, for the batch-reduce form; F. Van Zee and R. van de Geijn, "BLIS" (2015), section 5, for the
+register tile.
 
 Why it is fast. The rows are dealt to tiles. A tile has at most MR rows and NV vectors of columns, so MR * NV
 accumulators, all of them in registers. One step of l loads NV vectors of B and MR single values of A and does MR * NV
@@ -61,7 +62,8 @@ class _Tile:
     c_row: Any
     columns: Any
     start: Any
-    accumulate: Any
+    d: Any
+    adds: Any
     relu: Any
 
     def __post_init__(self):
@@ -122,10 +124,11 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
     grid = [(m, v) for m in range(rows) for v in range(tile.vectors)]
     accumulator = {mv: cgutils.alloca_once(builder, tile.vector) for mv in grid}
     c_rows = [tile.at(tile.c, m, tile.c_row) for m in range(rows)]
+    d_rows = [tile.at(tile.d, m, tile.c_row) for m in range(rows)]
 
-    def add_earlier(mask):
+    def add_d(mask):
         for m, v in grid:
-            total = builder.fadd(builder.load(accumulator[m, v], typ=tile.vector), tile.load(c_rows[m], v, mask))
+            total = builder.fadd(builder.load(accumulator[m, v], typ=tile.vector), tile.load(d_rows[m], v, mask))
             builder.store(total, accumulator[m, v])
 
     def finish(mask):
@@ -134,7 +137,10 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
 
     for m, v in grid:
         emit_prefetch(builder, tile.at(c_rows[m], v * tile.lanes), True)
-    first = [builder.select(tile.accumulate, tile.zero, tile.load(tile.start, v)) for v in range(tile.vectors)]
+    with builder.if_then(builder.and_(tile.adds, builder.icmp_unsigned("!=", tile.c, tile.d))):
+        for m, v in grid:
+            emit_prefetch(builder, tile.at(d_rows[m], v * tile.lanes), False)
+    first = [tile.load(tile.start, v) for v in range(tile.vectors)]
     for m, v in grid:
         builder.store(first[v], accumulator[m, v])
 
@@ -158,8 +164,8 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
                     total = builder.load(slot, typ=tile.vector)
                     builder.store(tile.call("llvm.fma.{}", tile.vector, [a, b[v], total]), slot)
 
-    with builder.if_then(tile.accumulate):
-        tile.for_whole_and_partial(add_earlier)
+    with builder.if_then(tile.adds):
+        tile.for_whole_and_partial(add_d)
     with builder.if_then(tile.relu):
         for m, v in grid:
             value = builder.load(accumulator[m, v], typ=tile.vector)
@@ -174,13 +180,13 @@ def _symbol(element: ir.Type, mask_b: bool) -> str:
 
 def _signature() -> ir.FunctionType:
     """Sizes and strides are 64-bit integers; the names are those of `_ARGUMENTS`."""
-    pointers = {"a", "taps", "b", "c", "start"}
+    pointers = {"a", "taps", "b", "c", "start", "d"}
     return ir.FunctionType(ir.VoidType(), [ir.PointerType() if name in pointers else _INT for name in _ARGUMENTS])
 
 
 _ARGUMENTS = (
     "rows", "a", "a_row", "a_col", "taps", "n_taps", "length", "b", "b_tap", "b_row", "c", "c_row", "columns", "start",
-    "accumulate", "relu",
+    "d", "adds", "relu",
 )  # fmt: skip
 _VARIANTS = [(element, mask_b) for element in (ir.FloatType(), ir.DoubleType()) for mask_b in (False, True)]
 
@@ -192,7 +198,7 @@ def _emit_rows(builder, element, mask_b: bool, vectors: int, value: dict[str, An
     """
     value = dict(value)
     rows = value.pop("rows")
-    pointers = {name: cgutils.alloca_once_value(builder, value[name]) for name in ("a", "c")}
+    pointers = {name: cgutils.alloca_once_value(builder, value[name]) for name in ("a", "c", "d")}
     tiles = builder.sdiv(builder.add(rows, _INT(TILE_ROWS - 1)), _INT(TILE_ROWS))
     fewest = builder.sdiv(rows, builder.select(builder.icmp_signed(">", tiles, _INT(0)), tiles, _INT(1)))
     larger = builder.sub(rows, builder.mul(fewest, tiles))  # so many tiles have one row more
@@ -210,7 +216,7 @@ def _emit_rows(builder, element, mask_b: bool, vectors: int, value: dict[str, An
             builder.branch(done)
         builder.position_at_end(done)
         for name, slot in pointers.items():
-            step = builder.mul(tile_rows, value[f"{name}_row"])
+            step = builder.mul(tile_rows, value["a_row" if name == "a" else "c_row"])
             builder.store(builder.gep(value[name], [step], source_etype=element), slot)
 
 
@@ -220,7 +226,7 @@ def _build(module: ir.Module) -> None:
         function = ir.Function(module, _signature(), _symbol(element, mask_b))
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         value: dict[str, Any] = dict(zip(_ARGUMENTS, function.args, strict=True))
-        for flag in ("accumulate", "relu"):
+        for flag in ("adds", "relu"):
             value[flag] = builder.trunc(value[flag], ir.IntType(1))
         lanes = REGISTER_BYTES // (4 if isinstance(element, ir.FloatType) else 8)
         with builder.if_else(builder.icmp_signed(">", value["columns"], _INT(lanes))) as (wide, narrow):
@@ -238,16 +244,16 @@ MachineCode("brgemm", [_symbol(*variant) for variant in _VARIANTS], _build)
 def brgemm(
     typing_context,
     rows, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-    start, start_offset, accumulate, relu, mask_b,
+    start, start_offset, d, d_offset, adds, relu, mask_b,
 ):  # fmt: skip
     """Compute up to a panel's width of C.
 
-    Computes   the formula at the top of this file, for m < rows and j < columns; if `relu`, max(0, that), where NaN
-               stays NaN.
+    Computes   the formula at the top of this file, for m < rows and j < columns, with D if it `adds`; if `relu`,
+               max(0, that), where NaN stays NaN.
     Requires   1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets and strides count
                elements. `mask_b` where B's rows may end after `columns`; without it they reach to full vectors, as
-               those of a packed panel do. `start` is read to full vectors, but counts only when `accumulate` is false;
-               C is read only when it is true.
+               those of a packed panel do. `start` is read to full vectors. D has the rows of C, `c_row` apart; it is C
+               where sums go on, and is read only if it `adds`.
     Writes     rows * columns elements of C, and nothing beside them.
     Parallel   not at all: callers give threads different tiles.
     Why        see the top of this file.
@@ -255,21 +261,21 @@ def brgemm(
     index = types.int64
     signature = types.void(
         index, a, index, index, index, taps, index, index, b, index, index, index, c, index, index, index,
-        start, index, types.boolean, types.boolean, types.boolean,
+        start, index, d, index, types.boolean, types.boolean, types.boolean,
     )  # fmt: skip
 
     def codegen(context, builder, signature, arguments):
         names = (
             "rows a a_offset a_row a_col taps n_taps length b b_offset b_tap b_row c c_offset c_row columns "
-            "start start_offset accumulate relu mask_b"
+            "start start_offset d d_offset adds relu mask_b"
         )
         value: dict[str, Any] = dict(zip(names.split(), arguments, strict=True))
         element = context.get_value_type(a.dtype)
-        for name, array_type in (("a", a), ("taps", taps), ("b", b), ("c", c), ("start", start)):
+        for name, array_type in (("a", a), ("taps", taps), ("b", b), ("c", c), ("start", start), ("d", d)):
             pointer = context.make_array(array_type)(context, builder, value[name]).data
             offset = value.get(f"{name}_offset")
             value[name] = pointer if offset is None else builder.gep(pointer, [offset], source_etype=element)
-        for flag in ("accumulate", "relu"):
+        for flag in ("adds", "relu"):
             value[flag] = builder.zext(value[flag], _INT)
         masked, whole = (
             cgutils.get_or_insert_function(builder.module, _signature(), _symbol(element, mask))

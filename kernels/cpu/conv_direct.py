@@ -46,18 +46,18 @@ def _extent(phases, offsets, src_step):
 
 @kernel
 def conv_direct(
-    src, panels, bias, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps, groups, merged, relu,
-    rows_per_task, panels_per_task,
+    src, panels, bias, addend, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps, groups,
+    merged, relu, rows_per_task, panels_per_task,
 ):  # fmt: skip
     """Convolve: the forward pass, or the gradient of the input.
 
-    Computes   dst[n, dd, dh, dw, k] = bias[k] + sum over taps (q, t, u) and channels l of
+    Computes   dst[n, dd, dh, dw, k] = bias[k] + addend[n, dd, dh, dw, k] + sum over taps (q, t, u) and channels l of
                src[n, jd * src_step_d + offsets_d[q], jh * src_step_h + offsets_h[t], jw * src_step_w + offsets_w[u], l]
                * filter[k, (q, t, u), l]; if `relu`, max(0, that), where NaN stays NaN.
-    Requires   src (N, D, H, W, C), dst (N, D', H', W', K) C-contiguous, for images with D = D' = 1; steps holds
-               [src_step, dst_step] of depth, height and width; panels as `pack_filters` writes them, taps in the order
-               of phases (pd, ph, pw), then q, then t, then u; bias padded to full panels per group. If `merged`, the
-               offsets_w of a phase are consecutive.
+    Requires   src (N, D, H, W, C), dst (N, D', H', W', K) C-contiguous, for images with D = D' = 1; addend as dst, or
+               empty where nothing is to be added; steps holds [src_step, dst_step] of each axis; panels as
+               `pack_filters` writes them, taps in the order of phases (pd, ph, pw), then q, then t, then u; bias padded
+               to full panels per group. If `merged`, the offsets_w of a phase are consecutive.
     Writes     all of dst.
     Parallel   over images, planes of dst, phases of rows, blocks of rows and blocks of panels.
     Why        the accumulators of a tile stay in registers over all taps and channels, and a task's source rows and
@@ -66,6 +66,8 @@ def conv_direct(
     n, d_src, h_src, w_src, c_src = src.shape
     _, d_dst, h_dst, w_dst, c_dst = dst.shape
     source, destination, packed, start = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), bias.reshape(-1)
+    adds = addend.size > 0
+    added = addend.reshape(-1) if adds else destination
     src_step_d, src_step_h, src_step_w = steps[0, 0], steps[1, 0], steps[2, 0]
     dst_step_d, dst_step_h, dst_step_w = steps[0, 1], steps[1, 1], steps[2, 1]
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // src.itemsize)
@@ -147,12 +149,12 @@ def conv_direct(
                             a_row_offset = a_origin + (j - j_first) * src_step_h * row_stride
                             dst_row = ((image * d_dst + dd) * h_dst + dh) * w_dst
                             dw = phases_w[pw, START]
+                            c_offset = (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel
                             brgemm(
                                 phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_runs, length,
                                 packed, panel * channels * lanes_per_panel,
                                 length * lanes_per_panel, lanes_per_panel,
-                                destination, (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel,
-                                dst_step_w * c_dst, columns,
-                                start, (g * n_panels + p) * lanes_per_panel, False, relu, False,
+                                destination, c_offset, dst_step_w * c_dst, columns,
+                                start, (g * n_panels + p) * lanes_per_panel, added, c_offset, adds, relu, False,
                             )  # fmt: skip
         restore_denormals(mode)

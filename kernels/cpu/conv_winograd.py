@@ -80,21 +80,25 @@ def _multiply(
         begin, end = split_evenly(next_rows, points(m), e)
         prefetch_rows(next_weight, next_offset, next_row, begin, end, next_length)
         for p in range(count):
-            begin = (first_panel + p) * panel_columns if e == bias_point(m) else start.size - panel_columns
+            is_first = e == bias_point(m) and not accumulate
+            begin = (first_panel + p) * panel_columns if is_first else start.size - panel_columns
+            to = (p * points(m) + e) * product_plane
             brgemm(
                 tiles, planes, at + e * plane, row, 1, taps, 1, depth,
                 panels, panels_at + (p * points(m) + e) * panel_plane, 0, panel_columns,
-                products, (p * points(m) + e) * product_plane, panel_columns, panel_columns,
-                start, begin, accumulate, False, False,
+                products, to, panel_columns, panel_columns, start, begin, products, to, accumulate, False, False,
             )  # fmt: skip
 
 
 @inline
 def _write_tiles(
-    m, products, product_plane, relu, dst, h_dst, w_dst, c_dst, first_panel, count, tiles_h, tiles_w, first, end,
-    scratch
+    m, products, product_plane, addend, relu, dst, h_dst, w_dst, c_dst, first_panel, count, tiles_h, tiles_w,
+    first, end, scratch
 ):  # fmt: skip
-    """Transform the products of tiles first <= t < end and `count` panels back, to their places in dst (N, H, W, K)."""
+    """Transform the products of tiles first <= t < end and `count` panels back, to their places in dst (N, H, W, K).
+
+    What lies at the same places of `addend` is added, unless that is empty.
+    """
     panel_columns = TILE_VECTORS * vlanes(dst)
     for t in range(first, end):
         image, i, j = place(t, tiles_h, tiles_w)
@@ -103,8 +107,8 @@ def _write_tiles(
         for p in range(count):
             k = (first_panel + p) * panel_columns
             transform_output(
-                m, products, p * points(m) * product_plane + (t - first) * panel_columns, product_plane, relu,
-                min(panel_columns, c_dst - k), dst, target + k, w_dst * c_dst, c_dst, rows, columns, scratch,
+                m, products, p * points(m) * product_plane + (t - first) * panel_columns, product_plane, addend,
+                relu, min(panel_columns, c_dst - k), dst, target + k, w_dst * c_dst, c_dst, rows, columns, scratch,
             )  # fmt: skip
 
 
@@ -136,13 +140,13 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
 
 
 @kernel
-def conv2d_winograd(src, panels, start, relu, dst, m, pad_top, pad_left, tiles_per_task, panels_at_once):
+def conv2d_winograd(src, panels, start, addend, relu, dst, m, pad_top, pad_left, tiles_per_task, panels_at_once):
     """A 3x3 convolution of stride 1: the forward pass, or the gradient of the input with flipped, transposed filters.
 
-    Computes   dst[n, h, w, k] = start[k] + sum over (r, s, c) of
+    Computes   dst[n, h, w, k] = start[k] + addend[n, h, w, k] + sum over (r, s, c) of
                src[n, h + r - pad_top, w + s - pad_left, c] * g[k, c, r, s]; if `relu`, max(0, that), NaN stays NaN.
     Requires   src (N, H, W, C), dst (N, H', W', K) C-contiguous; panels from `transform_filters_winograd`; start
-               padded to full panels, and one more panel of zeros.
+               padded to full panels, and one more panel of zeros; addend as dst, or empty where nothing is to be added.
     Writes     all of dst.
     Parallel   over blocks of tiles, counted over the whole batch.
     Why        9 m^2 / (m+2)^2 times fewer multiplications; a block's transformed tiles and the products of
@@ -150,7 +154,7 @@ def conv2d_winograd(src, panels, start, relu, dst, m, pad_top, pad_left, tiles_p
     """
     n, h_src, w_src, c_src = src.shape
     _, h_dst, w_dst, c_dst = dst.shape
-    source, destination, packed = src.reshape(-1), dst.reshape(-1), panels.reshape(-1)
+    source, destination, packed, added = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), addend.reshape(-1)
     n_panels, panel_columns = panels.shape[0], panels.shape[3]
     panel_plane = panels.shape[2] * panel_columns
     tiles_h, tiles_w = (h_dst + m - 1) // m, (w_dst + m - 1) // m
@@ -177,8 +181,8 @@ def conv2d_winograd(src, panels, start, relu, dst, m, pad_top, pad_left, tiles_p
                 start, p, count, products, product_plane, False, taps, packed, 0, 0, 0, 0,
             )  # fmt: skip
             _write_tiles(
-                m, products, product_plane, relu, destination, h_dst, w_dst, c_dst, p, count, tiles_h, tiles_w,
-                first, end, scratch,
+                m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, p, count,
+                tiles_h, tiles_w, first, end, scratch,
             )  # fmt: skip
         restore_denormals(mode)
 
@@ -221,6 +225,7 @@ def conv2d_winograd_many_filters(
     stride_src,
     flipped,
     start,
+    addend,
     relu,
     dst,
     m,
@@ -233,14 +238,15 @@ def conv2d_winograd_many_filters(
 
     Computes   what `conv2d_winograd` does, for the pixels of a slab of tiles.
     Requires   planes from `transform_tiles_winograd`; weight, strides and `flipped` as `transform_filters_winograd`;
-               start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous.
+               start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous; addend as dst,
+               or empty where nothing is to be added.
     Writes     dst where the slab's tiles lie.
     Parallel   over blocks of tiles and of panels of filters.
     Why        see `conv2d_winograd`. The transformed filters never leave L2; they are made for DEPTH
                channels at a time, and the products of a task's tiles are summed over these.
     """
     _, h_dst, w_dst, c_dst = dst.shape
-    destination, source = dst.reshape(-1), planes.reshape(-1)
+    destination, source, added = dst.reshape(-1), planes.reshape(-1), addend.reshape(-1)
     tiles = planes.shape[2] - 1
     plane = (tiles + 1) * DEPTH
     tiles_h, tiles_w = (h_dst + m - 1) // m, (w_dst + m - 1) // m
@@ -277,7 +283,7 @@ def conv2d_winograd_many_filters(
                 max(stride_dst, stride_src), next_rows if l + DEPTH < c_src else 0, next_length,
             )  # fmt: skip
         _write_tiles(
-            m, products, product_plane, relu, destination, h_dst, w_dst, c_dst, first_panel, count,
+            m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, first_panel, count,
             tiles_h, tiles_w, first_tile + first, first_tile + end, scratch,
         )  # fmt: skip
         restore_denormals(mode)

@@ -79,10 +79,11 @@ _last_output_line = bounded_line_product({m: of.output for m, of in MATRICES.ite
 
 
 @inline
-def transform_output(m, products, at, plane, relu, count, dst, target, row, column, rows, columns, scratch):
+def transform_output(m, products, at, plane, addend, relu, count, dst, target, row, column, rows, columns, scratch):
     """dst[target + i * row + j * column + k] = (A^T M A)[i, j] for k < count, with M[e] = products[at + e * plane + k].
 
-    Only the `rows` x `columns` of the m x m tile that lie inside the image; if `relu`, max(0, that).
+    Only the `rows` x `columns` of the m x m tile that lie inside the image; plus what lies at the same place of
+    `addend`, unless that is empty; if `relu`, max(0, that).
     """
     lanes, size = vlanes(products), m + TAPS - 1
     limit = vsplat(products, 0.0 if relu else -np.inf)
@@ -91,7 +92,18 @@ def transform_output(m, products, at, plane, relu, count, dst, target, row, colu
             _output_line(m, products, at + j * plane + k, size * plane, scratch, j * lanes, size * lanes)
         for i in range(rows):
             _last_output_line(
-                m, scratch, i * size * lanes, lanes, dst, target + i * row + k, column, limit, columns, count - k
+                m,
+                scratch,
+                i * size * lanes,
+                lanes,
+                dst,
+                target + i * row + k,
+                column,
+                addend,
+                addend.size > 0,
+                limit,
+                columns,
+                count - k,
             )
 
 

@@ -37,25 +37,27 @@ def _copy_rows(a, offset, row, rows, length, block, block_row):
 
 @kernel
 def gemm(
-    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, in_place, start, relu, out, depth,
-    row_blocks, panel_blocks, block_depth,
+    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, in_place, start, addend, relu, out,
+    depth, row_blocks, panel_blocks, block_depth,
 ):  # fmt: skip
     """A stack of matrix products, each as partial sums over parts of the summation index.
 
-    Computes   out[s, i, m, j] = start[s == 0, j] + sum over the l of part s of
+    Computes   out[s, i, m, j] = start[s == 0, j] + (addend[i, m, j] if s == 0) + sum over the l of part s of
                a[a_offsets[i] + m * a_row + l * a_col] * B[i, l, j] with
                B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL;
                if `relu` (with a single part), max(0, that), where NaN stays NaN.
     Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
                `pack_matrices` if `packed`, else as it lies, the columns side by side, where it is read if `in_place`
-               and else copied; start (2, panels * PC), row 0 zero; out (parts, count, M, N) C-contiguous;
-               row_blocks <= M, panel_blocks <= panels, parts <= depth.
+               and else copied; start (2, panels * PC), row 0 zero; addend flat, as out[0], or empty
+               where nothing is to be added; out (parts, count, M, N) C-contiguous; row_blocks <= M, panel_blocks <=
+               panels, parts <= depth.
     Writes     all of out.
     Parallel   over parts, the stack, blocks of rows and blocks of panels.
     Why        see the top of this file.
     """
     parts, count, m_rows, n_columns = out.shape
     destination, first_sum = out.reshape(-1), start.reshape(-1)
+    has_addend = addend.size > 0
     lanes = vlanes(out)
     panel_columns = TILE_VECTORS * lanes
     n_panels = (n_columns + panel_columns - 1) // panel_columns
@@ -114,15 +116,18 @@ def gemm(
                         prefetch_rows(b, next_b, b_row, share, end_share, (end_panel - first_panel) * panel_columns)
                 b_offset = b_offsets[i] + p * b_panel + begin_l * b_row if direct else place * panel_size
                 first_column = p * panel_columns
-                start_offset = first_column + (n_panels * panel_columns if part == 0 else 0)
+                is_first = part == 0 and depth_block == 0
+                start_offset = first_column + (n_panels * panel_columns if is_first else 0)
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
+                added = addend if is_first and has_addend else destination
                 for piece in range(pieces):
                     begin, end = split_evenly(rows, pieces, piece)
+                    c_begin = c_offset + begin * n_columns
                     brgemm(
                         end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
-                        right, b_offset, 0, right_row, destination, c_offset + begin * n_columns, n_columns,
+                        right, b_offset, 0, right_row, destination, c_begin, n_columns,
                         min(panel_columns, n_columns - first_column), first_sum, start_offset,
-                        depth_block > 0, rectify, in_place,
+                        added, c_begin, depth_block > 0 or (is_first and has_addend), rectify, in_place,
                     )  # fmt: skip
         restore_denormals(mode)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 
 from kernels.cpu.emit import call_intrinsic
 from kernels.cpu.simd import Vector
@@ -94,6 +94,10 @@ class _Line:
     def load(self, count: int) -> list:
         return [self.builder.load(self.address(i), align=self.align, typ=self.vector) for i in range(count)]
 
+    def load_lanes(self, number: int, mask):
+        given = [self.address(number), mask, ir.Constant(self.vector, None)]
+        return call_intrinsic(self.builder, "llvm.masked.load.{}.p0", self.vector, self.vector, given)
+
     def store(self, number: int, value, mask=None) -> None:
         if mask is None:
             self.builder.store(value, self.address(number), align=self.align)
@@ -141,18 +145,19 @@ def line_product(matrices: Mapping[int, Matrix]):
 
 
 def bounded_line_product(matrices: Mapping[int, Matrix]):
-    """A function (m, source, at, step, target, to, to_step, limit, number, count): as `line_product`, at an edge.
+    """A function (m, source, at, step, target, to, to_step, addend, adds, limit, number, count): the last of a tile.
 
-    Stores the first `number` results, of each the first `count` lanes, and `limit` where they are below it; a NaN
-    stays NaN.
+    As `line_product`, but stores the first `number` results, of each the first `count` lanes; plus what stands at their
+    places in `addend` if it `adds`; and `limit` where they are below it. A NaN stays NaN.
     """
 
     @intrinsic
-    def product(typing_context, m, source, at, step, target, to, to_step, limit, number, count):
+    def product(typing_context, m, source, at, step, target, to, to_step, addend, adds, limit, number, count):
         def codegen(context, builder, sig, args):
             origin = _Line(context, builder, source, *args[1:4])
             goal = _Line(context, builder, target, *args[4:7])
-            limit_value, wanted, used = args[7:10]
+            other = _Line(context, builder, addend, args[7], *args[5:7])
+            is_added, limit_value, wanted, used = args[8:12]
             lane_count = origin.vector.count
             whole = builder.icmp_signed(">=", used, _INT(lane_count))
             numbers = ir.VectorType(_INT, lane_count)
@@ -163,19 +168,26 @@ def bounded_line_product(matrices: Mapping[int, Matrix]):
 
             def emit(matrix):
                 for i, value in enumerate(emit_product(builder, matrix, origin.load(len(matrix[0])))):
-                    below = builder.fcmp_ordered("<=", value, limit_value)
-                    bounded = builder.select(below, limit_value, value)
                     inside = builder.icmp_signed("<", _INT(i), wanted)
-                    with builder.if_then(inside), builder.if_else(whole) as (full, partial):
-                        with full:
-                            goal.store(i, bounded)
-                        with partial:
-                            goal.store(i, bounded, mask)
+                    slot = cgutils.alloca_once_value(builder, value)
+                    with builder.if_then(inside):
+                        with builder.if_then(is_added):
+                            builder.store(builder.fadd(value, other.load_lanes(i, mask)), slot)
+                        total = builder.load(slot, typ=origin.vector)
+                        below = builder.fcmp_ordered("<=", total, limit_value)
+                        bounded = builder.select(below, limit_value, total)
+                        with builder.if_else(whole) as (full, partial):
+                            with full:
+                                goal.store(i, bounded)
+                            with partial:
+                                goal.store(i, bounded, mask)
 
             _for_each_size(builder, args[0], matrices, emit)
             return context.get_dummy_value()
 
         index = types.int64
-        return types.void(index, source, index, index, target, index, index, limit, index, index), codegen
+        return types.void(
+            index, source, index, index, target, index, index, addend, types.boolean, limit, index, index
+        ), codegen
 
     return product

@@ -10,23 +10,23 @@ from kernels.jit import kernel, prange
 
 @kernel
 def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, accumulate, relu, mask_b):  # fmt: skip
+             start, d, d_offset, adds, relu, mask_b):  # fmt: skip
     """A single tile, as a kernel calls it."""
     for _ in prange(1):
         brgemm(
             rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, 0, accumulate, relu, mask_b,
+            c, c_offset, c_row, columns, start, 0, d, d_offset, adds, relu, mask_b,
         )  # fmt: skip
 
 
 def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, accumulate, relu):  # fmt: skip
+             start, d, d_offset, adds, relu):  # fmt: skip
     """The formula, in float64; everything of C outside the tile stays as it was."""
     result = c.astype(np.float64)
     for m in range(rows):
         for j in range(columns):
             at = c_offset + m * c_row + j
-            total = result[at] if accumulate else float(start[j])
+            total = float(start[j]) + (float(d[d_offset + m * c_row + j]) if adds else 0.0)
             for t, tap in enumerate(taps):
                 for l in range(length):
                     total += float(a[a_offset + tap + m * a_row + l * a_col]) * float(
@@ -55,13 +55,15 @@ def test_every_tile_size_is_exact(rows, masked, dtype):
         end = b_offset + 2 * b_tap + (length - 1) * b_row + (columns if masked else wide)
         b = integers(rng, end, dtype)
         start = integers(rng, wide, dtype)
-        for accumulate in (False, True):
+        for adds in ("nothing", "C", "another"):
             c = integers(rng, c_offset + rows * c_row + 8, dtype)
+            d, d_offset = (integers(rng, 3 + rows * c_row, dtype), 3) if adds == "another" else (c, c_offset)
             arguments = (rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row)
             relu = columns % 2 == 1
-            right = expected(*arguments, c, c_offset, c_row, columns, start, accumulate, relu)
-            one_tile(*arguments, c, c_offset, c_row, columns, start, accumulate, relu, masked)
-            np.testing.assert_array_equal(c, right, err_msg=f"{columns} columns, accumulate={accumulate}")
+            last = (start, d, d_offset, adds != "nothing", relu)
+            right = expected(*arguments, c, c_offset, c_row, columns, *last)
+            one_tile(*arguments, c, c_offset, c_row, columns, *last, masked)
+            np.testing.assert_array_equal(c, right, err_msg=f"{columns} columns, adds {adds}")
 
 
 @pytest.mark.parametrize("taps", [0, 1])
@@ -87,6 +89,8 @@ def test_an_empty_sum_leaves_the_start(taps):
         columns,
         columns,
         start,
+        c,
+        0,
         False,
         False,
         False,
@@ -95,20 +99,20 @@ def test_an_empty_sum_leaves_the_start(taps):
 
 
 def test_values_that_are_not_read_do_not_matter():
-    """Start is ignored when accumulating, C when not."""
-    ones, nans, taps = np.ones(64, np.float32), np.full(64, np.nan, np.float32), np.zeros(1, np.int64)
-    c = np.zeros(4, np.float32)
-    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, nans, True, False, True)
-    np.testing.assert_array_equal(c, 2)
+    """C is not read unless it is added."""
+    ones, zeros, taps = np.ones(64, np.float32), np.zeros(64, np.float32), np.zeros(1, np.int64)
+    c = np.ones(4, np.float32)
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, zeros, c, 0, True, False, True)
+    np.testing.assert_array_equal(c, 3)
     c[:] = np.nan
-    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, ones, False, False, True)
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, ones, c, 0, False, False, True)
     np.testing.assert_array_equal(c, 3)
 
 
 def test_relu_lets_nan_pass():
     a, start, taps = np.array([1, -1, np.nan], np.float32), np.zeros(64, np.float32), np.zeros(1, np.int64)
     c = np.full(3, 7, np.float32)
-    one_tile(3, a, 0, 1, 1, taps, 1, np.ones(64, np.float32), 0, 0, 4, c, 0, 1, 1, start, False, True, True)
+    one_tile(3, a, 0, 1, 1, taps, 1, np.ones(64, np.float32), 0, 0, 4, c, 0, 1, 1, start, c, 0, False, True, True)
     np.testing.assert_array_equal(c, [1, 0, np.nan])
 
 

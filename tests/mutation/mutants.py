@@ -37,10 +37,10 @@ MUTANTS = [
         f"{_BRGEMM} tests/ops/test_fused_conv.py",
     ),
     Mutant(
-        "accumulating and beginning are exchanged",
+        "the rows of what is added lie where those of A do",
         "kernels/cpu/brgemm.py",
-        "builder.select(tile.accumulate, tile.zero, tile.load(tile.start, v))",
-        "builder.select(tile.accumulate, tile.load(tile.start, v), tile.zero)",
+        '"a_row" if name == "a" else "c_row"',
+        '"c_row" if name == "c" else "a_row"',
         _BRGEMM,
     ),
     # Packing
@@ -69,8 +69,8 @@ MUTANTS = [
     Mutant(
         "every group gets the bias of the first",
         "kernels/cpu/conv_direct.py",
-        "start, (g * n_panels + p) * lanes_per_panel, False, relu",
-        "start, p * lanes_per_panel, False, relu",
+        "start, (g * n_panels + p) * lanes_per_panel, added",
+        "start, p * lanes_per_panel, added",
         _CONV,
     ),
     Mutant(
@@ -128,8 +128,8 @@ MUTANTS = [
     Mutant(
         "a block's sums begin anew",
         "kernels/cpu/conv_winograd_grad_weight.py",
-        "zeros, 0, block > first_block",
-        "zeros, 0, block > first_block + 1",
+        "block > first_block, False",
+        "block > first_block + 1, False",
         _WINOGRAD,
     ),
     # Depthwise, grouped and first layers
@@ -151,9 +151,16 @@ MUTANTS = [
     Mutant(
         "the bias is added to every part of a sum",
         "kernels/cpu/gemm.py",
-        "(n_panels * panel_columns if part == 0 else 0)",
+        "(n_panels * panel_columns if is_first else 0)",
         "n_panels * panel_columns",
         _MATMUL,
+    ),
+    Mutant(
+        "every block of a sum adds what is to be added once",
+        "kernels/cpu/gemm.py",
+        "added = addend if is_first and has_addend",
+        "added = addend if has_addend",
+        "tests/ops/test_fused_sum.py",
     ),
     Mutant(
         "every output of four gets the bias of the first",
