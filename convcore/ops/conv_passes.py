@@ -81,9 +81,10 @@ def _start(bias: np.ndarray | None, geometry: ConvGeometry, panels: np.ndarray) 
 
 
 def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) -> int:
-    """How many rows a task takes: as many as fit the budget, but few enough for MIN_TASKS tasks in all."""
-    blocks = max(-(-MIN_TASKS // max(tasks_per_row_block, 1)), 1)
-    return max(1, min(budget // max(row_bytes, 1), -(-rows // blocks)))
+    """How many rows a task takes: as many as fit the budget, but few enough for MIN_TASKS tasks, and as even as can be."""
+    wanted = max(-(-MIN_TASKS // max(tasks_per_row_block, 1)), 1)
+    most = max(1, min(budget // max(row_bytes, 1), -(-rows // wanted)))
+    return max(1, -(-rows // max(1, -(-rows // most))))
 
 
 # ---------------------------------------------------------------------------------------------------------- direct
@@ -104,8 +105,10 @@ def _direct_settings(geometry: ConvGeometry, to_input: bool, itemsize: int) -> t
     c_src, c_dst = c_src // geometry.groups, (geometry.c_in if to_input else geometry.c_out) // geometry.groups
     columns = tile_columns(itemsize)
     panels, panel_bytes = -(-c_dst // columns), walks.taps[0].size * c_src * columns * itemsize
-    panels_per_task = max(1, min(PANEL_BYTES // panel_bytes, panels))
     tasks_per_row_block = geometry.n * len(walk_d.phases) * walk_d.most * len(walk_h.phases)
+    # Each task copies its window: where images alone make enough tasks, one takes more panels than stay in L2.
+    blocks = -(-MIN_TASKS // max(tasks_per_row_block, 1))
+    panels_per_task = max(1, min(max(PANEL_BYTES // panel_bytes, -(-panels // blocks)), panels))
     tasks_per_row_block *= -(-panels // panels_per_task)
     row_bytes = walk_h.src_step * w_src * c_src * itemsize * int(walk_d.phases[:, 3].max())
     rows = _rows_for(row_bytes, WINDOW_BYTES, walk_h.most, tasks_per_row_block)
