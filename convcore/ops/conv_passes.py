@@ -81,7 +81,7 @@ def _start(bias: np.ndarray | None, geometry: ConvGeometry, panels: np.ndarray) 
 
 
 def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) -> int:
-    """How many rows a task takes: as many as fit the budget, but few enough for MIN_TASKS tasks, and as even as can be."""
+    """How many rows a task takes: as many as fit the budget, but few enough for MIN_TASKS tasks; evenly many."""
     wanted = max(-(-MIN_TASKS // max(tasks_per_row_block, 1)), 1)
     most = max(1, min(budget // max(row_bytes, 1), -(-rows // wanted)))
     return max(1, -(-rows // max(1, -(-rows // most))))
