@@ -30,7 +30,7 @@ from convcore.ops.filters import Filters, filters_of
 from convcore.ops.layout import contiguous, nothing
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
+from kernels.cpu.target import L1_WAYS, REGISTER_BYTES, TILE_ROWS, tile_columns
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -45,8 +45,9 @@ MIN_PANELS_PER_COPY = 16
 MIN_ROWS_TO_PACK = 97
 # Rows of a whose places in an L1 cache repeat, and of which a tile has more than the cache keeps of one place, are
 # copied, unless so few panels of b pass by that it does not pay. Other rows are not: copied, products of 13 shapes took
-# 1.00 to 1.25 times as long (benchmarks/NOTES.md, "Matrix products in inference").
-L1_PERIOD_BYTES, L1_WAYS = 4096, 8
+# 1.00 to 1.25 times as long (benchmarks/NOTES.md, "Matrix products in inference"), and where 12 rows just fit 12 places,
+# products of 6 shapes 1.02 to 1.06 times ("Zen 5").
+L1_PERIOD_BYTES = 4096
 MIN_PANELS_TO_COPY = 8
 # To turn a value of a product that was computed as its transpose costs as much as to pack so many.
 TURNING_COST = 3

@@ -51,6 +51,14 @@ def test_a_tile_fits_into_the_registers(unit, rows):
     assert unit.tile_rows * target.TILE_VECTORS + target.TILE_VECTORS + 1 <= unit.registers
 
 
+@pytest.mark.parametrize(("text", "ways"), [("12\n", 12), ("8", 8), ("", 8), ("unknown", 8), ("0", 1), (None, 8)])
+def test_ways_of_the_cache(tmp_path, text, ways):
+    described = tmp_path / "ways_of_associativity"
+    if text is not None:
+        described.write_text(text)
+    assert target.l1_ways(described) == ways
+
+
 def test_sizes_in_elements():
     assert target.lanes(4) == 2 * target.lanes(8) == target.REGISTER_BYTES // 4
     assert target.tile_columns(4) == 2 * target.lanes(4)

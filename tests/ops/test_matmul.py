@@ -125,6 +125,22 @@ def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
         assert np.array_equal(result, np.maximum(expected, 0) if relu else expected)
 
 
+@pytest.mark.parametrize("size", [(100, 1024, 300), (230, 2048, 290), (97, 1100, 257)])
+@pytest.mark.parametrize("ways", [1, 12])
+def test_rows_that_share_places_of_the_cache_are_copied(size, ways, monkeypatch):
+    """Whether they are depends on the CPU, and the result must not."""
+    m, k, n = size
+    monkeypatch.setattr(matmul_ops, "L1_WAYS", ways)
+    matmul_ops._plan.cache_clear()
+    a, b = operands(size)
+    try:
+        plan = matmul_ops._plan(1, m, k, n, -(-n // tile_columns(4)), k * 4, False, True, False)
+        assert plan.copied == (ways == 1 and k % 1024 == 0)
+        assert np.array_equal(product(a, b), a.astype(np.float64) @ b.astype(np.float64))
+    finally:
+        matmul_ops._plan.cache_clear()
+
+
 # The gradient of a weight: both operands have the summation index first, and are copied block by block.
 @pytest.mark.parametrize(
     "size", [(96, 3000, 24), (24, 3000, 96), (40, 1500, 200), (300, 1100, 180), (520, 300, 330), (20, 9000, 200)]
