@@ -45,7 +45,7 @@ MIN_PANELS_PER_COPY = 16
 MIN_ROWS_TO_PACK = 97
 # Rows of a whose places in an L1 cache repeat, and of which a tile has more than the cache keeps of one place, are
 # copied, unless so few panels of b pass by that it does not pay. Other rows are not: copied, products of 13 shapes took
-# 1.00 to 1.25 times as long (benchmarks/NOTES.md, "Matrix products in inference"), and where 12 rows just fit 12 places,
+# 1.00 to 1.25 times as long ("Matrix products in inference" in benchmarks/NOTES.md), and where 12 rows fit 12 places,
 # products of 6 shapes 1.02 to 1.06 times ("Zen 5").
 L1_PERIOD_BYTES = 4096
 MIN_PANELS_TO_COPY = 8
