@@ -16,6 +16,7 @@ import numpy as np
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.norm import RUN, add_gradients, add_run, combine_gradients, join_sums
 from kernels.cpu.simd import (
+    prefetch,
     vequal,
     vfma,
     vgreater,
@@ -125,11 +126,15 @@ def _row_length(size, lanes):
 
 @inline
 def _collect_row(
-    grad_out, positions, i, h, row, channels, h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once
+    grad_out, positions, x, i, h, row, channels, h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once
 ):  # fmt: skip
-    """row[w * channels + c] = what the windows send to pixel (i, h, w); `once`: every column lies in one window."""
+    """row[w * channels + c] = what the windows send to pixel (i, h, w); `once`: every column lies in one window.
+
+    Meanwhile the same row of x is asked for, which is read next: memory would have nothing to do else.
+    """
     lanes = vlanes(row)
     h_out, w_out = grad_out.shape[1], grad_out.shape[2]
+    next_row = (i * x.shape[1] + h) * x.shape[2] * channels
     zero, one = vsplat(row, row.dtype.type(0)), vsplat(row, row.dtype.type(1))
     only = once and oh_stop[h] - oh_start[h] == 1 and dil_h == 1
     if not only:
@@ -148,6 +153,7 @@ def _collect_row(
                     place = at + j
                     tap = number
                     for _ in range(taps):
+                        prefetch(x, next_row + place)
                         here = vselect(vequal(position, tap), gradient, zero)
                         if only:
                             _store(here, row, place, channels - j)
@@ -186,7 +192,7 @@ def batch_norm_max_pool2d_grad_sums(
         for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
             i, h = image_row // h_in, image_row % h_in
             _collect_row(
-                grad_out, positions, i, h, row, channels,
+                grad_out, positions, x, i, h, row, channels,
                 h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
             )  # fmt: skip
             first = image_row * size
@@ -219,7 +225,7 @@ def batch_norm_max_pool2d_grad_input(
         for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
             i, h = image_row // h_in, image_row % h_in
             _collect_row(
-                grad_out, positions, i, h, row, channels,
+                grad_out, positions, x, i, h, row, channels,
                 h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
             )  # fmt: skip
             first = image_row * size
