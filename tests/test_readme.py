@@ -179,8 +179,10 @@ def test_the_benchmark_tables_are_those_of_the_stored_result():
     ("stored", "page"),
     [
         ("results.json", "RESULTS.md"),
+        ("results-xeon.json", "RESULTS-XEON.md"),
         ("results-avx2.json", "RESULTS-AVX2.md"),
         ("algorithms.json", "ALGORITHMS.md"),
+        ("algorithms-xeon.json", "ALGORITHMS-XEON.md"),
         ("algorithms-avx2.json", "ALGORITHMS-AVX2.md"),
     ],
 )
