@@ -29,7 +29,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from kernels.cpu.emit import call_intrinsic, emit_prefetch, in_register, loop
+from kernels.cpu.emit import call_intrinsic, emit_prefetch, emit_stream, in_register, loop
 from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS
 from kernels.jit import inline, intrinsic
 from kernels.machine_code import MachineCode
@@ -65,6 +65,7 @@ class _Tile:
     d: Any
     adds: Any
     relu: Any
+    past: Any
 
     def __post_init__(self):
         self.element_bytes = 4 if isinstance(self.element, ir.FloatType) else 8
@@ -135,8 +136,15 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
         for m, v in grid:
             tile.store(builder.load(accumulator[m, v], typ=tile.vector), c_rows[m], v, mask)
 
-    for m, v in grid:
-        emit_prefetch(builder, tile.at(c_rows[m], v * tile.lanes), True)
+    def finish_past():
+        for m, v in grid:
+            value = builder.load(accumulator[m, v], typ=tile.vector)
+            emit_stream(builder, value, tile.at(c_rows[m], v * tile.lanes))
+
+    streams = builder.and_(tile.past, tile.whole)
+    with builder.if_then(builder.not_(streams), likely=True):
+        for m, v in grid:
+            emit_prefetch(builder, tile.at(c_rows[m], v * tile.lanes), True)
     with builder.if_then(builder.and_(tile.adds, builder.icmp_unsigned("!=", tile.c, tile.d))):
         for m, v in grid:
             emit_prefetch(builder, tile.at(d_rows[m], v * tile.lanes), False)
@@ -171,7 +179,11 @@ def _emit_tile(tile: _Tile, rows: int) -> None:
             value = builder.load(accumulator[m, v], typ=tile.vector)
             negative = builder.fcmp_ordered("<=", value, tile.zero)  # not for NaN, which passes
             builder.store(builder.select(negative, tile.zero, value), accumulator[m, v])
-    tile.for_whole_and_partial(finish)
+    with builder.if_else(streams, likely=False) as (streamed, stored):
+        with streamed:
+            finish_past()
+        with stored:
+            tile.for_whole_and_partial(finish)
 
 
 def _symbol(element: ir.Type, mask_b: bool) -> str:
@@ -186,7 +198,7 @@ def _signature() -> ir.FunctionType:
 
 _ARGUMENTS = (
     "rows", "a", "a_row", "a_col", "taps", "n_taps", "length", "b", "b_tap", "b_row", "c", "c_row", "columns", "start",
-    "d", "adds", "relu",
+    "d", "adds", "relu", "past",
 )  # fmt: skip
 _VARIANTS = [(element, mask_b) for element in (ir.FloatType(), ir.DoubleType()) for mask_b in (False, True)]
 
@@ -226,7 +238,7 @@ def _build(module: ir.Module) -> None:
         function = ir.Function(module, _signature(), _symbol(element, mask_b))
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         value: dict[str, Any] = dict(zip(_ARGUMENTS, function.args, strict=True))
-        for flag in ("adds", "relu"):
+        for flag in ("adds", "relu", "past"):
             value[flag] = builder.trunc(value[flag], ir.IntType(1))
         lanes = REGISTER_BYTES // (4 if isinstance(element, ir.FloatType) else 8)
         with builder.if_else(builder.icmp_signed(">", value["columns"], _INT(lanes))) as (wide, narrow):
@@ -244,7 +256,7 @@ MachineCode("brgemm", [_symbol(*variant) for variant in _VARIANTS], _build)
 def brgemm(
     typing_context,
     rows, a, a_offset, a_row, a_col, taps, n_taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-    start, start_offset, d, d_offset, adds, relu, mask_b,
+    start, start_offset, d, d_offset, adds, relu, past, mask_b,
 ):  # fmt: skip
     """Compute up to a panel's width of C.
 
@@ -253,7 +265,8 @@ def brgemm(
     Requires   1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets and strides count
                elements. `mask_b` where B's rows may end after `columns`; without it they reach to full vectors, as
                those of a packed panel do. `start` is read to full vectors. D has the rows of C, `c_row` apart; it is C
-               where sums go on, and is read only if it `adds`.
+               where sums go on, and is read only if it `adds`. `past` stores past the caches where the columns fill
+               their vectors: of a C of STREAM_BYTES or more that is complete with this call.
     Writes     rows * columns elements of C, and nothing beside them.
     Parallel   not at all: callers give threads different tiles.
     Why        see the top of this file.
@@ -261,13 +274,13 @@ def brgemm(
     index = types.int64
     signature = types.void(
         index, a, index, index, index, taps, index, index, b, index, index, index, c, index, index, index,
-        start, index, d, index, types.boolean, types.boolean, types.boolean,
+        start, index, d, index, types.boolean, types.boolean, types.boolean, types.boolean,
     )  # fmt: skip
 
     def codegen(context, builder, signature, arguments):
         names = (
             "rows a a_offset a_row a_col taps n_taps length b b_offset b_tap b_row c c_offset c_row columns "
-            "start start_offset d d_offset adds relu mask_b"
+            "start start_offset d d_offset adds relu past mask_b"
         )
         value: dict[str, Any] = dict(zip(names.split(), arguments, strict=True))
         element = context.get_value_type(a.dtype)
@@ -275,7 +288,7 @@ def brgemm(
             pointer = context.make_array(array_type)(context, builder, value[name]).data
             offset = value.get(f"{name}_offset")
             value[name] = pointer if offset is None else builder.gep(pointer, [offset], source_etype=element)
-        for flag in ("adds", "relu"):
+        for flag in ("adds", "relu", "past"):
             value[flag] = builder.zext(value[flag], _INT)
         masked, whole = (
             cgutils.get_or_insert_function(builder.module, _signature(), _symbol(element, mask))

@@ -21,7 +21,7 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
+from kernels.cpu.target import REGISTER_BYTES, STREAM_BYTES, TILE_VECTORS
 from kernels.cpu.window import copy_window, reaches_outside
 from kernels.jit import inline, kernel, prange
 
@@ -66,7 +66,7 @@ def conv_direct(
     n, d_src, h_src, w_src, c_src = src.shape
     _, d_dst, h_dst, w_dst, c_dst = dst.shape
     source, destination, packed, start = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), bias.reshape(-1)
-    adds = addend.size > 0
+    adds, past = addend.size > 0, dst.size * dst.itemsize >= STREAM_BYTES
     added = addend.reshape(-1) if adds else destination
     src_step_d, src_step_h, src_step_w = steps[0, 0], steps[1, 0], steps[2, 0]
     dst_step_d, dst_step_h, dst_step_w = steps[0, 1], steps[1, 1], steps[2, 1]
@@ -155,6 +155,6 @@ def conv_direct(
                                 packed, panel * channels * lanes_per_panel,
                                 length * lanes_per_panel, lanes_per_panel,
                                 destination, c_offset, dst_step_w * c_dst, columns,
-                                start, (g * n_panels + p) * lanes_per_panel, added, c_offset, adds, relu, False,
+                                start, (g * n_panels + p) * lanes_per_panel, added, c_offset, adds, relu, past, False,
                             )  # fmt: skip
         restore_denormals(mode)

@@ -83,7 +83,7 @@ def conv2d_grad_input_first_layer(
                 brgemm(
                     values, matrix, 0, c_out, 1, taps, 1, c_out, turned, 0, 0, panel_columns,
                     products, p * panel_columns, width, panel_columns, start, 0,
-                    products, 0, False, False, False,
+                    products, 0, False, False, False, False,
                 )  # fmt: skip
             for r in range(k_h):
                 h = oh * stride_h + r * dil_h - pad_top - first_h

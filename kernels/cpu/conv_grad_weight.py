@@ -157,7 +157,8 @@ def conv_grad_weight_direct(
                             brgemm(
                                 m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
                                 right, right_offset, w_out * right_row, right_row, sums, c_offset, block_columns,
-                                columns, zeros, 0, sums, c_offset, block > first_block, False, in_place,
+                                columns, zeros, 0, sums, c_offset, block > first_block, False, False,
+                                in_place,
                             )  # fmt: skip
         restore_denormals(mode)
 

@@ -86,7 +86,7 @@ def conv2d_forward_im2col(
                     pixels, patches, 0, depth, 1, taps, 1, depth,
                     packed, (g * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel, destination,
                     (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel, c_out, columns,
-                    start, (g * n_panels + p) * lanes_per_panel, destination, 0, False, False, False,
+                    start, (g * n_panels + p) * lanes_per_panel, destination, 0, False, False, False, False,
                 )  # fmt: skip
         restore_denormals(mode)
 
@@ -131,7 +131,7 @@ def conv2d_grad_input_im2col(
                 brgemm(
                     pixels, gradient, first_pixel * c_out + g * filters, c_out, 1, taps, 1, filters,
                     packed, ((g * n_panels + p) * k_h * k_w + t) * filters * lanes_per_panel, 0, lanes_per_panel,
-                    patches, 0, columns, columns, zeros, 0, patches, 0, False, False, False,
+                    patches, 0, columns, columns, zeros, 0, patches, 0, False, False, False, False,
                 )  # fmt: skip
                 for pixel in range(pixels):
                     h = (oh_first + pixel // w_out) * stride_h + t // k_w * dil_h - pad_top
@@ -187,6 +187,7 @@ def conv2d_grad_weight_im2col(
                 c_offset = task * depth * filters + p * lanes_per_panel
                 brgemm(
                     depth, patches, 0, 1, depth, taps, 1, rows * w_out, gradient, b_offset, 0, c_out,
-                    sums, c_offset, filters, columns, zeros, 0, sums, c_offset, block > first_block, False, True,
+                    sums, c_offset, filters, columns, zeros, 0, sums, c_offset, block > first_block, False,
+                    False, True,
                 )  # fmt: skip
         restore_denormals(mode)

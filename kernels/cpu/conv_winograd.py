@@ -87,6 +87,7 @@ def _multiply(
                 tiles, planes, at + e * plane, row, 1, taps, 1, depth,
                 panels, panels_at + (p * points(m) + e) * panel_plane, 0, panel_columns,
                 products, to, panel_columns, panel_columns, start, begin, products, to, accumulate, False, False,
+                False,
             )  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def conv2d_grad_weight_winograd(
                         channels, inputs, e * input_plane, 1, row, taps, 1, end - first,
                         gradients, e * gradient_plane, 0, panel_columns,
                         sums, at + e * sums_plane, panel_columns, panel_columns,
-                        zeros, 0, sums, at + e * sums_plane, block > first_block, False, False,
+                        zeros, 0, sums, at + e * sums_plane, block > first_block, False, False, False,
                     )  # fmt: skip
                 if block == end_block - 1:
                     target = ((part * n_panels + first_panel + p) * c_in + channel) * 9 * panel_columns

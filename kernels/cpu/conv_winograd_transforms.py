@@ -28,6 +28,7 @@ import numpy as np
 
 from kernels.cpu.matrix_lines import bounded_line_product, line_product
 from kernels.cpu.simd import vlanes, vload, vload_part, vsplat, vstore
+from kernels.cpu.target import STREAM_BYTES
 from kernels.cpu.winograd_matrices import POINTS, TAPS, transposed, winograd_matrices
 from kernels.jit import inline
 
@@ -86,25 +87,15 @@ def transform_output(m, products, at, plane, addend, relu, count, dst, target, r
     `addend`, unless that is empty; if `relu`, max(0, that).
     """
     lanes, size = vlanes(products), m + TAPS - 1
-    limit = vsplat(products, 0.0 if relu else -np.inf)
+    limit, past = vsplat(products, 0.0 if relu else -np.inf), dst.size * dst.itemsize >= STREAM_BYTES
     for k in range(0, count, lanes):
         for j in range(size):
             _output_line(m, products, at + j * plane + k, size * plane, scratch, j * lanes, size * lanes)
         for i in range(rows):
             _last_output_line(
-                m,
-                scratch,
-                i * size * lanes,
-                lanes,
-                dst,
-                target + i * row + k,
-                column,
-                addend,
-                addend.size > 0,
-                limit,
-                columns,
-                count - k,
-            )
+                m, scratch, i * size * lanes, lanes, dst, target + i * row + k, column, addend, addend.size > 0,
+                limit, columns, count - k, past,
+            )  # fmt: skip
 
 
 @inline

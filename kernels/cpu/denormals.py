@@ -65,9 +65,12 @@ def flush_denormals(typing_context):
 
 @intrinsic
 def restore_denormals(typing_context, mode):
-    """Put back the mode that `flush_denormals` returned."""
+    """Put back the mode that `flush_denormals` returned; what was streamed before (`vstream`) is there after this."""
 
     def codegen(context, builder, signature, arguments):
+        if _IS_X86:  # whose streams other cores may see later than what is stored after them
+            fence = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, fence, "llvm.x86.sse.sfence"), [])
         _write_mode(builder, arguments[0])
         return context.get_dummy_value()
 

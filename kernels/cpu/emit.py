@@ -58,6 +58,19 @@ def emit_prefetch(builder, pointer, write: bool) -> None:
     builder.call(function, [pointer, kind(int(write)), kind(3), kind(1)])
 
 
+def emit_stream(builder, value, pointer) -> None:
+    """Store a vector past the caches where its place is aligned to its size, else as usual."""
+    size = value.type.count * (4 if isinstance(value.type.element, ir.FloatType) else 8)
+    address = builder.ptrtoint(pointer, ir.IntType(64))
+    aligned = builder.icmp_unsigned("==", builder.and_(address, ir.IntType(64)(size - 1)), ir.IntType(64)(0))
+    with builder.if_else(aligned, likely=True) as (past, through):
+        with past:
+            store = builder.store(value, pointer, align=size)
+            store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        with through:
+            builder.store(value, pointer, align=size // value.type.count)
+
+
 @dataclass
 class Lanes:
     """Vectors of one element type, and the few ways to touch memory with them.

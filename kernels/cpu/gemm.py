@@ -22,7 +22,7 @@ from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.lines import copy_line
 from kernels.cpu.pack import copy_panels, copy_tiles, prefetch_rows, transpose_block
 from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vload, vrelu
-from kernels.cpu.target import TILE_ROWS, TILE_VECTORS
+from kernels.cpu.target import STREAM_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
 PANELS_PER_COPY = 8  # neighbours in b that are copied together: whole lines and pages of it, and a third of L2
@@ -58,6 +58,7 @@ def gemm(
     parts, count, m_rows, n_columns = out.shape
     destination, first_sum = out.reshape(-1), start.reshape(-1)
     has_addend = addend.size > 0
+    past = out.size * out.itemsize >= STREAM_BYTES and parts == 1 and depth <= block_depth
     lanes = vlanes(out)
     panel_columns = TILE_VECTORS * lanes
     n_panels = (n_columns + panel_columns - 1) // panel_columns
@@ -127,7 +128,8 @@ def gemm(
                         end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
                         right, b_offset, 0, right_row, destination, c_begin, n_columns,
                         min(panel_columns, n_columns - first_column), first_sum, start_offset,
-                        added, c_begin, depth_block > 0 or (is_first and has_addend), rectify, in_place,
+                        added, c_begin, depth_block > 0 or (is_first and has_addend), rectify, past,
+                        in_place,
                     )  # fmt: skip
         restore_denormals(mode)
 

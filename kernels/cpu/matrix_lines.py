@@ -16,7 +16,7 @@ from fractions import Fraction
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from kernels.cpu.emit import call_intrinsic
+from kernels.cpu.emit import call_intrinsic, emit_stream
 from kernels.cpu.simd import Vector
 from kernels.cpu.winograd_matrices import Matrix
 from kernels.jit import intrinsic
@@ -94,6 +94,9 @@ class _Line:
     def load(self, count: int) -> list:
         return [self.builder.load(self.address(i), align=self.align, typ=self.vector) for i in range(count)]
 
+    def stream(self, number: int, value) -> None:
+        emit_stream(self.builder, value, self.address(number))
+
     def load_lanes(self, number: int, mask):
         given = [self.address(number), mask, ir.Constant(self.vector, None)]
         return call_intrinsic(self.builder, "llvm.masked.load.{}.p0", self.vector, self.vector, given)
@@ -145,19 +148,20 @@ def line_product(matrices: Mapping[int, Matrix]):
 
 
 def bounded_line_product(matrices: Mapping[int, Matrix]):
-    """A function (m, source, at, step, target, to, to_step, addend, adds, limit, number, count): the last of a tile.
+    """A function (m, source, at, step, target, to, to_step, addend, adds, limit, number, count, past): a tile's last.
 
     As `line_product`, but stores the first `number` results, of each the first `count` lanes; plus what stands at their
     places in `addend` if it `adds`; and `limit` where they are below it. A NaN stays NaN.
+    If `past`, what fills whole vectors is stored past the caches.
     """
 
     @intrinsic
-    def product(typing_context, m, source, at, step, target, to, to_step, addend, adds, limit, number, count):
+    def product(typing_context, m, source, at, step, target, to, to_step, addend, adds, limit, number, count, past):
         def codegen(context, builder, sig, args):
             origin = _Line(context, builder, source, *args[1:4])
             goal = _Line(context, builder, target, *args[4:7])
             other = _Line(context, builder, addend, args[7], *args[5:7])
-            is_added, limit_value, wanted, used = args[8:12]
+            is_added, limit_value, wanted, used, streams = args[8:13]
             lane_count = origin.vector.count
             whole = builder.icmp_signed(">=", used, _INT(lane_count))
             numbers = ir.VectorType(_INT, lane_count)
@@ -177,8 +181,11 @@ def bounded_line_product(matrices: Mapping[int, Matrix]):
                         below = builder.fcmp_ordered("<=", total, limit_value)
                         bounded = builder.select(below, limit_value, total)
                         with builder.if_else(whole) as (full, partial):
-                            with full:
-                                goal.store(i, bounded)
+                            with full, builder.if_else(streams) as (streamed, stored):
+                                with streamed:
+                                    goal.stream(i, bounded)
+                                with stored:
+                                    goal.store(i, bounded)
                             with partial:
                                 goal.store(i, bounded, mask)
 
@@ -187,7 +194,19 @@ def bounded_line_product(matrices: Mapping[int, Matrix]):
 
         index = types.int64
         return types.void(
-            index, source, index, index, target, index, index, addend, types.boolean, limit, index, index
+            index,
+            source,
+            index,
+            index,
+            target,
+            index,
+            index,
+            addend,
+            types.boolean,
+            limit,
+            index,
+            index,
+            types.boolean,
         ), codegen
 
     return product

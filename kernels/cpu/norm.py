@@ -40,8 +40,9 @@ from kernels.cpu.simd import (
     vsplat,
     vstore,
     vstore_part,
+    vstream,
 )
-from kernels.cpu.target import lanes
+from kernels.cpu.target import STREAM_BYTES, lanes
 from kernels.jit import inline, kernel, prange
 
 RUN = 64  # numbers that one lane sums up in x's own precision
@@ -72,7 +73,7 @@ def normalise(x, first, last, coefficients, lowest, out, out_first):
     """out = (x - center) * scale + shift, not below `lowest`, for x[first:last], which begins with channel 0."""
     lanes = vlanes(x)
     wide = coefficients.shape[1]
-    limit = vsplat(x, lowest)
+    limit, past = vsplat(x, lowest), out.size * out.itemsize >= STREAM_BYTES
     whole = _whole_lines(first, last, wide)
     to = out_first - first
     for block in range(first, whole, _block_size(wide)):
@@ -83,7 +84,7 @@ def normalise(x, first, last, coefficients, lowest, out, out_first):
             for at in range(block + j, end, wide):
                 prefetch(x, at + BLOCK)
                 value = vfma(vload(x, at) - center, scale, shift)
-                vstore(vselect(vless_equal(value, limit), limit, value), out, at + to)
+                vstream(vselect(vless_equal(value, limit), limit, value), out, at + to, past)
     for j in range(0, last - whole, lanes):
         count = min(lanes, last - whole - j)
         value = vload_part(x, whole + j, count) - vload(coefficients, j)
@@ -143,6 +144,7 @@ def combine_gradients(x, first, last, grad_out, grad_first, coefficients, lowest
     lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
+    past = grad_x.size * grad_x.itemsize >= STREAM_BYTES
     to = grad_first - first
     for block in range(first, last, wide):
         count = min(wide, last - block)
@@ -153,7 +155,7 @@ def combine_gradients(x, first, last, grad_out, grad_first, coefficients, lowest
             prefetch(grad_out, at + to + BLOCK)
             deviation = vload(x, at) - vload(coefficients, j)
             gradient = vload(grad_out, at + to)
-            vstore(_combined(deviation, gradient, coefficients, j, limit, zero, frozen), grad_x, at)
+            vstream(_combined(deviation, gradient, coefficients, j, limit, zero, frozen), grad_x, at, past)
         if full < count:
             at, rest = block + full, count - full
             deviation = vload_part(x, at, rest) - vload(coefficients, full)

@@ -17,7 +17,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from kernels.cpu.emit import emit_prefetch
+from kernels.cpu.emit import emit_prefetch, emit_stream
 from kernels.cpu.target import lanes
 from kernels.jit import intrinsic
 
@@ -167,6 +167,26 @@ def vstore(typing_context, value, array, index):
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64), codegen
+
+
+@intrinsic
+def vstream(typing_context, value, array, index, past):
+    """`vstore`, past the caches if `past`: for an array of STREAM_BYTES or more, which is not read from them anyway.
+
+    A usual store has its cache line read from memory first, and drives another line out. Others see what was streamed
+    after `restore_denormals`, which ends each chunk of work.
+    """
+
+    def codegen(context, builder, sig, args):
+        pointer = _address(context, builder, array, args[1], args[2], context.get_value_type(value))
+        with builder.if_else(args[3], likely=False) as (streamed, stored):
+            with streamed:
+                emit_stream(builder, args[0], pointer)
+            with stored:
+                builder.store(args[0], pointer, align=value.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(value, array, types.int64, types.boolean), codegen
 
 
 @intrinsic

@@ -10,12 +10,12 @@ from kernels.jit import kernel, prange
 
 @kernel
 def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, d, d_offset, adds, relu, mask_b):  # fmt: skip
+             start, d, d_offset, adds, relu, mask_b, past):  # fmt: skip
     """A single tile, as a kernel calls it."""
     for _ in prange(1):
         brgemm(
             rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, 0, d, d_offset, adds, relu, mask_b,
+            c, c_offset, c_row, columns, start, 0, d, d_offset, adds, relu, past, mask_b,
         )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_every_tile_size_is_exact(rows, masked, dtype):
             relu = columns % 2 == 1
             last = (start, d, d_offset, adds != "nothing", relu)
             right = expected(*arguments, c, c_offset, c_row, columns, *last)
-            one_tile(*arguments, c, c_offset, c_row, columns, *last, masked)
+            one_tile(*arguments, c, c_offset, c_row, columns, *last, masked, columns % 3 == 0)
             np.testing.assert_array_equal(c, right, err_msg=f"{columns} columns, adds {adds}")
 
 
@@ -94,6 +94,7 @@ def test_an_empty_sum_leaves_the_start(taps):
         False,
         False,
         False,
+        False,
     )
     np.testing.assert_array_equal(c.reshape(TILE_ROWS, columns), np.tile(start[:columns], (TILE_ROWS, 1)))
 
@@ -102,17 +103,33 @@ def test_values_that_are_not_read_do_not_matter():
     """C is not read unless it is added."""
     ones, zeros, taps = np.ones(64, np.float32), np.zeros(64, np.float32), np.zeros(1, np.int64)
     c = np.ones(4, np.float32)
-    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, zeros, c, 0, True, False, True)
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, zeros, c, 0, True, False, True, False)
     np.testing.assert_array_equal(c, 3)
     c[:] = np.nan
-    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, ones, c, 0, False, False, True)
+    one_tile(1, ones, 0, 1, 1, taps, 2, ones, 0, 0, 4, c, 0, 4, 4, ones, c, 0, False, False, True, False)
     np.testing.assert_array_equal(c, 3)
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("columns", [tile_columns(4), tile_columns(4) // 2, tile_columns(4) - 1])
+def test_past_the_caches(columns, offset):
+    """Rows that are aligned to vectors, rows that are not, and such as do not fill them."""
+    wide, rows, taps = tile_columns(4), 2 * TILE_ROWS + 1, np.zeros(1, np.int64)
+    rng = np.random.default_rng(columns)
+    a, b, start = integers(rng, rows * 3, np.float32), integers(rng, 3 * wide, np.float32), np.ones(wide, np.float32)
+    memory = np.full((rows + 1) * wide + 16, 7, np.float32)
+    c = memory[-memory.ctypes.data % 64 // 4 + offset :]
+    right = expected(rows, a, 0, 3, 1, taps, 3, b, 0, 0, wide, c, 0, wide, columns, start, c, 0, False, False)
+    one_tile(rows, a, 0, 3, 1, taps, 3, b, 0, 0, wide, c, 0, wide, columns, start, c, 0, False, False, False, True)
+    np.testing.assert_array_equal(c, right)
 
 
 def test_relu_lets_nan_pass():
     a, start, taps = np.array([1, -1, np.nan], np.float32), np.zeros(64, np.float32), np.zeros(1, np.int64)
     c = np.full(3, 7, np.float32)
-    one_tile(3, a, 0, 1, 1, taps, 1, np.ones(64, np.float32), 0, 0, 4, c, 0, 1, 1, start, c, 0, False, True, True)
+    one_tile(
+        3, a, 0, 1, 1, taps, 1, np.ones(64, np.float32), 0, 0, 4, c, 0, 1, 1, start, c, 0, False, True, True, False
+    )
     np.testing.assert_array_equal(c, [1, 0, np.nan])
 
 

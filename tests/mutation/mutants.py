@@ -128,8 +128,8 @@ MUTANTS = [
     Mutant(
         "a block's sums begin anew",
         "kernels/cpu/conv_winograd_grad_weight.py",
-        "block > first_block, False",
-        "block > first_block + 1, False",
+        "block > first_block, False, False",
+        "block > first_block + 1, False, False",
         _WINOGRAD,
     ),
     # Depthwise, grouped and first layers
