@@ -156,7 +156,7 @@ class Convert(Function):
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A copy in another dtype with the same order of axes in memory."""
     with np.errstate(all="ignore"):
-        return array.astype(dtype, order="K")
+        return recording.made(np.ndarray.astype, array, dtype, order="K")
 
 
 def convert(x: Any, dtype: np.dtype) -> Any:

@@ -128,6 +128,42 @@ class TestResults:
         assert compiled.steps(x)
 
 
+class TestOperations:
+    """What NumPy computes is noted, too, and made again with other numbers."""
+
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda x: convcore.where(convcore.isnan(x), 0.0, x),
+            lambda x: x * (x > 2),
+            lambda x: convcore.where((x < -1) | ~(x <= 1), x, -x),
+            lambda x: convcore.where(convcore.logical_and(x > 0, x < 1), 1.0, 0.0),
+            lambda x: x.double() * 2,
+            lambda x: (x * 10).long().float(),
+            lambda x: convcore.cat([x, -x], 1).reshape(2, -1),
+            lambda x: x.permute(0, 2, 1).contiguous().reshape(-1) + 1,
+            lambda x: x.transpose(1, 2) + x.transpose(1, 2),
+            lambda x: x.mean((1, 2), keepdim=True) - x.amax(2, keepdim=True),
+            lambda x: nn.functional.softmax(x, 1) @ x.transpose(1, 2),
+            lambda x: nn.functional.layer_norm(x, x.shape[-1:]).clamp(-1, 1),
+            lambda x: nn.functional.gelu(x) + nn.functional.silu(x) + nn.functional.hardsigmoid(x),
+            lambda x: convcore.maximum(x, x.flatten(1).mean(1)[:, None, None]),
+        ],
+    )
+    def test_results_are_the_same(self, function):
+        class Model(nn.Module):
+            def forward(self, x):
+                return function(x)
+
+        model = Model().eval()
+        compiled = convcore.compile(model)
+        for seed in range(3):
+            x = images(4, 30, 20, seed=seed) * 2
+            x[0, 0, 0], x[1, 2, 3], x[2, 5, 7] = np.nan, np.inf, 0
+            assert_same(compiled(x), model(x))
+        assert compiled.steps(x)
+
+
 class TestForms:
     def test_several_inputs_and_results(self):
         class Model(nn.Module):
@@ -292,6 +328,15 @@ class TestWhatCannotBeCompiled:
         with pytest.warns(UserWarning, match="draws random numbers"):
             first = compiled(x)
         assert not np.array_equal(first.array, compiled(x).array)
+
+    def test_computing_in_numpy_where_only_odd_numbers_show_it(self):
+        """For usual numbers nothing is NaN, and what was not noted would seem constant."""
+
+        class Model(nn.Module):
+            def forward(self, x):
+                return convcore.nan_to_num(x.relu(), nan=3.0) + 1
+
+        assert_as_it_is(convcore.compile(Model().eval()), images(4, 300), why="computes in NumPy")
 
     def test_kernels_in_numpy(self, model, compiled):
         with convcore.use_algorithm("reference"):
