@@ -295,9 +295,10 @@ def compile(model: Module) -> CompiledModule:
     """Make a model's evaluation faster on small inputs: its kernels are called with no Python in between.
 
     The first call with inputs of a new shape notes what the model does; calls after it repeat that, and give the same
-    results, bit for bit (but for the rounding of what is not fused with an input from `from_numpy`). That saves what a small network mostly does on one image: MobileNetV3-small takes a third of
-    the time. It holds in evaluation (`model.eval()`) without gradients (`no_grad`, `inference_mode`); everywhere else,
-    and where the model cannot be compiled, it is called as it is, with a warning that says why.
+    results, bit for bit (but for the rounding of what is not fused with an input from `from_numpy`). That saves what a
+    small network mostly does on one image: MobileNetV3-small takes a third of the time. It holds in evaluation
+    (`model.eval()`) without gradients (`no_grad`, `inference_mode`); elsewhere the model is called as it is. So it is
+    where it cannot be compiled, with a warning that says why.
 
     Changed parameters, buffers and modules are noticed. Other attributes that `forward` decides by, and global
     variables, are not: compile the model again after changing one. Each compiled form of inputs holds the memory of its
