@@ -3,8 +3,8 @@
 On one small image a network spends most of its time in Python: finding geometries, algorithms, packed filters, memory.
 The kernels' calls that come out of it are the same at each call (`convcore.recording`), so a compiled model keeps them,
 for each form of its inputs, and makes them with nothing in between. Results are the very same, bit for bit. (But where
-an input shares its memory with an array of NumPy, which may change at any time, the model does not fuse all that is fused
-here, for the list's inputs are its own; the difference is one of rounding.)
+an input shares its memory with an array of NumPy, which may change at any time, the model does not fuse all that is
+fused here, for the list's inputs are its own; the difference is one of rounding.)
 
 What a model does may depend on more than the form of its inputs, and then the list would lie. So it is made only where
 nothing speaks against it: nobody looks at numbers while it is made (`if x.max() > 0`), nothing is drawn at random, no
