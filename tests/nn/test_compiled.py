@@ -349,6 +349,26 @@ class TestWhatCannotBeCompiled:
 
         assert_as_it_is(convcore.compile(Model().eval()), images(4, 3), why="computes in NumPy")
 
+    def test_changing_the_input(self):
+        compiled = convcore.compile(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(5, 3)).eval())
+        x = images(4, 5)
+        expected = np.maximum(x.array, 0)
+        with pytest.warns(UserWarning, match="changes its input"):
+            compiled(x)
+        np.testing.assert_array_equal(x.array, expected)
+
+    def test_refusing_some_numbers(self):
+        class Model(nn.Module):
+            def forward(self, x):
+                if np.isnan(x.array).any():
+                    raise ValueError("no NaN, please")
+                return x + 1
+
+        compiled = convcore.compile(Model().eval())
+        assert_as_it_is(compiled, images(4, 5), why="where it is not noted")
+        with pytest.raises(ValueError, match="no NaN"):
+            compiled(images(4, 5) * np.nan)
+
     def test_changing_buffers(self):
         class Model(nn.Module):
             def __init__(self):
