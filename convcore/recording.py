@@ -70,6 +70,11 @@ def recorded(recording: Recording) -> Iterator[None]:
 def call(function: Callable[..., Any], *args: Any, **settings: Any) -> None:
     """Call NumPy code that writes into one of its arguments, and note it where a recording is made."""
     function(*args, **settings)
+    note_call(function, *args, **settings)
+
+
+def note_call(function: Callable[..., Any], *args: Any, **settings: Any) -> None:
+    """Note where a recording is made that this was called, and wrote into one of its arguments."""
     if _recordings:
         recording = _recordings.get(threading.get_ident())
         if recording is not None:
@@ -77,17 +82,16 @@ def call(function: Callable[..., Any], *args: Any, **settings: Any) -> None:
 
 
 def made(function: Callable[..., Any], *args: Any, **settings: Any) -> np.ndarray:
-    """`np.asarray(function(*args, **settings))`, noted where a recording is made unless it is a view of the first."""
+    """`np.asarray(function(*args, **settings))`, which is no view of them, noted where a recording is made."""
     result = np.asarray(function(*args, **settings))
-    if _recordings:
-        recording = _recordings.get(threading.get_ident())
-        if recording is not None and not (args and _is_view(result, args[0])):
-            recording.note(_make_again, (result, function, list(args), settings), {})
+    note_made(result, function, *args, **settings)
     return result
 
 
-def _is_view(result: np.ndarray, source: Any) -> bool:
-    return isinstance(source, np.ndarray) and np.may_share_memory(result, source)
+def note_made(result: np.ndarray, function: Callable[..., Any], *args: Any, **settings: Any) -> None:
+    """Note where a recording is made that `result` is what `function(*args, **settings)` gave."""
+    if _recordings:
+        note_call(_make_again, result, function, list(args), settings)
 
 
 def _make_again(result: np.ndarray, function: Callable[..., Any], args: list[Any], settings: dict[str, Any]) -> None:

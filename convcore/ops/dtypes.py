@@ -200,6 +200,11 @@ def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
         if model.nbytes < memory.SMALLEST_POOLED or np.broadcast_shapes(*[a.shape for a in arrays]) != model.shape:
             return recording.made(ufunc, *arrays)
         out = empty_like(model)
-        if not large_arrays.computed(ufunc, arrays, out):
-            recording.call(ufunc, *arrays, out=out)
-        return out
+        if large_arrays.computed(ufunc, arrays, out):
+            return out
+        result = ufunc(*arrays, out=out)
+        if result is out:
+            recording.note_call(ufunc, *arrays, out=out)
+        else:  # of a function that is no ufunc
+            recording.note_made(result, ufunc, *arrays)
+        return result

@@ -31,8 +31,11 @@ class Reshape(Function):
     @staticmethod
     def forward(ctx, x, shape):
         ctx.shape = x.array.shape
-        out = recording.made(np.reshape, x.array, shape)
-        return x.view_of_memory(out) if np.may_share_memory(out, x.array) else wrap(out)
+        out = x.array.reshape(shape)
+        if np.may_share_memory(out, x.array):
+            return x.view_of_memory(out)
+        recording.note_made(out, np.reshape, x.array, shape)
+        return wrap(out)
 
     @staticmethod
     def backward(ctx, grad_out):
