@@ -9,14 +9,14 @@ import numpy as np
 from convcore.autograd.variable import set_tensor_class
 
 from convcore.ops import (  # isort: skip  # so many names are packed
-    activation_composed, arithmetic, comparison, division, dtypes, elementwise, exponentials, norms, products,
+    activation_composed, arithmetic, comparison, division, dtypes, elementwise, exponentials, in_place, norms, products,
     real_numbers, reduce, rounding, scan, special, statistics, trigonometry,
 )  # fmt: skip
 from convcore.ops import matmul as matrices
 from convcore.ops import shape as shapes
 from convcore.ops import softmax as probabilities
 from convcore.ops.guard import guard_methods
-from convcore.ops.in_place import add_, twin
+from convcore.ops.in_place import twin
 from convcore.tensor_data import Size
 from convcore.tensor_parts import TensorParts
 
@@ -85,7 +85,7 @@ class Tensor(TensorParts):
     hypot = trigonometry.hypot
     atan2 = arctan2 = trigonometry.atan2
 
-    __iadd__ = add_ = add_
+    __iadd__ = add_ = in_place.add_
     __isub__ = sub_ = subtract_ = twin(arithmetic.sub)
     __imul__ = mul_ = multiply_ = twin(arithmetic.mul)
     __itruediv__ = div_ = divide_ = twin(division.div)

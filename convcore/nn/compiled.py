@@ -70,7 +70,7 @@ class _State:
             if not isinstance(tensor.array, np.ndarray):
                 return f"{name} lies on a GPU"
             if memory.exposures:
-                return f"an array of NumPy shares the memory of {name} and may change it unseen"
+                return f"an array of NumPy shares the memory of {name} and may change it unseen; let go of the array"
         return None
 
 
@@ -319,12 +319,14 @@ def compile(model: Module) -> CompiledModule:
         submodule, `_orig_mod`, and has the model's attributes.
 
     Raises:
-        DTypeError: `model` is no module.
+        DTypeError: `model` is no module; a function goes into the `forward` of one.
 
     As `torch.compile`, which translates the model's Python; here the kernels are compiled already.
     """
     if not isinstance(model, Module):
-        raise DTypeError(f"compile: model must be a Module, got {type(model).__name__}")
+        raise DTypeError(
+            f"compile: model must be a Module, got {type(model).__name__}; write a Module whose forward calls it"
+        )
     return model if isinstance(model, CompiledModule) else CompiledModule(model)
 
 

@@ -69,6 +69,17 @@ def _whole_lines(first, last, wide):
 
 
 @inline
+def three_lines(coefficients, line, j):
+    """Of three lines of coefficients the vectors from j on: center, scale, shift or scale, slope, shift."""
+    at = line * coefficients.shape[1] + j
+    return (
+        vload(coefficients, at),
+        vload(coefficients, at + coefficients.shape[1]),
+        vload(coefficients, at + 2 * coefficients.shape[1]),
+    )
+
+
+@inline
 def normalise(x, first, last, coefficients, lowest, out, out_first):
     """out = (x - center) * scale + shift, not below `lowest`, for x[first:last], which begins with channel 0."""
     lanes = vlanes(x)
@@ -77,18 +88,16 @@ def normalise(x, first, last, coefficients, lowest, out, out_first):
     whole = _whole_lines(first, last, wide)
     to = out_first - first
     for block in range(first, whole, _block_size(wide)):
-        end = min(block + _block_size(wide), whole)
         for j in range(0, wide, lanes):
-            center, scale = vload(coefficients, j), vload(coefficients, wide + j)
-            shift = vload(coefficients, 2 * wide + j)
-            for at in range(block + j, end, wide):
+            center, scale, shift = three_lines(coefficients, 0, j)
+            for at in range(block + j, min(block + _block_size(wide), whole), wide):
                 prefetch(x, at + BLOCK)
                 value = vfma(vload(x, at) - center, scale, shift)
                 vstream(vselect(vless_equal(value, limit), limit, value), out, at + to, past)
     for j in range(0, last - whole, lanes):
         count = min(lanes, last - whole - j)
-        value = vload_part(x, whole + j, count) - vload(coefficients, j)
-        value = vfma(value, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
+        center, scale, shift = three_lines(coefficients, 0, j)
+        value = vfma(vload_part(x, whole + j, count) - center, scale, shift)
         vstore_part(vselect(vless_equal(value, limit), limit, value), out, whole + j + to, count)
 
 
@@ -101,12 +110,10 @@ def add_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, su
     whole = _whole_lines(first, last, wide)
     to = grad_first - first
     for block in range(first, whole, _block_size(wide)):
-        end = min(block + _block_size(wide), whole)
         for j in range(0, wide, lanes):
-            center, scale = vload(coefficients, j), vload(coefficients, wide + j)
-            shift = vload(coefficients, 2 * wide + j)
+            center, scale, shift = three_lines(coefficients, 0, j)
             total, product = vload(sums, j), vload(sums, wide + j)
-            for at in range(block + j, end, wide):
+            for at in range(block + j, min(block + _block_size(wide), whole), wide):
                 prefetch(x, at + BLOCK)
                 prefetch(grad_out, at + to + BLOCK)
                 deviation = vload(x, at) - center
@@ -118,8 +125,9 @@ def add_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, su
             vstore(product, sums, wide + j)
     for j in range(0, last - whole, lanes):  # lanes that are not loaded must add 0: there the center is 0, too
         count = min(lanes, last - whole - j)
+        _, scale, shift = three_lines(coefficients, 0, j)
         deviation = vload_part(x, whole + j, count) - vload_part(coefficients, j, count)
-        value = vfma(deviation, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
+        value = vfma(deviation, scale, shift)
         gradient = vselect(vless_equal(value, limit), zero, vload_part(grad_out, whole + j + to, count))
         vstore(vload(sums, j) + gradient, sums, j)
         vstore(vfma(gradient, deviation, vload(sums, wide + j)), sums, wide + j)
@@ -128,13 +136,11 @@ def add_gradients(x, first, last, grad_out, grad_first, coefficients, lowest, su
 @inline
 def _combined(deviation, gradient, coefficients, j, limit, zero, frozen):
     """One vector of grad_x, for the places from j on of a line."""
-    wide = coefficients.shape[1]
-    value = vfma(deviation, vload(coefficients, wide + j), vload(coefficients, 2 * wide + j))
-    gradient = vselect(vless_equal(value, limit), zero, gradient)
-    scale = vload(coefficients, 3 * wide + j)
+    _, scale, shift = three_lines(coefficients, 0, j)
+    gradient = vselect(vless_equal(vfma(deviation, scale, shift), limit), zero, gradient)
+    scale, slope, shift = three_lines(coefficients, 3, j)
     if frozen:
         return scale * gradient
-    slope, shift = vload(coefficients, 4 * wide + j), vload(coefficients, 5 * wide + j)
     return vfma(scale, gradient, vfma(slope, deviation, shift))
 
 
@@ -193,43 +199,28 @@ def join_sums(workspace, sums):
 
 
 @inline
-def _add_deviations(x, first, last, center, sums):
-    """sums[0] += x - center for x[first:last]."""
+def _add_powers(x, first, last, center, squared, sums):
+    """sums[0] += x - center for x[first:last], or the square of that."""
     lanes = vlanes(x)
     wide = center.shape[0]
     whole = _whole_lines(first, last, wide)
     for block in range(first, whole, _block_size(wide)):
-        end = min(block + _block_size(wide), whole)
         for j in range(0, wide, lanes):
             total, origin = vload(sums, j), vload(center, j)
-            for at in range(block + j, end, wide):
+            for at in range(block + j, min(block + _block_size(wide), whole), wide):
                 prefetch(x, at + BLOCK)
-                total = total + (vload(x, at) - origin)
+                total = _with_power(vload(x, at) - origin, squared, total)
             vstore(total, sums, j)
     for j in range(0, last - whole, lanes):
         count = min(lanes, last - whole - j)
         deviation = vload_part(x, whole + j, count) - vload_part(center, j, count)
-        vstore(vload(sums, j) + deviation, sums, j)
+        vstore(_with_power(deviation, squared, vload(sums, j)), sums, j)
 
 
 @inline
-def _add_squares(x, first, last, center, sums):
-    """sums[0] += (x - center)^2 for x[first:last]."""
-    lanes = vlanes(x)
-    wide = center.shape[0]
-    whole = _whole_lines(first, last, wide)
-    for block in range(first, whole, _block_size(wide)):
-        end = min(block + _block_size(wide), whole)
-        for j in range(0, wide, lanes):
-            total, origin = vload(sums, j), vload(center, j)
-            for at in range(block + j, end, wide):
-                deviation = vload(x, at) - origin
-                total = vfma(deviation, deviation, total)
-            vstore(total, sums, j)
-    for j in range(0, last - whole, lanes):
-        count = min(lanes, last - whole - j)
-        deviation = vload_part(x, whole + j, count) - vload_part(center, j, count)
-        vstore(vfma(deviation, deviation, vload(sums, j)), sums, j)
+def _with_power(deviation, squared, total):
+    """total + deviation, or total + deviation^2."""
+    return vfma(deviation, deviation, total) if squared else total + deviation
 
 
 @kernel
@@ -265,7 +256,7 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
             value = x[first // channels + j // channels, j % channels]
             center[j] = value if value - value == 0 else 0  # from infinity everything would deviate by NaN
         for begin in range(first, last, RUN * wide):
-            _add_deviations(x, begin, min(begin + RUN * wide, last), center, run)
+            _add_powers(x, begin, min(begin + RUN * wide, last), center, False, run)
             add_run(run, totals)
         for j in range(wide):
             totals[0, j] += np.float64(center[j]) * ((last - first - j + wide - 1) // wide)
@@ -275,7 +266,7 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
         for j in range(wide):
             center[j] = totals[0, j % channels]
         for begin in range(first, last, RUN * wide):
-            _add_squares(x, begin, min(begin + RUN * wide, last), center, run)
+            _add_powers(x, begin, min(begin + RUN * wide, last), center, True, run)
             add_run(run, squares)
         fold(squares[0], channels)
         for c in range(channels):

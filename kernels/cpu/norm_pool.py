@@ -14,7 +14,7 @@ are the same, and where maxima differ in place, below 0, no gradient passes.)
 import numpy as np
 
 from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.norm import RUN, add_gradients, add_run, combine_gradients, join_sums
+from kernels.cpu.norm import RUN, add_gradients, add_run, combine_gradients, join_sums, three_lines
 from kernels.cpu.simd import (
     prefetch,
     vequal,
@@ -83,7 +83,6 @@ def batch_norm_max_pool2d_forward(
     h_in, w_in, channels = x.shape[1], x.shape[2], x.shape[3]
     n, h_out, w_out = out.shape[0], out.shape[1], out.shape[2]
     keep_positions = positions.size > 0
-    wide = coefficients.shape[1]
     for row in prange(n * h_out):
         mode = flush_denormals()
         lanes = vlanes(x)
@@ -97,8 +96,7 @@ def batch_norm_max_pool2d_forward(
             pixel = row * w_out + ow
             for j in range(0, channels, lanes):
                 count = channels - j
-                center, scale = vload(coefficients, j), vload(coefficients, wide + j)
-                shift = vload(coefficients, 2 * wide + j)
+                center, scale, shift = three_lines(coefficients, 0, j)
                 largest, position = lowest_value, zero
                 row_number = zero
                 for r in range(rows):
