@@ -252,3 +252,12 @@ def test_operands_may_lie_in_larger_arrays(a, b):
     np.testing.assert_array_equal(product(np.ascontiguousarray(a), b), np.matmul(a, b))
     np.testing.assert_array_equal(a, before[0])
     np.testing.assert_array_equal(b, before[1])
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(1568, 256, 1024), (1576, 768, 768), (100, 300, 2000), (6272, 512, 128)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_few_tasks_are_dealt_evenly_to_two_and_four_threads(m, k, n, transposed):
+    row_blocks, panel_blocks, parts = matmul_ops._split(1, m, k, n, -(-n // tile_columns(4)), transposed, transposed)
+    tasks = row_blocks * panel_blocks * parts
+    assert tasks % 4 == 0 or tasks >= matmul_ops.MANY_TASKS
+    assert row_blocks <= m
