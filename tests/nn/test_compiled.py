@@ -142,6 +142,7 @@ class TestOperations:
             lambda x: (x * 10).long().float(),
             lambda x: convcore.cat([x, -x], 1).reshape(2, -1),
             lambda x: x.permute(0, 2, 1).contiguous().reshape(-1) + 1,
+            lambda x: x.permute(0, 2, 1).reshape(-1) + 1,
             lambda x: x.transpose(1, 2) + x.transpose(1, 2),
             lambda x: x.mean((1, 2), keepdim=True) - x.amax(2, keepdim=True),
             lambda x: nn.functional.softmax(x, 1) @ x.transpose(1, 2),
