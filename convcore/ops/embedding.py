@@ -48,6 +48,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             f"one_hot: classes must lie from 0 to {count - 1}, got {classes.min()} to {classes.max()}; "
             "num_classes must be larger than the largest class"
         )
+    if count > np.iinfo(np.int64).max:
+        raise ShapeError(f"one_hot: an axis cannot have {count} classes, got the class {classes.max()}")
     return wrap((classes[..., None] == np.arange(count)).astype(np.int64))
 
 

@@ -29,6 +29,7 @@ def array_index(index: Any) -> tuple[tuple[Any, ...], bool]:
     """
     parts = index if isinstance(index, tuple) else (index,)
     result = [p.array if isinstance(p, Variable) else p for p in parts]
+    refuse_bytes("index", result)
     # 0-dimensional integer tensors count as integers, as in torch.
     result = [int(p) if isinstance(p, np.ndarray) and p.ndim == 0 and p.dtype.kind in "iu" else p for p in result]
     basic = all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in result)
@@ -36,6 +37,12 @@ def array_index(index: Any) -> tuple[tuple[Any, ...], bool]:
     if not any(p is Ellipsis for p in result):
         result.append(Ellipsis)
     return tuple(result), basic
+
+
+def refuse_bytes(op: str, parts: Sequence[Any]) -> None:
+    """Refuse arrays of uint8 as an index: torch takes them for masks, NumPy for places."""
+    if any(isinstance(p, np.ndarray) and p.dtype == np.uint8 for p in parts):
+        raise DTypeError(f"{op}: uint8 may mean places or a mask; use index.long() for places, index.bool() for a mask")
 
 
 def frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -81,10 +88,28 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     return Index.apply(input, *array_index(index))
 
 
+def in_range(op: str, places: np.ndarray, size: int, first: int = 0) -> np.ndarray:
+    """The places along an axis of this size, each from `first` on: 0, or -size where negative ones count from the end.
+
+    Raises:
+        IndexError: one of them lies outside.
+    """
+    outside = (places < first) | (places >= size)
+    if outside.any():
+        value = places[outside].flat[0]
+        if size == 0:
+            raise IndexError(f"{op}: index {value} is out of range, for the axis is empty")
+        raise IndexError(f"{op}: index must be from {first} to {size - 1}, got {value}")
+    return places
+
+
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """out[i][j].. = input with the coordinate of axis `dim` replaced by index[i][j]..
 
     Shapes: index has the input's number of axes and is nowhere larger outside `dim`; the result has its shape.
+
+    Raises:
+        IndexError: a place is negative or too large.
     """
     place = axis("gather", dim, input.array.ndim)
     if input.array.ndim == 0 and index.array.ndim == 1:
@@ -101,6 +126,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             f"gather: index must have the input's number of axes and be no larger outside dim={dim}, "
             f"got index {where.shape} for input {shape}"
         )
+    in_range("gather", where, shape[place] if shape else 1)
     if len(shape) == 0:
         return getitem(input, ())
     return Index.apply(input, coordinates(where, place), False)

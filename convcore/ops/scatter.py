@@ -17,7 +17,7 @@ from convcore.ops.arithmetic import mul
 from convcore.ops.axes import axis
 from convcore.ops.dtypes import as_tensors, require_tensor
 from convcore.ops.in_place import Overwrite
-from convcore.ops.indexing import Index, coordinates, frozen, getitem
+from convcore.ops.indexing import Index, coordinates, frozen, getitem, in_range, refuse_bytes
 from convcore.ops.shape import expand, reshape
 
 if TYPE_CHECKING:
@@ -39,20 +39,21 @@ class Accumulate(Function):
         return grad_out, Index.apply(grad_out, ctx.index, False) if ctx.needs_input_grad[1] else None, None
 
 
-def _place(op: str, input: Any, dim: int, index: Any) -> tuple[Any, int, np.ndarray]:
-    """The input with at least one axis, the axis, and the vector of places along it, all from 0 on."""
+def _place(
+    op: str, input: Any, dim: int, index: Any, from_the_end: bool = False
+) -> tuple[Any, int, np.ndarray]:  # fmt: skip
+    """The input with at least one axis, the axis, and the vector of places along it, all from 0 on.
+
+    Negative places are refused unless they count `from_the_end`.
+    """
     if not isinstance(index, Variable) or index.array.dtype.kind not in "iu" or index.array.ndim > 1:
         kind = f"{index.array.dtype} {index.array.shape}" if isinstance(index, Variable) else type(index).__name__
         raise DTypeError(f"{op}: index must be an integer tensor of at most 1 axis, got {kind}")
     place = axis(op, dim, input.array.ndim)
     x = reshape(input, 1) if input.array.ndim == 0 else input
-    return x, place, _in_range(op, index.array.reshape(-1), x.array.shape[place])
-
-
-def _in_range(op: str, places: np.ndarray, size: int) -> np.ndarray:
-    if ((places < 0) | (places >= size)).any():
-        raise IndexError(f"{op}: index must be from 0 to {size - 1}, got values from {places.min()} to {places.max()}")
-    return places
+    size = x.array.shape[place]
+    places = in_range(op, index.array.reshape(-1), size, -size if from_the_end else 0)
+    return x, place, places % np.int64(size) if from_the_end else places
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -90,8 +91,8 @@ def places_of_slices(op: str, input: Any, dim: int, index: Any, source: Any) -> 
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | float) -> Tensor:
-    """The input with the slices along `dim` at the places `index` set to one value"""
-    x, place, places = _place("index_fill", input, dim, index)
+    """The input with the slices along `dim` at the places `index`, negative ones from the end, set to one value"""
+    x, place, places = _place("index_fill", input, dim, index, from_the_end=True)
     (filling,) = as_tensors("index_fill", value, dtype=x.array.dtype)
     if filling.array.ndim:
         raise ShapeError(f"index_fill: value must be a number or have no axes, got shape {filling.array.shape}")
@@ -125,7 +126,7 @@ def places_of_elements(op: str, input: Any, dim: int, index: Any, src: Any) -> t
             f"{op}: index must have as many axes as input and src, be no larger than src, and no larger than input "
             f"outside dim={dim}; got index {shape}, input {input.array.shape}, src {values.array.shape}"
         )
-    _in_range(op, places.array, x.array.shape[place])
+    in_range(op, places.array, x.array.shape[place])
     used = values if values.array.shape == shape else values[tuple([slice(0, s) for s in shape])]
     return x, used, coordinates(places.array, place)
 
@@ -196,9 +197,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if source.array.dtype != input.array.dtype:
         raise DTypeError(f"put: source must have the input's dtype {input.array.dtype}, got {source.array.dtype}")
     flat, values = reshape(input, input.array.size), reshape(source, source.array.size)
-    places = (index.array.reshape(-1),)
-    if places[0].size and not input.array.size:
-        raise IndexError("put: the input has no elements")
+    places = (in_range("put", index.array.reshape(-1), input.array.size, -input.array.size),)
     if accumulate:
         return reshape(Accumulate.apply(flat, values, places), input.array.shape)
     return reshape(Overwrite.apply(flat, values, places, False, "put"), input.array.shape)
@@ -209,6 +208,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     if values.array.dtype != input.array.dtype:
         raise DTypeError(f"index_put: values must have the input's dtype {input.array.dtype}, got {values.array.dtype}")
     places = tuple([slice(None) if i is None else i.array for i in indices])
+    refuse_bytes("index_put", places)
     if not accumulate:
         return Overwrite.apply(input, values, places, False, "index_put")
     return Accumulate.apply(input, expand(values, input.array[places].shape), places)

@@ -11,7 +11,7 @@ from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.axes import axis
 from convcore.ops.dtypes import as_tensors, clone, int32, int64
-from convcore.ops.indexing import gather, getitem
+from convcore.ops.indexing import gather, getitem, in_range
 from convcore.ops.shape import reshape
 
 if TYPE_CHECKING:
@@ -178,13 +178,14 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     if index.array.dtype.kind != "i":
         raise DTypeError(f"take: index must hold integers, got {index.array.dtype}")
     flat = reshape(input, input.array.size)
-    if index.array.size and not input.array.size:
-        raise IndexError("take: the input has no elements")
-    return getitem(flat, (index.array,))
+    return getitem(flat, (in_range("take", index.array, input.array.size, -input.array.size),))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` in which the other axes broadcast; without `dim`, from the flattened tensor"""
+    """`gather` in which the other axes broadcast and negative places count from the end.
+
+    Without `dim` the places are those of the flattened tensor, from 0 on.
+    """
     if indices.array.dtype.kind != "i":
         raise DTypeError(f"take_along_dim: indices must hold integers, got {indices.array.dtype}")
     if dim is None:
@@ -200,4 +201,6 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
                  enumerate(zip(tensor.array.shape, other.array.shape, strict=True))]  # fmt: skip
         return tensor.expand(shape)
 
-    return gather(spread(input, indices), place, spread(indices, input))
+    size = input.array.shape[place]
+    places = in_range("take_along_dim", indices.array, size, -size) % np.int64(size)
+    return gather(spread(input, wrap(places)), place, spread(wrap(places), input))
