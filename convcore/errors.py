@@ -38,6 +38,10 @@ class CheckpointError(ConvcoreError, ValueError):
     """A file of weights or data is damaged, or does not fit what it is loaded into."""
 
 
+class BusyError(ConvcoreError, RuntimeError):
+    """Another process is using what is asked for."""
+
+
 class DeviceError(ConvcoreError, RuntimeError):
     """Tensors lie on different devices, or a device cannot be used."""
 

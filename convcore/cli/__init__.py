@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 
-from convcore.cli import augment, classify, explore, features, finetune, show, summary, train, warmup, weights
+from convcore import interrupts
+from convcore.cli.output import drop_output, escaping_output, flush_output, message_of
 from convcore.cli.parser import Parser
 from convcore.errors import ConvcoreError
+from convcore.interrupts import INTERRUPTED
 
 EXAMPLES = """examples:
   convcore train                       train the 28x28 CNN on the bundled digits
@@ -26,11 +29,56 @@ EXAMPLES = """examples:
 
 `convcore COMMAND --help` shows a command's options."""
 
-FAILED, INTERRUPTED = 2, 130
+BROKEN, FAILED = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 2 for wrong requests and files, 130 after Ctrl-C."""
+    """Run the command line; nothing that happens ends in more than one line on standard error.
+
+    Returns:
+        The exit code: 0; 2 for wrong requests and files, and where memory does not suffice; 130 after Ctrl-C; 1 where
+        the reader of the output has gone, and for an error that nobody has thought of, which `python -X dev` shows
+        with its traceback.
+    """
+    name = "convcore"
+    try:
+        with interrupts.raised(), escaping_output():
+            try:
+                args = command_line().parse_args(argv)
+                name = f"convcore {args.command}"
+                code = args.run(args)
+            except SystemExit:  # after --help, or an error of argparse's
+                flush_output()
+                raise
+            flush_output()
+            return code
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # `convcore weights | head -1`
+        drop_output()
+        return BROKEN
+    except (ConvcoreError, OSError, FloatingPointError) as error:
+        print(f"{name}: error: {message_of(error)}", file=sys.stderr)
+        code = FAILED
+    except MemoryError as error:
+        print(f"{name}: error: the memory does not suffice: {message_of(error)}", file=sys.stderr)
+        code = FAILED
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        kind = type(error).__name__
+        print(f"{name}: error: {kind}: {message_of(error)} (`python -X dev -m convcore` shows where)", file=sys.stderr)
+        code = BROKEN
+    with suppress(OSError):
+        flush_output()
+    return code
+
+
+def command_line() -> Parser:
+    """The parser of all commands. What they need is imported now: Ctrl-C meanwhile is caught."""
+    from convcore.cli import augment, classify, explore, features, finetune, show, summary, train, warmup, weights
+
     parser = Parser(
         prog="convcore",
         description="A from-scratch convolution engine in readable Python.",
@@ -41,15 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for command in (train, finetune, classify, features, weights, summary, show, augment, explore, warmup):
         command.add_parser(commands)
-    args = parser.parse_args(argv)
-    try:
-        return args.run(args)
-    except (ConvcoreError, OSError, FloatingPointError) as error:
-        print(f"convcore {args.command}: error: {one_line(error)}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"convcore {args.command}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    return parser
 
 
 def version() -> str:
@@ -58,10 +98,3 @@ def version() -> str:
         return metadata.version("convcore")
     except metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-def one_line(error: BaseException) -> str:
-    """The rule that was broken, without the table of shapes that may follow it."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from convcore.cli.parser import positive
+from convcore.cli.arguments import path, positive, seed
 from convcore.data import read_image
 from convcore.transforms import (
     AutoAugment,
@@ -51,9 +50,9 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="a photograph: JPEG, PNG or what else Pillow reads")
-    parser.add_argument("--out", type=Path, metavar="F", help="the picture (default: IMAGE's name with -augmented.png)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn at random (default 0)")
+    parser.add_argument("image", type=path, metavar="IMAGE", help="a photograph: JPEG, PNG or what else Pillow reads")
+    parser.add_argument("--out", type=path, metavar="F", help="the picture (default: IMAGE's name with -augmented.png)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of what is drawn at random (default 0)")
     parser.add_argument("--size", type=positive, default=192, metavar="N", help="of a tile in pixels (default 192)")
     parser.add_argument("--columns", type=positive, default=6, metavar="N", help="tiles side by side (default 6)")
     parser.set_defaults(run=run)

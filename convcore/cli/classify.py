@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convcore.autograd import no_grad
+from convcore.cli.arguments import WEIGHTS_HELP, path, positive, weights
 from convcore.cli.compiling import announce_compile
-from convcore.cli.parser import positive
+from convcore.cli.output import printable
 from convcore.data import read_image
 from convcore.models.card import load_classifier
 from convcore.models.labels import imagenet_labels
@@ -35,9 +35,9 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="JPEG, PNG or another format")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=path, help="JPEG, PNG or another format")
     parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
-    parser.add_argument("--weights", default="imagenet", help="a file, or a name as in `convcore weights`")
+    parser.add_argument("--weights", type=weights, default="imagenet", metavar="W", help=WEIGHTS_HELP)
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="classes to print (default %(default)s)")
     parser.set_defaults(run=run)
 
@@ -46,11 +46,11 @@ def run(args: argparse.Namespace) -> int:
     """Classify the pictures one by one, until one cannot be read."""
     network, card = load_classifier("classify", args.model, args.weights)
     labels = card.classes or imagenet_labels()
-    for path in args.images:
-        picture = read_image(path)
+    for image in args.images:
+        picture = read_image(image)
         with announce_compile(), no_grad():
             chances = softmax(network(card.transforms(picture).unsqueeze(0)), 1).numpy()[0]
-        print(path)
+        print(printable(str(image)))
         for i in np.argsort(-chances)[: args.top]:
             label = labels[i] if labels is not None and len(chances) == len(labels) else ""
             print(f"  {chances[i]:6.1%}  {i:4d}  {label}".rstrip())

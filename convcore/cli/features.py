@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from tqdm import tqdm
 
 from convcore import nn
 from convcore.autograd import no_grad
+from convcore.cli.arguments import WEIGHTS_HELP, path, positive, weights
 from convcore.cli.compiling import announce_compile
-from convcore.cli.parser import positive
 from convcore.cli.pictures import add_corrupt_option, open_folder, readable
 from convcore.data import DataLoader, Dataset, Transformed, read_image
 from convcore.errors import ShapeError, UnsupportedError
@@ -41,10 +40,10 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sources", metavar="FOLDER|IMAGE", nargs="+", type=Path, help="one folder, or pictures")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="F", help="the file to write, an .npz")
+    parser.add_argument("sources", metavar="FOLDER|IMAGE", nargs="+", type=path, help="one folder, or pictures")
+    parser.add_argument("-o", "--out", type=path, required=True, metavar="F", help="the file to write, an .npz")
     parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
-    parser.add_argument("--weights", default="imagenet", help="a file, or a name as in `convcore weights`")
+    parser.add_argument("--weights", type=weights, default="imagenet", metavar="W", help=WEIGHTS_HELP)
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="(default %(default)s)")
     add_corrupt_option(parser, "refuse")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")

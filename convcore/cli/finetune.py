@@ -7,22 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from convcore.cli.arguments import path, positive, seed, weights, whole_path
 from convcore.cli.compiling import announce_compile
-from convcore.cli.parser import positive
 from convcore.cli.pictures import add_corrupt_option, open_folder
 from convcore.cli.runs import (
-    INTERRUPTED,
     add_run_options,
     drawn,
     given_settings,
-    prepare_folder,
-    replace_earlier_run,
     report_interrupt,
     resumed_settings,
+    run_folder,
     use_threads,
 )
 from convcore.data import ImageFolder
 from convcore.errors import ShapeError, UnsupportedError
+from convcore.interrupts import INTERRUPTED
 from convcore.plot import confusion_matrix, training_curves
 from convcore.training import FinetuneSettings, Finetuning, score_of, warm_up
 from convcore.training.finetune import AUGMENTATIONS, start, unfreeze
@@ -52,11 +51,13 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     # Without a value given, a setting is None: `--resume` takes it from the checkpoint, a new run from the defaults.
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="pictures in a sub-folder for each class")
-    parser.add_argument("--test", type=Path, metavar="FOLDER", help="pictures for the test, in the same sub-folders")
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=whole_path, help="pictures in a sub-folder for each class"
+    )
+    parser.add_argument("--test", type=path, metavar="FOLDER", help="pictures for the test, in the same sub-folders")
     parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
     parser.add_argument(
-        "--weights", help="to begin with: a file, or a name as in `convcore weights` (default imagenet)"
+        "--weights", type=weights, help="to begin with: a file, or a name as in `convcore weights` (default imagenet)"
     )
     parser.add_argument(
         "--size", type=positive, metavar="N", help="of what the network sees (default: as it was trained)"
@@ -91,40 +92,36 @@ def add_parser(subparsers: Any) -> None:
         f"text (default {defaults.augment})",
     )  # fmt: skip
     add_corrupt_option(parser, None)
-    parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
+    parser.add_argument("--seed", type=seed, help=f"(default {defaults.seed})")
     add_run_options(parser, "runs/finetune")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, test; returns the exit code."""
-    out: Path = args.out
     use_threads(args.threads)
-    settings = resumed_settings(args, FinetuneSettings) if args.resume else new_settings(args)
-    pictures = open_folder("finetune", settings.folder, settings.corrupt)
-    test = None if args.test is None else open_test(args.test, settings, pictures)
-    prepare_folder(out)
-    job = Finetuning(settings, pictures, out, progress=not args.quiet)
-    compile_kernels(job)
-    if args.resume:
-        job.resume()
-    else:
-        replace_earlier_run(out)
-    describe(job)
-    try:
-        job.fit()
-    except KeyboardInterrupt:
-        report_interrupt(job.trainer, "finetune")
-        return INTERRUPTED
-    report(job, test)
+    with run_folder(args):
+        settings = resumed_settings(args, FinetuneSettings) if args.resume else new_settings(args)
+        pictures = open_folder("finetune", settings.folder, settings.corrupt)
+        test = None if args.test is None else open_test(args.test, settings, pictures)
+        job = Finetuning(settings, pictures, args.out, progress=not args.quiet)
+        compile_kernels(job)
+        if args.resume:
+            job.resume()
+        describe(job)
+        try:
+            job.fit()
+        except KeyboardInterrupt:
+            report_interrupt(job.trainer, "finetune")
+            return INTERRUPTED
+        report(job, test)
     return 0
 
 
 def new_settings(args: argparse.Namespace) -> FinetuneSettings:
-    """The settings of a new run; the folder as a whole path, so that a resume finds it from anywhere."""
+    """The settings of a new run."""
     if args.folder is None:
         raise UnsupportedError("finetune: needs the FOLDER of the pictures, or --resume")
-    args.folder = str(Path(args.folder).expanduser().resolve())
     return FinetuneSettings(**given_settings(args, FinetuneSettings))
 
 

@@ -5,25 +5,29 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from convcore.cli.parser import positive
-from convcore.errors import CheckpointError, ShapeError
+from convcore.cli.arguments import path, positive
+from convcore.cli.output import message_of, printable
+from convcore.errors import CheckpointError, ShapeError, UnsupportedError
 from convcore.training import Trainer, load_progress
-from convcore.training.trainer import CHECKPOINT, WEIGHTS
+from convcore.training.run_lock import only_run
+from convcore.training.trainer import CHECKPOINT, HISTORY, WEIGHTS
 from kernels import threads
-
-INTERRUPTED = 130
 
 
 def add_run_options(parser: argparse.ArgumentParser, out: str) -> None:
     """The options that say where and how a run works, not what results from it; `out` is the default."""
-    parser.add_argument("--out", type=Path, default=Path(out), help="folder of the results (default %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--out", type=path, default=Path(out), help="folder of the results (default %(default)s)")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    earlier.add_argument(
+        "--overwrite", action="store_true", help="replace the run in --out, once the first epoch of the new one is kept"
+    )
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of the kernels (default: all cores)")
     parser.add_argument("--quiet", action="store_true", help="show only the result")
 
@@ -54,10 +58,39 @@ def resumed_settings(args: argparse.Namespace, kind: Any) -> Any:
     return settings
 
 
-def prepare_folder(out: Path) -> None:
-    """Make the folder, and find out now rather than after an epoch whether it can be written."""
+@contextmanager
+def run_folder(args: argparse.Namespace) -> Iterator[None]:
+    """The folder `--out` of a run, for this run alone. A folder in which nothing was kept is removed again.
+
+    Raises:
+        BusyError: another run uses the folder.
+        UnsupportedError: there is an earlier run, and neither --resume nor --overwrite.
+        OSError: the folder cannot be made, or not be written to.
+    """
+    out: Path = args.out
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=out).close()
+    try:
+        with only_run(out):
+            earlier = [name for name in (CHECKPOINT, WEIGHTS, HISTORY) if (out / name).exists()]
+            if earlier and not (args.resume or args.overwrite):
+                raise UnsupportedError(
+                    f"{args.command}: {out} holds a run already ({', '.join(earlier)}): --resume goes on with it, "
+                    "--overwrite replaces it, another --out leaves it alone"
+                )
+            remove_leftovers(out)
+            yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove what runs that were killed while they wrote have left of new files: nobody else writes here now."""
+    for name in (CHECKPOINT, WEIGHTS, HISTORY):
+        for file in out.glob(f"{name}.*.tmp"):
+            file.unlink()
 
 
 def use_threads(n: int | None) -> None:
@@ -69,20 +102,15 @@ def use_threads(n: int | None) -> None:
         raise ShapeError(str(error)) from None
 
 
-def replace_earlier_run(out: Path) -> None:
-    """Remove an earlier run's checkpoint: a resume must not find it beside the new run's weights."""
-    if (out / CHECKPOINT).exists():
-        print(f"replacing the earlier run in {out} (--resume would have continued it)")
-        (out / CHECKPOINT).unlink()
-
-
-def drawn(path: Path, draw: Callable[[Path], object]) -> str:
-    """Draw a picture if matplotlib is there; returns where it is, or why it is not."""
+def drawn(file: Path, draw: Callable[[Path], object]) -> str:
+    """Draw a picture; returns where it is, or why it is not: no run fails because of a picture."""
     try:
-        draw(path)
+        draw(file)
     except ImportError:
         return "not drawn: matplotlib is missing (python -m pip install matplotlib)"
-    return str(path)
+    except Exception as error:
+        return f"not drawn: {type(error).__name__}: {message_of(error)}"
+    return printable(str(file))
 
 
 def report_interrupt(trainer: Trainer, command: str) -> None:
@@ -90,6 +118,8 @@ def report_interrupt(trainer: Trainer, command: str) -> None:
     best = trainer.best
     if best is None:
         message = "interrupted before the first epoch was complete: nothing to keep"
+        if (trainer.out / CHECKPOINT).exists():
+            message += f"; the earlier run in {trainer.out} is as it was"
     else:
         message = (
             f"interrupted in epoch {len(trainer.history) + 1}\n"

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from convcore.cli.arguments import WEIGHTS_HELP, path, weights
 from convcore.cli.compiling import announce_compile
 from convcore.data import read_image
 from convcore.errors import UnsupportedError
@@ -42,9 +43,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="its name: digit_cnn, efficientnet_lite0, .., or a fine-tuned file"
     )
-    parser.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="a picture; filters need none")
-    parser.add_argument("-o", "--out", type=Path, metavar="F", help="the picture to write (default: WHAT-MODEL.png)")
-    parser.add_argument("--weights", default="DEFAULT", help="a file, or a name as in `convcore weights`")
+    parser.add_argument("image", metavar="IMAGE", nargs="?", type=path, help="a picture; filters need none")
+    parser.add_argument("-o", "--out", type=path, metavar="F", help="the picture to write (default: WHAT-MODEL.png)")
+    parser.add_argument("--weights", type=weights, default="DEFAULT", metavar="W", help=WEIGHTS_HELP)
     parser.add_argument("--layer", help="its name; by default the first (filters, maps) or last (gradcam) convolutions")
     parser.add_argument("--class", dest="target", type=int, metavar="N", help="of gradcam (default: the likeliest)")
     parser.set_defaults(run=run)

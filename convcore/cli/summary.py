@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from convcore.cli.parser import positive, shape
+from convcore.cli.arguments import positive, shape
 from convcore.models import get_model, image_shape
 from convcore.summary import summary
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from convcore.cli.arguments import data, positive, seed
 from convcore.cli.compiling import announce_compile
-from convcore.cli.parser import positive
 from convcore.cli.runs import (
-    INTERRUPTED,
     add_run_options,
     drawn,
     given_settings,
-    prepare_folder,
-    replace_earlier_run,
     report_interrupt,
     resumed_settings,
+    run_folder,
     use_threads,
 )
 from convcore.data import DataLoader, TensorDataset
 from convcore.errors import ConvcoreError, ShapeError
+from convcore.interrupts import INTERRUPTED
 from convcore.models import get_model
 from convcore.plot import training_curves
 from convcore.training import Settings, Trainer, evaluate, prepare, read_data, warm_up
@@ -54,12 +52,15 @@ def add_parser(subparsers: Any) -> None:
     # Without a value given, a setting is None: `--resume` takes it from the checkpoint, a new run from `Settings`.
     parser.add_argument("--model", help=f"cnn, simple_cnn or another (default {defaults.model})")
     parser.add_argument(
-        "--data", metavar="DATA", help="digits, mnist:FOLDER, fashion-mnist:FOLDER or cifar10:FOLDER (default digits)"
+        "--data",
+        metavar="DATA",
+        type=data,
+        help="digits, mnist:FOLDER, fashion-mnist:FOLDER or cifar10:FOLDER (default digits)",
     )
     parser.add_argument("--epochs", type=positive, metavar="N", help=f"(default {defaults.epochs})")
     parser.add_argument("--batch-size", type=positive, metavar="N", help=f"(default {defaults.batch_size})")
     parser.add_argument("--lr", type=float, help=f"the highest learning rate (default {defaults.lr})")
-    parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
+    parser.add_argument("--seed", type=seed, help=f"(default {defaults.seed})")
     parser.add_argument("--limit", type=positive, metavar="N", help="use only the first N training images")
     add_run_options(parser, "runs/digits")
     parser.set_defaults(run=run)
@@ -67,24 +68,21 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, test; returns the exit code."""
-    out: Path = args.out
     use_threads(args.threads)
-    settings = resumed_settings(args, Settings) if args.resume else Settings(**given_settings(args, Settings))
-    train, test = read_data(settings.data)
-    prepare_folder(out)
-    compile_kernels(settings, train)
-    trainer = prepare(settings, train, out, progress=not args.quiet)
-    if args.resume:
-        trainer.resume()
-    else:
-        replace_earlier_run(out)
-    describe(trainer, settings, test)
-    try:
-        trainer.fit(settings.epochs)
-    except KeyboardInterrupt:
-        report_interrupt(trainer, "train")
-        return INTERRUPTED
-    report(trainer, test)
+    with run_folder(args):
+        settings = resumed_settings(args, Settings) if args.resume else Settings(**given_settings(args, Settings))
+        train, test = read_data(settings.data)
+        compile_kernels(settings, train)
+        trainer = prepare(settings, train, args.out, progress=not args.quiet)
+        if args.resume:
+            trainer.resume()
+        describe(trainer, settings, test)
+        try:
+            trainer.fit(settings.epochs)
+        except KeyboardInterrupt:
+            report_interrupt(trainer, "train")
+            return INTERRUPTED
+        report(trainer, test)
     return 0
 
 

@@ -134,7 +134,7 @@ class Finetuning:
             num_workers=WORKERS,
         )
         self.validation_data = self.batches_of(Subset(pictures, validation))
-        self.trainer = self._begin(HEAD, ())
+        self.trainer = self._begin(HEAD)
 
     def batches_of(self, pictures: Any) -> DataLoader:
         """Pictures as the network sees them in use: in order, not augmented."""
@@ -145,7 +145,7 @@ class Finetuning:
         for phase, epochs in self.phases.items():
             if phase == STAGES and self.trainer.phase == HEAD:
                 self.trainer.load_best()
-                self.trainer = self._begin(STAGES, self.trainer.history)
+                self.trainer = self._begin(STAGES, self.trainer)
             if phase == self.trainer.phase:
                 if self.progress:
                     print(self._describe(phase), flush=True)
@@ -166,7 +166,7 @@ class Finetuning:
             )
         reached = progress["history"][-1]["phase"]
         if reached != HEAD:
-            self.trainer = self._begin(reached, ())
+            self.trainer = self._begin(reached)
         self.trainer.resume()
 
     @property
@@ -180,8 +180,11 @@ class Finetuning:
         """The names of the stages that the second phase trains."""
         return stage_names(self.network)[-self.settings.unfreeze :]
 
-    def _begin(self, phase: str, earlier: Any) -> Trainer:
-        """Freeze what this phase does not train; a new optimizer, and a learning rate that rises and falls once."""
+    def _begin(self, phase: str, before: Trainer | None = None) -> Trainer:
+        """Freeze what this phase does not train; a new optimizer, and a learning rate that rises and falls once.
+
+        `before` is the trainer of the phase that has just ended.
+        """
         settings = self.settings
         head, stages = list(self.head.parameters()), []
         groups = [{"params": head, "lr": settings.lr}]
@@ -195,7 +198,8 @@ class Finetuning:
         return Trainer(
             self.network, optimizer, scheduler, self.train_data, self.validation_data, self.out,
             settings=self._all_settings(), progress=self.progress, metadata=self.card.metadata(),
-            patience=settings.patience, phase=phase, earlier=earlier,
+            patience=settings.patience, phase=phase,
+            earlier=() if before is None else before.history, kept=None if before is None else before.kept,
         )  # fmt: skip
 
     def _describe(self, phase: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -18,11 +19,13 @@ from convcore.autograd import no_grad
 from convcore.data import DataLoader
 from convcore.errors import CheckpointError
 from convcore.io import load_file, save_file
+from convcore.io.files import replace_file
 from convcore.nn import Module
 from convcore.optim import Optimizer
 from convcore.optim.lr_scheduler import LRScheduler
 from convcore.training.checkpoint import load_checkpoint, save_checkpoint
 from convcore.training.freezing import train_unfrozen
+from convcore.training.run_lock import only_run
 
 WEIGHTS, CHECKPOINT, HISTORY = "weights.safetensors", "checkpoint.safetensors", "history.json"
 
@@ -33,6 +36,8 @@ class Trainer:
     - `weights.safetensors`: the weights of the epoch with the lowest validation loss so far;
     - `checkpoint.safetensors`: all that the next epoch depends on, so that `resume` continues bit for bit;
     - `history.json`: loss and accuracy of every epoch.
+
+    While it trains no other run can use the folder.
 
     The best epoch is chosen by the loss, not the accuracy, of the validation data: on a few hundred images many epochs
     have the same accuracy. Validation data must not be test data, else the choice flatters the result.
@@ -52,6 +57,7 @@ class Trainer:
         patience: stop when so many epochs have not lowered the validation loss; None never does.
         phase: the name of this part of the training, where there are several; the history notes it.
         earlier: the history of the phases before this one, which goes on here.
+        kept: the fingerprint of the weights that these phases have kept, their trainer's `kept`.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Trainer:
         patience: int | None = None,
         phase: str | None = None,
         earlier: Sequence[dict[str, Any]] = (),
+        kept: str | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -86,6 +93,7 @@ class Trainer:
         self.patience = patience
         self.phase = phase
         self.history: list[dict[str, Any]] = list(earlier)
+        self.kept = kept
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -106,27 +114,40 @@ class Trainer:
         return self.history[-1]["epoch"] - best["epoch"] >= self.patience
 
     def fit(self, epochs: int) -> None:
-        """Train until `epochs` epochs of this phase are done, counting those before a resume, or patience ends."""
-        for epoch in range(len(self.own_history) + 1, epochs + 1):
-            if self.has_stalled:
-                break
-            start = time.perf_counter()
-            loss, accuracy = self.train_epoch(f"epoch {epoch}/{epochs}")
-            validation_loss, validation_accuracy = evaluate(self.model, self.validation_data)
-            check_finite(f"epoch {epoch}/{epochs}: the validation loss", validation_loss)
-            entry: dict[str, Any] = {} if self.phase is None else {"phase": self.phase}
-            entry["epoch"] = len(self.history) + 1
-            entry["loss"], entry["accuracy"] = loss, accuracy
-            entry["validation_loss"], entry["validation_accuracy"] = validation_loss, validation_accuracy
-            self.history.append(entry)
+        """Train until `epochs` epochs of this phase are done, counting those before a resume, or patience ends.
+
+        Raises:
+            BusyError: another run uses the folder.
+            FloatingPointError: the training has diverged.
+        """
+        with only_run(self.out):
+            for epoch in range(len(self.own_history) + 1, epochs + 1):
+                if self.has_stalled:
+                    break
+                self._fit_epoch(epoch, epochs)
+
+    def _fit_epoch(self, epoch: int, epochs: int) -> None:
+        start = time.perf_counter()
+        loss, accuracy = self.train_epoch(f"epoch {epoch}/{epochs}")
+        validation_loss, validation_accuracy = evaluate(self.model, self.validation_data)
+        check_finite(f"epoch {epoch}/{epochs}: the validation loss", validation_loss)
+        entry: dict[str, Any] = {} if self.phase is None else {"phase": self.phase}
+        entry["epoch"] = len(self.history) + 1
+        entry["loss"], entry["accuracy"] = loss, accuracy
+        entry["validation_loss"], entry["validation_accuracy"] = validation_loss, validation_accuracy
+        self.history.append(entry)
+        try:
             self.save()
-            if self.progress:
-                print(
-                    f"epoch {epoch:2}/{epochs}   loss {loss:.4f}  accuracy {accuracy:7.2%}   "
-                    f"validation loss {validation_loss:.4f}  accuracy {validation_accuracy:7.2%}   "
-                    f"{time.perf_counter() - start:.1f} s",
-                    flush=True,
-                )
+        except KeyboardInterrupt:
+            self.save()  # what is said after an interrupt is then true of the files
+            raise
+        if self.progress:
+            print(
+                f"epoch {epoch:2}/{epochs}   loss {loss:.4f}  accuracy {accuracy:7.2%}   "
+                f"validation loss {validation_loss:.4f}  accuracy {validation_accuracy:7.2%}   "
+                f"{time.perf_counter() - start:.1f} s",
+                flush=True,
+            )
 
     def train_epoch(self, title: str) -> tuple[float, float]:
         """One pass over the training data; returns the mean loss and the accuracy of its batches as they came."""
@@ -148,25 +169,54 @@ class Trainer:
         return tqdm(batches, desc=title, leave=False, unit="batch", disable=None if self.progress else True)
 
     def save(self) -> None:
-        """Write the three files, each at once or not at all. Stopped between them, a resumed run repeats the epoch."""
-        if self.best is self.history[-1]:
-            save_file(self.model.state_dict(), self.out / WEIGHTS, self.metadata)
+        """Write the three files, each at once or not at all.
+
+        The checkpoint comes first: until it is whole, those of an earlier run in the folder are as they were. It says
+        which weights belong to it, and holds them itself if its epoch is the best one: stopped between the files,
+        `resume` finds everything in it.
+        """
+        is_best = self.best is self.history[-1]
+        if is_best:
+            self.kept = fingerprint(self.model.state_dict())
+        progress = {"settings": self.settings, "history": self.history, "weights": self.kept}
+        save_checkpoint(self.out / CHECKPOINT, self.parts, progress)
+        if is_best:
+            self._save_weights()
         self.write_history()
-        save_checkpoint(self.out / CHECKPOINT, self.parts, {"settings": self.settings, "history": self.history})
+
+    def _save_weights(self) -> None:
+        save_file(self.model.state_dict(), self.out / WEIGHTS, self.metadata)
 
     def write_history(self, **results: Any) -> None:
         """Write `history.json`: the settings, every epoch, and `results` that came after them."""
         content = {"settings": self.settings, "epochs": self.history, **results}
-        temporary = self.out / f"{HISTORY}.tmp"
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, self.out / HISTORY)
+        text = json.dumps(content, indent=2) + "\n"
+        replace_file("history", self.out / HISTORY, lambda file: file.write(text.encode()))
 
     def resume(self) -> None:
-        """Put everything back to where the last completed epoch left it."""
-        if not (self.out / WEIGHTS).is_file():
-            raise CheckpointError(f"{self.out} holds no {WEIGHTS}, the best so far; start again without resuming")
+        """Put everything back to where the last completed epoch left it.
+
+        Raises:
+            CheckpointError: there is no checkpoint, or the weights beside it are not those of its best epoch.
+        """
         progress = load_checkpoint(self.out / CHECKPOINT, self.parts)
-        self.history = progress["history"]
+        self.history, self.kept = progress["history"], progress.get("weights")
+        if self._has_kept_weights():
+            return
+        best = self.best
+        if best is not None and best is not self.history[-1]:
+            raise CheckpointError(
+                f"{self.out / WEIGHTS} does not hold the weights of epoch {best['epoch']}, the best one, which the run "
+                "needs to go on; put the file back, or start again without resuming"
+            )
+        self._save_weights()
+
+    def _has_kept_weights(self) -> bool:
+        try:
+            found = load_file(self.out / WEIGHTS)
+        except CheckpointError:
+            return False
+        return self.kept in (None, fingerprint(found))
 
     def load_best(self) -> None:
         """Give the model the weights of the best epoch."""
@@ -176,6 +226,16 @@ class Trainer:
 def lowest_loss(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The first entry with the lowest validation loss; None where there is no entry."""
     return min(history, key=lambda entry: entry["validation_loss"], default=None)
+
+
+def fingerprint(state: dict[str, Any]) -> str:
+    """A number that tells one state dict from all others: the SHA-256 of the names, types, shapes and elements."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name].detach().numpy())
+        digest.update(f"{name} {array.dtype} {state[name].shape}\n".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 def check_finite(what: str, loss: float) -> None:

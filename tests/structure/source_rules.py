@@ -15,7 +15,15 @@ MAX_LINES = 500
 
 # The floors of the house from the ground up. A module may import from its own floor and from those below.
 FLOORS = (
-    ("kernels", "convcore.memory", "convcore.recording", "convcore.errors", "convcore.config", "convcore.random"),
+    (
+        "kernels",
+        "convcore.memory",
+        "convcore.recording",
+        "convcore.errors",
+        "convcore.config",
+        "convcore.random",
+        "convcore.interrupts",
+    ),
     ("convcore.gpu",),
     ("convcore.autograd", "convcore.io"),
     ("convcore.ops",),

@@ -171,13 +171,6 @@ def test_a_validation_loss_that_is_not_finite_stops_the_training(tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_resume_needs_the_best_weights(tmp_path):
-    make_trainer(tmp_path).fit(1)
-    (tmp_path / "weights.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"holds no weights\.safetensors"):
-        make_trainer(tmp_path).resume()
-
-
 def test_evaluate_weighs_samples_equally_and_uses_evaluation_mode():
     class Half(nn.Module):
         def forward(self, x):

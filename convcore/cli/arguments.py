@@ -1,0 +1,67 @@
+"""The types of the commands' arguments: wrong ones are refused before anything else happens."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from convcore.models.weights import TABLES
+from convcore.training.recipe import READERS
+from convcore.training.trainer import WEIGHTS
+
+WEIGHTS_HELP = "a file, the folder of a run, or a name as in `convcore weights`"
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """ "1x28x28" as (1, 28, 28)."""
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"a shape is written CxHxW, such as 1x28x28, got {text!r}")
+    return tuple(int(part) for part in parts)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number of at least 0, as random generators are seeded with."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def path(text: str) -> Path:
+    """A file or folder; "~" is the home folder also where the shell leaves it as it is, as in --out=~/run."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"must be the name of a file or folder, got {text!r}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def whole_path(text: str) -> str:
+    """A file or folder by its whole path, so that a resume from elsewhere finds it."""
+    return str(path(text).resolve())
+
+
+def data(text: str) -> str:
+    """Data as `read_data` takes it, a folder by its whole path."""
+    kind, _, folder = text.partition(":")
+    return f"{kind}:{whole_path(folder)}" if kind in READERS and folder else text
+
+
+def weights(text: str) -> str:
+    """Weights: a name as in `convcore weights`; else a file or the folder of a run, by its whole path where it is."""
+    names = {member for table in TABLES.values() for member in table.__members__}
+    if text == "imagenet" or text.rpartition(".")[2] in names:
+        return text
+    file = path(text)
+    if file.is_dir():
+        file = file / WEIGHTS
+    # Not the path behind a link: the name of a published file says what it is.
+    return str(file.absolute()) if file.exists() else str(file)
