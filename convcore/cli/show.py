@@ -14,11 +14,11 @@ from convcore.cli.arguments import WEIGHTS_HELP, path, weights
 from convcore.cli.compiling import announce_compile
 from convcore.data import read_image
 from convcore.errors import UnsupportedError
-from convcore.models import get_model
+from convcore.models import get_model, list_models
 from convcore.models.card import load_classifier, read_card
 from convcore.models.labels import imagenet_labels
 from convcore.models.registry import image_shape, known_name
-from convcore.models.weights import TABLES
+from convcore.models.weights import TABLES, model_of, published
 from convcore.nn import Module
 
 EXAMPLES = """examples:
@@ -80,25 +80,28 @@ def load(model: str, weights: str) -> tuple[str, Module, Callable[[Any], Any], S
     """A trained network: its name, itself, what prepares a picture for it, and its classes if they have names.
 
     Args:
-        model: the network's name, or a file that `convcore finetune` has written.
+        model: the network's name, or a file: one that `convcore finetune` has written, or a published one.
         weights: a file, or a name as in `convcore weights`.
 
     Raises:
         UnsupportedError: the network has no known weights; the file does not name its network; two files are given.
         CheckpointError: the weights are not here, damaged, or do not fit.
     """
-    if Path(model).suffix in (".safetensors", ".pth", ".pt"):
-        file = Path(model).expanduser()
-        if not file.is_file():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), model)
+    file = Path(model).expanduser()
+    if file.suffix.lower() in (".safetensors", ".pth", ".pt") and not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), model)
+    if file.is_file() and model not in list_models():
         if weights != "DEFAULT":
             raise UnsupportedError(f"show: {model} is a file of weights already; leave out --weights {weights}")
-        if read_card(file) is None:
+        card, member = read_card(file), published(file)
+        if card is not None:
+            model, weights = card.model, str(file)
+        elif member is not None:
+            model, weights = model_of(member), str(file)
+        else:
             raise UnsupportedError(
                 f"show: {model} does not say which network it is of; write `show WHAT MODEL --weights {model}`"
             )
-        network, card = load_classifier("show", None, str(file))
-        return card.model, network, card.transforms, card.classes
     name = known_name(model)
     if name in TABLES and image_shape(name)[0] == 1:
         return name, get_model(name, weights=weights).eval(), TABLES[name]["DEFAULT"].value.transforms(), None

@@ -66,6 +66,17 @@ def load_file(path: Path) -> dict[str, Tensor]:
         return read_safetensors(file)
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors files do: the length of the header, then its opening brace."""
+    with opened("is_safetensors", path) as file:
+        return begins_safetensors(file.read(9))
+
+
+def begins_safetensors(head: bytes) -> bool:
+    """As above, of the first nine bytes."""
+    return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= _MAX_HEADER
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Read only the strings that `save_file` was given as metadata; {} where there are none."""
     with opened("read_metadata", path) as file:

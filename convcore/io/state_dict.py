@@ -17,16 +17,20 @@ KNOWN_KEYS = (
     "params", "ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema",
 )  # fmt: skip
 
-# What wrappers of models put before every name: DataParallel, torch.compile.
-PREFIXES = ("module.", "_orig_mod.")
+# What wrappers of models put into names: torch.compile and those of distributed training wherever they stand,
+# DataParallel and AveragedModel before every name.
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+PREFIX = "module."
+LIGHTNING = "pytorch-lightning_version"  # a key of checkpoints whose weights are those of an attribute
 MAX_DEPTH = 8
 
 
 def find_state_dict(checkpoint: Any, key: str | None = None) -> dict[str, Tensor]:
     """The weights inside a checkpoint, whether they are all of it or lie in nested dictionaries, by plain names.
 
-    Looks under "state_dict", "model", "model_state_dict" and the like, and takes "module." and "_orig_mod." away where
-    every name begins so. Entries beside the weights that are no tensors are left out.
+    Looks under "state_dict", "model", "model_state_dict" and the like, and takes away what wrappers put into the names:
+    "module." where every name begins so, "_orig_mod." anywhere, in a checkpoint of Lightning "model." or "net.", too.
+    Entries beside the weights are left out: those that are no tensors, and AveragedModel's count `n_averaged`.
 
     Args:
         checkpoint: what `load` returned.
@@ -41,7 +45,7 @@ def find_state_dict(checkpoint: Any, key: str | None = None) -> dict[str, Tensor
     if not isinstance(checkpoint, Mapping):
         raise DTypeError(f"find_state_dict: checkpoint must be a dictionary, got {type(checkpoint).__name__}")
     if key is not None:
-        return _plain_names(_weights_under(checkpoint, key))
+        return plain_names(_weights_under(checkpoint, key))
     found = checkpoint
     for _ in range(MAX_DEPTH):
         nested = [name for name in KNOWN_KEYS if isinstance(found.get(name), Mapping)]
@@ -53,7 +57,8 @@ def find_state_dict(checkpoint: Any, key: str | None = None) -> dict[str, Tensor
             f"find_state_dict: no weights found; the checkpoint has the keys {_listed(checkpoint)}, and the weights "
             f"were looked for under {', '.join(KNOWN_KEYS[:4])} and the like; key= says where they are"
         )
-    return _plain_names(_tensors(found))
+    weights = plain_names(_tensors(found))
+    return _attribute(weights) if LIGHTNING in checkpoint else weights
 
 
 def _weights_under(checkpoint: Mapping[Any, Any], key: str) -> dict[str, Tensor]:
@@ -71,11 +76,32 @@ def _tensors(found: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Variable)}
 
 
-def _plain_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in weights)), None)
-    if prefix is None:
-        return weights
-    return _plain_names({name.removeprefix(prefix): value for name, value in weights.items()})
+def plain_names(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries under the names that they had before the model was wrapped."""
+    plain = {}
+    for name, value in weights.items():
+        for wrapper in WRAPPERS:
+            name = name.replace(wrapper, "")
+        plain[name] = value
+    while any(name.startswith(PREFIX) for name in plain):
+        beside = [name for name in plain if not name.startswith(PREFIX)]
+        if not all(_is_count(plain[name]) for name in beside):
+            break
+        plain = {name.removeprefix(PREFIX): value for name, value in plain.items() if name.startswith(PREFIX)}
+    return plain
+
+
+def _is_count(value: Any) -> bool:
+    """Whether this is one integer, as AveragedModel keeps beside the model."""
+    return isinstance(value, Variable) and value.array.ndim == 0 and value.array.dtype.kind in "iu"
+
+
+def _attribute(weights: dict[str, Any]) -> dict[str, Any]:
+    """Without the name of the attribute of a LightningModule in which all weights are."""
+    first = {name.partition(".")[0] for name in weights}
+    if len(first) == 1 and first <= set(KNOWN_KEYS):
+        return {name.partition(".")[2]: value for name, value in weights.items()}
+    return weights
 
 
 def _listed(checkpoint: Mapping[Any, Any]) -> str:

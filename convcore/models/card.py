@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from convcore.errors import CheckpointError, UnsupportedError
-from convcore.io import read_metadata
+from convcore.io import is_safetensors, read_metadata
+from convcore.models.parts import head_name
 from convcore.models.preprocess import ImageClassification
 from convcore.models.registry import get_model, image_shape, known_name
-from convcore.models.weights import TABLES, find_weights
+from convcore.models.weights import TABLES, Found, find_weights, load_weights, model_of, published, read_weights
 from convcore.nn import Module
+from convcore.nn.init import skipped
 
 KEY = "convcore"  # of the metadata
+MAX_SIZE = 4096  # of the pictures that a file may ask for
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class ModelCard:
         model: the network's name, one of `list_models()`.
         classes: their names; () where they are not in the file, as in published ones for ImageNet.
         transforms: from a picture to the network's input.
+        arguments: of the network, where it needs others than the defaults.
     """
 
     model: str
     classes: tuple[str, ...]
     transforms: ImageClassification
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, str]:
         """The card as the metadata of a safetensors file, for `read_card`."""
@@ -42,22 +48,41 @@ class ModelCard:
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard | None:
-    """The card in a file of weights; None where there is none.
+    """The card in a file of weights; None where there is none, as in files of other formats. The name does not matter.
 
     Raises:
         CheckpointError: the file is damaged.
     """
-    if Path(path).suffix != ".safetensors" or not Path(path).is_file():
+    if not Path(path).is_file() or not is_safetensors(path):
         return None
     text = read_metadata(path).get(KEY)
     if text is None:
         return None
     try:
-        content = json.loads(text)
-        settings = {name: _frozen(value) for name, value in content["transforms"].items()}
-        return ModelCard(content["model"], tuple(content["classes"]), ImageClassification(**settings))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{os.fspath(path)}: what the file says about its model is damaged: {error!r}") from None
+        return _card(json.loads(text))
+    except (UnsupportedError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{os.fspath(path)}: what the file says about its model is damaged: {error!r:.200}"
+        ) from None
+
+
+def _card(content: Any) -> ModelCard:
+    """The card in what JSON gives, each part as narrow as what convcore writes: files come from anywhere."""
+    model, classes = known_name(content["model"]), tuple(content["classes"])
+    transforms = ImageClassification(**{name: _frozen(value) for name, value in content["transforms"].items()})
+    sizes, colours = (transforms.crop_size, transforms.resize_size), (*transforms.mean, *transforms.std)
+    if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
+        raise ValueError(f"sizes of pictures must be whole numbers up to {MAX_SIZE}, got {sizes}")
+    if len(transforms.mean) != 3 or len(transforms.std) != 3 or not all(type(part) in (int, float) for part in colours):
+        raise ValueError("mean and std must be three numbers each")
+    if transforms.interpolation not in ("bilinear", "bicubic"):
+        raise ValueError(f"the interpolation is {transforms.interpolation!r}")
+    arguments = content.get("arguments", {})
+    if arguments and arguments not in [member.value.arguments for member in TABLES.get(model, ())]:
+        raise ValueError(f"the arguments of {model} are {arguments!r}")
+    if not all(isinstance(name, str) for name in classes):
+        raise TypeError("the names of classes must be strings")
+    return ModelCard(model, classes, transforms, arguments)
 
 
 def _frozen(value: Any) -> Any:
@@ -68,32 +93,48 @@ def _frozen(value: Any) -> Any:
 def load_classifier(op: str, model: str | None, weights: str) -> tuple[Module, ModelCard]:
     """A network with trained weights, in evaluation mode, and its card.
 
+    A published file means the same by its path as by its name. Of any other file, pictures are prepared and the network
+    is made as for the model's DEFAULT weights, and its last layer says how many classes there are.
+
     Args:
         op: who asks, for the beginning of errors.
-        model: the network's name; None for what the file says, else efficientnet_lite0.
+        model: the network's name; None for what the file says, or is known for, else efficientnet_lite0.
         weights: "imagenet" or another name as in `convcore weights`, or a file.
 
     Raises:
         UnsupportedError: the network is not for photographs, or the file is of another one.
         CheckpointError: the weights are not here, damaged, or do not fit.
     """
-    card = read_card(Path(weights).expanduser())
+    path = Path(weights).expanduser()
+    card = read_card(path)
     if card is not None:
         if model is not None and known_name(model) != card.model:
             raise UnsupportedError(f"{op}: {weights} holds weights of {card.model}, not of {known_name(model)}")
-        return get_model(card.model, weights=weights, num_classes=len(card.classes)).eval(), card
-    name = known_name(model or "efficientnet_lite0")
+        classes = len(card.classes)
+        return get_model(card.model, weights=path, num_classes=classes, **card.arguments).eval(), card
+    member = published(path) if model is None and path.is_file() else None
+    name = known_name(model or ("efficientnet_lite0" if member is None else model_of(member)))
     if image_shape(name)[0] != 3 or name == "simple_cnn":
         raise UnsupportedError(f"{op}: {name} has no weights for photographs; take one of `convcore weights`")
-    return get_model(name, weights=weights).eval(), ModelCard(name, (), preparation(name, weights))
-
-
-def preparation(name: str, weights: str) -> ImageClassification:
-    """What the weights were trained with; of a file that is not known by name, what the model's known ones were."""
-    known = find_weights(name, weights).known
+    found = find_weights(name, weights)
+    known = found.known
     if known is None and name in TABLES:
         known = TABLES[name]["DEFAULT"].value
-    if known is not None:
-        return known.transforms()
-    size = image_shape(name)[-1]
-    return ImageClassification(size, size * 256 // 224)
+    if known is None:
+        size = image_shape(name)[-1]
+        card = ModelCard(name, (), ImageClassification(size, size * 256 // 224))
+    else:
+        card = ModelCard(name, (), known.transforms(), known.arguments)
+    return _built(found, card).eval(), card
+
+
+def _built(found: Found, card: ModelCard) -> Module:
+    """The network of a card, for as many classes as the last layer in the file has rows, with the file's weights."""
+    with skipped():
+        network = get_model(card.model, **card.arguments)
+        state = read_weights(card.model, network, found)
+        head = f"{head_name(network)}.weight"
+        if head in state and state[head].shape[:1] != network.state_dict()[head].shape[:1]:
+            network = get_model(card.model, **card.arguments, num_classes=state[head].shape[0])
+    load_weights(card.model, network, found, state)
+    return network

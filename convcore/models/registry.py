@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.models.cnn import CNN, SimpleCNN
-from convcore.models.weights import WeightsEnum, find_weights, read_weights
+from convcore.models.weights import WeightsEnum, find_weights, load_weights, read_weights
 from convcore.nn import Module
 from convcore.nn.init import skipped
 
@@ -35,7 +35,9 @@ def model(build: Callable[..., M], shape: Shape = (3, 224, 224)) -> Callable[...
 
     Args:
         weights: None for fresh weights; a path; "IMAGENET1K_V1" or another member of the model's table, as a string, as
-            "ResNet50_Weights.IMAGENET1K_V1" or as the object; "imagenet" or "DEFAULT" for the best of them.
+            "ResNet50_Weights.IMAGENET1K_V1" or as the object; "imagenet" or "DEFAULT" for the best of them. The path of
+            a published file means the same as its name, also where the file is called otherwise. Any other file must
+            fit the model that the remaining arguments describe.
         pretrained: the same as weights="IMAGENET1K_V1".
         progress: as in torchvision, where weights may be downloaded. Here `convcore weights --download` does that.
 
@@ -66,7 +68,8 @@ def model(build: Callable[..., M], shape: Shape = (3, 224, 224)) -> Callable[...
             kwargs = {**found.known.arguments, **kwargs}
         with skipped():
             network = build(**kwargs)
-        network.load_state_dict(read_weights(network, found))
+        name = build.__name__
+        load_weights(name, network, found, read_weights(name, network, found))
         return network
 
     _MODELS[build.__name__] = built, shape

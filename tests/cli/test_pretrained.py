@@ -1,11 +1,15 @@
 """`convcore classify` and `convcore weights`."""
 
+import shutil
+
 import pytest
 import skimage.data
 from PIL import Image
 
+from convcore import models, save
 from convcore.cli import main
 from convcore.models import labels
+from convcore.models.weights import locate
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +39,29 @@ def test_classify(pictures, capsys, monkeypatch):
     monkeypatch.setattr("convcore.cli.classify.imagenet_labels", lambda: None)
     assert main(["classify", pictures[1], "--top", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[1:] == ["967"]
+
+
+def test_a_published_file_by_its_path(pictures, capsys, tmp_path):
+    assert main(["classify", *pictures]) == 0
+    expected = capsys.readouterr().out
+    source = locate(models.EfficientNet_Lite0_Weights.DEFAULT.value)
+    assert source is not None
+    for path in (source, shutil.copy(source, tmp_path / "mine")):
+        for model in ([], ["--model", "efficientnet_lite0"]):
+            assert main(["classify", *pictures, *model, "--weights", str(path)]) == 0
+            assert capsys.readouterr().out == expected
+
+
+def test_other_numbers_of_classes(pictures, capsys, tmp_path):
+    path = str(tmp_path / "six.pth")
+    save(models.resnet18(num_classes=6).state_dict(), path)
+    assert main(["classify", pictures[0], "--model", "resnet18", "--weights", path]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert {int(line.split()[1]) for line in lines} <= set(range(6))
+    assert main(["classify", pictures[0], "--weights", path]) == 2
+    err = capsys.readouterr().err
+    assert f"efficientnet_lite0: the weights in {path} do not fit: none of its keys ('conv1.weight', ..)" in err
+    assert err.count("\n") == 1
 
 
 def test_labels():

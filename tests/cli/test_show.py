@@ -1,5 +1,7 @@
 """`convcore show` and `convcore.plot`: pictures of filters, feature maps and reasons."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from convcore.data import picture
 from convcore.errors import UnsupportedError
 from convcore.inspect import FILTERS, measure
 from convcore.io import save_file
+from convcore.models.weights import locate
 
 
 @pytest.fixture
@@ -34,6 +37,14 @@ def test_the_command_draws(what, three, tmp_path, capsys):
     with Image.open(out) as drawn:
         assert drawn.width > 300
         assert np.asarray(drawn.convert("L")).std() > 10
+
+
+def test_a_published_file_says_which_network_it_is_of(three, tmp_path, capsys):
+    source = locate(models.Digit_CNN_Weights.DIGITS.value)
+    assert source is not None
+    mine = shutil.copy(source, tmp_path / "mine")
+    assert main(["show", "maps", str(mine), str(three), "-o", str(tmp_path / "out.png")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out.png'}\n"
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,19 @@ def test_find_state_dict():
     mixed = {"module.a": w, "head.b": b}
     assert find({"net": mixed}) == mixed
     assert find({**plain, "version": 3}) == plain
+    averaged = {"n_averaged": cc.tensor(3), **{f"module.{k}": v for k, v in plain.items()}}
+    assert find(averaged) == find({"model_ema": averaged}) == find({"x": averaged}, key="x") == plain
+    assert find({"n_averaged": cc.tensor(3), **{f"module.module.{k}": v for k, v in plain.items()}}) == plain
+    scaled = {"scale": cc.tensor(3.0), **{f"module.{k}": v for k, v in plain.items()}}
+    assert find(scaled) == scaled
+    compiled = {"stem._orig_mod.a": w, "head._fsdp_wrapped_module.b": b}
+    assert find(compiled) == {"stem.a": w, "head.b": b}
+    for name in ("model", "net"):
+        attribute = {f"{name}.{k}": v for k, v in plain.items()}
+        assert find({"state_dict": attribute, "pytorch-lightning_version": "2.0"}) == plain
+        assert find({"state_dict": attribute}) == attribute
+    mixed = {"model.a": w, "loss.b": b}
+    assert find({"state_dict": mixed, "pytorch-lightning_version": "2.0"}) == mixed
     both = {"model": plain, "model_ema": {"a.weight": b}, "mine": {"best": {"x": w}}}
     assert find(both) == plain
     assert find(both, key="model_ema") == {"a.weight": b}

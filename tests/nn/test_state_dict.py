@@ -98,3 +98,54 @@ def test_loading_is_noticed_by_backward():
 def test_loading_what_is_no_dict():
     with pytest.raises(DTypeError, match="state_dict must be a dict of tensors, got list"):
         model().load_state_dict([1])  # pyright: ignore[reportArgumentType]
+
+
+def wrapped(state, prefix):
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.backbone.", "a."])
+def test_a_prefix_that_keeps_all_names_from_fitting_is_named(prefix):
+    net, other = model(), model()
+    given = {**wrapped(net.state_dict(), prefix), "criterion.weight": cc.ones(3)}
+    advice = f"its keys begin with '{prefix}', and those of the model do not: pass {{key.removeprefix\\('{prefix}'\\)"
+    with pytest.raises(CheckpointError, match=f"so nothing was loaded; {advice}"):
+        other.load_state_dict(given)
+    with pytest.warns(UserWarning, match=f"nothing was loaded, since its keys begin with '{prefix}'"):
+        result = other.load_state_dict(given, strict=False)
+    assert (len(result.missing_keys), len(result.unexpected_keys)) == (8, 10)
+    other.load_state_dict({key.removeprefix(prefix): value for key, value in given.items()}, strict=False)
+    assert np.array_equal(other[0].weight.array, net[0].weight.array)
+
+
+def test_a_prefix_that_the_state_dict_lacks_is_named():
+    whole = nn.Sequential()
+    whole.add_module("encoder", model())
+    given = model().state_dict()
+    with pytest.raises(
+        CheckpointError, match=r"keys of the model begin with 'encoder\.', and its own do not: pass {'enc"
+    ):
+        whole.load_state_dict(given)
+    with pytest.warns(UserWarning, match=r"the keys of Sequential begin with 'encoder\.'"):
+        whole.load_state_dict(given, strict=False)
+    whole.load_state_dict({"encoder." + key: value for key, value in given.items()})
+
+
+def test_where_nothing_fits_strict_is_not_the_advice():
+    given = {"fc.weight": cc.ones(2), "fc.bias": cc.ones(2)}
+    differ = r"none of its keys \('fc.weight', ..\) is one of"
+    with pytest.raises(CheckpointError, match=rf"so nothing was loaded; {differ} the model \('0.weight', ..\)"):
+        model().load_state_dict(given)
+    with pytest.warns(UserWarning, match=rf"nothing was loaded, since {differ} Sequential"):
+        model().load_state_dict(given, strict=False)
+    assert model().load_state_dict({}, strict=False).unexpected_keys == []
+    assert nn.Sequential().load_state_dict(given, strict=False).missing_keys == []
+
+
+def test_names_of_wrappers_are_the_models_own():
+    whole = nn.Sequential()
+    whole.add_module("module", model())
+    state = copies(whole.state_dict())
+    del state["module.0.bias"]
+    with pytest.raises(CheckpointError, match="strict=False skips missing and unexpected keys"):
+        whole.load_state_dict(state)
