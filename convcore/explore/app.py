@@ -13,7 +13,7 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -74,7 +74,12 @@ def make_app() -> Starlette:
             Route("/pictures/{name}.png", _png),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
         ],
-        exception_handlers={ConvcoreError: _refused, HTTPException: _failed, Exception: _broken},
+        exception_handlers={
+            ConvcoreError: _refused,
+            HTTPException: _failed,
+            ClientDisconnect: _left,
+            Exception: _broken,
+        },
     )
 
 
@@ -135,6 +140,11 @@ def _refused(request: Request, error: Exception) -> Response:
 def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code)
+
+
+def _left(request: Request, error: Exception) -> Response:
+    # Nobody waits for this answer: the page was left while it sent a request.
+    return Response(status_code=400)
 
 
 def _broken(request: Request, error: Exception) -> Response:

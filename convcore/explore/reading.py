@@ -60,12 +60,16 @@ def find(path: str) -> Path:
     """
     package, _, inner = path.partition("/")
     root = PACKAGES.get(package)
-    file = (root / inner).resolve() if root is not None else None
-    if root is None or file is None or not file.is_relative_to(root.resolve()) or "__pycache__" in file.parts:
+    if root is None:
         raise HTTPException(404, f"there is no file {path[:100]!r} to read; the packages are {' and '.join(PACKAGES)}")
-    if not (file.is_dir() or (file.is_file() and file.suffix in (".md", ".py", ".png"))):
-        raise HTTPException(404, f"there is no file {path[:100]!r} to read")
-    return file
+    try:
+        file = (root / inner).resolve()
+        inside = file.is_relative_to(root.resolve()) and "__pycache__" not in file.parts
+        if inside and (file.is_dir() or (file.is_file() and file.suffix in (".md", ".py", ".png"))):
+            return file
+    except (ValueError, OSError):  # no name of a file: with a NUL in it, or too long
+        pass
+    raise HTTPException(404, f"there is no file {path[:100]!r} to read")
 
 
 def markdown(file: Path) -> tuple[str, str]:
