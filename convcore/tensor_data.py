@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Variable
+from convcore.autograd import Variable, wrap
 from convcore.errors import DeviceError, DTypeError, GraphError, ShapeError
 from convcore.ops import dtypes, moves
 from convcore.ops.guard import guard_methods
@@ -229,14 +230,28 @@ class TensorData(Variable):
     def __deepcopy__(self, memo: dict) -> Any:
         if self.node is not None:
             raise GraphError("deepcopy: only tensors made by the user can be copied with copy.deepcopy; detach() first")
-        result = _restore(type(self), self.array.copy(order="K"), self.requires_grad)
+        result = _leaf(type(self), self.array.copy(order="K"), self.requires_grad)
         memo[id(self)] = result
         if self.grad is not None:
             result.grad = self.grad.detach().clone()
+        result.__dict__.update(copy.deepcopy(self._attributes(), memo))
+        return result
+
+    def __copy__(self) -> Any:
+        """`copy.copy`: a leaf on the same memory with the same attributes, as in torch without a gradient."""
+        result = _leaf(type(self), self.array, self.requires_grad)
+        result.version = self.version  # a change of either is a change of both
+        result.__dict__.update(self._attributes())
         return result
 
     def __reduce__(self) -> Any:
-        return _restore, (type(self), self.array, self.requires_grad)
+        # Buffers that a pickle passes on beside itself are the tensor's memory in other hands.
+        numbers = self.detach().cpu().array if self.is_cuda else self.version.watched().expose(self.array)
+        return _restore, (type(self), numbers, self.requires_grad, self.is_cuda), self._attributes() or None
+
+    def _attributes(self) -> dict[str, Any]:
+        """What the user has set on this tensor; hooks, which the engine keeps there, have a default in the class."""
+        return {name: value for name, value in self.__dict__.items() if not hasattr(Variable, name)}
 
     # Conversions
 
@@ -327,8 +342,14 @@ class TensorData(Variable):
         return dtypes.convert(self, other.array.dtype)
 
 
-def _restore(cls: type, array: np.ndarray, requires_grad: bool) -> Any:
+def _leaf(cls: type, array: Any, requires_grad: bool) -> Any:
     """A leaf of a tensor class around an array, whatever the arguments of the class's own constructor are."""
     result: Any = object.__new__(cls)
     Variable.__init__(result, array, requires_grad)
     return result
+
+
+def _restore(cls: type, array: np.ndarray, requires_grad: bool, on_gpu: Truth = False) -> Any:
+    """What was pickled. An array in memory that is not its own, a buffer of whoever unpickles, is copied out of it."""
+    numbers = array if array.flags.owndata else array.copy(order="K")
+    return _leaf(cls, moves.move(wrap(numbers), CUDA).array if on_gpu else numbers, requires_grad)

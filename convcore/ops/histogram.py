@@ -131,7 +131,7 @@ def _edges(op: str, values: np.ndarray, bins: Any, ends: Any) -> np.ndarray:
         edges = bins.array
         if edges.ndim != 1 or edges.size < 2 or edges.dtype != values.dtype:
             raise DTypeError(f"{op}: bins must be 2 or more edges of {values.dtype}, got {edges.dtype} {edges.shape}")
-        return edges
+        return edges.copy()
     count = integer(op, "bins", bins, 1)
     low, high = _range_of(op, values) if ends is None else (float(e) for e in ends)
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):

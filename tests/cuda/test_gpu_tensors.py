@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 import re
 from typing import Any
 
@@ -40,6 +41,15 @@ def test_a_tensor_goes_there_and_back(gpu, floats):
     assert x.to(there).is_cuda
     assert repr(there[0, 0, 0, :1]) == repr(x[0, 0, 0, :1])[:-1] + ", device='cuda:0')"
     assert cc.tensor([3]).cuda().tolist() == [3]
+
+
+def test_copies_and_pickles_stay_there(gpu):
+    there = cc.tensor([1.0, 2.0], requires_grad=True).cuda().detach()
+    twin, again = copy.copy(there), pickle.loads(pickle.dumps(there))
+    assert twin.is_cuda
+    assert again.is_cuda
+    assert twin.version is there.version
+    assert twin.tolist() == again.tolist() == [1, 2]
 
 
 def test_gradients_move_back(gpu):

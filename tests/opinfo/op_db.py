@@ -4,6 +4,7 @@ A sample is converted, the operation found by its name, and what both return is 
 shapes, gradients, second derivatives, and that wrong input is refused. `op_db_table` lists where the two may differ.
 """
 
+import itertools
 import random
 import types
 import warnings
@@ -261,7 +262,16 @@ def _value(ours: Callable[..., Any], arguments: tuple[Any, Any, Any], expected: 
     value, args, kwargs = arguments
     result = ours(value, *args, **kwargs)
     compare(result, expected, only_form)
+    check_counters(leaves(arguments), leaves(result))
     return [result]
+
+
+def check_counters(inputs: list[Any], results: list[Any]) -> None:
+    """Raise AssertionError where a result shows the memory of another tensor that does not hear of its changes."""
+    tensors = [value for value in (*inputs, *results) if isinstance(value, convcore.Tensor)]
+    for one, other in itertools.combinations(tensors, 2):
+        shared = np.may_share_memory(one.array, other.array)
+        assert not shared or one.version is other.version, "memory is shared, but not the counter of changes"
 
 
 def _variants(op: Any, sample: Any, expected: Any, outcome: Outcome, only_form: bool) -> None:
