@@ -5,6 +5,10 @@ A `Generator` holds two sources that start from the same seed:
 - a NumPy generator, for what is drawn once and in sequence (initial weights, permutations);
 - a counter for Philox (kernels/cpu/philox.py), for what is drawn in parallel (dropout masks). A call reserves a range
   of counters, and the kernel computes each element's number from its own counter.
+
+What is given no generator draws from `active()`: from `default_generator`, but inside `drawing_from` from that one's.
+A `DataLoader` fetches each batch inside of it, so what a dataset draws depends neither on the thread that fetches nor
+on what the training loop draws meanwhile.
 """
 
 from __future__ import annotations
@@ -62,6 +66,16 @@ class Generator:
     def initial_seed(self) -> int:
         """The seed from which the generator last started."""
         return self._seed
+
+    @classmethod
+    def around(cls, numbers: np.random.Generator) -> Generator:
+        """A generator that draws from a NumPy generator, which moves with it; masks start from the same seed."""
+        sequence: Any = numbers.bit_generator.seed_seq
+        result = cls.__new__(cls)
+        result._lock = threading.RLock()
+        result._seed, result._counter = int(sequence.generate_state(1, np.uint64)[0]), 0
+        result._numpy = numbers
+        return result
 
     @property
     def numpy(self) -> np.random.Generator:
@@ -125,57 +139,71 @@ def _checked_seed(seed: int) -> int:
 
 default_generator = Generator()
 
-_loader = threading.local()
+
+class _Thread(threading.local):
+    generator: Generator | None = None
+
+
+_thread = _Thread()
 
 
 @contextmanager
-def drawing_from(generator: np.random.Generator) -> Iterator[None]:
-    """Let random transforms in this thread draw from `generator`, unless they were given one of their own.
+def drawing_from(generator: Generator | np.random.Generator) -> Iterator[None]:
+    """Let all that is given no generator of its own draw, in this thread, from `generator`.
 
-    `DataLoader` does so for each batch: what is drawn depends on the batch's number, not on the thread that makes it.
+    Tensors, dropout, initial weights, samplers and random transforms do; `manual_seed` and its kind act on it. NumPy's
+    and Python's own global generators are not touched.
     """
-    before = current_generator()
-    _loader.generator = generator
+    before = _thread.generator
+    _thread.generator = generator if isinstance(generator, Generator) else Generator.around(generator)
     try:
         yield
     finally:
-        _loader.generator = before
+        _thread.generator = before
+
+
+def active() -> Generator:
+    """What draws without a generator of its own draw from: that of the innermost `drawing_from` in this thread, or
+    `default_generator`."""
+    generator = _thread.generator
+    return default_generator if generator is None else generator
 
 
 def current_generator() -> np.random.Generator | None:
-    """The generator of the innermost `drawing_from` in this thread, if there is one."""
-    return getattr(_loader, "generator", None)
+    """The NumPy generator of the innermost `drawing_from` in this thread, if there is one."""
+    generator = _thread.generator
+    return None if generator is None else generator.numpy
 
 
 def numpy_generator(op: str, generator: Generator | None) -> np.random.Generator:
-    """What `op` draws from: the NumPy generator of the one that it was given, or of `default_generator`."""
+    """What `op` draws from: the NumPy generator of the one that it was given, or of `active()`."""
     if generator is None:
-        return default_generator.numpy
+        return active().numpy
     if not isinstance(generator, Generator):
         raise DTypeError(f"{op}: generator must be a convcore.Generator or None, got {type(generator).__name__}")
     return generator.numpy
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed `default_generator`, from which everything draws that is not given a generator of its own; returns it."""
-    return default_generator.manual_seed(seed)
+    """Seed the generator from which everything draws that is not given one of its own, see `active`; returns it."""
+    return active().manual_seed(seed)
 
 
 def seed() -> int:
-    """Seed `default_generator` from the operating system, and return that seed."""
-    return default_generator.seed()
+    """Seed `active()` from the operating system, and return that seed."""
+    return active().seed()
 
 
 def initial_seed() -> int:
-    """The seed from which `default_generator` last started."""
-    return default_generator.initial_seed()
+    """The seed from which `active()` last started."""
+    return active().initial_seed()
 
 
 def get_rng_state() -> dict[str, Any]:
-    """The state of `default_generator`; see `Generator.get_state`."""
-    return default_generator.get_state()
+    """The state of `active()`; see `Generator.get_state`."""
+    return active().get_state()
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back a state of `default_generator`; see `Generator.set_state`."""
-    default_generator.set_state(state)
+    """Put back a state of `active()`; see `Generator.set_state`."""
+    active().set_state(state)

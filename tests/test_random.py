@@ -177,3 +177,41 @@ def test_multinomial_takes_as_many_categories_as_torch():
 def test_large_weights_of_multinomial_do_not_overflow():
     drawn = convcore.multinomial(convcore.tensor([3e38, 0.0, 3e38]), 50, replacement=True).numpy()
     assert set(drawn.tolist()) == {0, 2}
+
+
+def test_what_is_given_no_generator_draws_from_the_innermost_one():
+    """In its own thread: tensors, dropout, and the functions of the module."""
+
+    def drawn():
+        dropped = convcore.nn.functional.dropout(convcore.ones(16)).tolist()
+        return rand(2).tolist(), dropped, randperm(9).tolist(), random.initial_seed()
+
+    before = random.get_rng_state()
+    results = []
+    for seed in (1, 1, 2):
+        with random.drawing_from(np.random.default_rng(seed)):
+            results.append(drawn())
+            with random.drawing_from(np.random.default_rng(7)):
+                inner = drawn()
+            state = random.get_rng_state()
+            assert drawn() != inner
+            random.set_rng_state(state)
+            random.manual_seed(3)
+            assert random.active() is not random.default_generator
+    assert results[0] == results[1] != results[2]
+    assert results[0][1] != results[2][1], "masks follow the seed, too"
+    assert random.get_rng_state() == before
+    assert random.active() is random.default_generator
+    with random.drawing_from(np.random.default_rng(1)):
+        thread = threading.Thread(target=lambda: results.append(random.active()))
+        thread.start()
+        thread.join()
+    assert results[-1] is random.default_generator
+
+
+def test_a_generator_around_numpys_moves_it():
+    numbers = np.random.default_rng([3, 4])
+    expected = np.random.default_rng([3, 4]).random(2)
+    assert Generator.around(numbers).numpy.random() == expected[0]
+    assert numbers.random() == expected[1]
+    assert Generator.around(np.random.default_rng(5)).next_offset(1) != Generator.around(numbers).next_offset(1)

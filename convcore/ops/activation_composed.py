@@ -20,7 +20,7 @@ from convcore.ops.in_place import change
 from convcore.ops.joining import chunk
 from convcore.ops.scatter import scatter
 from convcore.ops.softmax import softmax
-from convcore.random import default_generator, numpy_generator
+from convcore.random import numpy_generator
 
 if TYPE_CHECKING:
     from convcore.random import Generator
@@ -129,7 +129,7 @@ def rrelu(
         raise ValueError(f"rrelu: lower bound should be less than or equal to the upper bound, got {lower} and {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    drawn = default_generator.numpy.uniform(lower, upper, input.array.shape)
+    drawn = numpy_generator("rrelu", None).uniform(lower, upper, input.array.shape)
     slopes = wrap(np.asarray(drawn, input.array.dtype))
 
     def compute(x: Tensor) -> Tensor:

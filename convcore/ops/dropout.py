@@ -24,7 +24,7 @@ from convcore.errors import ShapeError
 from convcore.ops.dtypes import require_floating
 from convcore.ops.in_place import change
 from convcore.ops.layout import memory_order
-from convcore.random import default_generator
+from convcore.random import active
 from kernels.cpu.dropout import dropout_forward
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
         training: False returns x itself.
         inplace: write the result into x.
 
-    The mask comes from `convcore.random.default_generator`; `manual_seed` makes it repeatable.
+    The mask comes from `convcore.random.active()`; `manual_seed` makes it repeatable.
     """
     require_floating("dropout", x)
     check_probability("dropout", p)
     if not training or p == 0 or x.array.size == 0:
         return x
-    seed, offset = default_generator.next_offset(-(-x.array.size // 4))
+    seed, offset = active().next_offset(-(-x.array.size // 4))
     settings = float(p), seed, offset, memory_order(x.array)
     return change("dropout", x, Dropout.apply, *settings) if inplace else Dropout.apply(x, *settings)
 

@@ -34,7 +34,7 @@ def rand(
 
     Args:
         size: the shape, as integers or as one sequence.
-        generator: where the numbers come from; by default `convcore.random.default_generator`.
+        generator: where the numbers come from; by default `convcore.random.active()`.
         dtype: float32 (the default) or float64.
         device: "cpu" (the default) or "cuda", which gets the CPU's numbers.
         requires_grad: whether `backward` is to compute its gradient.

@@ -69,7 +69,7 @@ class RandomTransform(Transform):
     def __init__(self, generator: np.random.Generator | int | None = None):
         self._is_own = generator is not None
         if generator is None:
-            generator = int(random.default_generator.numpy.integers(2**63))
+            generator = int(random.active().numpy.integers(2**63))
         self._generator = np.random.default_rng(generator)
 
     @property
