@@ -15,7 +15,7 @@ Here are tensors and the functions on them, under torch's names. Beside them:
 from convcore import config  # isort: skip  # before all others: it checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
-from convcore import amp, autograd, cuda, data, io, memory, models, nn, optim, transforms
+from convcore import amp, autograd, cuda, data, io, memory, models, nn, optim, transforms, utils
 from convcore.autograd import enable_grad, inference_mode, is_grad_enabled, no_fusion, no_grad, set_grad_enabled
 
 # So many names are packed.
@@ -190,8 +190,8 @@ __all__ = [
     "transforms", "transpose", "transpose_copy", "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices",
     "true_divide", "trunc", "uint8", "unbind", "unbind_copy", "unflatten", "unfold_copy", "unique",
     "unique_consecutive", "unravel_index", "unsafe_chunk", "unsafe_split", "unsqueeze", "unsqueeze_copy",
-    "use_algorithm", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack", "where", "xlogy", "zero_", "zeros",
-    "zeros_like",
+    "use_algorithm", "utils", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack", "where", "xlogy", "zero_",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 
 guard_functions(globals())

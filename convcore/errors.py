@@ -42,6 +42,10 @@ class BusyError(ConvcoreError, RuntimeError):
     """Another process is using what is asked for."""
 
 
+class LoaderTimeoutError(ConvcoreError, RuntimeError, TimeoutError):
+    """A batch took longer than a `DataLoader` was told to wait for it."""
+
+
 class DeviceError(ConvcoreError, RuntimeError):
     """Tensors lie on different devices, or a device cannot be used."""
 

@@ -1,6 +1,8 @@
 """The README's table of differences from PyTorch: every row is shown, so that the table stays true and short."""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 import convcore as cc
 import convcore.nn.functional as F
 from convcore import models, nn
-from convcore.data import DataLoader, TensorDataset
+from convcore.data import DataLoader, Dataset, TensorDataset
 from convcore.errors import CheckpointError, ConvcoreError, DTypeError, ShapeError, UnsupportedError
 from convcore.io import load_file
 from convcore.optim import SGD
@@ -155,6 +157,22 @@ def loader(tmp_path):
     data = TensorDataset(cc.arange(20))
     first, again, other = ([b.tolist() for (b,) in DataLoader(data, 5, shuffle=True, seed=s)] for s in (1, 1, 2))
     assert first == again != other
+
+    class Drawn(Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            workers.add(threading.current_thread())
+            return cc.rand(1).item()
+
+    workers: set[threading.Thread] = set()
+    ways: list[Any] = [{}, {"prefetch": 2}, {"num_workers": 2, "multiprocessing_context": "spawn"}]
+    alone, ahead, split = (
+        [b.tolist() for b in DataLoader(Drawn(), 2, seed=1, pin_memory=True, in_order=False, **way)] for way in ways
+    )
+    assert alone == ahead == split
+    assert len(workers) == 4
 
 
 def transforms(tmp_path):

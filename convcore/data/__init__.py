@@ -1,7 +1,11 @@
-"""Data: datasets, the loader that makes batches of them, and readers for well-known image collections."""
+"""Data: datasets, the loader that makes batches of them, and readers for well-known image collections.
 
-from convcore.data.collate import default_collate
-from convcore.data.dataset import Dataset, Subset, TensorDataset, Transformed, random_split
+Names and arguments are those of `torch.utils.data`, which is here as `convcore.utils.data`, too.
+"""
+
+from convcore.data.collate import default_collate, default_convert
+from convcore.data.combined import StackDataset, Subset, Transformed, random_split
+from convcore.data.dataset import ChainDataset, ConcatDataset, Dataset, IterableDataset, TensorDataset
 from convcore.data.files import read_cifar10_batch, read_idx
 from convcore.data.image_sets import (
     CIFAR10_CLASSES,
@@ -14,22 +18,44 @@ from convcore.data.image_sets import (
 from convcore.data.images import IMG_EXTENSIONS, ImageFolder, read_image
 from convcore.data.loader import DataLoader
 from convcore.data.pictures import PICTURES, picture
+from convcore.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from convcore.data.worker import WorkerInfo, get_worker_info
 
 __all__ = [
     "CIFAR10_CLASSES",
     "FASHION_MNIST_CLASSES",
     "IMG_EXTENSIONS",
     "PICTURES",
+    "BatchSampler",
+    "ChainDataset",
+    "ConcatDataset",
     "DataLoader",
     "Dataset",
     "ImageFolder",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "StackDataset",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
     "Transformed",
+    "WeightedRandomSampler",
+    "WorkerInfo",
     "cifar10",
     "default_collate",
+    "default_convert",
     "digits",
     "fashion_mnist",
+    "get_worker_info",
     "mnist",
     "picture",
     "random_split",

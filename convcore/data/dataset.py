@@ -1,33 +1,60 @@
-"""Datasets: numbered samples, fetched one at a time or a whole batch at once."""
+"""Datasets: numbered samples, fetched one at a time or a whole batch at once, and streams of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import bisect
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from convcore.autograd import Variable, wrap
-from convcore.errors import DTypeError, ShapeError
+from convcore.errors import DTypeError, ShapeError, UnsupportedError
+
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Dataset:
+class Dataset(Generic[T_co]):
     """Base of all datasets: subclasses define `__len__` and `__getitem__`, as in torch.
 
     A dataset that can fetch many samples faster than one by one also defines `get_batch(indices)`, which returns what
-    stacking these samples would give. `DataLoader` uses it where it exists.
+    stacking these samples would give, or torch's `__getitems__(indices)`, which returns a list of samples. `DataLoader`
+    uses them where they exist. `a + b` is the `ConcatDataset` of two.
     """
 
     get_batch: Any = None  # where defined, a method (indices: ndarray) -> batch
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError(f"{type(self).__name__} does not define __getitem__")
 
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} does not define __len__")
 
+    def __add__(self, other: Dataset) -> Dataset:
+        return ConcatDataset([self, other])
 
-class TensorDataset(Dataset):
+
+class IterableDataset(Dataset[T_co]):
+    """Base of datasets that are a stream: subclasses define `__iter__`, and may define `__len__`.
+
+    With `num_workers` each worker iterates over a copy of its own, from the beginning: `get_worker_info()` says in
+    `__iter__` or in `worker_init_fn` which part is whose, else every sample comes once from each worker. `a + b` is the
+    `ChainDataset` of two.
+    """
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__} does not define __iter__")
+
+    def __len__(self) -> int:
+        # A TypeError: `list(stream)` asks for a length, and goes on without one only after this.
+        raise TypeError(f"object of type {type(self).__name__!r} has no len()")
+
+    def __add__(self, other: Dataset) -> Dataset:
+        return ChainDataset([self, other])
+
+
+class TensorDataset(Dataset[tuple[Any, ...]]):
     """Tensors of equal length: sample i is the tuple of their i-th elements.
 
     Args:
@@ -46,83 +73,97 @@ class TensorDataset(Dataset):
         shapes = [a.shape for a in arrays]
         if any(not shape or shape[0] != shapes[0][0] for shape in shapes):
             raise ShapeError(f"TensorDataset: all tensors must have the same length (first axis), got shapes {shapes}")
-        self.tensors = tuple(t.detach() if isinstance(t, Variable) else _shared(t) for t in tensors)
+        self.tensors: tuple[Any, ...] = tuple(t if isinstance(t, Variable) else shared(t) for t in tensors)
 
     def __len__(self) -> int:
         return self.tensors[0].array.shape[0]
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return tuple(t.detach_as(np.asarray(t.array[index])) for t in self.tensors)
+    def __getitem__(self, index: Any) -> tuple[Any, ...]:
+        return tuple(t[index] if t.requires_grad else t.detach_as(np.asarray(t.array[index])) for t in self.tensors)
 
-    def get_batch(self, indices: np.ndarray) -> tuple[Any, ...]:
+    def get_batch(self, indices: np.ndarray) -> list[Any]:
         """The samples at `indices`, stacked: one NumPy gather per tensor instead of one Python call per sample."""
-        return tuple(wrap(t.array[indices]) for t in self.tensors)
+        return [t[indices] if t.requires_grad else wrap(t.array[indices]) for t in self.tensors]
 
 
-class Subset(Dataset):
-    """The samples of `dataset` at `indices`, in their order."""
+class ConcatDataset(Dataset):
+    """The samples of several datasets, one after the other.
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int] | np.ndarray):
-        self.dataset = dataset
-        self.indices = np.asarray(indices, dtype=np.int64)
-        if self.indices.size and not (-len(dataset) <= self.indices.min() and self.indices.max() < len(dataset)):
-            raise ShapeError(
-                f"Subset: indices must lie in [{-len(dataset)}, {len(dataset)}), the dataset's samples, "
-                f"got {self.indices.min()} to {self.indices.max()}"
-            )
-        if dataset.get_batch is not None:
-            self.get_batch = self._get_batch
+    Args:
+        datasets: those with numbered samples; for streams there is `ChainDataset`.
+
+    Attributes:
+        cumulative_sizes: where each dataset ends.
+
+    Raises:
+        ShapeError: there is none.
+        UnsupportedError: one is a stream.
+    """
+
+    def __init__(self, datasets: Iterable[Any]):
+        self.datasets: list[Any] = list(datasets)
+        if not self.datasets:
+            raise ShapeError("ConcatDataset: datasets must hold at least one dataset, got none")
+        for position, dataset in enumerate(self.datasets):
+            if isinstance(dataset, IterableDataset):
+                raise UnsupportedError(
+                    f"ConcatDataset: datasets[{position}] is an IterableDataset, which has no numbered samples; "
+                    "ChainDataset joins streams"
+                )
+        self.cumulative_sizes = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return self.cumulative_sizes[-1]
 
     def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"ConcatDataset: index must lie in [{-len(self)}, {len(self)}), got {index}")
+        number = bisect.bisect_right(self.cumulative_sizes, place)
+        before = self.cumulative_sizes[number - 1] if number else 0
+        return self.datasets[number][place - before]
 
-    def _get_batch(self, indices: np.ndarray) -> Any:
-        return self.dataset.get_batch(self.indices[indices])
 
+class ChainDataset(IterableDataset):
+    """The samples of several streams, one after the other.
 
-class Transformed(Dataset):
-    """`dataset` with `transform` applied to the first element of every sample (the image).
-
-    A batch is transformed as a whole, so `transform` must accept (N, C, H, W) as well as (C, H, W), which all of
-    `convcore.transforms` do. Random transforms draw anew each time, so every epoch sees other variants.
+    Args:
+        datasets: `IterableDataset`s; for those with numbered samples there is `ConcatDataset`.
     """
 
-    def __init__(self, dataset: Dataset, transform: Callable[[Any], Any]):
-        self.dataset = dataset
-        self.transform = transform
-        if dataset.get_batch is not None:
-            self.get_batch = self._get_batch
+    def __init__(self, datasets: Iterable[Any]):
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[Any]:
+        for dataset in self._streams():
+            yield from dataset
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return sum(len(dataset) for dataset in self._streams())
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        x, *rest = self.dataset[index]
-        return (self.transform(x), *rest)
-
-    def _get_batch(self, indices: np.ndarray) -> tuple[Any, ...]:
-        x, *rest = self.dataset.get_batch(indices)
-        return (self.transform(x), *rest)
-
-
-def random_split(dataset: Dataset, lengths: Sequence[int], seed: int) -> list[Subset]:
-    """Cut `dataset` at random into disjoint subsets of the given lengths, which must add up to its own.
-
-    The same seed gives the same subsets.
-    """
-    if sum(lengths) != len(dataset) or min(lengths, default=0) < 0:
-        raise ShapeError(
-            f"random_split: lengths must be >= 0 and add up to the dataset's {len(dataset)} samples, got "
-            f"{list(lengths)} (sum {sum(lengths)})"
-        )
-    order = np.random.default_rng(seed).permutation(len(dataset))
-    return [Subset(dataset, part) for part in np.split(order, np.cumsum(lengths)[:-1])]
+    def _streams(self) -> Iterator[Any]:
+        for position, dataset in enumerate(self.datasets):
+            if not isinstance(dataset, IterableDataset):
+                raise DTypeError(
+                    f"ChainDataset: datasets[{position}] must be an IterableDataset, got {type(dataset).__name__}; "
+                    "ConcatDataset joins datasets with numbered samples"
+                )
+            yield dataset
 
 
-def _shared(array: np.ndarray) -> Any:
+def batch_method(dataset: Any) -> Any:
+    """The `get_batch` of a dataset, or None; also where a subclass has a `__getitem__` that it does not know of."""
+    if "get_batch" in getattr(dataset, "__dict__", ()):
+        return dataset.get_batch
+    for owner in type(dataset).__mro__:
+        if "get_batch" in vars(owner):
+            return dataset.get_batch
+        if "__getitem__" in vars(owner):
+            return None
+    return None
+
+
+def shared(array: np.ndarray) -> Any:
     """A tensor in memory that its owner may write to."""
     result = wrap(array)
     result.version.watched().expose_for_ever()

@@ -1,122 +1,351 @@
-"""DataLoader: the batches of a dataset, in an order that a seed fixes, prepared ahead in threads."""
+"""DataLoader: the batches of a dataset, in an order that a seed fixes, prepared ahead in threads if asked for."""
 
 from __future__ import annotations
 
-import itertools
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from convcore import random
-from convcore.data.collate import default_collate
-from convcore.data.dataset import Dataset
-from convcore.errors import UnsupportedError
+from convcore.data.collate import default_collate, default_convert
+from convcore.data.dataset import IterableDataset
+from convcore.data.fetch import END, Fetcher, StreamFetcher, note
+from convcore.data.sampler import BatchSampler, RandomSampler, SequentialSampler, batch_count
+from convcore.data.worker import Worker, WorkerInfo, own_copy, stop_all
+from convcore.errors import LoaderTimeoutError, ShapeError, UnsupportedError
 from convcore.ops.arguments import integer
 
+T_co = TypeVar("T_co", covariant=True)
+_FIXED = ("batch_size", "batch_sampler", "dataset", "drop_last", "sampler")
 
-class DataLoader:
+
+class DataLoader(Generic[T_co]):
     """Iterate over `dataset` in batches.
 
-    The order of every epoch is a function of (`seed`, `epoch`) alone: a run that is stopped after epoch 3 and resumed
-    with `load_state_dict` sees the same batches as one that never stopped. Random transforms without a generator of
-    their own draw from one that (`seed`, `epoch`, number of the batch) fix, so the batches do not depend on threads.
+    Arguments and their order are torch's; workers are threads, which suit pictures: Pillow reads and resizes them
+    outside of Python's lock.
+
+    What is drawn with convcore (tensors, dropout, samplers, random transforms) by the dataset, `collate_fn` or a
+    sampler comes from a generator that the epoch's seed and the number of the batch fix. So it is the same for any
+    number of workers, for any `prefetch`, and whatever the loop draws.
+
+    Other generators are shared by all threads: NumPy's and Python's global ones, and those that are passed to an
+    operation or a transform by name. Without workers, which is the default, the loop's own thread draws from them,
+    batch by batch, and `numpy.random.seed` fixes the samples as usual. Workers would draw from them in no fixed order:
+    for use with workers a dataset draws with convcore, or from a new `numpy.random.default_rng` for each sample.
+
+    Without `seed` each epoch draws its seed from `generator` when `iter(loader)` is called. With it the order of every
+    epoch is a function of (`seed`, `epoch`) alone: a run that is stopped after epoch 3 and resumed with
+    `load_state_dict` sees the same batches as one that never stopped.
 
     Args:
-        dataset: anything with `__len__` and `__getitem__`; its `get_batch`, where it has one, is used instead.
-        batch_size: samples per batch.
+        dataset: anything with `__len__` and `__getitem__`; its `get_batch` or `__getitems__`, where it has one, is used
+            instead. Or an `IterableDataset`.
+        batch_size: samples per batch. None gives single samples, or what a dataset gives for the indices of a sampler.
         shuffle: whether each epoch goes through the samples in a new random order.
-        collate_fn: makes a batch of a list of samples; by default `get_batch` or else `default_collate`.
-        drop_last: leave out the last batch if it is smaller than the others.
-        seed: fixes the random orders; by default it is drawn from `generator`.
-        generator: by default the one that `convcore.random.manual_seed` seeds.
-        prefetch: how many batches are prepared ahead of the one in use; 0 prepares each when it is asked for.
-        num_workers: threads that prepare batches, each at least one ahead. Threads suit pictures, which Pillow reads
-            and resizes outside of Python's lock. 0 is one thread, and none if `prefetch` is 0.
+        sampler: gives the indices, in place of `shuffle`: a `Sampler`, or anything to iterate over.
+        batch_sampler: gives lists of indices, in place of `batch_size`, `shuffle`, `sampler` and `drop_last`.
+        num_workers: threads that prepare batches. 0 prepares each in the loop's own thread, when it is asked for.
+        collate_fn: makes a batch of a list of samples; by default `get_batch` or else `default_collate`. With
+            `batch_size=None` it gets single samples; by default `default_convert`.
+        pin_memory: without effect, for torch's programs: nothing is copied between processes or to a device here.
+        drop_last: leave out the last batch if it is smaller than the others; of a stream, each worker's last one.
+        timeout: seconds to wait for a batch of a worker; 0 waits for ever.
+        worker_init_fn: called with each worker's number, in its thread, one after the other, before the first batch.
+            `get_worker_info().dataset` is there the worker's own copy of the dataset.
+        multiprocessing_context: without effect, for torch's programs: workers are threads.
+        generator: from which each epoch's seed is drawn; by default the one that `convcore.manual_seed` seeds.
+        prefetch_factor: how many batches each worker prepares ahead of the one in use; by default 2.
+        persistent_workers: keep the workers, and their copies of the dataset, from epoch to epoch.
+        pin_memory_device: without effect, as `pin_memory`.
+        in_order: without effect: batches come in order.
+        seed: fixes the random orders of all epochs, and what is drawn.
+        prefetch: how many batches are prepared ahead in all, in place of `prefetch_factor`; at least one per worker.
+            Without workers more than 0 is prepared by one thread.
 
     Attributes:
         epoch: the number of the next epoch, counted up by each `iter(loader)`; may be set.
+
+    Raises:
+        ShapeError: (a ValueError) arguments exclude each other, or a number is out of range.
+        LoaderTimeoutError: while iterating; a batch took longer than `timeout`.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
-        batch_size: int = 1,
-        shuffle: bool = False,
-        *,
-        collate_fn: Callable[[list[Any]], Any] | None = None,
-        drop_last: bool = False,
-        seed: int | None = None,
-        generator: random.Generator | None = None,
-        prefetch: int = 2,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[Any] | None = None,
         num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
+        generator: random.Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        seed: int | None = None,
+        prefetch: int | None = None,
     ):
-        self.dataset = dataset
-        self.batch_size = integer("DataLoader", "batch_size", batch_size, 1)
-        self.shuffle = bool(shuffle)
-        self.collate_fn = collate_fn
-        self.drop_last = bool(drop_last)
-        if seed is None:
-            seed = int(random.numpy_generator("DataLoader", generator).integers(2**63))
-        elif generator is not None:
-            raise UnsupportedError("DataLoader: seed and generator exclude each other; the generator only draws a seed")
-        self.seed = integer("DataLoader", "seed", seed, 0)
-        self.num_workers = integer("DataLoader", "num_workers", num_workers, 0)
-        self.prefetch = max(integer("DataLoader", "prefetch", prefetch, 0), self.num_workers)
+        random.numpy_generator("DataLoader", generator)
+        if seed is not None and generator is not None:
+            raise UnsupportedError("DataLoader: seed and generator exclude each other; the generator only draws seeds")
+        self.seed = None if seed is None else integer("DataLoader", "seed", seed, 0)
+        self.generator = generator
         self.epoch = 0
 
-    def __len__(self) -> int:
-        """The number of batches of an epoch."""
-        full, rest = divmod(len(self.dataset), self.batch_size)
-        return full + (1 if rest and not self.drop_last else 0)
+        self.num_workers = integer("DataLoader", "num_workers", num_workers, 0)
+        self.prefetch_factor = prefetch_factor
+        self.prefetch = _batches_ahead(self.num_workers, prefetch_factor, prefetch)
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.persistent_workers = bool(persistent_workers)
+        _check_workers(self.num_workers, timeout, persistent_workers, multiprocessing_context)
+        self._kept_workers: list[Worker] = []
 
-    def __iter__(self) -> Iterator[Any]:
-        epoch, order = self.epoch, self.order(self.epoch)
+        self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
+        self.multiprocessing_context, self.in_order = multiprocessing_context, in_order
+
+        self.dataset = dataset
+        self._is_stream = isinstance(dataset, IterableDataset)
+        self.shuffle = bool(shuffle)
+        _check_order(self._is_stream, batch_size, self.shuffle, sampler, batch_sampler, drop_last)
+        self.batch_size = None
+        if batch_sampler is None and batch_size is not None:
+            self.batch_size = integer("DataLoader", "batch_size", batch_size, 1)
+        self.drop_last = bool(drop_last)
+        if sampler is None and not self._is_stream:
+            sampler = RandomSampler(dataset) if self.shuffle else SequentialSampler(dataset)
+        self.sampler = sampler
+        if sampler is not None and self.batch_size is not None:
+            batch_sampler = BatchSampler(sampler, self.batch_size, self.drop_last)
+        self.batch_sampler = batch_sampler
+        is_batched = batch_sampler is not None or self.batch_size is not None
+        self.collate_fn = collate_fn or (default_collate if is_batched else default_convert)
+        self._is_ready = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and "_is_ready" in self.__dict__:
+            raise ShapeError(f"DataLoader: {name} cannot be changed afterwards; make a new DataLoader")
+        super().__setattr__(name, value)
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch; of a stream with a length, how many one worker makes of it."""
+        if self._is_stream:
+            samples = len(self.dataset)
+            return samples if self.batch_size is None else batch_count(samples, self.batch_size, self.drop_last)
+        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+        return len(order)
+
+    def __iter__(self) -> Iterator[T_co]:
+        # A drawn seed is one epoch's own: whoever seeds the generator again gets that epoch again.
+        key = (self._drawn_seed(), 0) if self.seed is None else (self.seed, self.epoch)
         self.epoch += 1
-        batches = [
-            (epoch, number, order[number * self.batch_size : (number + 1) * self.batch_size])
-            for number in range(len(self))
-        ]
-        return self._prefetched(batches) if self.prefetch else itertools.starmap(self._fetch, batches)
+        if self.prefetch:
+            return self._ahead(key)
+        return self._in_turn(key)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The indices of the samples in the order of this epoch."""
-        n = len(self.dataset)
-        return np.random.default_rng([self.seed, epoch]).permutation(n) if self.shuffle else np.arange(n)
+        """The indices of the samples in the order of this epoch. Draws the seed of all epochs, if there is none yet."""
+        if self._is_stream or (self.batch_size is None and self.batch_sampler is not None):
+            raise UnsupportedError("DataLoader: a stream or a batch_sampler has no order of single samples")
+        sampler: Any = self.sampler
+        return np.fromiter(_drawn(sampler, (self._fixed_seed(), epoch)), np.int64)
 
     def state_dict(self) -> dict[str, int]:
-        """What fixes all epochs to come."""
-        return {"seed": self.seed, "epoch": self.epoch}
+        """What fixes all epochs to come. Draws the seed of all epochs, if there is none yet."""
+        return {"seed": self._fixed_seed(), "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on with the epoch that follows those of `state_dict()`."""
         self.seed, self.epoch = state["seed"], state["epoch"]
 
-    def _fetch(self, epoch: int, number: int, indices: np.ndarray) -> Any:
-        # `number + 1`: the order of the epoch has the seed (seed, epoch), which is the same as (seed, epoch, 0).
-        with random.drawing_from(np.random.default_rng([self.seed, epoch, number + 1])):
-            get_batch = getattr(self.dataset, "get_batch", None)
-            if self.collate_fn is None and get_batch is not None:
-                return get_batch(indices)
-            collate = self.collate_fn or default_collate
-            return collate([self.dataset[int(i)] for i in indices])
+    def _drawn_seed(self) -> int:
+        return int(random.numpy_generator("DataLoader", self.generator).integers(2**63))
 
-    def _prefetched(self, batches: list[tuple[int, int, np.ndarray]]) -> Iterator[Any]:
+    def _fixed_seed(self) -> int:
+        if self.seed is None:
+            self.seed = self._drawn_seed()
+        return self.seed
+
+    def _stream(self, dataset: Any, key: tuple[int, int], worker: int = 0) -> StreamFetcher:
+        return StreamFetcher(dataset, self.collate_fn, self.batch_size, self.drop_last, key, worker)
+
+    def _fetcher(self, dataset: Any, key: tuple[int, int]) -> Fetcher:
+        return Fetcher(dataset, self.collate_fn, self.batch_sampler is not None, key)
+
+    def _numbered(self, key: tuple[int, int]) -> Iterator[tuple[int, Any]]:
+        """The number and the indices of each batch. Samplers draw in the loop's thread."""
+        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+        return enumerate(_drawn(order, key))
+
+    def _in_turn(self, key: tuple[int, int]) -> Iterator[Any]:
+        """Each batch is fetched when it is asked for, in the thread that asks."""
+        if self._is_stream:
+            stream = self._stream(self.dataset, key)
+            while (batch := stream.fetch()) is not END:
+                yield batch
+        else:
+            fetcher = self._fetcher(self.dataset, key)
+            for number, indices in self._numbered(key):
+                yield fetcher.fetch(number, indices)
+
+    def _ahead(self, key: tuple[int, int]) -> Iterator[Any]:
         """Threads fetch, at most `prefetch` batches ahead; they come in order.
 
-        `result()` raises here what a fetch raised there, with its traceback. However the loop over the batches ends
-        (exhausted, `break`, an exception, Ctrl-C), closing the generator runs the `finally` and the threads end.
+        What a fetch raised there is raised here, with its traceback. However the loop over the batches ends (exhausted,
+        `break`, an exception, Ctrl-C), closing the generator runs the `finally` and the threads end; only one that took
+        too long is not waited for.
         """
-        threads = ThreadPoolExecutor(max(self.num_workers, 1), thread_name_prefix="convcore-data-loader")
-        ahead: deque[Future] = deque()
+        workers = self._started(key)
+        ended: set[Worker] = set()
+        ahead: deque[tuple[Worker, Future]] = deque()
+        tasks = self._stream_tasks(workers, ended, key) if self._is_stream else self._tasks(workers, key)
+        is_late = False
         try:
-            for batch in batches:
-                ahead.append(threads.submit(self._fetch, *batch))
-                if len(ahead) > self.prefetch:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            has_more = True
+            while has_more or ahead:
+                given = next(tasks, None)
+                has_more = given is not None
+                if given is not None:
+                    worker, task = given
+                    ahead.append((worker, worker.submit(task)))
+                if ahead and (not has_more or len(ahead) > self.prefetch):
+                    worker, future = ahead.popleft()
+                    is_late = bool(wait([future], self.timeout or None).not_done)
+                    if is_late:
+                        raise LoaderTimeoutError(
+                            f"DataLoader timed out after {self.timeout} seconds: a worker had not fetched its batch by "
+                            "then; raise timeout=, or see what the dataset waits for"
+                        )
+                    batch = future.result()
+                    if batch is END:
+                        ended.add(worker)
+                    else:
+                        yield batch
         finally:
-            threads.shutdown(wait=True, cancel_futures=True)
+            for _, future in ahead:
+                future.cancel()
+            if is_late or not self.persistent_workers:
+                self._kept_workers.clear()
+                stop_all(workers, wait=not is_late)
+
+    def _tasks(self, workers: list[Worker], key: tuple[int, int]) -> Iterator[tuple[Worker, Callable[[], Any]]]:
+        """Who fetches what: batches go to the workers in turn."""
+        fetchers = [self._fetcher(self._dataset_of(worker), key) for worker in workers]
+        for number, indices in self._numbered(key):
+            turn = number % len(workers)
+            yield workers[turn], partial(fetchers[turn].fetch, number, indices)
+
+    def _stream_tasks(
+        self, workers: list[Worker], ended: set[Worker], key: tuple[int, int]
+    ) -> Iterator[tuple[Worker, Callable[[], Any]]]:
+        """Each worker fetches from its own stream, in turn, until that has ended."""
+        streams = [self._stream(self._dataset_of(worker), key, number) for number, worker in enumerate(workers)]
+        while len(ended) < len(workers):
+            for worker, stream in zip(workers, streams, strict=True):
+                if worker not in ended:
+                    yield worker, stream.fetch
+
+    def _dataset_of(self, worker: Worker) -> Any:
+        return self.dataset if worker.info is None else worker.info.dataset
+
+    def _started(self, key: tuple[int, int]) -> list[Worker]:
+        """The workers of this epoch, new or kept; without `num_workers` one thread that prepares ahead."""
+        if self._kept_workers:
+            return list(self._kept_workers)
+        count = self.num_workers
+        base = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        infos = [WorkerInfo(i, count, base + i, own_copy(self.dataset)) for i in range(count)]
+        workers = [Worker(number, info) for number, info in enumerate(infos or [None])]
+        try:
+            for info, worker in zip(infos, workers, strict=False):
+                worker.submit(partial(self._initialize, info, key)).result()
+        except BaseException:
+            stop_all(workers)
+            raise
+        if self.persistent_workers:
+            self._kept_workers = workers
+            weakref.finalize(self, stop_all, list(workers))
+        return list(workers)
+
+    def _initialize(self, info: WorkerInfo, key: tuple[int, int]) -> None:
+        if self.worker_init_fn is None:
+            return
+        try:
+            with random.drawing_from(np.random.default_rng([*key, 0, info.id + 1])):
+                self.worker_init_fn(info.id)
+        except Exception as error:
+            note(error, f"DataLoader: raised by worker_init_fn of worker {info.id}")
+            raise
+
+
+def _drawn(order: Iterable[Any], key: tuple[int, int]) -> Iterator[Any]:
+    """What a sampler gives, drawing from the epoch's generator."""
+    numbers = random.Generator.around(np.random.default_rng(key))
+    with random.drawing_from(numbers):
+        indices = iter(order)
+    while True:
+        with random.drawing_from(numbers):
+            try:
+                index = next(indices)
+            except StopIteration:
+                return
+        yield index
+
+
+def _batches_ahead(num_workers: int, factor: int | None, prefetch: int | None) -> int:
+    if factor is not None:
+        if prefetch is not None:
+            raise ShapeError("DataLoader: prefetch and prefetch_factor exclude each other; both say how many ahead")
+        if num_workers == 0:
+            raise ShapeError(
+                f"DataLoader: prefetch_factor needs num_workers > 0, got prefetch_factor={factor}; prefetch= prepares "
+                "ahead without workers"
+            )
+        return num_workers * max(integer("DataLoader", "prefetch_factor", factor, 0), 1)
+    if prefetch is None:
+        return 2 * num_workers
+    return max(integer("DataLoader", "prefetch", prefetch, 0), num_workers)
+
+
+def _check_workers(num_workers: int, timeout: float, persistent_workers: bool, context: Any) -> None:
+    if not timeout >= 0:
+        raise ShapeError(f"DataLoader: timeout must be at least 0 seconds, got {timeout}")
+    if num_workers == 0:
+        for name, value in (
+            ("timeout", timeout), ("persistent_workers", persistent_workers), ("multiprocessing_context", context),
+        ):  # fmt: skip
+            if value:
+                raise ShapeError(f"DataLoader: {name} needs num_workers > 0, got {name}={value!r} and num_workers=0")
+
+
+def _check_order(
+    is_stream: bool, batch_size: int | None, shuffle: bool, sampler: Any, batch_sampler: Any, drop_last: bool
+) -> None:
+    """Refuse arguments that exclude each other."""
+    if is_stream:
+        for name, value in (("shuffle", shuffle or None), ("sampler", sampler), ("batch_sampler", batch_sampler)):
+            if value is not None:
+                raise ShapeError(f"DataLoader: an IterableDataset has an order of its own, so {name} cannot be given")
+    if sampler is not None and shuffle:
+        raise ShapeError("DataLoader: sampler and shuffle exclude each other; the sampler gives the order")
+    if batch_sampler is not None:
+        if batch_size != 1 or shuffle or sampler is not None or drop_last:
+            raise ShapeError(
+                "DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last; it gives whole batches"
+            )
+    elif batch_size is None and drop_last:
+        raise ShapeError("DataLoader: batch_size=None gives single samples, which drop_last cannot leave out")

@@ -37,6 +37,7 @@ FLOORS = (
         "convcore.data",
         "convcore.transforms",
         "convcore.testing",
+        "convcore.utils",
     ),
     (
         "convcore.models",

@@ -1,0 +1,149 @@
+"""Datasets made of others: parts of them, changed samples, and samples side by side."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from convcore.data.dataset import Dataset, batch_method
+from convcore.errors import ShapeError, UnsupportedError
+from convcore.random import Generator, numpy_generator
+
+
+class Subset(Dataset):
+    """The samples of `dataset` at `indices`, in their order."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray):
+        self.dataset = dataset
+        self.indices = np.asarray(indices, dtype=np.int64)
+        if self.indices.size and not (-len(dataset) <= self.indices.min() and self.indices.max() < len(dataset)):
+            raise ShapeError(
+                f"Subset: indices must lie in [{-len(dataset)}, {len(dataset)}), the dataset's samples, "
+                f"got {self.indices.min()} to {self.indices.max()}"
+            )
+
+    @property
+    def get_batch(self) -> Any:
+        """A method that fetches many samples at once, or None where `dataset` has none."""
+        fetch = batch_method(self.dataset)
+        return None if fetch is None else lambda indices: fetch(self.indices[indices])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return self.dataset[self.indices[index].tolist()]
+        return self.dataset[int(self.indices[index])]
+
+
+class Transformed(Dataset):
+    """`dataset` with `transform` applied to the first element of every sample (the image).
+
+    A batch is transformed as a whole, so `transform` must accept (N, C, H, W) as well as (C, H, W), which all of
+    `convcore.transforms` do. Random transforms draw anew each time, so every epoch sees other variants.
+    """
+
+    def __init__(self, dataset: Any, transform: Callable[[Any], Any]):
+        self.dataset = dataset
+        self.transform = transform
+
+    @property
+    def get_batch(self) -> Any:
+        """A method that fetches many samples at once, or None where `dataset` has none."""
+        fetch = batch_method(self.dataset)
+        return None if fetch is None else lambda indices: list(self._changed(fetch(indices)))
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return self._changed(self.dataset[index])
+
+    def _changed(self, sample: Any) -> tuple[Any, ...]:
+        x, *rest = sample
+        return (self.transform(x), *rest)
+
+
+class StackDataset(Dataset):
+    """Datasets side by side: sample i is the tuple, or the dictionary, of their i-th samples.
+
+    Args:
+        datasets: those of a tuple.
+        named: those of a dictionary, by key; either all or none have names.
+
+    Raises:
+        ShapeError: they have different lengths, or there is none, or some have names and others not.
+    """
+
+    def __init__(self, *datasets: Any, **named: Any):
+        if bool(datasets) == bool(named):
+            raise ShapeError(
+                "StackDataset: takes at least one dataset, all of them by position or all of them by name, got "
+                f"{len(datasets)} by position and {len(named)} by name"
+            )
+        self.datasets: Any = datasets or named
+        lengths = [len(dataset) for dataset in (datasets or named.values())]
+        if len(set(lengths)) != 1:
+            raise ShapeError(f"StackDataset: all datasets must have the same length, got {lengths}")
+        self._length = lengths[0]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple(dataset[index] for dataset in self.datasets)
+
+
+def random_split(
+    dataset: Any, lengths: Sequence[float], generator: Generator | None = None, *, seed: int | None = None
+) -> list[Subset]:
+    """Cut `dataset` at random into disjoint subsets.
+
+    Args:
+        dataset: what has a length and numbered samples.
+        lengths: how many samples each subset gets; or fractions that add up to 1, rounded down, and the samples that
+            are left over go to the first subsets, one each.
+        generator: where the order is drawn from; by default the one that `manual_seed` seeds.
+        seed: fixes the order in place of a generator.
+
+    Raises:
+        ShapeError: the lengths do not add up to the dataset's own, or one is below 0.
+    """
+    count = len(dataset)
+    sizes = _sizes(count, lengths)
+    if sum(sizes) != count or min(sizes, default=0) < 0:
+        raise ShapeError(
+            f"random_split: lengths must be >= 0 and add up to the dataset's {count} samples, or be fractions that add "
+            f"up to 1, got {list(lengths)} (sum {sum(lengths)})"
+        )
+    if seed is not None and generator is not None:
+        raise UnsupportedError("random_split: seed and generator exclude each other")
+    numbers = numpy_generator("random_split", generator) if seed is None else np.random.default_rng(seed)
+    return [Subset(dataset, part) for part in np.split(numbers.permutation(count), np.cumsum(sizes)[:-1])]
+
+
+def _sizes(count: int, lengths: Sequence[float]) -> list[int]:
+    """Numbers of samples, from numbers or from fractions."""
+    if not math.isclose(sum(lengths), 1):
+        if any(length != int(length) for length in lengths):
+            raise ShapeError(
+                f"random_split: lengths must be integers, or fractions that add up to 1, got {list(lengths)}"
+            )
+        return [int(length) for length in lengths]
+    for position, part in enumerate(lengths):
+        if not 0 <= part <= 1:
+            raise ShapeError(f"random_split: the fraction lengths[{position}] must lie in [0, 1], got {part}")
+    sizes = [math.floor(count * part) for part in lengths]
+    for position in range(count - sum(sizes)):
+        sizes[position % len(sizes)] += 1
+    for position, size in enumerate(sizes):
+        if size == 0:
+            warnings.warn(f"random_split: the subset of lengths[{position}] gets no sample", UserWarning, stacklevel=3)
+    return sizes

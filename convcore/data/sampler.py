@@ -1,0 +1,188 @@
+"""Samplers: in which order the samples of a dataset are taken, and how they are put into batches.
+
+Random ones that are given no generator draw, inside a `DataLoader`, from one that its seed and the epoch fix, elsewhere
+from `convcore.random.default_generator`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from convcore.autograd import Variable
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.arguments import integer
+from convcore.ops.creation import tensor
+from convcore.ops.sampling import multinomial
+from convcore.random import Generator, numpy_generator
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Sampler(Generic[T_co]):
+    """Base of all samplers: subclasses define `__iter__`, over indices or over lists of indices, and may `__len__`."""
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__} does not define __iter__")
+
+
+class SequentialSampler(Sampler[int]):
+    """The indices of `data_source` from 0 up, in every epoch."""
+
+    def __init__(self, data_source: Sized):
+        self.data_source = data_source
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.data_source)))
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+
+class RandomSampler(Sampler[int]):
+    """The indices of `data_source` in a new random order in every epoch.
+
+    Args:
+        data_source: what has a length.
+        replacement: draw each index from all, so that some come several times and others never.
+        num_samples: how many to draw; by default the length of `data_source`. Without replacement all come once before
+            one comes again.
+        generator: where to draw from.
+
+    Raises:
+        ShapeError: there is nothing to draw, or `num_samples` is below 1.
+    """
+
+    def __init__(
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Generator | None = None,
+    ):
+        _check_bool("RandomSampler", "replacement", replacement)
+        numpy_generator("RandomSampler", generator)
+        self.data_source = data_source
+        self.replacement = replacement
+        self.generator = generator
+        self._num_samples = None if num_samples is None else integer("RandomSampler", "num_samples", num_samples, 1)
+        if len(data_source) == 0:
+            raise ShapeError("RandomSampler: data_source is empty (num_samples=0), so there is nothing to draw from")
+
+    @property
+    def num_samples(self) -> int:
+        """How many indices come in an epoch."""
+        return len(self.data_source) if self._num_samples is None else self._num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        count, n = self.num_samples, len(self.data_source)
+        numbers = numpy_generator("RandomSampler", self.generator)
+        if self.replacement:
+            yield from numbers.integers(n, size=count).tolist()
+            return
+        for first in range(0, count, n):
+            yield from numbers.permutation(n)[: count - first].tolist()
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class SubsetRandomSampler(Sampler[int]):
+    """The given indices, each once, in a new random order in every epoch.
+
+    Args:
+        indices: those to draw.
+        generator: where to draw from.
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None):
+        numpy_generator("SubsetRandomSampler", generator)
+        self.indices = indices
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        for place in numpy_generator("SubsetRandomSampler", self.generator).permutation(len(self.indices)).tolist():
+            yield self.indices[place]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler[int]):
+    """Indices from 0 to len(weights) - 1, each drawn as often as its weight says.
+
+    Args:
+        weights: one number of at least 0 for each sample; they need not add up to 1.
+        num_samples: how many to draw in an epoch.
+        replacement: whether an index may be drawn again.
+        generator: where to draw from.
+
+    Raises:
+        ShapeError: weights are not one axis of numbers, or num_samples is below 1.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float] | np.ndarray | Any,
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ):
+        _check_bool("WeightedRandomSampler", "replacement", replacement)
+        numpy_generator("WeightedRandomSampler", generator)
+        numbers = np.array(weights.array if isinstance(weights, Variable) else weights, np.float64)
+        if numbers.ndim != 1:
+            raise ShapeError(f"WeightedRandomSampler: weights must have one axis, got the shape {numbers.shape}")
+        self.weights = tensor(numbers)
+        self.num_samples = integer("WeightedRandomSampler", "num_samples", num_samples, 1)
+        self.replacement = replacement
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(
+            multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator).array.tolist()
+        )
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class BatchSampler(Sampler[list[int]]):
+    """Lists of `batch_size` indices that another sampler gives.
+
+    Args:
+        sampler: anything to iterate over.
+        batch_size: indices in a list.
+        drop_last: leave out the last list if it is shorter than the others.
+    """
+
+    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool):
+        _check_bool("BatchSampler", "drop_last", drop_last)
+        self.sampler = sampler
+        self.batch_size = integer("BatchSampler", "batch_size", batch_size, 1)
+        self.drop_last = drop_last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indices = iter(self.sampler)
+        while batch := list(itertools.islice(indices, self.batch_size)):
+            if len(batch) < self.batch_size and self.drop_last:
+                return
+            yield batch
+
+    def __len__(self) -> int:
+        sampler: Any = self.sampler
+        return batch_count(len(sampler), self.batch_size, self.drop_last)
+
+
+def batch_count(samples: int, batch_size: int, drop_last: bool) -> int:
+    """How many batches so many samples make."""
+    full, rest = divmod(samples, batch_size)
+    return full + (1 if rest and not drop_last else 0)
+
+
+def _check_bool(op: str, name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise DTypeError(f"{op}: {name} must be True or False, got {value!r}")

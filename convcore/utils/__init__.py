@@ -1,0 +1,5 @@
+"""What programs import from `torch.utils`: `convcore.utils.data` is `convcore.data` under torch's path."""
+
+from convcore.utils import data
+
+__all__ = ["data"]
