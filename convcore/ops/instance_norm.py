@@ -19,7 +19,7 @@ from convcore.ops.arguments import check_float_tensors, integer
 from convcore.ops.dtypes import floating, require_tensor
 from convcore.ops.in_place import copy_
 from convcore.ops.joining import cat
-from convcore.ops.norm import batch_norm
+from convcore.ops.norm import normalise_channels, of_nothing
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -55,20 +55,22 @@ def instance_norm(
     shape = input.array.shape
     if len(shape) < 2:
         raise ShapeError(f"instance_norm: input must have the shape (N, C, ...), got {shape}")
+    if use_input_stats and math.prod(shape[2:]) == 1:
+        raise ShapeError(f"instance_norm: Expected more than 1 spatial element when training, got input size {shape}")
+    if not use_input_stats and (running_mean is None or running_var is None):
+        raise ShapeError("instance_norm: use_input_stats=False needs running_mean and running_var; give both")
+    if 0 in shape:
+        return of_nothing(input, weight, bias)
     for name, tensor in given.items():
         if tensor is not None and tensor.array.shape != (shape[1],):
             table = array_table([("input", input.array, "N, C, ..."), (name, tensor.array, "C")])
             raise ShapeError(f"instance_norm: {name} must have one element for each of {shape[1]} channels\n{table}")
     if not use_input_stats:
-        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    if math.prod(shape[2:]) == 1:
-        raise ShapeError(f"instance_norm: Expected more than 1 spatial element when training, got input size {shape}")
-    if input.array.size == 0:
-        return input.clone()
+        return normalise_channels(input, running_mean, running_var, weight, bias, False, momentum, eps)
     running = [None if t is None else wrap(np.tile(t.array, shape[0])) for t in (running_mean, running_var)]
     scales = [None if t is None else t.expand(shape[:2]).reshape(-1) for t in (weight, bias)]
     images = input.reshape(1, -1, *shape[2:])
-    out = batch_norm(images, running[0], running[1], scales[0], scales[1], True, momentum, eps)
+    out = normalise_channels(images, running[0], running[1], scales[0], scales[1], True, momentum, eps)
     for own, moved in zip((running_mean, running_var), running, strict=True):
         if own is not None and moved is not None:
             copy_(own, wrap(moved.array.reshape(shape[:2]).mean(0)))

@@ -25,6 +25,7 @@ from convcore.autograd import Function, is_grad_enabled, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
 from convcore.ops.layout import contiguous
+from convcore.ops.norm import of_nothing
 from kernels.cpu import layer_norm as kernels
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _over_last_axes(op, input, normalized_shape, weight, bias, eps, centered) ->
             raise ShapeError(f"{op}: {name} must have the shape normalized_shape = {sizes}\n{table}")
     length = math.prod(sizes)
     if length == 0:
-        return input.clone()
+        return of_nothing(input, weight, bias)
     rows = input if input.array.ndim == 2 and len(sizes) == 1 else input.reshape(input.array.size // length, length)
     weight, bias = (tensor if tensor is None or len(sizes) == 1 else tensor.reshape(-1) for tensor in (weight, bias))
     out = LayerNorm.apply(rows, weight, bias, float(eps), centered)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -59,27 +59,47 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalise every channel of x over the batch and all positions.
+    """Normalise every channel of the input over the batch and all positions.
 
     Args:
-        x: (N, C), (N, C, L), (N, C, H, W) or more positions; float32 or float64.
+        input: (N, C), (N, C, L), (N, C, H, W) or more positions; float32 or float64. Where it has no elements, the
+            result has none either: nothing is computed, and as in PyTorch no other size has to fit.
         running_mean, running_var: (C,) statistics of earlier batches. Training changes them in place; evaluation
             normalises with them. None: training keeps none.
         weight, bias: (C,), or None for 1 and 0.
         training: normalise with the statistics of the batch instead of the running ones.
         momentum: share of the batch in the new running statistics.
-        eps: added to the variance.
+        eps: added to the variance; above 0 in training, where a channel's variance may be 0.
 
     Returns:
-        A tensor of x's shape, channels-last in memory. Of channels-last images it is computed at the first look, or
-        together with the ReLU and the max pooling that follow.
+        A tensor of the input's shape, channels-last in memory. Of channels-last images it is computed at the first
+        look, or together with the ReLU and the max pooling that follow.
 
     Raises:
-        ShapeError: x has fewer than two axes, a size does not fit its channels, or a training batch has only one value
-            per channel, whose variance says nothing.
-        DTypeError: x is not float32 or float64, or another tensor differs from it.
+        ShapeError: input has fewer than two axes, a size does not fit its channels, eps is too small, or a training
+            batch has only one value per channel, whose variance says nothing.
+        DTypeError: input is not float32 or float64, or another tensor differs from it.
     """
+    if eps < 0 or (training and eps == 0):
+        rule = "above 0 in training" if training else "at least 0"
+        raise ShapeError(f"batch_norm: eps must be {rule}, got {eps}; it keeps the square root from a variance of 0")
+    return normalise_channels(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def normalise_channels(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """`batch_norm` with any eps: instance norm, which shares all this, takes 0 as well, as in PyTorch."""
     _check(x, running_mean, running_var, weight, bias, training)
+    if 0 in form(x).shape:
+        return of_nothing(x, weight, bias)
     recorded = is_recorded(weight, bias)
 
     def normalisation() -> Normalisation:
@@ -101,14 +121,23 @@ def batch_norm(
     return BatchNorm.apply(x, weight, bias, norm, False, None)
 
 
+def of_nothing(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """A norm of no elements: weight and bias take part, so that their gradients are zero rather than missing."""
+    out = x.clone()
+    if weight is not None:
+        out = out * weight.sum()
+    if bias is not None:
+        out = out + bias.sum()
+    return out
+
+
 def _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps) -> Normalisation:
     """The statistics and coefficients of one call; in training the running statistics move, here and only here."""
     if training:
         rows = rows_along(x.array, 1)
         mean, variance = _batch_statistics(rows)
-        if rows.shape[0]:
-            _update_running(running_mean, mean, momentum)
-            _update_running(running_var, variance * (rows.shape[0] / max(rows.shape[0] - 1, 1)), momentum)
+        _update_running(running_mean, mean, momentum)
+        _update_running(running_var, variance * (rows.shape[0] / max(rows.shape[0] - 1, 1)), momentum)
     else:
         mean, variance = running_mean.array.astype(np.float64), running_var.array.astype(np.float64)
     invstd = 1 / np.sqrt(variance + eps)
@@ -125,11 +154,10 @@ def _normalisation(x, running_mean, running_var, weight, bias, training, momentu
 
 def _batch_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count, channels = rows.shape
-    mean, variance = np.zeros(channels), np.zeros(channels)
-    if rows.size:
-        wide = kernels.wide_columns(channels, rows.itemsize)
-        per_chunk = rows_per_chunk(wide, channels)
-        kernels.batch_norm_statistics(rows, mean, variance, sums_workspace(count, per_chunk, wide), per_chunk)
+    mean, variance = np.empty(channels), np.empty(channels)
+    wide = kernels.wide_columns(channels, rows.itemsize)
+    per_chunk = rows_per_chunk(wide, channels)
+    kernels.batch_norm_statistics(rows, mean, variance, sums_workspace(count, per_chunk, wide), per_chunk)
     return mean, variance
 
 
@@ -141,27 +169,29 @@ def _update_running(running: Tensor | None, batch: np.ndarray, momentum: float) 
 
 
 def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
-    check_float_tensors("batch_norm", x=x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    check_float_tensors("batch_norm", input=x, **given)
     shape = form(x).shape
-    if len(shape) < 2:
+    if len(shape) < 2 and shape != (0,):
         raise ShapeError(
-            "batch_norm: x must have a batch axis and a channel axis, (N, C), (N, C, L) or (N, C, H, W), "
+            "batch_norm: input must have a batch axis and a channel axis, (N, C), (N, C, L) or (N, C, H, W), "
             f"got shape {shape}"
         )
-    channels = shape[1]
-    for position, tensor in enumerate((running_mean, running_var, weight, bias)):
-        if tensor is not None and tensor.array.shape != (channels,):
-            name = ("running_mean", "running_var", "weight", "bias")[position]
-            table = array_table([("x", x.array, "N, C, ..."), (name, tensor.array, "C")])
-            raise ShapeError(
-                f"batch_norm: {name} must have one element for each of x's {channels} channels (axis 1), shape "
-                f"({channels},)\n{table}"
-            )
     if training and shape[0] * math.prod(shape[2:]) == 1:
         raise ShapeError(
             "batch_norm: Expected more than 1 value per channel when training, got input size "
             f"{shape}; use a larger batch, drop the last small one (drop_last=True), or eval()"
         )
+    if 0 in shape:
+        return
+    channels = shape[1]
+    for name, tensor in given.items():
+        if tensor is not None and tensor.array.shape != (channels,):
+            table = array_table([("input", x.array, "N, C, ..."), (name, tensor.array, "C")])
+            raise ShapeError(
+                f"batch_norm: {name} must have one element for each of input's {channels} channels (axis 1), shape "
+                f"({channels},)\n{table}"
+            )
     if not training and (running_mean is None or running_var is None):
         raise ShapeError(
             "batch_norm: evaluation needs running_mean and running_var; give both, or training=True to normalise with "

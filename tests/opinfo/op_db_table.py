@@ -84,7 +84,6 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
         (f"nn.functional.{name}", VALUE, ("float32", "float64")): "running statistics move in place, as in torch"
         for name in ("batch_norm", "instance_norm")
     },
-    ("nn.functional.batch_norm", "refused", ("float32", "float64")): "there must be an axis of the channels",
     ("bfloat16", "refused", ALL): "numbers of 16 bits",
     ("half", "refused", ALL): "numbers of 16 bits",
     ("norm/nuc", "refused", ("float32", "float64")): "the nuclear norm needs singular values",

@@ -311,8 +311,8 @@ def test_second_derivatives_are_torchs(training, follows):
 @pytest.mark.parametrize(
     ("shape", "sizes", "training", "message"),
     [
-        ((3,), (3, 3, 3, 3), True, r"x must have a batch axis and a channel axis.*\(3,\)"),
-        ((2, 3, 4), (5, 3, 3, 3), True, r"running_mean must have one element for each of x's 3 channels"),
+        ((3,), (3, 3, 3, 3), True, r"input must have a batch axis and a channel axis.*\(3,\)"),
+        ((2, 3, 4), (5, 3, 3, 3), True, r"running_mean must have one element for each of input's 3 channels"),
         ((2, 3, 4), (3, 2, 3, 3), True, r"running_var must have.*\n.*\(2, 3, 4\).*N, C"),
         ((2, 3, 4), (3, 3, 4, 3), False, r"weight must have one element.*shape \(3,\)\n.*\n.*weight"),
         ((2, 3, 4), (3, 3, 3, 1), False, r"bias must have one element"),
@@ -336,9 +336,15 @@ def test_evaluation_needs_running_statistics():
 
 
 def test_wrong_dtypes():
-    with pytest.raises(DTypeError, match=r"batch_norm: x must be float32 or float64, got int64"):
+    with pytest.raises(DTypeError, match=r"batch_norm: input must be float32 or float64, got int64"):
         batch_norm(wrap(np.ones((2, 3), np.int64)), None, None, training=True)
-    with pytest.raises(DTypeError, match=r"all tensors must have one dtype, got x float64, weight float32"):
+    with pytest.raises(DTypeError, match=r"all tensors must have one dtype, got input float64, weight float32"):
         batch_norm(wrap(np.ones((2, 3))), None, None, wrap(np.ones(3, np.float32)), training=True)
     with pytest.raises(DTypeError, match=r"batch_norm: weight must be a tensor, got ndarray"):
         batch_norm(wrap(np.ones((2, 3))), None, None, np.ones(3), training=True)  # pyright: ignore
+
+
+@pytest.mark.parametrize(("eps", "training"), [(0.0, True), (-1.0, True), (-1e-5, True), (-1e-5, False), (-1, False)])
+def test_eps_is_no_less_than_the_square_root_needs(eps, training):
+    with pytest.raises(ShapeError, match=rf"batch_norm: eps must be (above 0|at least 0).*, got {eps};"):
+        batch_norm(wrap(np.ones((2, 3))), wrap(np.ones(3)), wrap(np.ones(3)), training=training, eps=eps)
