@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from convcore.errors import UnsupportedError
 from convcore.nn.module import Module
+from convcore.ops.arguments import integer
 from convcore.ops.axes import axis
 from convcore.tensor import Tensor
 
@@ -36,7 +37,7 @@ class Unflatten(Module):
         if isinstance(dim, str):
             raise UnsupportedError(f"Unflatten: axes have no names here; give the number of axis {dim!r}")
         self.dim = dim
-        self.unflattened_size = tuple(unflattened_size)
+        self.unflattened_size = tuple([integer("Unflatten", "unflattened_size", size, -1) for size in unflattened_size])
 
     def forward(self, input: Tensor) -> Tensor:
         place = axis("Unflatten", self.dim, input.ndim)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from convcore.errors import DTypeError
 from convcore.nn import functional as F
 from convcore.nn.module import Module
 from convcore.ops.reduction import read_reduction
@@ -126,6 +127,8 @@ class HuberLoss(Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
         super().__init__(reduction=reduction)
+        if not isinstance(delta, (int, float)):
+            raise DTypeError(f"HuberLoss: delta must be a number, got {delta!r} ({type(delta).__name__})")
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -86,6 +86,8 @@ class MultiMarginLoss(WeightedLoss):
         super().__init__(weight, size_average, reduce, reduction)
         if p not in (1, 2):
             raise ShapeError(f"MultiMarginLoss: p must be 1 or 2, got {p}")
+        if weight is not None and weight.ndim != 1:
+            raise ShapeError(f"MultiMarginLoss: weight must have 1 axis, got shape {tuple(weight.shape)}")
         self.p = p
         self.margin = margin
 

@@ -61,7 +61,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     require_floating("softshrink", input)
     if not lambd >= 0:
-        raise ValueError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}")
+        raise ShapeError(f"softshrink: lambd must be at least 0, got {lambd}")
     moved = where(input > 0, input - lambd, input + lambd)
     return where((input > lambd) | (input < -lambd), moved, input.detach() * 0.0)
 
@@ -100,7 +100,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         DTypeError: dtypes differ or are not float32 or float64.
     """
     require_floating("prelu", input)
-    require_floating("prelu", weight)
+    require_floating("prelu", weight, "weight")
     if input.dtype != weight.dtype:
         raise DTypeError(f"prelu: input is {input.dtype}, weight {weight.dtype}; convert one of them")
     if weight.ndim > 1:
@@ -122,11 +122,11 @@ def rrelu(
 
     Raises:
         DTypeError: input is not float32 or float64.
-        ValueError: lower exceeds upper.
+        ShapeError: lower exceeds upper.
     """
     require_floating("rrelu", input)
     if not lower <= upper:
-        raise ValueError(f"rrelu: lower bound should be less than or equal to the upper bound, got {lower} and {upper}")
+        raise ShapeError(f"rrelu: lower must not exceed upper, got {lower} and {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     drawn = numpy_generator("rrelu", None).uniform(lower, upper, input.array.shape)
@@ -161,9 +161,9 @@ def gumbel_softmax(
         DTypeError: logits are not float32 or float64.
         ValueError: tau is not above 0.
     """
-    require_floating("gumbel_softmax", logits)
+    require_floating("gumbel_softmax", logits, "logits")
     if not tau > 0:
-        raise ValueError(f"gumbel_softmax: tau must be above 0, got {tau}")
+        raise ShapeError(f"gumbel_softmax: tau must be above 0, got {tau}")
     if eps != 1e-10:
         warnings.warn("gumbel_softmax: `eps` is deprecated and has no effect", UserWarning, stacklevel=2)
     noise = numpy_generator("gumbel_softmax", generator).gumbel(size=logits.array.shape)

@@ -7,7 +7,7 @@ differentiable operations, so derivatives of any order exist.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,13 +30,13 @@ def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
     return gradient.sum((*range(added), *stretched), keepdim=True).reshape(shape)
 
 
-def check_broadcast(op: str, *tensors: Tensor) -> None:
-    """Raise ShapeError unless the shapes broadcast against each other."""
+def check_broadcast(op: str, *tensors: Tensor, names: Sequence[str] = ("input", "other")) -> None:
+    """Raise ShapeError, with the arguments' names, unless the shapes broadcast against each other."""
     shapes = [t.array.shape for t in tensors]
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        listed = " and ".join(str(s) for s in shapes)
+        listed = " and ".join(f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True))
         raise ShapeError(
             f"{op}: shapes {listed} do not broadcast: counted from the last axis, sizes must be equal or 1; "
             "insert axes of length 1 with unsqueeze() or reshape()"

@@ -93,7 +93,7 @@ def _softmax_of_allowed(op: str, scores: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return softmax(scores, -1)
     require_tensors(op, attn_mask=mask)
-    check_broadcast(op, scores, mask)
+    check_broadcast(op, scores, mask, names=("query times key", "attn_mask"))
     if mask.array.dtype == np.bool_:
         scores = where(mask, scores, -math.inf)
     elif mask.array.dtype == scores.array.dtype:

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from convcore.errors import DTypeError, ShapeError
 
 
-def axis(op: str, dim: int, ndim: int) -> int:
-    """`dim` as an axis from 0 to ndim - 1. A tensor without axes has, as in torch, the axes 0 and -1."""
+def axis(op: str, dim: int, ndim: int, name: str = "dim") -> int:
+    """`dim` as an axis from 0 to ndim - 1. A tensor without axes has, as in torch, the axes 0 and -1.
+
+    `name` is the argument that it was given for.
+    """
     try:
         if isinstance(dim, bool):
             raise TypeError
         number = operator.index(dim)
     except TypeError:
-        raise DTypeError(f"{op}: dim must be an integer, got {dim!r} ({type(dim).__name__})") from None
+        raise DTypeError(f"{op}: {name} must be an integer, got {dim!r} ({type(dim).__name__})") from None
     limit = max(ndim, 1)
     if not -limit <= number < limit:
-        raise ShapeError(f"{op}: dim must be from {-limit} to {limit - 1} for a tensor of {ndim} axes, got {number}")
+        raise ShapeError(f"{op}: {name} must be from {-limit} to {limit - 1} for a tensor of {ndim} axes, got {number}")
     return number % limit
 
 

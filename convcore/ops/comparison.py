@@ -63,7 +63,8 @@ def ge(input: Tensor, other: Tensor | float) -> Tensor:
 
 def _bitwise(op: str, ufunc: np.ufunc, *operands: Tensor | float) -> Tensor:
     if not any(isinstance(operand, Variable) for operand in operands):
-        raise DTypeError(f"{op}: one operand must be a tensor, got numbers; use Python's operators for them")
+        given = " and ".join(type(operand).__name__ for operand in operands)
+        raise DTypeError(f"{op}: input or other must be a tensor, got {given}; use Python's operators for numbers")
     if result_type(op, *operands).kind == "f":
         raise DTypeError(f"{op}: operands must be bools or integers; compare floats first, e.g. x > 0")
     tensors = as_tensors(op, *operands)
@@ -116,9 +117,7 @@ def logical_not(input: Tensor) -> Tensor:
 
 
 def _logical(op: str, ufunc: np.ufunc, *operands: Tensor) -> Tensor:
-    for operand in operands:
-        if not isinstance(operand, Variable):
-            raise DTypeError(f"{op}: operands must be tensors, got {type(operand).__name__}")
+    require_tensors(op, **dict(zip(("input", "other"), operands, strict=True)))
     check_broadcast(op, *operands)
     return wrap(recording.made(ufunc, *[t.array for t in operands]))
 

@@ -46,7 +46,7 @@ def slice_of(input: Tensor, dim: int, start: int | None, end: int | None, step: 
     """The index of a slice along an axis."""
     place = axis("slice", dim, input.array.ndim)
     if input.array.ndim == 0:
-        raise ShapeError("slice: a tensor without axes cannot be cut")
+        raise ShapeError("slice: input must have an axis to cut, got shape ()")
     return (*[slice(None)] * place, slice(start, end, integer("slice", "step", step, 1)))
 
 
@@ -114,7 +114,9 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     have = input.array.shape
     added = len(have) - len(wanted)
     if added < 0 or any(w not in (1, h) for w, h in zip(wanted, have[added:], strict=True)):
-        raise ShapeError(f"sum_to_size: the shape {have} cannot be summed to {wanted}: sizes must be equal or 1")
+        raise ShapeError(
+            f"sum_to_size: input of shape {have} cannot be summed to size {wanted}: sizes must be equal or 1"
+        )
     return unbroadcast(input, wanted) if wanted else input.sum()
 
 

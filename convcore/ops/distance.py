@@ -70,6 +70,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     require_tensors("pairwise_distance", x1=x1, x2=x2)
     if x1.array.ndim == 0 and x2.array.ndim == 0:
         raise ShapeError("pairwise_distance: x1 or x2 must have an axis along which to measure, got two scalars")
+    check_broadcast("pairwise_distance", x1, x2, names=("x1", "x2"))
     difference = x1 - x2
     return vector_norm(difference.to(result_type("pairwise_distance", difference, 1.0)) + eps, p, -1, keepdim)
 
@@ -114,8 +115,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     Raises:
         ShapeError: fewer than two axes, different D, or p is negative.
     """
-    require_floating("cdist", x1)
-    require_floating("cdist", x2)
+    require_floating("cdist", x1, "x1")
+    require_floating("cdist", x2, "x2")
     if x1.array.ndim < 2 or x2.array.ndim < 2 or x1.array.shape[-1] != x2.array.shape[-1]:
         raise ShapeError(
             f"cdist: x1 (.., P, D) and x2 (.., R, D) must have one D, got shapes {x1.array.shape}, {x2.array.shape}"
@@ -147,7 +148,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     dtype = result_type("cosine_similarity", x1, x2)
     if dtype.kind != "f":
         raise DTypeError(f"cosine_similarity: x1 or x2 must be float32 or float64, got {x1.array.dtype} for both")
-    check_broadcast("cosine_similarity", x1, x2)
+    check_broadcast("cosine_similarity", x1, x2, names=("x1", "x2"))
     shape = np.broadcast_shapes(x1.array.shape, x2.array.shape)
     place = axis("cosine_similarity", dim, len(shape))
     x1, x2 = (x.expand(shape) for x in as_tensors("cosine_similarity", x1, x2, dtype=dtype))

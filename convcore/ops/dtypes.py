@@ -123,19 +123,19 @@ def require_tensor(op: str, name: str, value: Any) -> None:
         raise DTypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}; convcore.tensor(...) makes one")
 
 
-def require_floating(op: str, x: Tensor) -> None:
+def require_floating(op: str, x: Tensor, name: str = "input") -> None:
     """Refuse a tensor that is not float32 or float64."""
     if not isinstance(x, Variable):
-        raise DTypeError(f"{op}: x must be a tensor, got {type(x).__name__}")
+        raise DTypeError(f"{op}: {name} must be a tensor, got {type(x).__name__}")
     dtype = form(x).dtype
     if dtype.kind != "f":
-        raise DTypeError(f"{op}: x must be float32 or float64, got {dtype}; convert it with x.float()")
+        raise DTypeError(f"{op}: {name} must be float32 or float64, got {dtype}; convert it with {name}.float()")
 
 
-def floating(op: str, x: Tensor) -> Tensor:
+def floating(op: str, x: Tensor, name: str = "input") -> Tensor:
     """`x`, converted to float32 if it holds integers or bools."""
     if not isinstance(x, Variable):
-        raise DTypeError(f"{op}: x must be a tensor, got {type(x).__name__}")
+        raise DTypeError(f"{op}: {name} must be a tensor, got {type(x).__name__}")
     return x if form(x).dtype.kind == "f" else convert(x, float32)
 
 

@@ -125,7 +125,7 @@ class Where(Function):
 
     @staticmethod
     def forward(ctx, condition, a, b):
-        check_broadcast("where", condition, a, b)
+        check_broadcast("where", condition, a, b, names=("condition", "input", "other"))
         ctx.save_for_backward(condition)
         ctx.shapes = a.array.shape, b.array.shape
         return wrap(recording.made(np.where, condition.array, a.array, b.array))
@@ -279,8 +279,8 @@ class Clamp(Function):
 
     @staticmethod
     def forward(ctx, x, low, high):
-        tensors = [t for t in (x, low, high) if t is not None]
-        check_broadcast("clamp", *tensors)
+        given = {name: t for name, t in (("input", x), ("min", low), ("max", high)) if t is not None}
+        check_broadcast("clamp", *given.values(), names=list(given))
         if True in ctx.needs_input_grad:
             above = np.True_ if low is None else x.array >= low.array
             below = np.True_ if high is None else x.array <= high.array

@@ -81,4 +81,5 @@ def frexp(input: Tensor) -> MantissaExponent:
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """input * 2 ** other"""
     require_tensor("ldexp", "input", input)
+    require_tensor("ldexp", "other", other)
     return mul(input, pow(2.0, other))

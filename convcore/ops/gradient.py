@@ -52,7 +52,7 @@ def gradient(
 def _slopes(x: Tensor, place: int, spacing: Any, edge_order: int) -> Tensor:
     size = x.array.shape[place]
     if size < edge_order + 1:
-        raise ShapeError(f"gradient: axis {place} must have {edge_order + 1} or more elements, got {size}")
+        raise ShapeError(f"gradient: input must have {edge_order + 1} or more elements on axis {place}, got {size}")
     if isinstance(spacing, Variable) and spacing.array.ndim:
         if spacing.array.shape != (size,):
             raise ShapeError(f"gradient: the places along axis {place} must be {size}, got {spacing.array.shape}")

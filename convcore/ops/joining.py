@@ -41,7 +41,7 @@ def _listed(op: str, tensors: Any) -> list[Any]:
     if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, Variable) for t in tensors):
         raise DTypeError(f"{op}: tensors must be a list or tuple of tensors, got {type(tensors).__name__}")
     if len(tensors) == 0:
-        raise ShapeError(f"{op}: needs at least one tensor, got none")
+        raise ShapeError(f"{op}: tensors must hold at least one tensor, got none")
     return list(tensors)
 
 
@@ -118,7 +118,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     """Cut into views along an axis: pieces of one size (the last may be smaller), or of the listed sizes."""
     place = axis("split", dim, tensor.array.ndim)
     if tensor.array.ndim == 0:
-        raise ShapeError("split: a tensor without axes cannot be cut")
+        raise ShapeError("split: tensor must have an axis to cut, got shape ()")
     total = tensor.array.shape[place]
     if isinstance(split_size_or_sections, Sequence):
         pieces = [integer("split", "section", s, minimum=0) for s in split_size_or_sections]
@@ -140,7 +140,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     count = _pieces("chunk", "chunks", chunks)
     place = axis("chunk", dim, input.array.ndim)
     if input.array.ndim == 0:
-        raise ShapeError("chunk: a tensor without axes cannot be cut")
+        raise ShapeError("chunk: input must have an axis to cut, got shape ()")
     total = input.array.shape[place]
     return split(input, max(-(-total // count), 1), place) if total else split(input, [0] * count, place)
 
@@ -164,30 +164,36 @@ def _pieces(op: str, name: str, value: int) -> int:
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut into views along an axis: into that many pieces of nearly equal size, or before the listed elements."""
     if input.array.ndim == 0:
-        raise ShapeError("tensor_split: a tensor without axes cannot be cut")
+        raise ShapeError("tensor_split: input must have an axis to cut, got shape ()")
     place = axis("tensor_split", dim, input.array.ndim)
     total = input.array.shape[place]
     where = indices_or_sections
     if isinstance(where, Variable):
         if where.array.dtype != np.int64 or where.array.ndim > 1:
-            raise ShapeError(f"tensor_split: indices must be int64 of at most 1 axis, got {where.array.dtype}")
+            raise ShapeError(
+                f"tensor_split: indices_or_sections must be int64 of at most 1 axis, got {where.array.dtype}"
+            )
         where = where.array.tolist()
     if isinstance(where, Sequence):
-        ends = [slice(0, integer("tensor_split", "index", i, -(1 << 62))).indices(total)[1] for i in where]
+        ends = [
+            slice(0, integer("tensor_split", "indices_or_sections", i, -(1 << 62))).indices(total)[1] for i in where
+        ]
         starts, ends = [0, *ends], [*ends, total]
         return tuple([narrow(input, place, s, max(e - s, 0)) for s, e in zip(starts, ends, strict=True)])
-    count = _pieces("tensor_split", "sections", where)
+    count = _pieces("tensor_split", "indices_or_sections", where)
     size, larger = divmod(total, count)
     return _cut(input, np.cumsum([size + (i < larger) for i in range(count)]).tolist(), place)
 
 
 def _split_along(op: str, input: Tensor, indices_or_sections: Any, place: int, axes_needed: int) -> tuple[Tensor, ...]:
     if input.array.ndim < axes_needed:
-        raise ShapeError(f"{op}: needs at least {axes_needed} axes, got shape {input.array.shape}")
+        raise ShapeError(f"{op}: input must have at least {axes_needed} axes, got shape {input.array.shape}")
     if isinstance(indices_or_sections, int):
         size = input.array.shape[place]
         if indices_or_sections < 1 or size % indices_or_sections:
-            raise ShapeError(f"{op}: {size} elements cannot be cut into {indices_or_sections} equal parts")
+            raise ShapeError(
+                f"{op}: indices_or_sections must divide {size}, the size of axis {place}, got {indices_or_sections}"
+            )
     return tensor_split(input, indices_or_sections, place)
 
 
@@ -209,7 +215,7 @@ def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it"""
     if input.array.ndim == 0:
-        raise ShapeError("unbind: a tensor without axes cannot be cut")
+        raise ShapeError("unbind: input must have an axis to cut, got shape ()")
     place = axis("unbind", dim, input.array.ndim)
     return tuple([select(input, place, i) for i in range(input.array.shape[place])])
 

@@ -246,7 +246,7 @@ def kl_div(
             stacklevel=2,
         )
     require_tensors("kl_div", input=input, target=target)
-    check_broadcast("kl_div", input, target)
+    check_broadcast("kl_div", input, target, names=("input", "target"))
     if log_target:
         losses = target.exp() * (target - input)
     else:
@@ -279,6 +279,7 @@ def poisson_nll_loss(
     """
     reduction = read_reduction("poisson_nll_loss", reduction, size_average, reduce)
     require_tensors("poisson_nll_loss", input=input, target=target)
+    check_broadcast("poisson_nll_loss", input, target, names=("input", "target"))
     losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         many = target > 1
@@ -311,6 +312,7 @@ def gaussian_nll_loss(
     """
     reduction = read_reduction("gaussian_nll_loss", reduction)
     require_tensors("gaussian_nll_loss", input=input, target=target)
+    check_broadcast("gaussian_nll_loss", input, target, names=("input", "target"))
     variance: Tensor = var if isinstance(var, Variable) else wrap(np.full(input.array.shape, var, input.array.dtype))
     if (variance.array < 0).any():
         raise ShapeError(f"gaussian_nll_loss: var must not be negative, its smallest element is {variance.array.min()}")
@@ -344,6 +346,7 @@ def soft_margin_loss(
     """
     reduction = read_reduction("soft_margin_loss", reduction, size_average, reduce)
     require_tensors("soft_margin_loss", input=input, target=target)
+    check_broadcast("soft_margin_loss", input, target, names=("input", "target"))
     return reduced(-logsigmoid(target * input), reduction)
 
 
@@ -352,6 +355,7 @@ def _difference(op: str, input: Tensor, target: Tensor) -> Tensor:
     require_tensors(op, input=input, target=target)
     if input.array.shape != target.array.shape:
         table = array_table([("input", input.array, ""), ("target", target.array, "")])
+        check_broadcast(op, input, target, names=("input", "target"))
         warnings.warn(f"{op}: target's shape differs from input's and is broadcast\n{table}", stacklevel=3)
     return input - target
 

@@ -15,6 +15,7 @@ from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.activation import logsigmoid
 from convcore.ops.arguments import check_float_tensors, require_tensors
+from convcore.ops.arithmetic import check_broadcast
 from convcore.ops.distance import pairwise_distance
 from convcore.ops.elementwise import minimum, where
 from convcore.ops.reduction import read_reduction, reduced
@@ -47,6 +48,7 @@ def margin_ranking_loss(
     reduction = read_reduction("margin_ranking_loss", reduction, size_average, reduce)
     require_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
     _check_same_ndim("margin_ranking_loss", input1=input1, input2=input2, target=target)
+    check_broadcast("margin_ranking_loss", input1, input2, target, names=("input1", "input2", "target"))
     return reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
@@ -69,6 +71,7 @@ def hinge_embedding_loss(
     """
     reduction = read_reduction("hinge_embedding_loss", reduction, size_average, reduce)
     require_tensors("hinge_embedding_loss", input=input, target=target)
+    check_broadcast("hinge_embedding_loss", input, target, names=("input", "target"))
     apart = where(target != 1, (margin - input).clamp(min=0), 0.0)
     return reduced(apart + where(target != -1, input, 0.0), reduction)
 
@@ -207,6 +210,7 @@ def multilabel_soft_margin_loss(
     """
     reduction = read_reduction("multilabel_soft_margin_loss", reduction, size_average, reduce)
     require_tensors("multilabel_soft_margin_loss", input=input, target=target, weight=weight)
+    check_broadcast("multilabel_soft_margin_loss", input, target, names=("input", "target"))
     losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         losses = losses * weight

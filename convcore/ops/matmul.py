@@ -387,13 +387,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         ShapeError: the sizes do not fit.
         DTypeError: dtypes differ or are not float32 or float64.
     """
-    check_float_tensors("linear", x=x, weight=weight, bias=bias)
-    rows = ("x", x, "..., C_in"), ("weight", weight, "C_out, C_in"), ("bias", bias, "C_out")
+    check_float_tensors("linear", input=x, weight=weight, bias=bias)
+    rows = ("input", x, "..., C_in"), ("weight", weight, "C_out, C_in"), ("bias", bias, "C_out")
     if weight.array.ndim != 2:
         raise _shape_error("linear", "weight must have 2 axes (C_out, C_in)", *rows)
     if x.array.ndim == 0 or x.shape[-1] != weight.shape[1]:
         got = "is a scalar" if x.array.ndim == 0 else f"has {x.shape[-1]} features"
-        raise _shape_error("linear", f"x {got} but weight expects {weight.shape[1]}", *rows)
+        raise _shape_error("linear", f"input {got} but weight expects {weight.shape[1]}", *rows)
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise _shape_error("linear", f"bias must hold one value for each of the {weight.shape[0]} outputs", *rows)
     if x.array.ndim == 2:

@@ -73,7 +73,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     ndim, count = len(input.shape), len(sizes) // 2
     if len(sizes) % 2 or count > ndim:
         raise ShapeError(
-            f"pad: pad must hold two sizes for each of at most {ndim} axes, the last axis first, got {len(sizes)} sizes"
+            f"pad: pad must hold two sizes for each of at most {ndim} axes, the last axis first, got {len(sizes)} "
+            f"sizes for shape {tuple(input.shape)}"
         )
     if mode not in MODES:
         raise UnsupportedError(f"pad: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")

@@ -55,7 +55,9 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of the products of two vectors' elements"""
     _require_axes("dot", input=(input, 1), tensor=(tensor, 1))
     if input.array.shape != tensor.array.shape:
-        raise ShapeError(f"dot: vectors must have one length, got {input.array.shape} and {tensor.array.shape}")
+        raise ShapeError(
+            f"dot: input and tensor must have one length, got {input.array.shape} and {tensor.array.shape}"
+        )
     return matmul(input, tensor)
 
 

@@ -46,7 +46,7 @@ def fliplr(input: Tensor) -> Tensor:
 def flipud(input: Tensor) -> Tensor:
     """The rows in reverse order"""
     if input.array.ndim < 1:
-        raise ShapeError("flipud: needs at least 1 axis")
+        raise ShapeError("flipud: input must have at least 1 axis, got shape ()")
     return flip(input, 0)
 
 
@@ -63,7 +63,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
         raise ShapeError(f"roll: shifts and dims must be equally many, got {shift} and {places}")
     moved = input
     for amount, dim in zip(shift, places, strict=True):
-        place = axis("roll", dim, input.array.ndim)
+        place = axis("roll", dim, input.array.ndim, "dims")
         if not input.array.ndim:
             raise ShapeError("roll: a tensor without axes has no dims; leave them out")
         if input.array.size:
@@ -76,7 +76,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """The plane of two axes turned k times by 90 degrees, from the first axis towards the second"""
     if len(dims) != 2 or input.array.ndim < 2:
         raise ShapeError(f"rot90: needs 2 dims and at least 2 axes, got dims {dims} and shape {input.array.shape}")
-    first, second = (axis("rot90", d, input.array.ndim) for d in dims)
+    first, second = (axis("rot90", d, input.array.ndim, "dims") for d in dims)
     if first == second:
         raise ShapeError(f"rot90: dims must be different axes, got {dims}")
     k = integer("rot90", "k", k, -(1 << 62)) % 4
@@ -161,7 +161,7 @@ def diagonal_places(
     ndim = input.array.ndim
     if ndim < 2:
         raise ShapeError(f"{op}: needs at least 2 axes, got shape {input.array.shape}")
-    first, second = axis(op, dim1, ndim), axis(op, dim2, ndim)
+    first, second = axis(op, dim1, ndim, "dim1"), axis(op, dim2, ndim, "dim2")
     if first == second:
         raise ShapeError(f"{op}: dim1 and dim2 must be different axes, got {dim1} and {dim2}")
     rows, columns = _on_diagonal(input.array.shape[first], input.array.shape[second], offset)
@@ -183,8 +183,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     """Matrices that are 0 but for a diagonal, which holds the last axis; they lie along the axes dim1 and dim2"""
     ndim = input.array.ndim + 1
     if input.array.ndim < 1:
-        raise ShapeError("diag_embed: needs at least 1 axis")
-    first, second = axis("diag_embed", dim1, ndim), axis("diag_embed", dim2, ndim)
+        raise ShapeError("diag_embed: input must have at least 1 axis, got shape ()")
+    first, second = axis("diag_embed", dim1, ndim, "dim1"), axis("diag_embed", dim2, ndim, "dim2")
     if first == second:
         raise ShapeError(f"diag_embed: dim1 and dim2 must be different axes, got {dim1} and {dim2}")
     count = input.array.shape[-1]
@@ -203,7 +203,7 @@ diagonal_of = diagonal
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Of a vector the matrix with it on a diagonal; of a matrix its diagonal"""
     if input.array.ndim not in (1, 2):
-        raise ShapeError(f"diag: needs a vector or a matrix, got shape {input.array.shape}")
+        raise ShapeError(f"diag: input must be a vector or a matrix, got shape {input.array.shape}")
     return diag_embed(input, diagonal) if input.array.ndim == 1 else diagonal_of(input, diagonal)
 
 
@@ -215,7 +215,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal"""
     if input.array.ndim != 2:
-        raise ShapeError(f"trace: needs a matrix, got shape {input.array.shape}")
+        raise ShapeError(f"trace: input must be a matrix, got shape {input.array.shape}")
     return diagonal(input).sum()
 
 
@@ -281,7 +281,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All choices of r elements of a vector, in its order: (count, r); with replacement, the same one more than once"""
     if input.array.ndim != 1:
-        raise ShapeError(f"combinations: needs a vector, got shape {input.array.shape}")
+        raise ShapeError(f"combinations: input must be a vector, got shape {input.array.shape}")
     count = integer("combinations", "r", r, 0)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(choose(range(input.array.size), count)), np.int64).reshape(-1, count)

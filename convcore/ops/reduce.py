@@ -131,7 +131,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
     """The mean over the axes `dim`, or all"""
     if dtype is not None:
         input = convert(input, element_type("mean", dtype))
-    require_floating("mean", input)
+    require_floating("mean", input, "input" if dtype is None else "dtype")
     return sum(input, dim, keepdim) / _count(input, dim)
 
 
@@ -139,7 +139,7 @@ def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: An
     """The mean over the axes `dim`, or all, of what is not NaN"""
     if dtype is not None:
         input = convert(input, element_type("nanmean", dtype))
-    require_floating("nanmean", input)
+    require_floating("nanmean", input, "input" if dtype is None else "dtype")
     numbers = convert(wrap(np.asarray(~np.isnan(input.array))), input.array.dtype)
     return nansum(input, dim, keepdim) / sum(numbers, dim, keepdim)
 
@@ -196,7 +196,7 @@ def _extremum(op: str, ufunc: np.ufunc, input: Tensor, dim: Dims, keepdim: bool)
 
 def _require_elements(op: str, input: Tensor, dim: Dims) -> None:
     if _count(input, dim) == 0:
-        raise ShapeError(f"{op}: needs at least one element to choose from, got shape {input.array.shape}")
+        raise ShapeError(f"{op}: input must have at least one element to choose from, got shape {input.array.shape}")
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:

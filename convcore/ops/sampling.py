@@ -184,10 +184,16 @@ def multinomial(
         )
     count = integer("multinomial", "num_samples", num_samples, 1)
     rows = np.atleast_2d(weights).astype(np.float64)  # in which sums of float32 cannot overflow
-    if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(-1) <= 0).any():
-        raise ShapeError("multinomial: weights must be finite, at least 0, and not all 0 in a row")
+    wrong = ~np.isfinite(rows).all(-1) | (rows < 0).any(-1) | (rows.sum(-1) <= 0)
+    if wrong.any():
+        row = np.array2string(rows[wrong][0], threshold=10)
+        raise ShapeError(
+            f"multinomial: input must hold weights that are finite, at least 0, and not all 0 in a row, got {row}"
+        )
     if not replacement and count > (rows > 0).sum(-1).min(initial=rows.shape[-1]):
-        raise ShapeError(f"multinomial: {count} samples without replacement need as many weights above 0 in each row")
+        raise ShapeError(
+            f"multinomial: num_samples = {count} without replacement need as many weights above 0 in each row"
+        )
     numbers = numpy_generator("multinomial", generator)
     drawn = [numbers.choice(row.size, count, replacement, row / row.sum()) for row in rows]
     result = np.asarray(drawn, np.int64).reshape(len(rows), count)
@@ -239,12 +245,12 @@ random_ = _filler(
     "random_", _integers_for,
     "Replace all elements by integers from `from` to `to` - 1, or from 0 to `to` - 1 if one number is given",
     {"from": None, "to": None},
-    lambda first, end: first is None or (first > 0 if end is None else first < end), "needs from < to",
+    lambda first, end: first is None or (first > 0 if end is None else first < end), "from must be below to",
 )  # fmt: skip
 uniform_ = _filler(
     "uniform_", lambda numbers, array, low, high: low + (high - low) * numbers.random(array.shape),
     "Replace all elements by uniform numbers from `from` to `to`",
-    {"from": 0.0, "to": 1.0}, lambda low, high: low <= high, "needs from <= to",
+    {"from": 0.0, "to": 1.0}, lambda low, high: low <= high, "from must not exceed to",
 )  # fmt: skip
 normal_ = _filler(
     "normal_", lambda numbers, array, mean, std: numbers.normal(mean, std, array.shape),

@@ -126,7 +126,7 @@ def permute(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | No
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two axes."""
     order = list(range(input.array.ndim))
-    first, second = axis("transpose", dim0, len(order)), axis("transpose", dim1, len(order))
+    first, second = axis("transpose", dim0, len(order), "dim0"), axis("transpose", dim1, len(order), "dim1")
     if order:
         order[first], order[second] = second, first
     return Permute.apply(input, tuple(order))
@@ -135,7 +135,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 def t(input: Tensor) -> Tensor:
     """The transposed matrix; tensors of fewer than two axes stay as they are."""
     if input.array.ndim > 2:
-        raise ShapeError(f"t: needs a matrix, got shape {input.array.shape}; use transpose() or permute()")
+        raise ShapeError(f"t: input must be a matrix, got shape {input.array.shape}; use transpose() or permute()")
     return permute(input, *reversed(range(input.array.ndim)))
 
 
@@ -244,7 +244,8 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     """Axes moved to other places; the rest keep their order"""
     pairs = [tuple(d) if isinstance(d, Sequence) else (d,) for d in (source, destination)]
     ndim = input.array.ndim
-    froms, tos = ([axis("movedim", d, ndim) for d in dims] for dims in pairs)
+    names = "source", "destination"
+    froms, tos = ([axis("movedim", d, ndim, name) for d in dims] for name, dims in zip(names, pairs, strict=True))
     if len(froms) != len(tos) or len(set(froms)) != len(froms) or len(set(tos)) != len(tos):
         raise ShapeError(f"movedim: source and destination must be equally many different axes, got {pairs}")
     if ndim == 0:
@@ -268,7 +269,7 @@ def matrix_transpose(input: Tensor) -> Tensor:
 def adjoint(input: Tensor) -> Tensor:
     """The transposed matrix, of at most 2 axes"""
     if input.array.ndim not in (0, 2):
-        raise ShapeError(f"H: needs a matrix, got shape {input.array.shape}")
+        raise ShapeError(f"H: input must be a matrix, got shape {input.array.shape}")
     return reversed_axes(input)
 
 
@@ -293,7 +294,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """A view of `length` elements along an axis, from `start` on"""
     if input.array.ndim == 0:
-        raise ShapeError("narrow: a tensor without axes cannot be cut")
+        raise ShapeError("narrow: input must have an axis to cut, got shape ()")
     place = axis("narrow", dim, input.array.ndim)
     size = input.array.shape[place]
     first, count = integer("narrow", "start", start, -size), integer("narrow", "length", length, 0)
@@ -308,7 +309,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """A view of one slice along an axis, without the axis"""
     if input.array.ndim == 0:
-        raise ShapeError("select: a tensor without axes cannot be cut")
+        raise ShapeError("select: input must have an axis to cut, got shape ()")
     place = axis("select", dim, input.array.ndim)
     size = input.array.shape[place]
     number = integer("select", "index", index, -(1 << 62))

@@ -203,13 +203,16 @@ def cov(
     x = input.reshape(1, -1) if input.array.ndim < 2 else input
     for name, given in (("fweights", fweights), ("aweights", aweights)):
         if given is not None and given.array.shape != x.array.shape[1:]:
-            raise ShapeError(f"cov: {name} must have one weight for each of {x.array.shape[1]} observations")
+            raise ShapeError(
+                f"cov: {name} must have one weight for each of {x.array.shape[1]} observations, "
+                f"got shape {given.array.shape}"
+            )
+        if given is not None and (given.array < 0).any():
+            raise ShapeError(f"cov: {name} must not be negative, its smallest is {given.array.min()}")
     if fweights is not None and fweights.array.dtype.kind not in "iu":
         raise DTypeError(f"cov: fweights must be integers, got {fweights.array.dtype}")
     if aweights is not None and aweights.array.dtype.kind != "f":
         raise DTypeError(f"cov: aweights must be floats, got {aweights.array.dtype}")
-    if any(w is not None and (w.array < 0).any() for w in (fweights, aweights)):
-        raise ShapeError("cov: weights must not be negative")
     weights = [w for w in (fweights, aweights) if w is not None]
     weight = None
     for w in weights:

@@ -98,6 +98,15 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
     ("nn.functional.embedding_bag", "value", ("float32",)): "max_norm shortens the table in place, as in torch",
 }  # fmt: skip
 
+# Wrong inputs that cannot be put to convcore.
+OUTSIDE = {
+    **dict.fromkeys(("amax", "amin", "aminmax"), "65 axes, where NumPy's tensors have 64 at most"),
+    **dict.fromkeys(("dot", "vdot"), "numbers of 16 bits"),
+    **{f"nn.functional.conv{n}d": "complex numbers" for n in (1, 2, 3)},
+    "gradient": "complex numbers, and tensors on another device",
+    "masked_fill": "complex numbers",
+}
+
 # Operations that draw random numbers or leave memory unset: only the form of the result is compared.
 ONLY_FORM: frozenset[str] = frozenset(
     {

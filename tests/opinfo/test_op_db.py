@@ -41,6 +41,7 @@ def test_operation_is_that_of_torch(name, dtype):
     excused = {kind for op, kind, dtypes in table.DIFFERENCES if op == name and dtype in dtypes}
     wrong = {kind: message for kind, message in outcome.wrong.items() if kind not in excused}
     assert not wrong, "\n".join(f"[{kind}] {message}" for kind, message in wrong.items())
+    assert bool(outcome.outside) == (dtype == op_db.ERRORS and name in table.OUTSIDE)
     assert excused <= set(outcome.wrong), f"works, so take it out of DIFFERENCES: {excused - set(outcome.wrong)}"
 
 
@@ -56,5 +57,5 @@ def test_what_is_listed_as_lacking_is_not_there(name):
 def test_the_table_names_operations_that_exist():
     for pattern in table.LACKING:
         assert any(fnmatch.fnmatch(name, pattern) for name in op_db.OPS), pattern
-    for name in (*table.ONLY_FORM, *(name for name, _, _ in table.DIFFERENCES)):
+    for name in (*table.ONLY_FORM, *table.OUTSIDE, *(name for name, _, _ in table.DIFFERENCES)):
         assert name in op_db.OPS, name

@@ -208,7 +208,7 @@ def test_layers(name, settings):
 
 @pytest.mark.parametrize("op", OPS)
 def test_other_dtypes_are_refused(op):
-    with pytest.raises(DTypeError, match=f"{op}: x must be float32 or float64, got bool"):
+    with pytest.raises(DTypeError, match=f"{op}: input must be float32 or float64, got bool"):
         getattr(F, op)(convcore.tensor([True, False]))
 
 

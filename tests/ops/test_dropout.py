@@ -191,5 +191,5 @@ def test_wrong_arguments():
         dropout(wrap(np.ones(3)), 1.5)
     with pytest.raises(ShapeError, match=r"must lie from 0 to 1, got nan"):
         dropout(wrap(np.ones(3)), float("nan"))
-    with pytest.raises(DTypeError, match=r"dropout: x must be float32 or float64, got int64"):
+    with pytest.raises(DTypeError, match=r"dropout: input must be float32 or float64, got int64"):
         dropout(wrap(np.ones(3, np.int64)))

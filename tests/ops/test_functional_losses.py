@@ -141,7 +141,7 @@ WRONG = [
     (lambda: F.binary_cross_entropy_with_logits(ROWS, ROWS[:1]), ShapeError, "target must have input's shape"),
     (lambda: F.gaussian_nll_loss(ROWS, ROWS, -ROWS), ShapeError, "var must not be negative, its smallest"),
     (lambda: F.gaussian_nll_loss(ROWS, ROWS, cc.ones(2)), ShapeError, "var must have input's shape, or one axis"),
-    (lambda: F.logsigmoid(WHOLE), DTypeError, "logsigmoid: x must be float32 or float64"),
+    (lambda: F.logsigmoid(WHOLE), DTypeError, "logsigmoid: input must be float32 or float64"),
     (lambda: F.margin_ranking_loss(ROWS, ROWS, ONE), ShapeError, "all tensors must have the same number of axes"),
     (lambda: F.cosine_embedding_loss(ROWS, ROWS, ROWS), ShapeError, r"needs inputs \(N, D\) with a target \(N,\)"),
     (lambda: F.multi_margin_loss(ROWS, WHOLE, p=3), ShapeError, "p must be 1 or 2, got 3"),

@@ -203,8 +203,12 @@ def test_one_and_two_threads_give_the_same_bits():
             DTypeError, "one dtype, got float32 and float64",
         ),
         (lambda: matmul(convcore.ones(2, 2), 3), DTypeError, "both operands must be tensors, got Tensor and int"),
-        (lambda: linear(convcore.ones(2, 3), convcore.ones(5, 4)), ShapeError, "x has 3 features but weight expects 4"),
-        (lambda: linear(convcore.tensor(1.0), convcore.ones(5, 4)), ShapeError, "x is a scalar but weight expects 4"),
+        (
+            lambda: linear(convcore.ones(2, 3), convcore.ones(5, 4)),
+            ShapeError,
+            "input has 3 features but weight expects 4",
+        ),
+        (lambda: linear(convcore.tensor(1.0), convcore.ones(5, 4)), ShapeError, "input is a scalar but weight expects"),
         (lambda: linear(convcore.ones(2, 3), convcore.ones(3)), ShapeError, "weight must have 2 axes"),
         (
             lambda: linear(convcore.ones(2, 3), convcore.ones(5, 3), convcore.ones(3)),

@@ -148,5 +148,5 @@ def test_wrong_arguments(ours, theirs):
         ours(wrap(np.ones(())), -2)
     with pytest.raises(DTypeError, match=rf"{name}: dim must be an integer, got 1.5"):
         ours(wrap(np.ones((2, 3))), 1.5)
-    with pytest.raises(DTypeError, match=rf"{name}: x must be float32 or float64, got int64.*x\.float\(\)"):
+    with pytest.raises(DTypeError, match=rf"{name}: input must be float32 or float64, got int64.*input\.float\(\)"):
         ours(wrap(np.ones((2, 3), np.int64)), 1)

@@ -81,5 +81,5 @@ def test_integers_in_place():
     assert convcore.zeros(MANY, dtype=convcore.uint8).random_().max().item() == 255
     assert set(convcore.zeros(MANY, dtype=convcore.bool).random_().tolist()) == {False, True}
     for wrong in ((0,), (2, 2)):
-        with pytest.raises(ShapeError, match="random_: needs from < to"):
+        with pytest.raises(ShapeError, match="random_: from must be below to"):
             x.random_(*wrong)

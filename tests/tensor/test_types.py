@@ -41,7 +41,7 @@ def test_integers(function):
     x, y = convcore.tensor([1, 2, 3]), torch.tensor([1, 2, 3])
     if function == "mean":
         with pytest.raises(
-            DTypeError, match=r"mean: x must be float32 or float64, got int64; convert it with x\.float"
+            DTypeError, match=r"mean: input must be float32 or float64, got int64; convert it with input\.float"
         ):
             x.mean()
     elif function == "cumulative":
@@ -132,9 +132,9 @@ def test_wrong_operands_are_refused():
         _ = convcore.tensor([1, 2]) ** -1
     with pytest.raises(DTypeError, match="where: condition must be a bool tensor, got float32"):
         convcore.where(x, x, x)
-    with pytest.raises(DTypeError, match="relu: x must be float32 or float64, got bool"):
+    with pytest.raises(DTypeError, match="relu: input must be float32 or float64, got bool"):
         convcore.tensor([True]).relu()
-    with pytest.raises(DTypeError, match="exp: x must be a tensor, got float"):
+    with pytest.raises(DTypeError, match="exp: input must be a tensor, got float"):
         convcore.exp(1.0)  # pyright: ignore[reportArgumentType]
     with pytest.raises(DTypeError, match="clamp: needs min or max"):
         x.clamp()

@@ -2,6 +2,7 @@
 
 With the same constructor arguments and the same state dict: state_dict keys and shapes, repr, outputs, gradients of
 inputs and parameters, in training and in evaluation; then once more after a deepcopy and a trip through pickle.
+What the table lists as wrong input is refused, with an error that says what is wrong.
 """
 
 import copy
@@ -13,17 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from errors_judged import judge_error
+from op_db import TORCH_DTYPES, leaves
 
 import convcore as cc
 from convcore.testing import assert_close
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from torch.testing._internal.common_modules import module_db
+    from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 MOST_CASES = 8  # of each module, or a few more; CrossEntropyLoss alone has 140
 # Layers whose outputs are random in training: only shapes are compared there.
 RANDOM = {"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "RReLU"}
+
+# Modules with wrong input that cannot be put to convcore.
+OUTSIDE = {"NLLLoss": "numbers of 16 bits"}
 
 
 def has(name: str) -> bool:
@@ -159,3 +165,42 @@ def test_modules_are_torchs(name, training):
             check(name, case, chosen[0], training)
         except Exception as error:
             raise AssertionError(f"{name}, case {case.desc!r}: {case.constructor_input.args}") from error
+
+
+def error_of(build: Callable[..., Any], case: Any, only_build: bool, training: bool, convert: Any) -> Exception | None:
+    """What building the module raises, or calling it; None where nothing does."""
+    given, called = case.constructor_input, case.forward_input
+    try:
+        module = build(*convert(given.args), **convert(given.kwargs))
+        if not only_build:
+            module.train(training)(*convert(called.args), **convert(called.kwargs))
+    except Exception as error:
+        return error
+    return None
+
+
+def is_outside(case: Any) -> bool:
+    inputs = [given for given in (case.constructor_input, case.forward_input) if given is not None]
+    values = leaves([[given.args, given.kwargs] for given in inputs])
+    return any(isinstance(value, torch.Tensor) and value.dtype not in TORCH_DTYPES for value in values)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("name", [name for name, info in MODULES.items() if info.module_error_inputs_func])
+def test_wrong_input_is_refused_with_a_word_about_it(name, training):
+    info, build, outside = MODULES[name], getattr(cc.nn, name), False
+    wrong_inputs: Any = info.module_error_inputs_func
+    for wrong in wrong_inputs(info, device="cpu", dtype=torch.float32, requires_grad=False, training=training):
+        case, only_build = wrong.module_error_input, wrong.error_on is ModuleErrorEnum.CONSTRUCTION_ERROR
+        theirs = error_of(info.module_cls, case, only_build, training, lambda value: value)
+        if theirs is None:  # torch takes it in this mode
+            continue
+        if is_outside(case):
+            outside = True
+            continue
+        convert = Converter()
+        ours = error_of(build, case, only_build, training, convert)
+        assert ours is not None, f"took what should be refused: {wrong.error_regex}"
+        inputs = [given for given in (case.constructor_input, case.forward_input) if given is not None]
+        assert not judge_error(ours, theirs, build, [convert([given.args, given.kwargs]) for given in inputs])
+    assert outside == (name in OUTSIDE)
