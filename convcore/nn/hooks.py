@@ -143,13 +143,14 @@ class _Gradients:
     def _call_backward_hooks(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
         for registered in list(self.hooks.backward.values()):
             changed = registered.hook(self.module, grad_input, self.grad_output)
-            if changed is not None:
-                if not self.meets_inputs:
-                    raise GraphError(
-                        f"{type(self.module).__name__}: a backward hook cannot replace the gradients of inputs that "
-                        "do not require any"
-                    )
-                grad_input = _checked(self.module, "grad_input", changed, len(grad_input))
+            if changed is None:
+                continue
+            grad_input = _checked(self.module, "grad_input", changed, len(grad_input))
+            if not self.meets_inputs and any(gradient is not None for gradient in grad_input):
+                raise GraphError(
+                    f"{type(self.module).__name__}: a backward hook cannot replace the gradients of inputs that do not "
+                    "require any; return None, or None for each of them"
+                )
         return grad_input
 
 

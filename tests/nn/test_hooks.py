@@ -113,7 +113,7 @@ def test_hooks_that_return_what_they_may_not():
         module(x).sum().backward()
     linear = cc.nn.Linear(2, 1)
     with (
-        linear.register_full_backward_hook(lambda m, grad_in, grad_out: grad_in),
+        linear.register_full_backward_hook(lambda m, grad_in, grad_out: grad_out),
         pytest.raises(GraphError, match="cannot replace the gradients of inputs that do not require any"),
     ):
         linear(cc.ones(1, 2)).sum().backward()
@@ -122,6 +122,20 @@ def test_hooks_that_return_what_they_may_not():
         pytest.warns(UserWarning, match="backward hooks are not called, because its output is neither"),
     ):
         module([x])
+
+
+def test_a_backward_hook_may_return_the_missing_gradients_of_inputs_that_require_none():
+    """A hook that scales all gradients leaves None as it is, and may meet nothing else."""
+    linear, seen = cc.nn.Linear(2, 1), []
+
+    def scale(module, grad_in, grad_out):
+        seen.append(grad_in)
+        return tuple([None if g is None else g * 0.5 for g in grad_in])
+
+    linear.register_full_backward_hook(scale)
+    linear(cc.ones(1, 2)).sum().backward()
+    assert seen == [(None,)]
+    np.testing.assert_array_equal(linear.weight.grad.numpy(), [[1, 1]])
 
 
 def shift(module, args, out):
