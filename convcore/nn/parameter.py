@@ -27,6 +27,12 @@ class Parameter(Tensor):
         self.version = data.version
         self.requires_grad_(requires_grad)
 
+    def __deepcopy__(self, memo: dict) -> Any:
+        """A parameter of the same numbers. Unlike a tensor's, its copy begins without a gradient, as in torch."""
+        result = super().__deepcopy__(memo)
+        result.grad = None
+        return result
+
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 

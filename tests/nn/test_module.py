@@ -299,6 +299,19 @@ def test_copies_are_independent_and_whole(copied):
     assert net.first.weight.array.any()
 
 
+def test_a_copy_of_a_model_begins_without_gradients():
+    """As in torch, where only the copy of a tensor that is no parameter takes the gradient along."""
+    net, theirs = nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    x, other = cc.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    net(x).sum().backward()
+    theirs(other).sum().backward()
+    assert copy.deepcopy(net).weight.grad is None
+    assert copy.deepcopy(theirs).weight.grad is None
+    assert net.weight.grad is not None
+    np.testing.assert_array_equal(copy.deepcopy(x).grad.numpy(), x.grad.numpy())
+    assert copy.deepcopy(other).grad is not None
+
+
 def test_parameter_repr():
     assert repr(nn.Parameter(cc.tensor([1.0]))) == "Parameter containing:\ntensor([1.], requires_grad=True)"
 
