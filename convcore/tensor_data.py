@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Variable, wrap
+from convcore.autograd import Variable, is_grad_enabled, wrap
 from convcore.errors import DeviceError, DTypeError, GraphError, ShapeError
 from convcore.ops import dtypes, moves
 from convcore.ops.guard import guard_methods
@@ -149,7 +149,7 @@ class TensorData(Variable):
 
     def numpy(self) -> np.ndarray:
         """The numbers as a NumPy array that shares the memory."""
-        if self.requires_grad:
+        if self.requires_grad and is_grad_enabled():
             raise GraphError("numpy: changes of the array would be unknown to the graph; use x.detach().numpy()")
         if self.is_cuda:
             raise DeviceError("numpy: the tensor lies on cuda:0, and NumPy's arrays on the CPU; use x.cpu().numpy()")

@@ -83,6 +83,15 @@ def test_numpy():
     np.testing.assert_array_equal(y, [1, 1])
 
 
+def test_numpy_of_a_parameter_where_nothing_is_recorded():
+    """As in torch: what is changed inside no_grad is not meant to be known to the graph."""
+    x = convcore.ones(2, requires_grad=True)
+    with convcore.no_grad():
+        x.numpy()[0] = 3
+        assert np.shares_memory(np.asarray(x), x.array)
+    assert x.tolist() == [3, 1]
+
+
 def test_hash_is_identity():
     x, y = convcore.ones(2), convcore.ones(2)
     assert len({x, y, x}) == 2
