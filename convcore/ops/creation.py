@@ -12,7 +12,7 @@ from convcore import memory
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import integer, one_by_one_or
-from convcore.ops.dtypes import SUPPORTED, converted, element_type, float32, number_type
+from convcore.ops.dtypes import SUPPORTED, converted, element_type, float32, number, number_type, require_held
 from convcore.ops.moves import near, placed
 from convcore.ops.shape import sizes
 
@@ -40,7 +40,10 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     if dtype is not None:
         if array.dtype.kind not in "biuf":
             raise DTypeError(f"tensor: data must be numbers, got {array.dtype}")
-        array = converted(array, element_type("tensor", dtype))
+        dtype = element_type("tensor", dtype)
+        if not isinstance(source, (np.ndarray, np.generic)):
+            require_held("tensor", array, dtype)
+        array = converted(array, dtype)
     return _leaf(array, requires_grad, device)
 
 
@@ -77,7 +80,7 @@ def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any,
     if isinstance(value, Variable):
         value = value.array.item()
     array = memory.empty(new_shape(op, size), number_type(op, value) if dtype is None else element_type(op, dtype))
-    array.fill(value)
+    array.fill(number(op, value, array.dtype))
     return _leaf(array, requires_grad, device)
 
 
@@ -164,7 +167,8 @@ def full_like(
 ) -> Tensor:
     """A tensor of one value, with the input's shape, dtype and order in memory."""
     result = empty_like(input, dtype=dtype, device=device)
-    result.array[...] = fill_value.array.item() if isinstance(fill_value, Variable) else fill_value
+    value = fill_value.array.item() if isinstance(fill_value, Variable) else fill_value
+    result.array[...] = number("full_like", value, result.array.dtype)
     return result.requires_grad_() if requires_grad else result
 
 

@@ -107,14 +107,40 @@ def as_tensors(op: str, *operands: Tensor | float, dtype: np.dtype | None = None
         if len(dtypes) == 1 and None not in dtypes:
             return operands
         dtype = result_type(op, *operands)
-    return tuple([_as_tensor(operand, dtype) for operand in operands])
+    return tuple([_as_tensor(op, operand, dtype) for operand in operands])
 
 
-def _as_tensor(operand: Any, dtype: np.dtype) -> Any:
+def _as_tensor(op: str, operand: Any, dtype: np.dtype) -> Any:
     if isinstance(operand, Variable):
         return convert(operand, dtype)
-    with np.errstate(all="ignore"):
-        return wrap(np.array(operand, dtype))
+    return wrap(number(op, operand, dtype))
+
+
+def number(op: str, value: float, dtype: np.dtype) -> np.ndarray:
+    """A Python number as an array without axes; an integer that `dtype` does not hold is refused."""
+    try:
+        with np.errstate(all="ignore"):
+            return np.array(value, dtype)
+    except (OverflowError, ValueError):  # ValueError: of NaN
+        raise _too_large(op, value, dtype) from None
+
+
+def require_held(op: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse numbers that an integer dtype does not hold. As in torch -1 to -255 count as 255 to 1 in uint8."""
+    if dtype.kind not in "iu" or not array.size:
+        return
+    limits = np.iinfo(dtype)
+    for value in (array.min(), array.max()):
+        if np.isfinite(value) and not min(limits.min, -limits.max) <= value <= limits.max:
+            raise _too_large(op, value, dtype)
+
+
+def _too_large(op: str, value: Any, dtype: np.dtype) -> DTypeError:
+    limits = np.iinfo(dtype)
+    return DTypeError(
+        f"{op}: {value} does not fit into {dtype}, which holds {limits.min} to {limits.max}; use a wider dtype, such "
+        "as that of x.long()"
+    )
 
 
 def require_tensor(op: str, name: str, value: Any) -> None:

@@ -11,6 +11,7 @@ import convcore
 from convcore.errors import DTypeError
 
 TYPES = ["float32", "float64", "int64", "int32", "int8", "uint8", "bool"]
+BYTES = convcore.tensor([1, 200], dtype=convcore.uint8)
 
 
 def operands(library):
@@ -145,3 +146,50 @@ def test_numpy_numbers_count_as_python_numbers():
     assert (x * np.float64(2.5)).dtype == convcore.float32
     assert (np.float64(2.5) * x).tolist() == [2.5, 2.5]
     assert convcore.add(x.long(), np.int32(1)).dtype == convcore.int64  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: convcore.tensor([3, 300], dtype=convcore.uint8),
+            "tensor: 300 does not fit into uint8, which holds 0 to 255",
+        ),
+        (lambda: convcore.tensor(-256, dtype=convcore.uint8), "tensor: -256 does not fit"),
+        (
+            lambda: convcore.tensor([-129.5], dtype=convcore.int8),
+            r"tensor: -129\.5 does not fit into int8, which holds -128 to 127",
+        ),
+        (lambda: convcore.tensor(1e30, dtype=convcore.int64), r"tensor: 1e\+30 does not fit into int64"),
+        (lambda: convcore.full((2,), 300, dtype=convcore.uint8), "full: 300 does not fit"),
+        (lambda: convcore.full((2,), float("nan"), dtype=convcore.int32), "full: nan does not fit"),
+        (lambda: convcore.full_like(BYTES, 300), "full_like: 300 does not fit"),
+        (lambda: BYTES + 300, "add: 300 does not fit"),
+        (lambda: BYTES == -1, "eq: -1 does not fit"),
+        (lambda: BYTES.clamp(-1, 1), "clamp: -1 does not fit"),
+        (lambda: BYTES.masked_fill(BYTES > 5, 300), "masked_fill: 300 does not fit"),
+        (lambda: convcore.where(BYTES > 5, BYTES, 300), "where: 300 does not fit"),
+        (lambda: BYTES.clone().fill_(300), "fill_: 300 does not fit"),
+        (lambda: BYTES.clone().__setitem__(0, 300), "setitem: 300 does not fit"),
+        (lambda: BYTES.long() + 2**70, "add: 1180591620717411303424 does not fit into int64"),
+    ],
+)
+def test_numbers_that_an_integer_type_does_not_hold_are_refused(call, message):
+    """Where torch wraps (300 + uint8) its comparisons are wrong, too: -1 counts as 255."""
+    with pytest.raises(DTypeError, match=message):
+        call()
+
+
+def test_numbers_that_integer_types_hold():
+    for values, dtype in (([0, 255], "uint8"), ([-1, -255], "uint8"), ([-128, 127], "int8"), ([2.9, -2.9], "int16")):
+        ours, theirs = (
+            convcore.tensor(values, dtype=getattr(convcore, dtype)),
+            torch.tensor(values, dtype=getattr(torch, dtype)),
+        )
+        assert ours.tolist() == theirs.tolist()
+    assert convcore.tensor([300, float("inf")], dtype=convcore.float32).tolist() == [300, float("inf")]
+    assert (
+        convcore.tensor(np.array([300]), dtype=convcore.uint8).tolist()
+        == torch.tensor(np.array([300]), dtype=torch.uint8).tolist()
+    )
+    assert convcore.tensor([], dtype=convcore.int8).shape == (0,)
