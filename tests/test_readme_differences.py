@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import convcore as cc
 import convcore.nn.functional as F
 from convcore import models, nn
-from convcore.data import DataLoader, Dataset, TensorDataset
+from convcore.data import DataLoader, Dataset, ImageFolder, TensorDataset, read_image
 from convcore.errors import CheckpointError, ConvcoreError, DTypeError, ShapeError, UnsupportedError
 from convcore.io import load_file
 from convcore.optim import SGD
@@ -183,6 +184,22 @@ def transforms(tmp_path):
     assert {True, False} == set(flipped.any(axis=(1, 2, 3)).tolist()), "one draw for all images"
 
 
+def pictures(tmp_path):
+    (tmp_path / "ink" / ".hidden").mkdir(parents=True)
+    (tmp_path / "ink" / "up").symlink_to(tmp_path)
+    note = Image.Exif()
+    note[0x0112] = 6  # to be turned by a quarter
+    for name in ("a.png", ".hidden/b.png"):
+        Image.new("LA", (3, 2)).save(tmp_path / "ink" / name, exif=note)
+    ((image, _),) = ImageFolder(tmp_path)
+    assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (2, 3), (255, 255, 255))
+    Image.fromarray(np.full((1, 1), 256, np.uint16)).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png", "L").getpixel((0, 0)) == 1
+    (tmp_path / "cat.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(CheckpointError, match="cannot identify it as one of JPEG, PNG"):
+        read_image(tmp_path / "cat.jpg")
+
+
 def model_weights(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "TORCH_HOME", "CONVCORE_WEIGHTS"):
@@ -237,6 +254,7 @@ SHOWN = {
     "Fourier transforms, linear algebra, sparse and complex tensors, distributions": not_here,
     "`DataLoader`": loader,
     "`transforms`": transforms,
+    "pictures from files, `data.ImageFolder`": pictures,
     "`torchvision.models`": model_weights,
     "`load`": load,
     "`save`": save,

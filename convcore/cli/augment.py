@@ -50,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("image", type=path, metavar="IMAGE", help="a photograph: JPEG, PNG or what else Pillow reads")
+    parser.add_argument("image", type=path, metavar="IMAGE", help="a photograph: JPEG, PNG, WebP, ...")
     parser.add_argument("--out", type=path, metavar="F", help="the picture (default: IMAGE's name with -augmented.png)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of what is drawn at random (default 0)")
     parser.add_argument("--size", type=positive, default=192, metavar="N", help="of a tile in pixels (default 192)")

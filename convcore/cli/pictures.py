@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from convcore.data import ImageFolder, read_image
+from convcore.data import IMG_EXTENSIONS, ImageFolder, read_image
+from convcore.data.folders import counted
 from convcore.errors import CheckpointError
 from convcore.training.finetune import CORRUPT
 
@@ -28,17 +28,31 @@ def open_folder(op: str, folder: str | Path, corrupt: str) -> ImageFolder:
 
     Args:
         op: who asks, for the beginning of errors.
-        corrupt: "refuse" or "skip" those that cannot; skipped ones are named on standard error.
+        corrupt: "refuse" or "skip" those that cannot; skipped ones are named on standard error, and files that end
+            otherwise than pictures are counted there.
 
     Raises:
         CheckpointError: pictures that cannot be read are refused; the message names them.
         FileNotFoundError: there is no class, or a class has no picture.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about what is named below
-        pictures = ImageFolder(Path(folder).expanduser(), corrupt="skip")
-    _settle(op, pictures.corrupt_files, corrupt)
+    pictures = _Folder(Path(folder).expanduser())
+    if pictures.passed_over:
+        print(
+            f"passed over in {pictures.root}: {counted(pictures.passed_over)} (pictures end in "
+            f"{', '.join(IMG_EXTENSIONS)})",
+            file=sys.stderr,
+        )
+    found = pictures.find_corrupt()
+    _settle(op, found, corrupt)
+    pictures.leave_out(found)
     return pictures
+
+
+class _Folder(ImageFolder):
+    """A folder of which `open_folder` says on standard error what a person should know."""
+
+    def notice(self, message: str) -> None:
+        """Nothing: it is said already."""
 
 
 def readable(op: str, paths: Sequence[Path], corrupt: str) -> list[str]:

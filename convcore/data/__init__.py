@@ -7,6 +7,7 @@ from convcore.data.collate import default_collate, default_convert
 from convcore.data.combined import StackDataset, Subset, Transformed, random_split
 from convcore.data.dataset import ChainDataset, ConcatDataset, Dataset, IterableDataset, TensorDataset
 from convcore.data.files import read_cifar10_batch, read_idx
+from convcore.data.folders import ImageFolder
 from convcore.data.image_sets import (
     CIFAR10_CLASSES,
     FASHION_MNIST_CLASSES,
@@ -15,7 +16,7 @@ from convcore.data.image_sets import (
     fashion_mnist,
     mnist,
 )
-from convcore.data.images import IMG_EXTENSIONS, ImageFolder, read_image
+from convcore.data.images import IMG_EXTENSIONS, read_image
 from convcore.data.loader import DataLoader
 from convcore.data.pictures import PICTURES, picture
 from convcore.data.sampler import (

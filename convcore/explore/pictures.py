@@ -68,11 +68,11 @@ def png(name: str) -> bytes:
 
 
 def uploaded(data: bytes) -> Image.Image:
-    """The picture in a file, upright.
+    """The picture in a file, as `data.read_image` gives it.
 
     Raises:
-        CheckpointError: it is no picture, damaged, or larger than `MAX_PIXELS`.
+        CheckpointError: it cannot be read, or is larger than `MAX_PIXELS`.
     """
     if not data:
         raise fields.RequestError("the file is empty")
-    return ImageOps.exif_transpose(decode_image(io.BytesIO(data), "the file", max_pixels=MAX_PIXELS))
+    return decode_image(io.BytesIO(data), "the file", max_pixels=MAX_PIXELS)

@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 
 from markdown_it import MarkdownIt
-from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -21,6 +20,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 
 import convcore
 import kernels
+from convcore.data.images import image_size
 from convcore.explore import pages
 
 PACKAGES = {package.__name__: Path(package.__path__[0]) for package in (convcore, kernels)}
@@ -79,8 +79,8 @@ def markdown(file: Path) -> tuple[str, str]:
     rendered = _RENDERER.render(_WIDGET.sub(r'<div class="widget"><\1></\2></div>', text))
 
     def sized(found: re.Match[str]) -> str:
-        with Image.open(file.parent / found[1]) as picture:
-            return f'{found[0]} width="{picture.width}" height="{picture.height}"'
+        width, height = image_size(file.parent / found[1])
+        return f'{found[0]} width="{width}" height="{height}"'
 
     # What stands below a picture must not move when it comes.
     return title, f"<article class=lesson>{_PICTURE.sub(sized, rendered)}</article>"

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from convcore.autograd import wrap
+from convcore.data.pixels import eight_bits
 from convcore.tensor import Tensor
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -32,7 +33,7 @@ class ImageClassification:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """A picture of any size and mode to (3, crop_size, crop_size)."""
-        image = image.convert("RGB")
+        image = eight_bits("ImageClassification", image, "RGB")
         short = min(image.size)
         size = [int(self.resize_size * length / short) for length in image.size]
         image = image.resize((size[0], size[1]), _FILTERS[self.interpolation])
@@ -61,7 +62,7 @@ class DigitImage:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """A picture of any size and mode to (1, size, size) in [0, 1]; one without ink gives zeros."""
-        ink = np.asarray(image.convert("L"))
+        ink = np.asarray(eight_bits("DigitImage", image, "L"))
         border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
         if np.median(border) > 127:
             ink = 255 - ink

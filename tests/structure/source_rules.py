@@ -212,6 +212,31 @@ def early_cuda(sources: Sources) -> list[str]:
     ]
 
 
+def foreign_readers(sources: Sources) -> list[str]:
+    """Only convcore/data/images.py opens pictures: upright, of which depth, on which ground is decided once."""
+    return [
+        f"{module}: {ast.unparse(node)} belongs into convcore/data/images.py"
+        for module, text in sources.items()
+        if module != "convcore.data.images"
+        for node in ast.walk(ast.parse(text))
+        if ast.unparse(node) in ("Image.open", "PIL.Image.open", "PIL.open", "plt.imread", "pyplot.imread")
+        or (isinstance(node, ast.ImportFrom) and node.module == "PIL.Image" and "open" in {a.name for a in node.names})
+    ]
+
+
+def warning_filters(sources: Sources) -> list[str]:
+    """The filters of warnings belong to the whole program: changed in a thread, they are lost for all others."""
+    names = {"catch_warnings", "simplefilter", "filterwarnings", "resetwarnings"}
+    return [
+        f"{module}:{node.lineno}: {ast.unparse(node)}"
+        for module, text in sources.items()
+        if module.split(".")[0] == "convcore"
+        for node in ast.walk(ast.parse(text))
+        if (isinstance(node, ast.Attribute) and node.attr in names)
+        or (isinstance(node, ast.ImportFrom) and names & {alias.name for alias in node.names})
+    ]
+
+
 def long_files(sources: Sources) -> list[str]:
     """A file has one subject."""
     lengths = {module: len(text.splitlines()) for module, text in sources.items()}

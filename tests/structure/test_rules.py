@@ -52,6 +52,8 @@ def test_good_sources_break_no_rule():
         rules.upward_imports,
         rules.kernels_importing_convcore,
         rules.foreign_compilers,
+        rules.foreign_readers,
+        rules.warning_filters,
         rules.long_files,
         rules.undocumented,
         rules.kernel_docstrings,
@@ -142,6 +144,24 @@ def test_early_cuda():
     sources = {"kernels.cuda": "", "kernels.cuda.pool": ""}
     assert found(rules.early_cuda, {**sources, "convcore.ops.a": text}) == ["convcore.ops.a:1"]
     assert rules.early_cuda({**sources, "convcore.ops.a": f"def f():\n    {text}", "kernels.cuda.b": text}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["from PIL import Image\nImage.open(f)", "import PIL.Image\nPIL.Image.open(f)", "from PIL.Image import open"],
+)
+def test_foreign_readers(text):
+    assert len(rules.foreign_readers({"convcore.cli.a": text})) == 1
+    assert rules.foreign_readers({"convcore.data.images": text}) == []
+    assert rules.foreign_readers({"convcore.cli.a": "import PIL.Image\nopen(f)\nPIL.Image.new('L', (1, 1))"}) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["import warnings\nwith warnings.catch_warnings():\n    pass", "from warnings import catch_warnings, warn"]
+)
+def test_warning_filters(text):
+    assert len(rules.warning_filters({"convcore.cli.a": text})) == 1
+    assert rules.warning_filters({"benchmarks.a": text, "convcore.b": "import warnings\nwarnings.warn('x')"}) == []
 
 
 def test_long_files():

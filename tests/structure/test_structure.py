@@ -65,6 +65,8 @@ def test_the_sources_were_found():
         rules.import_circles,
         rules.foreign_compilers,
         rules.early_cuda,
+        rules.foreign_readers,
+        rules.warning_filters,
         rules.long_files,
         rules.undocumented,
         rules.kernel_docstrings,
