@@ -66,7 +66,7 @@ def misfits(own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool = 
     rows = []
     if strict:
         rows += [Misfit("missing", key, str(own[key].array.shape), "-") for key in _missing(own, given)]
-        rows += [Misfit("unexpected", key, "-", _shape(given[key])) for key in given if key not in own]
+        rows += [Misfit("unexpected", str(key), "-", _shape(given[key])) for key in given if key not in own]
     for key in own:
         if key in given and _shape(given[key]) != str(own[key].array.shape):
             rows.append(Misfit("wrong shape", key, str(own[key].array.shape), _shape(given[key])))

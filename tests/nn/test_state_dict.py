@@ -1,7 +1,10 @@
 """Saving and loading the state of a module: wholly or not at all."""
 
+import re
+
 import numpy as np
 import pytest
+import torch
 
 import convcore as cc
 from convcore import nn
@@ -149,3 +152,42 @@ def test_names_of_wrappers_are_the_models_own():
     del state["module.0.bias"]
     with pytest.raises(CheckpointError, match="strict=False skips missing and unexpected keys"):
         whole.load_state_dict(state)
+
+
+EDITS = {
+    "a layer too many": (["extra.weight"], []),
+    "many too many": ([f"extra.{i}.{name}" for i in range(40) for name in ("weight", "bias")], []),
+    "beside a layer's own": (["0.extra", "0.weight.extra", "0.extra.weight", "9.num_batches_tracked"], []),
+    "one missing": ([], ["1.running_var"]),
+    "all missing": ([], ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"]),
+    "renamed": (["conv.weight", "conv.bias"], ["0.weight", "0.bias"]),
+    "other sizes": (["0.weight", "3.bias"], []),
+    "of all kinds": (["extra.weight", "extra.bias", "3.weight", "0.bias"], ["1.bias", "3.bias"]),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("value", ["a tensor", "None", "a number"])
+def test_every_key_that_torch_names_is_named(edit, value):
+    added, removed = EDITS[edit]
+    named = []
+    for library in (cc, torch):
+        layers = library.nn
+        net = layers.Sequential(layers.Conv2d(1, 2, 3), layers.BatchNorm2d(2), layers.Flatten(), layers.Linear(8, 3))
+        state = net.state_dict()
+        for key in removed:
+            del state[key]
+        for key in added:
+            state[key] = {"a tensor": library.zeros(7), "None": None, "a number": 3}[value]
+        with pytest.raises((CheckpointError, RuntimeError)) as caught:
+            net.load_state_dict(state)
+        text = str(caught.value)
+        named.append({key for key in [*added, *removed] if re.search(rf"[ \"]{re.escape(key)}[ \":]", text)})
+    assert named[0] == named[1] == {*added, *removed}
+
+
+def test_a_key_that_is_no_string():
+    net = nn.Linear(2, 1)
+    state = {**net.state_dict(), 3: cc.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"unexpected  3 +- +\(1,\)"):
+        net.load_state_dict(state)  # pyright: ignore[reportArgumentType]
