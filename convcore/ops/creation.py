@@ -207,7 +207,7 @@ def _spaced(op: str, start: Any, end: Any, steps: int, dtype: Any) -> tuple[np.n
     first, last = (v.array.item() if isinstance(v, Variable) else v for v in (start, end))
     count = integer(op, "steps", steps, minimum=0)
     wanted = element_type(op, dtype)
-    if wanted.kind != "f" and op == "linspace":
+    if wanted.kind != "f" and (op == "linspace" or count > 1):  # torch cuts the ends, too
         first, last = int(first), int(last)
     return np.linspace(first, last, count), wanted
 
@@ -227,11 +227,6 @@ def logspace(
 ) -> Tensor:  # fmt: skip
     """`base` to the powers that `linspace` gives; float32 without `dtype`"""
     values, wanted = _spaced("logspace", start, end, steps, float32 if dtype is None else dtype)
-    if wanted.kind != "f" and len(values) > 1:  # in integers torch counts whole steps, one half from each end
-        count = len(values)
-        step = int((int(values[-1]) - int(values[0])) / (count - 1))
-        ahead = np.arange(count)
-        values = np.where(ahead < count // 2, int(values[0]) + step * ahead, int(values[-1]) - step * ahead[::-1])
     with np.errstate(all="ignore"):
         return _leaf(np.power(float(base), values).astype(wanted), requires_grad, device)
 

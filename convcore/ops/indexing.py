@@ -145,7 +145,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         found = np.flatnonzero(input.array)
         return (wrap(found),) if as_tuple else wrap(np.zeros((found.size, 0), np.int64))
     places = np.nonzero(input.array)
-    return tuple([wrap(p) for p in places]) if as_tuple else wrap(np.stack(places, axis=1))
+    return tuple([wrap(p.copy()) for p in places]) if as_tuple else wrap(np.stack(places, axis=1))
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:

@@ -74,6 +74,8 @@ class Converter:
         if isinstance(value, list):
             return [self(v) for v in value]
         if isinstance(value, dict):
+            if value.get("sparse"):
+                raise OutsideError
             return {k: self(v) for k, v in value.items()}
         if isinstance(value, slice):
             return slice(self(value.start), self(value.stop), self(value.step))

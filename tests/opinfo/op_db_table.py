@@ -94,7 +94,6 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
     ("sort", VALUE, ("bool",)): TIES,
     ("topk", VALUE, ("int64",)): TIES,
     ("nn.functional.embedding", "value", ("float32",)): "max_norm shortens the table in place, as in torch",
-    ("nn.functional.embedding", "refused", ("float32",)): "sparse gradients",
     ("nn.functional.embedding_bag", "value", ("float32",)): "max_norm shortens the table in place, as in torch",
 }  # fmt: skip
 
