@@ -49,7 +49,7 @@ def save(obj: Any, f: Path | IO[bytes]) -> None:
     again after loading, and parameters are tensors that require gradients. The same `obj` gives the same bytes.
 
     Args:
-        obj: tensors, numbers, strings, bytes, None, and lists, tuples and dictionaries of these.
+        obj: tensors, numbers, strings, bytes, bytearrays, None, and lists, tuples, sets and dictionaries of these.
         f: a path, or a file open for writing in binary mode that can seek.
 
     Raises:

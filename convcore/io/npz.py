@@ -34,6 +34,8 @@ def read_npz(file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
     for info in archive.infolist():
         if not info.filename.endswith(".npy"):
             raise CheckpointError(f"the archive holds {info.filename!r:.80}, which is not an array (.npy)")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others ask for memory in advance
+            raise CheckpointError(f"array {info.filename!r:.80} is compressed in a way that NumPy does not use")
         with archive.open(info) as record:
             array = _read_array(record, info, left)
         left -= array.nbytes

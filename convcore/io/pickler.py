@@ -15,6 +15,7 @@ import numpy as np
 
 from convcore.autograd import Variable
 from convcore.errors import DTypeError
+from convcore.io.machine import MAX_STRING, is_flat
 
 MAX_DEPTH = 200
 
@@ -66,28 +67,50 @@ class Pickler:
         elif isinstance(value, (float, np.floating)):
             self.out += pickle.BINFLOAT + struct.pack(">d", value)
         elif isinstance(value, str):
-            self._text(value)
+            self._text(value, where)
+        elif isinstance(value, complex):
+            self._global("__builtin__", "complex")
+            self._call(lambda: (self.save(value.real, where, depth), self.save(value.imag, where, depth)))
         elif isinstance(value, bytes):
             self._global("_codecs", "encode")
-            self._call(lambda: (self._text(value.decode("latin-1")), self._text("latin1")))
+            self._call(lambda: (self._text(value.decode("latin-1"), where), self._text("latin1")))
+        elif isinstance(value, bytearray):
+            self._global("__builtin__", "bytearray")
+            self._call(lambda: (self._text(value.decode("latin-1"), where), self._text("latin-1")))
         elif isinstance(value, Variable):
             self._tensor(value)
         elif isinstance(value, tuple):
             self._tuple(lambda: [self.save(part, f"{where}[{i}]", depth + 1) for i, part in enumerate(value)])
         elif isinstance(value, list):
-            self.out += pickle.EMPTY_LIST + pickle.MARK
-            for index, part in enumerate(value):
-                self.save(part, f"{where}[{index}]", depth + 1)
-            self.out += pickle.APPENDS
+            self._list(value, where, depth)
+        elif isinstance(value, set):
+            self._set(value, where, depth)
         elif isinstance(value, dict):
             self._dict(value, where, depth)
         else:
             hint = "; convcore.from_numpy makes a tensor of it" if isinstance(value, np.ndarray) else ""
             hint = "; save its state_dict()" if hasattr(value, "state_dict") else hint
             raise DTypeError(
-                f"save: obj must be made of tensors, numbers, strings, bytes, None, lists, tuples and dicts, but "
+                f"save: obj must be made of tensors, numbers, strings, bytes, None, lists, tuples, sets and dicts, but "
                 f"{where} is {type(value).__module__}.{type(value).__qualname__}{hint}"
             )
+
+    def _list(self, value: list[Any], where: str, depth: int) -> None:
+        self.out += pickle.EMPTY_LIST + pickle.MARK
+        for index, part in enumerate(value):
+            self.save(part, f"{where}[{index}]", depth + 1)
+        self.out += pickle.APPENDS
+
+    def _set(self, value: set[Any], where: str, depth: int) -> None:
+        """A call with the list of the items, in an order that does not depend on their hashes."""
+        for item in value:
+            if not is_flat(item):
+                raise DTypeError(
+                    f"save: items of sets must be strings, numbers or tuples of them, but {where} has {item!r}"
+                )
+        self._global("__builtin__", "set")
+        items = sorted(value, key=lambda item: (type(item).__name__, repr(item)))
+        self._call(lambda: self._list(items, where, depth))
 
     def _dict(self, value: dict[Any, Any], where: str, depth: int) -> None:
         if isinstance(value, OrderedDict):
@@ -96,8 +119,7 @@ class Pickler:
             self.out += pickle.EMPTY_DICT
         self.out += pickle.MARK
         for key, part in value.items():
-            flat = key if type(key) is tuple else (key,)
-            if not all(isinstance(k, (str, bytes, int, float, type(None))) for k in flat):
+            if not is_flat(key):
                 raise DTypeError(
                     f"save: keys of dicts must be strings, numbers or tuples of them, but {where} has {key!r}"
                 )
@@ -154,8 +176,13 @@ class Pickler:
             raise DTypeError(f"save: integers must have fewer than 2,040 bits, but {where} has {value.bit_length():,}")
         self.out += pickle.LONG1 + bytes([len(content)]) + content
 
-    def _text(self, value: str) -> None:
+    def _text(self, value: str, where: str = "obj") -> None:
         content = value.encode("utf-8", "surrogatepass")
+        if len(content) > MAX_STRING:
+            raise DTypeError(
+                f"save: strings must have at most {MAX_STRING:,} bytes in UTF-8, but {where:.60} has {len(content):,}; "
+                "save a uint8 tensor"
+            )
         self.out += pickle.BINUNICODE + struct.pack("<I", len(content)) + content
 
     def _global(self, module: str, name: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections import OrderedDict
+import re
+import sys
+from collections import Counter, OrderedDict
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from convcore.autograd import Variable, wrap
 from convcore.errors import CheckpointError
 from convcore.io.elements import ELEMENT_TYPES, ElementType
-from convcore.io.unpickler import Buildable, Global
+from convcore.io.machine import Buildable, Global, made_set
 
 MAX_AXES = 32
 
@@ -137,11 +139,58 @@ def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
     return pairs
 
 
-def _counter(counts: Any = None) -> dict[Any, Any]:
-    """A Counter, as schedules keep for their milestones, as the dictionary that it is."""
+def _counter(counts: Any = None) -> Counter[Any]:
+    """A Counter, as schedules keep for their milestones."""
     if not isinstance(counts, (dict, type(None))):
         raise TypeError
-    return dict(counts or {})
+    made: Counter[Any] = Counter()
+    dict.update(made, counts or {})
+    return made
+
+
+def _set(items: Any = ()) -> set[Any]:
+    """Protocols 2 and 3 write a set as a call with the list of its items."""
+    return made_set(items)
+
+
+def _frozenset(items: Any = ()) -> frozenset[Any]:
+    """As above."""
+    return frozenset(made_set(items))
+
+
+def _bytearray(content: Any = b"", encoding: Any = None) -> bytearray:
+    """Protocol 2 writes the bytes as text; a number, which would be a length, is none of it."""
+    if not isinstance(content, bytes):
+        content = _encode(content, encoding)
+    return bytearray(content)
+
+
+def _complex(real: Any, imaginary: Any) -> complex:
+    """A complex number of its parts."""
+    if not isinstance(real, (int, float)) or not isinstance(imaginary, (int, float)):
+        raise TypeError
+    return complex(real, imaginary)
+
+
+def _size(sizes: Any = ()) -> tuple[int, ...]:
+    """A torch.Size as the tuple that it is."""
+    if not isinstance(sizes, (list, tuple)) or not all(type(size) is int for size in sizes):
+        raise TypeError
+    return tuple(sizes)
+
+
+def _version(text: Any) -> str:
+    """torch.__version__, which is a string with comparisons of its own."""
+    if not isinstance(text, str):
+        raise TypeError
+    return text
+
+
+def _layout(name: Any) -> str:
+    """How the elements of a tensor lie, "torch.strided", by name."""
+    if not isinstance(name, str):
+        raise TypeError
+    return name
 
 
 def _namespace() -> argparse.Namespace:
@@ -154,19 +203,36 @@ def _device(*names: Any) -> str:
     return str(names[0]) if names and isinstance(names[0], str) else "cpu"
 
 
-_DEFAULTS = ("dict", "float", "int", "list")  # what a defaultdict makes
+_DEFAULTS = ("dict", "float", "int", "list", "str", "bool")  # what a defaultdict makes
+_BUILTINS = {"set": _set, "frozenset": _frozenset, "bytearray": _bytearray, "complex": _complex}
+
+# Types of elements that convcore does not have, and forms of quantisation: beside the weights they are names.
+_OTHER_DTYPES = (
+    "complex32", "complex64", "complex128", "uint16", "uint32", "uint64", "qint8", "quint8", "qint32", "quint4x2",
+    "quint2x4", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
+    "float4_e2m1fn_x2", *(f"bits{kind}" for kind in ("1x8", "2x4", "4x2", "8", "16")),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)), "per_tensor_affine", "per_tensor_symmetric",
+    "per_channel_affine", "per_channel_symmetric", "per_channel_affine_float_qparams",
+)  # fmt: skip
 
 _ENTRIES = (
     Global("collections.OrderedDict", build=_ordered),
     Global("collections.defaultdict", build=lambda *_: {}),
     Global("collections.Counter", build=_counter),
     *(Global(f"{module}.{kind}", value=kind) for module in ("builtins", "__builtin__") for kind in _DEFAULTS),
+    *(
+        Global(f"{module}.{kind}", value=kind, build=build)
+        for module in ("builtins", "__builtin__")
+        for kind, build in _BUILTINS.items()
+    ),
     Global("argparse.Namespace", build=_namespace),
     Global("_codecs.encode", build=_encode),
     Global("numpy.dtype", build=NumpyType),
     Global("numpy.core.multiarray.scalar", build=_numpy_scalar),
     Global("numpy._core.multiarray.scalar", build=_numpy_scalar),
-    Global("torch.Size", build=lambda sizes=(): tuple(sizes)),
+    Global("torch.Size", build=_size),
+    Global("torch.torch_version.TorchVersion", build=_version),
+    Global("torch.serialization._get_layout", build=_layout),
     Global("torch.device", build=_device),
     Global("torch.Tensor", value="torch.Tensor"),
     Global("torch.nn.parameter.Parameter", value="torch.nn.Parameter", build=_rebuild_parameter),
@@ -175,26 +241,46 @@ _ENTRIES = (
     Global("torch._utils._rebuild_parameter", value=_rebuild_parameter, build=_rebuild_parameter),
     Global("torch._utils._rebuild_parameter_with_state", value=_rebuild_parameter, build=_rebuild_parameter),
     Global("torch._tensor._rebuild_from_type_v2", build=_rebuild_from_type),
-    *(Global(f"torch.{element.storage}", value=element) for element in ELEMENT_TYPES),
+    *(
+        Global(f"{module}.{element.storage}", value=element)
+        for module in ("torch", "torch.cuda")
+        for element in ELEMENT_TYPES
+    ),
+    *(
+        Global(name, value=name)
+        for module in ("torch", "torch.cuda")
+        for element in ELEMENT_TYPES
+        for name in (f"{module}.{element.storage.replace('Storage', 'Tensor')}",)
+    ),
     *(Global(f"torch.{element.name}", value=element.dtype) for element in ELEMENT_TYPES),
+    *(Global(f"torch.{name}", value=f"torch.{name}") for name in _OTHER_DTYPES),
 )
 NAMES = {entry.name: entry for entry in _ENTRIES}
 
-_REASONS = {
-    "torch._utils._rebuild_tensor_v3": "it makes tensors of element types that convcore does not have",
-    "torch._utils._rebuild_sparse_tensor": "it makes sparse tensors",
-    "torch._utils._rebuild_qtensor": "it makes quantized tensors",
-    "torch.ComplexFloatStorage": "complex numbers are not supported",
-    "torch.ComplexDoubleStorage": "complex numbers are not supported",
-    "numpy.core.multiarray._reconstruct": "NumPy arrays are not read from pickles; save tensors",
-    "numpy._core.multiarray._reconstruct": "NumPy arrays are not read from pickles; save tensors",
-}
+# Patterns of names that are refused, and why. The last two know nothing but that no weights are made of them.
+_REASONS = (
+    (r"torch\._utils\._rebuild_tensor_v3", "it makes tensors of element types that convcore does not have"),
+    (r"torch\.(cuda\.)?Complex\w+Storage", "complex numbers are not supported"),
+    (r"torch\.(_utils\._rebuild_sparse_\w+|(cuda\.)?sparse\.\w+)", "it makes sparse tensors"),
+    (r"torch\.(_utils\._rebuild_qtensor|QU?Int\w+Storage)", "it makes quantized tensors"),
+    (r"torch\._utils\._rebuild_\w+", "it makes a kind of tensors that convcore does not have; save plain ones"),
+    (r"torch\.storage\.\w+", "it is a storage without a tensor; save tensors"),
+    (r"numpy\..*", "NumPy arrays are not read from pickles; save tensors"),
+    (r"(torch\.nn|torch\.fx|torchvision\.models)\..*", "the file holds a whole model, which is code; {remedy}"),
+    (r"torch\..*", "weights are saved as tensors; {remedy}"),
+    (
+        r".*",
+        "it belongs to the program that wrote the file, which holds a whole model or other objects of it; {remedy}",
+    ),
+)
+_REMEDY = "in that program, save model.state_dict() instead"
+_OTHER_NAMES = ("__builtin__", "copy_reg", "cPickle")  # of the standard library of Python 2
 
 
 def refusal(name: str) -> str:
-    """More about a name that is refused."""
-    if name in _REASONS:
-        return f" ({_REASONS[name]})"
-    if name.startswith(("torch.nn.modules.", "torchvision.models.")):
-        return " (the file holds a whole model, which is code; save model.state_dict() instead)"
-    return ""
+    """More about a name that is refused; "" for those of Python itself, which no program needs for weights."""
+    module = name.partition(".")[0]
+    if module in sys.stdlib_module_names or module in _OTHER_NAMES:
+        return ""
+    reason = next(reason for pattern, reason in _REASONS if re.fullmatch(pattern, name))
+    return f" ({reason.format(remedy=_REMEDY)})"

@@ -3,7 +3,8 @@
 A pickle is a program for a small stack machine, and some of its instructions import and call whatever the file names.
 This machine has no import and no call. A name in the file is looked up in a table of what checkpoints are made of;
 anything else is refused, by name, before anything is built from it. What is left are the instructions that make
-numbers, strings, lists, tuples and dictionaries, in time and memory proportional to the file's length.
+numbers, strings, lists, tuples, sets and dictionaries. An instruction of a few bytes can ask for a copy of something
+large, again and again; what is copied is therefore counted, and may not be much longer than what was read.
 
 The instructions are those of protocols 2 to 5 (Python's `pickletools` describes them) that need no imports.
 """
@@ -12,44 +13,13 @@ from __future__ import annotations
 
 import argparse
 import pickle
-import struct
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from convcore.errors import CheckpointError
-from convcore.io.files import bytes_left
+from convcore.io.machine import MARK, MAX_NAME, Buildable, Global, Machine, made_set
 
-MAX_NAME = 256  # bytes of a module's or a function's name
-MAX_STRING = 1 << 26  # bytes
-
-
-class Global(NamedTuple):
-    """What the table has for a name that may stand in a file.
-
-    Attributes:
-        name: module and name.
-        value: what the name itself stands for.
-        build: what takes the place of a call of it; None if it cannot be called.
-    """
-
-    name: str
-    value: Any = None
-    build: Callable[..., Any] | None = None
-
-
-class Buildable:
-    """Base of what takes a state: pickles set the state of an object after making it."""
-
-    def set_state(self, state: Any) -> None:
-        raise NotImplementedError
-
-
-class _Mark:
-    """Stands on the stack where a list of items begins."""
-
-
-_MARK = _Mark()
 _INSTRUCTIONS: dict[int, Callable[[Unpickler], None]] = {}
 
 
@@ -64,30 +34,8 @@ def _instruction(*codes: bytes) -> Callable[[Callable[[Unpickler], None]], Calla
     return register
 
 
-class Unpickler:
-    """Reads one pickle from a file and leaves the file right behind it.
-
-    Args:
-        file: open, with `seek`.
-        names: the table of names, "module.name", that the pickle may use.
-        persistent_load: makes the object of a persistent id (PyTorch writes storages so).
-        refusal: more about a name that is not in the table; "" if there is nothing to say.
-    """
-
-    def __init__(
-        self,
-        file: IO[bytes],
-        names: Mapping[str, Global],
-        persistent_load: Callable[[Any], Any],
-        refusal: Callable[[str], str],
-    ):
-        self.file = file
-        self.left = bytes_left(file)
-        self.names = names
-        self.persistent_load = persistent_load
-        self.refusal = refusal
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+class Unpickler(Machine):
+    """Reads one pickle from a file and leaves the file right behind it; the arguments are those of `Machine`."""
 
     def load(self) -> Any:
         """The object that the pickle describes.
@@ -105,116 +53,6 @@ class Unpickler:
                     f"damaged or hostile: the pickle has an instruction {code!r} that weights never need"
                 )
             instruction(self)
-
-    # Reading
-
-    def read(self, count: int) -> bytes:
-        """The next bytes, no fewer."""
-        if count > self.left:
-            raise CheckpointError(
-                f"cut short or damaged: the pickle wants {count:,} more bytes, {self.left:,} are left"
-            )
-        self.left -= count
-        content = self.file.read(count)
-        if len(content) != count:
-            raise CheckpointError(f"cut short: the pickle wants {count:,} more bytes, {len(content):,} are left")
-        return content
-
-    def number(self, form: str) -> Any:
-        """The next number in a format of `struct`."""
-        return struct.unpack(form, self.read(struct.calcsize(form)))[0]
-
-    def string(self, form: str) -> bytes:
-        """A string behind its length."""
-        length = self.number(form)
-        if length > MAX_STRING:
-            raise CheckpointError(f"damaged or hostile: the pickle has a string of {length:,} bytes")
-        return self.read(length)
-
-    def text(self, content: bytes) -> str:
-        """UTF-8, which may carry lone surrogates, as text."""
-        try:
-            return content.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:
-            raise CheckpointError("damaged: the pickle has a string that is not UTF-8") from None
-
-    def line(self) -> str:
-        """A name up to the end of its line."""
-        line = self.file.readline(min(MAX_NAME, self.left))
-        self.left -= len(line)
-        if not line.endswith(b"\n"):
-            raise CheckpointError("damaged: the pickle has a name without an end")
-        return self.text(line[:-1])
-
-    # The stack
-
-    def push(self, value: Any) -> None:
-        """Put a value onto the stack."""
-        self.stack.append(value)
-
-    def pop(self) -> Any:
-        """Take a value off the stack."""
-        if not self.stack or self.stack[-1] is _MARK:
-            raise CheckpointError("damaged: the pickle takes a value that is not there")
-        return self.stack.pop()
-
-    def top(self, kind: type) -> Any:
-        """The value that stays on top, which must be of this kind."""
-        if not self.stack or not isinstance(self.stack[-1], kind):
-            raise CheckpointError(f"damaged: the pickle adds to a {kind.__name__} that is not there")
-        return self.stack[-1]
-
-    def items(self) -> list[Any]:
-        """All values down to the last mark, which goes as well."""
-        items: list[Any] = []
-        while self.stack:
-            value = self.stack.pop()
-            if value is _MARK:
-                return items[::-1]
-            items.append(self.plain(value))
-        raise CheckpointError("damaged: the pickle wants a mark that is not there")
-
-    def plain(self, value: Any) -> Any:
-        """A value of the file: a name's own meaning in the place of the name."""
-        if isinstance(value, Global):
-            if value.value is None:
-                raise CheckpointError(f"damaged or hostile: the pickle uses {value.name} as if it were data")
-            return value.value
-        return value
-
-    def set_items(self, target: dict[Any, Any], items: list[Any]) -> None:
-        """Add keys and values, in turns, to a dictionary."""
-        if len(items) % 2:
-            raise CheckpointError("damaged: the pickle has a key without a value")
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            # A tuple of tuples of tuples could be made so that its hash takes for ever.
-            flat = key if type(key) is tuple else (key,)
-            if not all(isinstance(part, (str, bytes, int, float, type(None))) for part in flat):
-                raise CheckpointError(f"damaged or hostile: a dictionary's key is a {type(key).__name__}")
-            target[key] = value
-
-    def find(self, module: str, name: str) -> None:
-        """Look a name up in the table."""
-        full = f"{module}.{name}"
-        found = self.names.get(full)
-        if found is None:
-            raise CheckpointError(
-                f"refused: the file wants {full!r}, which is not among the names that weights are made of, and nothing "
-                f"of it was run{self.refusal(full)}"
-            )
-        self.push(found)
-
-    def call(self, arguments: Any) -> None:
-        """Let the table's stand-in for the name on top build its object."""
-        called = self.pop()
-        if not isinstance(called, Global) or called.build is None or not isinstance(arguments, tuple):
-            what = called.name if isinstance(called, Global) else f"a {type(called).__name__}"
-            raise CheckpointError(f"damaged or hostile: the pickle calls {what}")
-        try:
-            self.push(called.build(*arguments))
-        except (TypeError, UnicodeError):
-            kinds = ", ".join(type(argument).__name__ for argument in arguments[:10])
-            raise CheckpointError(f"damaged or hostile: the pickle calls {called.name} with ({kinds})") from None
 
     # Instructions: framing, constants, numbers, strings
 
@@ -264,13 +102,17 @@ class Unpickler:
     def _text4(self) -> None:
         self.push(self.text(self.string("<I")))
 
-    @_instruction(pickle.SHORT_BINUNICODE, pickle.SHORT_BINSTRING)
+    @_instruction(pickle.SHORT_BINUNICODE)
     def _text1(self) -> None:
         self.push(self.text(self.string("<B")))
 
     @_instruction(pickle.BINSTRING)
     def _python2_text4(self) -> None:
-        self.push(self.text(self.string("<I")))
+        self.push(self.python2_text(self.string("<I")))
+
+    @_instruction(pickle.SHORT_BINSTRING)
+    def _python2_text1(self) -> None:
+        self.push(self.python2_text(self.string("<B")))
 
     @_instruction(pickle.BINBYTES)
     def _bytes4(self) -> None:
@@ -280,11 +122,15 @@ class Unpickler:
     def _bytes1(self) -> None:
         self.push(self.string("<B"))
 
+    @_instruction(pickle.BYTEARRAY8)
+    def _bytearray(self) -> None:
+        self.push(bytearray(self.string("<Q")))
+
     # Instructions: containers
 
     @_instruction(pickle.MARK)
     def _mark(self) -> None:
-        self.push(_MARK)
+        self.push(MARK)
 
     @_instruction(pickle.EMPTY_TUPLE)
     def _empty_tuple(self) -> None:
@@ -335,6 +181,23 @@ class Unpickler:
     def _set_items(self) -> None:
         items = self.items()
         self.set_items(self.top(dict), items)
+
+    @_instruction(pickle.EMPTY_SET)
+    def _empty_set(self) -> None:
+        made: set[Any] = set()
+        self.spend(made)
+        self.push(made)
+
+    @_instruction(pickle.ADDITEMS)
+    def _add_items(self) -> None:
+        items = made_set(self.items())
+        self.spend(items)
+        self.top(set).update(items)
+
+    @_instruction(pickle.FROZENSET)
+    def _frozenset(self) -> None:
+        self.push(frozenset(made_set(self.items())))
+        self.spend(self.stack[-1])
 
     # Instructions: the memo
 
@@ -397,6 +260,7 @@ class Unpickler:
         if isinstance(target, Buildable):
             target.set_state(state)
         elif isinstance(target, argparse.Namespace) and type(state) is dict and all(type(key) is str for key in state):
+            self.spend(state)
             vars(target).update(state)
         elif not isinstance(target, OrderedDict):  # a state dict's attributes are versions of layers: not needed
             what = target.name if isinstance(target, Global) else type(target).__name__
@@ -405,4 +269,6 @@ class Unpickler:
 
     @_instruction(pickle.BINPERSID)
     def _persistent(self) -> None:
-        self.push(self.persistent_load(self.pop()))
+        made = self.persistent_load(self.pop())
+        self.spend(made)
+        self.push(made)

@@ -7,7 +7,9 @@ import os
 import pickle
 import random
 import struct
+import sys
 import tracemalloc
+import types
 import zipfile
 from typing import Any
 
@@ -89,7 +91,17 @@ def test_calls_are_refused_by_name(tmp_path, protocol, wrap):
         (b"\x8c\x0bcollections\x8c\x15OrderedDict.__class__\x93.", r"wants 'collections\.OrderedDict\.__class__'"),
         (b"(iargparse\nNamespace\n.", "an instruction INST that weights never need"),
         (b"\x82\x01.", r"an instruction b'\\x82' that weights never need"),
-        (b"\x96" + b"\xff" * 7 + b"\x7f.", r"an instruction b'\\x96' that weights never need"),
+        (b"\x96" + b"\xff" * 7 + b"\x7f.", "has a string of 9,223,372,036,854,775,807 bytes"),
+        (b"\x97.", r"an instruction b'\\x97' that weights never need"),
+        (b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.", r"calls builtins\.bytearray with \(int\)"),
+        (b"cbuiltins\nset\nX\x02\x00\x00\x00ab\x85R.", "a set has an item that is neither a number nor a string"),
+        (b"cbuiltins\nset\n]]a\x85R.", "a set has an item that is neither a number nor a string"),
+        (b"\x8f(]\x90.", "a set has an item that is neither a number nor a string"),
+        (b"](K\x01\x90.", "adds to a set that is not there"),
+        (b"(K\x01\x85\x85\x91.", "a set has an item that is neither a number nor a string"),
+        (b"cbuiltins\ncomplex\nX\x02\x00\x00\x001jK\x00\x86R.", r"calls builtins\.complex with \(str, int\)"),
+        (b"ctorch\nSize\nX\x02\x00\x00\x00ab\x85R.", r"calls torch\.Size with \(str\)"),
+        (b"ctorch.torch_version\nTorchVersion\nK\x02\x85R.", r"calls torch\.torch_version\.TorchVersion with \(int\)"),
         (REBUILD + b"}X\x08\x00\x00\x00__code__N" + b"sb.", "sets the state of torch._utils._rebuild_tensor_v2"),
         (b"ccollections\nOrderedDict\n}X\x06\x00\x00\x00updateNsb.", "sets the state of collections.OrderedDict"),
         (b"]}X\x01\x00\x00\x00aNsb.", "sets the state of list"),
@@ -102,12 +114,47 @@ def test_calls_are_refused_by_name(tmp_path, protocol, wrap):
         (b"c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00rot\x86R.", "calls _codecs.encode with"),
         (b"ccollections\nOrderedDict\n.", "uses collections.OrderedDict as if it were data"),
         (b"ctorch._utils\n_rebuild_tensor_v3\n)R.", "element types that convcore does not have"),
-        (b"ctorch.nn.modules.linear\nLinear\n)\x81.", r"a whole model, which is code; save model\.state_dict\(\)"),
+        (
+            b"ctorch.nn.modules.linear\nLinear\n)\x81.",
+            r"a whole model, which is code; in that .* save model\.state_dict\(\)",
+        ),
         (b"cnumpy.core.multiarray\n_reconstruct\n)R.", "NumPy arrays are not read from pickles; save tensors"),
     ],
 )
 def test_instructions_that_reach_for_more(wrap, content, message):
     refused(wrap(b"\x80\x02" + content), message)
+
+
+class OwnModel(torch.nn.Module):
+    """A class of a user's script."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("module", ["__main__", "models.yolo", "ultralytics.nn.tasks"])
+def test_whole_models_are_named(monkeypatch, zipped, module):
+    for name in (module, *(module[:i] for i, letter in enumerate(module) if letter == ".")):
+        monkeypatch.setitem(sys.modules, name, sys.modules.get(name) or types.ModuleType(name))
+    monkeypatch.setattr(sys.modules[module], "OwnModel", OwnModel, raising=False)
+    monkeypatch.setattr(OwnModel, "__module__", module)
+    for saved in (OwnModel(), {"epoch": 3, "model": OwnModel()}, [OwnModel]):
+        stream = streams.BytesIO()
+        torch.save(saved, stream, _use_new_zipfile_serialization=zipped)
+        refused(
+            stream.getvalue(),
+            rf"wants '{module}\.OwnModel', .* nothing of it was run \(it belongs to the program that wrote the file, "
+            r"which holds a whole model .*save model\.state_dict\(\) instead\)",
+        )
+
+
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "__builtin__.eval", "posix.system", "subprocess.Popen"])
+def test_functions_of_python_are_no_models(name):
+    module, _, function = name.rpartition(".")
+    refused(archive_of(b"\x80\x02c" + f"{module}\n{function}\n".encode() + b"."), "nothing of it was run$")
 
 
 @pytest.mark.parametrize(
@@ -210,6 +257,64 @@ def test_huge_promises_take_no_memory():
     assert measured(struct.pack("<Q", 2**63) + b"{}", "not a safetensors file, or cut short at 10 bytes") < limit
 
 
+LONG = b"X" + struct.pack("<I", 100_000) + b"a" * 100_000
+NUMBERS = b"](" + b"".join(b"M" + struct.pack("<H", i) for i in range(30_000)) + b"e"
+COUNTS = b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(20_000)) + b"u"
+WORDS = b"}(" + b"".join(b"X\x05\x00\x00\x00%05d" % i + b"N" for i in range(10_000)) + b"u"
+PAIRS = b"](" + b"".join(b"M" + struct.pack("<H", i) + b"N\x86" for i in range(20_000)) + b"e"
+
+
+@pytest.mark.parametrize("wrap", [archive_of, stream_of])
+@pytest.mark.parametrize(
+    ("given", "name", "copy"),
+    [
+        (LONG, b"c_codecs\nencode\n", b"h\x02h\x01X\x06\x00\x00\x00latin1\x86R"),
+        (LONG, b"c_codecs\nencode\n", b"h\x02h\x03R"),
+        (LONG, b"cbuiltins\nbytearray\n", b"h\x02h\x03R"),
+        (b"B" + LONG[1:], b"cbuiltins\nbytearray\n", b"h\x02h\x01\x85R"),
+        (NUMBERS, b"ctorch\nSize\n", b"h\x02h\x01\x85R"),
+        (NUMBERS, b"cbuiltins\nset\n", b"h\x02h\x01\x85R"),
+        (NUMBERS, b"c__builtin__\nfrozenset\n", b"h\x02h\x01\x85R"),
+        (COUNTS, b"ccollections\nCounter\n", b"h\x02h\x01\x85R"),
+        (PAIRS, b"ccollections\nOrderedDict\n", b"h\x02h\x01\x85R"),
+        (WORDS, b"cargparse\nNamespace\n", b"h\x02)Rh\x01b"),
+        (b"N", b"cargparse\nNamespace\n", b"h\x02)R"),
+        (b"N", b"cbuiltins\nset\n", b"h\x02)R"),
+        (b"N", b"N", b"\x8f"),
+        (b"(X\x02\x00\x00\x00f4K\x00K\x01t", b"cnumpy\ndtype\n", b"h\x02h\x01R"),
+        (b"(" + STORAGE + b"K\x00)))t", b"ctorch._utils\n_rebuild_tensor_v2\n", b"h\x02h\x01R"),
+        (STORAGE[:-2] + b"(NK\x00K\x01tt", b"N", b"h\x01Q"),
+    ],
+)  # fmt: skip
+def test_copies_take_memory_in_proportion(wrap, given, name, copy):
+    """A few bytes each ask for one more object, or one more copy of a large one."""
+    arguments = b"h\x01X\x06\x00\x00\x00latin1\x86q\x03" if b"h\x03" in copy else b"N"
+    content = b"\x80\x02(" + given + b"q\x01" + name + b"q\x02" + arguments + copy * 50_000 + b"t."
+    content = wrap(content)
+    assert measured(content, "ask for .* bytes of memory, most of it for copies") < 50 * len(content) + (4 << 20)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_plain_data_is_no_bomb(protocol):
+    """What takes more memory than its pickle has bytes: many small objects."""
+    numbers = range(30_000)
+    small = {
+        "numbers": set(numbers), "frozen": frozenset(numbers), "words": {f"{i}" for i in numbers},
+        "counts": collections.Counter(numbers), "empty": [[] for _ in numbers],
+        "ordered": [collections.OrderedDict() for _ in numbers], "bytes": [b"%d" % i for i in numbers],
+        "arrays": [bytearray(b"%d" % i) for i in numbers], "complex": [complex(i, 1) for i in numbers],
+        "sizes": [torch.Size([i]) for i in numbers],
+    }  # fmt: skip
+    for key, value in small.items():
+        assert cc.load(streams.BytesIO(archive_of(pickle.dumps(value, protocol)))) == value, key
+    whole = torch.arange(3)
+    for tensors in ([torch.zeros(()) for _ in numbers[:5000]], [whole[0] for _ in numbers[:5000]]):
+        stream = streams.BytesIO()
+        torch.save(tensors, stream, pickle_protocol=protocol)
+        stream.seek(0)
+        assert [tensor.item() for tensor in cc.load(stream)] == [0] * 5000
+
+
 def test_compressed_bombs():
     zeros = bytes(64 << 20)
     limit = 96 << 20
@@ -230,6 +335,9 @@ def test_compressed_bombs():
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", b"\x93NUMPY\x02\x00" + struct.pack("<I", 64 << 20) + bytes(64 << 20))
     assert measured(stream.getvalue(), r"has version \(2, 0\) of NumPy's format") < 4 << 20
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.npy", b"\x93NUMPY")
+    assert measured(stream.getvalue(), r"'a\.npy' is compressed in a way that NumPy does not use") < 4 << 20
 
 
 def test_files_that_are_something_else(tmp_path):

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import io as streams
+import re
 import struct
 import zipfile
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from torch.torch_version import TorchVersion
 
 import convcore as cc
 from convcore import nn
 from convcore.errors import CheckpointError, DTypeError, UnsupportedError
+from convcore.io.torch_names import NAMES, refusal
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
@@ -112,6 +115,58 @@ def test_what_scripts_keep_beside_the_weights(tmp_path, zipped):
     assert vars(loaded["args"]) == {"lr": 0.1, "name": "net"}
     assert (loaded["dtype"], loaded["device"], loaded["size"]) == (cc.float32, "cpu", (2, 3))
     assert loaded["lists"] == {"a": [1]}
+
+
+def compare_plain(ours, theirs):
+    assert type(ours) is type(theirs)
+    assert ours == theirs
+
+
+@FORMATS
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_plain_python_objects(tmp_path, zipped, protocol):
+    saved = {
+        "set": {1, 2.5, "a", (1, "b"), None}, "empty": set(), "bytearray": bytearray(b"\x00\xff"), "none": bytearray(),
+        "complex": 1.5 - 2j, "counts": collections.Counter("aab"), "nested": [({1}, {"s": {2}})], "bytes": b"\x80",
+        "keys": {1j: 2, (1, 2j): 3}, "frozen": frozenset({1}), "list": [{"a"}, bytearray(b"a")],
+    }  # fmt: skip
+    path = tmp_path / "w.pth"
+    torch.save(saved, path, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+    loaded = cc.load(path)
+    assert loaded == saved
+    for key, value in saved.items():
+        compare_plain(loaded[key], value)
+    if protocol == 2:
+        del saved["frozen"]
+        torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+        assert torch.load(path, weights_only=True) == cc.load(path)
+
+
+@FORMATS
+def test_names_of_torch_beside_the_weights(tmp_path, zipped):
+    """What torch reads with weights_only=True and convcore has no object for comes as a string."""
+    saved = {
+        "dtype": torch.complex64, "wide": torch.uint16, "eight": torch.float8_e4m3fn, "layout": torch.strided,
+        "scheme": torch.per_tensor_affine, "version": TorchVersion("2.1.0+cpu"),
+    }  # fmt: skip
+    path = tmp_path / "w.pth"
+    torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+    loaded = cc.load(path)
+    assert loaded.pop("version") == "2.1.0+cpu"
+    assert loaded == {key: str(value) for key, value in saved.items() if key != "version"}
+    assert all(type(value) is str for value in loaded.values())
+
+
+def test_every_name_that_torch_takes_is_read_or_explained():
+    """Of what torch reads with weights_only=True, only elements that convcore does not have are left."""
+    from torch import _weights_only_unpickler
+
+    other = (
+        r"Complex|QU?Int|sparse|_rebuild_(device|meta|nested|qtensor|sparse|tensor_v3|wrapper)|(Typed|Untyped)Storage"
+    )
+    lacking = [name for name in _weights_only_unpickler._get_allowed_globals() if name not in NAMES]
+    assert [name for name in lacking if not re.search(other, name)] == []
+    assert [name for name in lacking if refusal(name) == ""] == []
 
 
 @FORMATS

@@ -53,6 +53,7 @@ def test_plain_data(tmp_path):
     saved = {
         "epoch": 3, "big": 2**40, "bigger": -(2**90), "loss": -0.25, "done": False, "nothing": None,
         "text": "ä\U0001f600", "bytes": b"\x00\xff", "tuple": (1, (2, "x")), "list": [[], [{}], ()], 7: {(1, "a"): 2.0},
+        "set": {1, 2.5, "a", (1, "b")}, "no items": set(), "complex": 1.5 - 2j, "bytearray": bytearray(b"\x00\xff"),
         "ordered": collections.OrderedDict(b=1, a=2), "numbers": [2**31, -(2**31), -(2**31) - 1, 255, 256, -1],
     }  # fmt: skip
     cc.save(saved, tmp_path / "w.pt")
@@ -140,6 +141,12 @@ def endless():
         ({"a": np.zeros(2)}, r"obj\['a'\] is numpy\.ndarray; convcore\.from_numpy makes a tensor of it"),
         ({Own: 1}, "keys of dicts must be strings, numbers or tuples of them"),
         (endless(), "lies 200 levels deep, or contains itself"),
+        (
+            {"s": {frozenset()}},
+            r"items of sets must be strings, numbers or tuples of them, but obj\['s'\] has frozenset",
+        ),
+        ("a" * (2**26 + 1), "strings must have at most 67,108,864 bytes in UTF-8, but obj has 67,108,865"),
+        ({"b": b"\xff" * (2**25 + 1)}, r"strings must have at most 67,108,864 bytes in UTF-8, but obj\['b'\] has"),
         (2**3000, "integers must have fewer than 2,040 bits, but obj has 3,001"),
         (cc.nn.Linear(2, 2), r"but obj is convcore\.nn\.linear\.Linear; save its state_dict\(\)"),
     ],
