@@ -18,7 +18,7 @@ from convcore import memory
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
 from convcore.ops.arithmetic import add, unbroadcast
-from convcore.ops.dtypes import as_tensors, convert, require_tensor
+from convcore.ops.dtypes import as_tensors, category, convert, require_tensor
 from convcore.ops.guard import guarded
 from convcore.ops.indexing import Index, array_index, frozen
 from convcore.ops.shape import sizes
@@ -47,7 +47,7 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
     result = operation(x.before_change(), *args, **settings)
     if result.array.shape != x.array.shape:
         raise ShapeError(f"{op}: the result of shape {result.array.shape} does not fit into {x.array.shape} in place")
-    if not np.can_cast(result.array.dtype, x.array.dtype, "same_kind"):
+    if category(result.array.dtype) > category(x.array.dtype):
         raise DTypeError(f"{op}: a result of {result.array.dtype} cannot be stored in place in {x.array.dtype}")
     result = convert(result, x.array.dtype)
     np.copyto(x.array, result.array)

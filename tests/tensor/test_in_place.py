@@ -223,6 +223,18 @@ def test_results_that_do_not_fit():
     assert x.dtype == convcore.float32
 
 
+def test_integers_are_stored_in_any_integer_type():
+    """As in torch, which refuses results of a higher category alone (bool, integer, float); what is too large wraps."""
+    for change in (lambda x, y: x.sub_(y), lambda x, y: x.mul_(y), lambda x, y: x.add_(y.sum())):
+        ours, theirs = convcore.tensor([3, 200], dtype=convcore.uint8), torch.tensor([3, 200], dtype=torch.uint8)
+        change(ours, convcore.tensor([1, 300]))
+        change(theirs, torch.tensor([1, 300]))
+        assert ours.dtype == convcore.uint8
+        assert ours.tolist() == theirs.tolist()
+    with pytest.raises(DTypeError, match="add_: a result of int64 cannot be stored in place in bool"):
+        convcore.tensor([True]).add_(1)
+
+
 def test_mixed_precision_in_place_is_recorded_in_both_types():
     weight = convcore.ones(3, dtype=convcore.float64, requires_grad=True)
     x = convcore.zeros(3)
