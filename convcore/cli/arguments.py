@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from convcore.errors import UnsupportedError
+from convcore.models.card import WEIGHTS
+from convcore.models.registry import known_name
 from convcore.models.weights import TABLES
 from convcore.training.recipe import READERS
-from convcore.training.trainer import WEIGHTS
 
 WEIGHTS_HELP = "a file, the folder of a run, or a name as in `convcore weights`"
 
@@ -53,6 +55,15 @@ def data(text: str) -> str:
     """Data as `read_data` takes it, a folder by its whole path."""
     kind, _, folder = text.partition(":")
     return f"{kind}:{whole_path(folder)}" if kind in READERS and folder else text
+
+
+def model(text: str) -> str:
+    """A network by its name, else a file of weights or the folder of a run, as for `weights`."""
+    try:
+        known_name(text)
+    except UnsupportedError:
+        return weights(text)
+    return text
 
 
 def weights(text: str) -> str:

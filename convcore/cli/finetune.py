@@ -140,14 +140,14 @@ def compile_kernels(job: Finetuning) -> None:
     for name in job.unfrozen:
         unfreeze(network.get_submodule(name))
     with announce_compile():
-        warm_up(network, (3, card.transforms.crop_size, card.transforms.crop_size), job.settings.batch_size)
+        warm_up(network, card.image_shape, job.settings.batch_size)
 
 
 def describe(job: Finetuning) -> None:
     """Say what is about to be trained, and how."""
     if not job.progress:
         return
-    settings, size = job.settings, job.card.transforms.crop_size
+    settings, size = job.settings, job.card.image_shape[-1]
     parameters = sum(parameter.array.size for parameter in job.network.parameters())
     print(
         f"{job.card.model} ({parameters:,} parameters) on {settings.folder}: {len(job.pictures.classes)} classes, "

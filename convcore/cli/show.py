@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import os
-from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from convcore.cli.arguments import WEIGHTS_HELP, path, weights
+from convcore.cli.arguments import WEIGHTS_HELP, model, path, weights
 from convcore.cli.compiling import announce_compile
+from convcore.cli.networks import load
+from convcore.cli.output import printable
 from convcore.data import read_image
 from convcore.errors import UnsupportedError
-from convcore.models import get_model, list_models
-from convcore.models.card import load_classifier, read_card
-from convcore.models.labels import imagenet_labels
-from convcore.models.registry import image_shape, known_name
-from convcore.models.weights import TABLES, model_of, published
-from convcore.nn import Module
+from convcore.models.card import labels_of
 
 EXAMPLES = """examples:
   convcore show filters digit_cnn
   convcore show maps efficientnet_lite0 cat.jpg -o maps.png
   convcore show gradcam efficientnet_lite0 cat.jpg --layer features.8.2 --class 285
-  convcore show gradcam runs/flowers/weights.safetensors rose.jpg     what `convcore finetune` has written
+  convcore show gradcam runs/digits 3.png              what `convcore train` has written
+  convcore show gradcam runs/flowers rose.jpg          what `convcore finetune` has written
 
 It needs matplotlib: python -m pip install 'convcore[plot]'"""
 
@@ -41,7 +36,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("what", choices=("filters", "maps", "gradcam"))
     parser.add_argument(
-        "model", metavar="MODEL", help="its name: digit_cnn, efficientnet_lite0, .., or a fine-tuned file"
+        "model",
+        metavar="MODEL",
+        type=model,
+        help="its name: digit_cnn, efficientnet_lite0, .., or a file of weights that says it, or the folder of a run",
     )
     parser.add_argument("image", metavar="IMAGE", nargs="?", type=path, help="a picture; filters need none")
     parser.add_argument("-o", "--out", type=path, metavar="F", help="the picture to write (default: WHAT-MODEL.png)")
@@ -61,49 +59,16 @@ def run(args: argparse.Namespace) -> int:
         raise UnsupportedError(f"{args.what} {'needs an IMAGE' if args.image is None else 'takes no IMAGE'}")
     if args.target is not None and args.what != "gradcam":
         raise UnsupportedError("--class belongs to gradcam")
-    name, model, prepare, labels = load(args.model, args.weights)
-    out = args.out or Path(f"{args.what}-{name}.png")
+    network, card = load("show", args.model, args.weights)
+    out = args.out or Path(f"{args.what}-{card.model}.png")
     with announce_compile():
         if args.what == "filters":
-            plot.filters(model, args.layer, path=out)
+            plot.filters(network, args.layer, path=out)
         else:
-            x = prepare(read_image(args.image)).unsqueeze(0)
+            x = card.transforms(read_image(args.image)).unsqueeze(0)
             if args.what == "maps":
-                plot.feature_maps(model, x, None if args.layer is None else [args.layer], path=out)
+                plot.feature_maps(network, x, None if args.layer is None else [args.layer], path=out)
             else:
-                plot.grad_cam(model, x, args.layer, args.target, labels, path=out)
-    print(out)
+                plot.grad_cam(network, x, args.layer, args.target, labels_of(network, card), path=out)
+    print(printable(str(out)))
     return 0
-
-
-def load(model: str, weights: str) -> tuple[str, Module, Callable[[Any], Any], Sequence[str] | None]:
-    """A trained network: its name, itself, what prepares a picture for it, and its classes if they have names.
-
-    Args:
-        model: the network's name, or a file: one that `convcore finetune` has written, or a published one.
-        weights: a file, or a name as in `convcore weights`.
-
-    Raises:
-        UnsupportedError: the network has no known weights; the file does not name its network; two files are given.
-        CheckpointError: the weights are not here, damaged, or do not fit.
-    """
-    file = Path(model).expanduser()
-    if file.suffix.lower() in (".safetensors", ".pth", ".pt") and not file.is_file():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), model)
-    if file.is_file() and model not in list_models():
-        if weights != "DEFAULT":
-            raise UnsupportedError(f"show: {model} is a file of weights already; leave out --weights {weights}")
-        card, member = read_card(file), published(file)
-        if card is not None:
-            model, weights = card.model, str(file)
-        elif member is not None:
-            model, weights = model_of(member), str(file)
-        else:
-            raise UnsupportedError(
-                f"show: {model} does not say which network it is of; write `show WHAT MODEL --weights {model}`"
-            )
-    name = known_name(model)
-    if name in TABLES and image_shape(name)[0] == 1:
-        return name, get_model(name, weights=weights).eval(), TABLES[name]["DEFAULT"].value.transforms(), None
-    network, card = load_classifier("show", name, weights)
-    return name, network, card.transforms, card.classes or imagenet_labels()

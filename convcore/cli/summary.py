@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from convcore.cli.arguments import positive, shape
+from convcore.cli.arguments import model, positive, shape
+from convcore.cli.networks import is_file, load
 from convcore.models import get_model, image_shape
 from convcore.summary import summary
 
 EXAMPLES = """examples:
   convcore summary resnet50
-  convcore summary simple_cnn --input 3x64x64 --batch 8"""
+  convcore summary simple_cnn --input 3x64x64 --batch 8
+  convcore summary runs/digits                              the network that `convcore train` has trained"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,7 +25,11 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="its name: cnn, resnet50, vgg16, ... (a wrong one lists all)")
+    parser.add_argument(
+        "model", metavar="MODEL", type=model,
+        help="its name: cnn, resnet50, vgg16, ... (a wrong one lists all), or a file of weights that says it, or the "
+        "folder of a run",
+    )  # fmt: skip
     parser.add_argument(
         "--input", type=shape, metavar="CxHxW", help="size of an image (default: what the model is for)"
     )
@@ -33,7 +39,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    model = get_model(args.model)
-    image = args.input or image_shape(args.model)
-    print(summary(model, (args.batch, *image)))
+    if is_file(args.model):
+        network, card = load("summary", args.model)
+        image = card.image_shape
+    else:
+        network, image = get_model(args.model), image_shape(args.model)
+    print(summary(network, (args.batch, *(args.input or image))))
     return 0

@@ -20,10 +20,9 @@ from convcore.cli.runs import (
 from convcore.data import DataLoader, TensorDataset
 from convcore.errors import ConvcoreError, ShapeError
 from convcore.interrupts import INTERRUPTED
-from convcore.models import get_model
 from convcore.plot import training_curves
 from convcore.training import Settings, Trainer, evaluate, prepare, read_data, warm_up
-from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT
+from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT, build
 from convcore.training.trainer import HISTORY, WEIGHTS
 
 CURVES = "curves.png"
@@ -88,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 def compile_kernels(settings: Settings, train: TensorDataset) -> None:
     """Compile before the first epoch, so that its time is that of training; also the first try of model and data."""
-    model, shape = get_model(settings.model), train.tensors[0].array.shape[1:]
+    model, shape = build(settings), train.tensors[0].array.shape[1:]
     try:
         with announce_compile():
             warm_up(model, shape, settings.batch_size)

@@ -6,16 +6,19 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from convcore import nn
+from convcore import models, nn
 from convcore.explore.fields import RequestError, shown
 from convcore.inspect.activations import convolutions
 from convcore.inspect.receptive_field import spatial_layers
 from convcore.models import get_model, image_shape
+from convcore.models.card import labels_of
 from convcore.models.labels import imagenet_labels
+from convcore.models.parts import head_name
 from convcore.models.preprocess import ImageClassification
 from convcore.models.weights import TABLES, locate
 from convcore.summary import Layer
@@ -40,6 +43,8 @@ class Choice:
     layers: str
     classes: int
 
+
+ALL_CLASSES = 10  # of more classes, the likeliest six are shown
 
 CHOICES = {
     "digit_cnn": Choice("digits: three convolutions", "digits", "grey", r".*", 0),
@@ -97,8 +102,39 @@ class Network:
 
 
 def available() -> dict[str, Choice]:
-    """The networks whose weights are on this machine."""
-    return {name: choice for name, choice in CHOICES.items() if locate(TABLES[name]["DEFAULT"].value) is not None}
+    """The user's network, if there is one, and those whose weights are on this machine."""
+    known = {name: choice for name, choice in CHOICES.items() if locate(TABLES[name]["DEFAULT"].value) is not None}
+    return {**{name: network.choice for name, network in OWN.items()}, **known}
+
+
+OWN: dict[str, Network] = {}  # by name: what the user has given
+
+
+def offer(path: str) -> None:
+    """Let the network in a file of weights be chosen, before all others; see `convcore.models.load` for the file.
+
+    Raises:
+        UnsupportedError, CheckpointError: as `convcore.models.load` does.
+    """
+    model, card = models.load(path)
+    grey = card.image_shape[0] == 1
+    pattern = CHOICES[card.model].layers if card.model in CHOICES else r".*"
+    names = labels_of(model, card)
+    count = model.get_submodule(head_name(model)).state_dict()["weight"].shape[0]
+    choice = Choice(
+        f"yours: {card.model} from {Path(*Path(path).absolute().parts[-2:])}",
+        "digits" if grey else "pictures",
+        "grey" if grey else "colour",
+        pattern,
+        0 if count <= ALL_CLASSES else 6,
+    )
+    labels = list(names) if names is not None else [f"class {i}" for i in range(count)]
+    OWN["yours"] = Network(choice, model, card.transforms, labels, _shown(model, card.image_shape, pattern))
+
+
+def _shown(model: nn.Module, image: tuple[int, int, int], pattern: str) -> dict[str, Layer]:
+    found = spatial_layers(model, (1, *image))
+    return {name: layer for name, layer in found.items() if re.fullmatch(pattern, name)}
 
 
 @functools.cache
@@ -110,13 +146,11 @@ def load(name: str) -> Network:
     """
     if name not in available():
         raise RequestError(f"network must be one of {', '.join(available())}, got {shown(name)}")
+    if name in OWN:
+        return OWN[name]
     choice = CHOICES[name]
     model = get_model(name, weights="DEFAULT").eval()
-    layers = {
-        layer: found
-        for layer, found in spatial_layers(model, (1, *image_shape(name))).items()
-        if re.fullmatch(choice.layers, layer)
-    }
+    layers = _shown(model, image_shape(name), choice.layers)
     labels = [str(i) for i in range(10)] if choice.samples == "digits" else imagenet_labels()
     prepare = TABLES[name]["DEFAULT"].transforms()
     return Network(choice, model, prepare, labels or [f"class {i}" for i in range(1000)], layers)

@@ -4,6 +4,7 @@ Each family is a file; `weights` says where pretrained weights come from.
 """
 
 from convcore.models.alexnet import AlexNet, alexnet
+from convcore.models.card import ModelCard, load
 from convcore.models.cnn import CNN, SimpleCNN
 from convcore.models.convnext import ConvNeXt, convnext_base, convnext_small, convnext_tiny
 from convcore.models.densenet import DenseNet, densenet121
@@ -120,6 +121,7 @@ __all__ = [
     "MobileNet_V2_Weights",
     "MobileNet_V3_Large_Weights",
     "MobileNet_V3_Small_Weights",
+    "ModelCard",
     "ResNeXt50_32X4D_Weights",
     "ResNet",
     "ResNet18_Weights",
@@ -168,6 +170,7 @@ __all__ = [
     "googlenet",
     "image_shape",
     "list_models",
+    "load",
     "mobilenet_v1",
     "mobilenet_v2",
     "mobilenet_v3_large",

@@ -1,34 +1,36 @@
 """What a file of weights says about itself: the network, the classes, how pictures must be prepared.
 
-Published files say nothing; what is known of them stands in `weights_table`. Files that convcore fine-tuned carry it in
-the metadata of the safetensors format, so that the file alone is enough to classify a picture.
+Published files say nothing; what is known of them stands in `weights_table`. Files that convcore has trained carry it
+in the metadata of the safetensors format, so that the file alone is enough to classify a picture.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from convcore.errors import CheckpointError, UnsupportedError
 from convcore.io import is_safetensors, read_metadata
+from convcore.models.labels import imagenet_labels
 from convcore.models.parts import head_name
-from convcore.models.preprocess import ImageClassification
-from convcore.models.registry import get_model, image_shape, known_name
+from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.registry import Shape, get_model, image_shape, known_name
 from convcore.models.weights import TABLES, Found, find_weights, load_weights, model_of, published, read_weights
 from convcore.nn import Module
 from convcore.nn.init import skipped
 
 KEY = "convcore"  # of the metadata
+WEIGHTS = "weights.safetensors"  # in the folder of a run
 MAX_SIZE = 4096  # of the pictures that a file may ask for
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A network for photographs, and what belongs to it.
+    """A trained network, and what belongs to it.
 
     Attributes:
         model: the network's name, one of `list_models()`.
@@ -39,8 +41,15 @@ class ModelCard:
 
     model: str
     classes: tuple[str, ...]
-    transforms: ImageClassification
+    transforms: ImageClassification | DigitImage
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def image_shape(self) -> Shape:
+        """(C, H, W) of what `transforms` makes of a picture."""
+        if isinstance(self.transforms, DigitImage):
+            return 1, self.transforms.size, self.transforms.size
+        return 3, self.transforms.crop_size, self.transforms.crop_size
 
     def metadata(self) -> dict[str, str]:
         """The card as the metadata of a safetensors file, for `read_card`."""
@@ -69,14 +78,8 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard | None:
 def _card(content: Any) -> ModelCard:
     """The card in what JSON gives, each part as narrow as what convcore writes: files come from anywhere."""
     model, classes = known_name(content["model"]), tuple(content["classes"])
-    transforms = ImageClassification(**{name: _frozen(value) for name, value in content["transforms"].items()})
-    sizes, colours = (transforms.crop_size, transforms.resize_size), (*transforms.mean, *transforms.std)
-    if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
-        raise ValueError(f"sizes of pictures must be whole numbers up to {MAX_SIZE}, got {sizes}")
-    if len(transforms.mean) != 3 or len(transforms.std) != 3 or not all(type(part) in (int, float) for part in colours):
-        raise ValueError("mean and std must be three numbers each")
-    if transforms.interpolation not in ("bilinear", "bicubic"):
-        raise ValueError(f"the interpolation is {transforms.interpolation!r}")
+    settings = {name: _frozen(value) for name, value in content["transforms"].items()}
+    transforms = _digits(settings) if "box" in settings else _photographs(settings)
     arguments = content.get("arguments", {})
     if arguments and arguments not in [member.value.arguments for member in TABLES.get(model, ())]:
         raise ValueError(f"the arguments of {model} are {arguments!r}")
@@ -85,9 +88,70 @@ def _card(content: Any) -> ModelCard:
     return ModelCard(model, classes, transforms, arguments)
 
 
+def _photographs(settings: dict[str, Any]) -> ImageClassification:
+    transforms = ImageClassification(**settings)
+    _check_sizes(transforms.crop_size, transforms.resize_size)
+    colours = (*transforms.mean, *transforms.std)
+    if len(transforms.mean) != 3 or len(transforms.std) != 3 or not all(type(part) in (int, float) for part in colours):
+        raise ValueError("mean and std must be three numbers each")
+    if transforms.interpolation not in ("bilinear", "bicubic"):
+        raise ValueError(f"the interpolation is {transforms.interpolation!r}")
+    return transforms
+
+
+def _digits(settings: dict[str, Any]) -> DigitImage:
+    transforms = DigitImage(**settings)
+    _check_sizes(transforms.size, transforms.box)
+    if transforms.box > transforms.size:
+        raise ValueError(f"the box of {transforms.box} is larger than the picture of {transforms.size}")
+    return transforms
+
+
+def _check_sizes(*sizes: Any) -> None:
+    if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
+        raise ValueError(f"sizes of pictures must be whole numbers up to {MAX_SIZE}, got {sizes}")
+
+
 def _frozen(value: Any) -> Any:
     """JSON's lists as the tuples that they were."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Module, ModelCard]:
+    """The trained network in a file of weights, in evaluation mode, and its card.
+
+        network, card = convcore.models.load("runs/digits")
+        with convcore.no_grad():
+            scores = network(card.transforms(picture).unsqueeze(0))
+        print(card.classes[scores.argmax().item()])
+
+    Args:
+        path: what `convcore train` or `convcore finetune` has written, the file or the folder of the run; or a
+            published file.
+
+    Raises:
+        UnsupportedError: the file does not say which network it is of; `get_model(name, weights=path)` loads it.
+        CheckpointError: there is no such file, it is damaged, or it does not fit.
+    """
+    file = Path(path).expanduser()
+    if file.is_dir():
+        file = file / WEIGHTS
+    if not file.is_file():
+        raise CheckpointError(f"load: {file}: there is no such file")
+    if read_card(file) is None and published(file) is None:
+        raise UnsupportedError(
+            f"load: {file} does not say which network it is of; get_model(name, weights=path) loads it by the name"
+        )
+    return load_classifier("load", None, str(file))
+
+
+def labels_of(network: Module, card: ModelCard) -> Sequence[str] | None:
+    """The names of a network's classes, None where they are not known."""
+    if card.classes:
+        return card.classes
+    labels = imagenet_labels()
+    count = network.get_submodule(head_name(network)).state_dict()["weight"].shape[0]
+    return labels if labels is not None and len(labels) == count else None
 
 
 def load_classifier(op: str, model: str | None, weights: str) -> tuple[Module, ModelCard]:
@@ -102,7 +166,7 @@ def load_classifier(op: str, model: str | None, weights: str) -> tuple[Module, M
         weights: "imagenet" or another name as in `convcore weights`, or a file.
 
     Raises:
-        UnsupportedError: the network is not for photographs, or the file is of another one.
+        UnsupportedError: nothing says how pictures are prepared for the network, or the file is of another one.
         CheckpointError: the weights are not here, damaged, or do not fit.
     """
     path = Path(weights).expanduser()
@@ -114,8 +178,11 @@ def load_classifier(op: str, model: str | None, weights: str) -> tuple[Module, M
         return get_model(card.model, weights=path, num_classes=classes, **card.arguments).eval(), card
     member = published(path) if model is None and path.is_file() else None
     name = known_name(model or ("efficientnet_lite0" if member is None else model_of(member)))
-    if image_shape(name)[0] != 3 or name == "simple_cnn":
-        raise UnsupportedError(f"{op}: {name} has no weights for photographs; take one of `convcore weights`")
+    if name not in TABLES and (image_shape(name)[0] != 3 or name == "simple_cnn"):
+        raise UnsupportedError(
+            f"{op}: {name} has no weights for photographs; take one of `convcore weights`, or a file that "
+            "`convcore train` has written, which says how pictures are prepared"
+        )
     found = find_weights(name, weights)
     known = found.known
     if known is None and name in TABLES:

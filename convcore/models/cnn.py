@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from convcore import nn
+from convcore.models.registry import model
 from convcore.nn import functional as F
 from convcore.tensor import Tensor
 
@@ -86,3 +90,15 @@ class SimpleCNN(nn.Module):
         x = self.gap(x).flatten(1)
         x = self.dropout(F.relu(self.fc1(x)))
         return self.fc2(x)
+
+
+@functools.partial(model, shape=(1, 28, 28))
+def cnn(**kwargs: Any) -> CNN:
+    """`CNN`; no weights are known by name, but `convcore train` writes files of them."""
+    return CNN(**kwargs)
+
+
+@model
+def simple_cnn(**kwargs: Any) -> SimpleCNN:
+    """`SimpleCNN`; no weights are known by name, but `convcore train` writes files of them."""
+    return SimpleCNN(**kwargs)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.models.cnn import CNN, SimpleCNN
 from convcore.models.weights import WeightsEnum, find_weights, load_weights, read_weights
 from convcore.nn import Module
 from convcore.nn.init import skipped
@@ -19,10 +18,7 @@ M = TypeVar("M", bound=Module)
 Shape = tuple[int, int, int]
 
 # By name: what builds the model, and the images (C, H, W) that it is made for.
-_MODELS: dict[str, tuple[Callable[..., Module], Shape]] = {
-    "cnn": (CNN, (1, 28, 28)),
-    "simple_cnn": (SimpleCNN, (3, 224, 224)),
-}
+_MODELS: dict[str, tuple[Callable[..., Module], Shape]] = {}
 
 
 def model_for(size: int) -> Callable[[Callable[..., M]], Callable[..., M]]:

@@ -222,9 +222,11 @@ def start(settings: FinetuneSettings, classes: list[str]) -> tuple[nn.Module, nn
         raise UnsupportedError(
             "finetune: googlenet trains with losses of its auxiliary classifiers; take another model"
         )
+    transforms = card.transforms
+    if not isinstance(transforms, ImageClassification):
+        raise UnsupportedError(f"finetune: this {card.model} sees grey drawings; take a network for photographs")
     network.requires_grad_(False)
     head = replace_head(network, len(classes))
-    transforms = card.transforms
     if settings.size is not None:
         larger = round(settings.size * transforms.resize_size / transforms.crop_size)
         transforms = replace(transforms, crop_size=settings.size, resize_size=larger)
@@ -263,8 +265,8 @@ def split(pictures: ImageFolder, share: float, seed: int) -> tuple[np.ndarray, n
     return np.concatenate(training), np.concatenate(validation)
 
 
-def augmentation(transforms: ImageClassification, kind: str) -> Any:
-    """From a picture to the network's input in training; see `FinetuneSettings.augment`."""
+def augmentation(transforms: Any, kind: str) -> Any:
+    """From a picture to the network's input in training, like `transforms`; see `FinetuneSettings.augment`."""
     if kind == "none":
         return transforms
     steps: list[Any] = [

@@ -12,6 +12,8 @@ import numpy as np
 
 from convcore import random
 from convcore.data import (
+    CIFAR10_CLASSES,
+    FASHION_MNIST_CLASSES,
     DataLoader,
     Subset,
     TensorDataset,
@@ -24,6 +26,10 @@ from convcore.data import (
 )
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.models import get_model
+from convcore.models.card import ModelCard
+from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.registry import known_name
+from convcore.nn import Module
 from convcore.optim import Adam
 from convcore.optim.lr_scheduler import OneCycleLR
 from convcore.training.trainer import Trainer
@@ -33,6 +39,9 @@ READERS = {"mnist": mnist, "fashion-mnist": fashion_mnist, "cifar10": cifar10}
 VALIDATION_SHARE = 16  # one training image in so many is set aside to choose the best epoch
 MAX_SHIFT = 2  # pixels by which training images are moved at random in each direction
 EVALUATION_BATCH = 250
+
+DIGITS = tuple(map(str, range(10)))
+CLASSES = {"mnist": DIGITS, "fashion-mnist": FASHION_MNIST_CLASSES, "cifar10": CIFAR10_CLASSES, "digits": DIGITS}
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,29 @@ def read_data(name: str) -> tuple[TensorDataset, TensorDataset]:
     return READERS[kind](path, "train"), READERS[kind](path, "test")
 
 
+def build(settings: Settings) -> Module:
+    """The untrained network, for the classes of the data."""
+    return get_model(settings.model, num_classes=len(CLASSES[settings.data.partition(":")[0]]))
+
+
+def card_of(settings: Settings, train: TensorDataset) -> ModelCard | None:
+    """What the file of weights says: with it, any picture is brought into the form of those of the training.
+
+    None for images that are neither grey nor in colour, or not square: no preparation is known for them.
+    """
+    kind = settings.data.partition(":")[0]
+    channels, height, width = train.tensors[0].array.shape[1:]
+    if height != width or channels not in (1, 3):
+        return None
+    transforms: DigitImage | ImageClassification
+    if channels == 3:
+        transforms = ImageClassification(height, height, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    else:
+        # MNIST's digits leave a border of 4 pixels; the clothes of Fashion-MNIST fill the image.
+        transforms = DigitImage(height, height if kind == "fashion-mnist" else round(height * 20 / 28))
+    return ModelCard(known_name(settings.model), CLASSES[kind], transforms)
+
+
 def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str], progress: bool = True) -> Trainer:
     """A trainer ready to `fit(settings.epochs)`: Adam, a one-cycle learning rate up to `settings.lr`, random shifts.
 
@@ -106,7 +138,7 @@ def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str
         seed=settings.seed,
         prefetch=0,
     )
-    model = get_model(settings.model)
+    model, card = build(settings), card_of(settings, train)
     optimizer = Adam(model.parameters(), lr=settings.lr)
     scheduler = OneCycleLR(optimizer, max_lr=settings.lr, total_steps=settings.epochs * len(batches))
     return Trainer(
@@ -119,4 +151,5 @@ def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str
         settings=asdict(settings),
         random_parts={"shifts": shifts},
         progress=progress,
+        metadata=None if card is None else card.metadata(),
     )

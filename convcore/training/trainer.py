@@ -20,6 +20,7 @@ from convcore.data import DataLoader
 from convcore.errors import CheckpointError
 from convcore.io import load_file, save_file
 from convcore.io.files import replace_file
+from convcore.models.card import WEIGHTS
 from convcore.nn import Module
 from convcore.optim import Optimizer
 from convcore.optim.lr_scheduler import LRScheduler
@@ -27,7 +28,7 @@ from convcore.training.checkpoint import load_checkpoint, save_checkpoint
 from convcore.training.freezing import train_unfrozen
 from convcore.training.run_lock import only_run
 
-WEIGHTS, CHECKPOINT, HISTORY = "weights.safetensors", "checkpoint.safetensors", "history.json"
+CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.json"
 
 
 class Trainer:
