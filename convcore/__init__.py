@@ -12,10 +12,12 @@ Here are tensors and the functions on them, under torch's names. Beside them:
   graph of gradients, their checks, a model layer by layer, files of weights, what is raised, one GPU.
 """
 
+from math import e, inf, nan, pi
+
 from convcore import config  # isort: skip  # before all others: it checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 
-from convcore import amp, autograd, cuda, data, io, memory, models, nn, optim, transforms, utils
+from convcore import absent, amp, autograd, cuda, data, io, memory, models, nn, optim, transforms, utils
 from convcore.autograd import enable_grad, inference_mode, is_grad_enabled, no_fusion, no_grad, set_grad_enabled
 
 # So many names are packed.
@@ -122,11 +124,11 @@ from convcore.ops.queries import (
     promote_types, result_type,
 )
 # isort: on
-from convcore.amp import autocast
+from convcore.amp import GradScaler, autocast
 from convcore.io import load, save
 from convcore.nn.compiled import clear_plans, compile
 from convcore.ops.guard import guard_functions
-from convcore.random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from convcore.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from kernels.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -141,57 +143,62 @@ def clear_caches() -> None:
 
 float = float32
 double = float64
+half = float16
+short = int16
+int = int32
 long = int64
+newaxis = None
 
 __all__ = [
-    "Generator", "Size", "Tensor", "__version__", "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "add",
-    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint", "alias_copy", "all", "allclose", "amax",
-    "amin", "aminmax", "amp", "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
-    "arctanh", "argmax", "argmin", "argsort", "argwhere", "as_strided", "as_strided_copy", "as_strided_scatter",
-    "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autocast",
-    "autograd", "avg_pool1d", "baddbmm", "bernoulli", "bfloat16", "bilinear", "bincount", "bitwise_and",
-    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "block_diag", "bmm",
-    "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cartesian_prod", "cat",
-    "cdist", "ceil", "celu", "channel_shuffle", "channels_last", "channels_last_3d", "chunk", "clamp", "clamp_max",
-    "clamp_min", "clear_caches", "clip", "clone", "column_stack", "combinations", "compile", "concat", "concatenate",
-    "config", "conj", "conj_physical", "constant_pad_nd", "contiguous_format", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos", "cosh",
-    "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum",
-    "cumulative_trapezoid", "data", "deg2rad", "detach", "detach_copy", "device", "diag", "diag_embed", "diagflat",
-    "diagonal", "diagonal_copy", "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "double",
-    "dsplit", "dstack", "dtype", "einsum", "empty", "empty_like", "empty_permuted", "empty_strided", "enable_grad",
-    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_copy", "explain_conv2d", "expm1", "eye",
-    "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64",
-    "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy", "full", "full_like",
-    "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads", "get_rng_state", "gradient", "greater",
-    "greater_equal", "group_norm", "gt", "hardshrink", "heaviside", "histc", "histogram", "histogramdd", "hsplit",
-    "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy", "index_fill", "index_put",
-    "index_reduce", "index_select", "inference_mode", "initial_seed", "inner", "int8", "int16", "int32", "int64", "io",
-    "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin",
-    "isinf", "isnan", "isneginf", "isposinf", "isreal", "kron", "kthvalue", "layer_norm", "lcm", "ldexp", "le", "lerp",
-    "less", "less_equal", "lgamma", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp",
-    "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace",
-    "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "max",
-    "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode",
-    "models", "moveaxis", "movedim", "msort", "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan_to_num",
-    "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "narrow_copy", "ne", "neg", "negative", "nextafter",
-    "nn", "no_fusion", "no_grad", "nonzero", "nonzero_static", "norm", "norm_except_dim", "normal", "not_equal",
-    "numel", "ones", "ones_like", "optim", "outer", "pairwise_distance", "pdist", "permute", "permute_copy",
-    "pixel_shuffle", "pixel_unshuffle", "polygamma", "positive", "pow", "prelu", "preserve_format", "prod",
-    "promote_types", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
-    "randperm", "ravel", "real", "reciprocal", "relu", "remainder", "renorm", "repeat_interleave", "reshape",
-    "resize_as_", "resolve_conj", "resolve_neg", "result_type", "rms_norm", "roll", "rot90", "round", "row_stack",
-    "rrelu", "rsqrt", "rsub", "save", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
-    "seed", "select", "select_copy", "select_scatter", "selu", "set_grad_enabled", "set_num_threads", "set_rng_state",
-    "sgn", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slice_copy", "slice_scatter", "softmax", "sort",
-    "split", "split_copy", "split_with_sizes", "split_with_sizes_copy", "sqrt", "square", "squeeze", "squeeze_copy",
-    "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "t_copy", "take",
-    "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot", "threshold", "tile", "topk", "trace",
-    "transforms", "transpose", "transpose_copy", "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices",
-    "true_divide", "trunc", "uint8", "unbind", "unbind_copy", "unflatten", "unfold_copy", "unique",
-    "unique_consecutive", "unravel_index", "unsafe_chunk", "unsafe_split", "unsqueeze", "unsqueeze_copy",
-    "use_algorithm", "utils", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack", "where", "xlogy", "zero_",
-    "zeros", "zeros_like",
+    "Generator", "GradScaler", "Size", "Tensor", "__version__", "abs", "absolute", "acos", "acosh",
+    "adaptive_avg_pool1d", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint", "alias_copy",
+    "all", "allclose", "amax", "amin", "aminmax", "amp", "angle", "any", "arange", "arccos", "arccosh", "arcsin",
+    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere", "as_strided",
+    "as_strided_copy", "as_strided_scatter", "as_tensor", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d",
+    "atleast_2d", "atleast_3d", "autocast", "autograd", "avg_pool1d", "baddbmm", "bernoulli", "bfloat16", "bilinear",
+    "bincount", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+    "block_diag", "bmm", "bool", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast",
+    "cartesian_prod", "cat", "cdist", "ceil", "celu", "channel_shuffle", "channels_last", "channels_last_3d", "chunk",
+    "clamp", "clamp_max", "clamp_min", "clear_caches", "clip", "clone", "column_stack", "combinations", "compile",
+    "concat", "concatenate", "config", "conj", "conj_physical", "constant_pad_nd", "contiguous_format", "conv1d",
+    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "copysign", "corrcoef", "cos",
+    "cosh", "cosine_similarity", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum",
+    "cumulative_trapezoid", "data", "default_generator", "deg2rad", "detach", "detach_copy", "device", "diag",
+    "diag_embed", "diagflat", "diagonal", "diagonal_copy", "diagonal_scatter", "diff", "digamma", "dist", "div",
+    "divide", "dot", "double", "dsplit", "dstack", "dtype", "e", "einsum", "empty", "empty_like", "empty_permuted",
+    "empty_strided", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_copy",
+    "explain_conv2d", "expm1", "eye", "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
+    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy",
+    "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads", "get_rng_state",
+    "gradient", "greater", "greater_equal", "group_norm", "gt", "half", "hardshrink", "heaviside", "histc", "histogram",
+    "histogramdd", "hsplit", "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy",
+    "index_fill", "index_put", "index_reduce", "index_select", "inf", "inference_mode", "initial_seed", "inner", "int",
+    "int8", "int16", "int32", "int64", "io", "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero",
+    "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kron", "kthvalue",
+    "layer_norm", "lcm", "ldexp", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load", "log", "log1p",
+    "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean",
+    "median", "meshgrid", "min", "minimum", "mm", "mode", "models", "moveaxis", "movedim", "msort", "mul",
+    "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum",
+    "narrow", "narrow_copy", "ne", "neg", "negative", "newaxis", "nextafter", "nn", "no_fusion", "no_grad", "nonzero",
+    "nonzero_static", "norm", "norm_except_dim", "normal", "not_equal", "numel", "ones", "ones_like", "optim", "outer",
+    "pairwise_distance", "pdist", "permute", "permute_copy", "pi", "pixel_shuffle", "pixel_unshuffle", "polygamma",
+    "positive", "pow", "prelu", "preserve_format", "prod", "promote_types", "quantile", "rad2deg", "rand", "rand_like",
+    "randint", "randint_like", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "remainder",
+    "renorm", "repeat_interleave", "reshape", "resize_as_", "resolve_conj", "resolve_neg", "result_type", "rms_norm",
+    "roll", "rot90", "round", "row_stack", "rrelu", "rsqrt", "rsub", "save", "scalar_tensor", "scatter", "scatter_add",
+    "scatter_reduce", "searchsorted", "seed", "select", "select_copy", "select_scatter", "selu", "set_grad_enabled",
+    "set_num_threads", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
+    "slice_copy", "slice_scatter", "softmax", "sort", "split", "split_copy", "split_with_sizes",
+    "split_with_sizes_copy", "sqrt", "square", "squeeze", "squeeze_copy", "stack", "std", "std_mean", "sub", "subtract",
+    "sum", "swapaxes", "swapdims", "t", "t_copy", "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split",
+    "tensordot", "threshold", "tile", "topk", "trace", "transforms", "transpose", "transpose_copy", "trapezoid",
+    "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unbind_copy",
+    "unflatten", "unfold_copy", "unique", "unique_consecutive", "unravel_index", "unsafe_chunk", "unsafe_split",
+    "unsqueeze", "unsqueeze_copy", "use_algorithm", "utils", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack",
+    "where", "xlogy", "zero_", "zeros", "zeros_like",
 ]  # fmt: skip
 
 guard_functions(globals())
+absent.watch()

@@ -30,6 +30,13 @@ class UnsupportedError(ConvcoreError, NotImplementedError):
     """The request is clear but convcore, or the algorithm asked for, does not do it."""
 
 
+class AbsentError(AttributeError):
+    """A name that convcore does not have: why not, and what to use instead, or which name was meant.
+
+    No `ConvcoreError`: what asks for it is wrong, not the input.
+    """
+
+
 class GraphError(ConvcoreError, RuntimeError):
     """The autograd graph cannot give the gradient that was asked for."""
 

@@ -13,7 +13,7 @@ import convcore as cc
 import convcore.nn.functional as F
 from convcore import models, nn
 from convcore.data import DataLoader, Dataset, ImageFolder, TensorDataset, read_image
-from convcore.errors import CheckpointError, ConvcoreError, DTypeError, ShapeError, UnsupportedError
+from convcore.errors import AbsentError, CheckpointError, ConvcoreError, DTypeError, ShapeError, UnsupportedError
 from convcore.io import load_file
 from convcore.optim import SGD
 from convcore.transforms import RandomHorizontalFlip, Resize
@@ -152,6 +152,8 @@ def not_here(tmp_path):
     for name in ("fft", "linalg", "sparse", "distributions", "complex64"):
         assert hasattr(torch, name)
         assert not hasattr(cc, name)
+        with pytest.raises(AbsentError, match=rf"convcore has no torch\.{name} \(README: what differs\)"):
+            getattr(cc, name)
 
 
 def loader(tmp_path):

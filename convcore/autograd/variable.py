@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcore.absent import Explanation
 from convcore.autograd.deferred import Deferred, Memory
 from convcore.autograd.grad_mode import state
 from convcore.autograd.handles import HookTable, RemovableHandle
-from convcore.errors import DTypeError, GraphError, ShapeError
+from convcore.errors import AbsentError, DTypeError, GraphError, ShapeError
 from convcore.gpu.array import DeviceArray
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ class Variable:
             if deferred is not None:
                 deferred.settle()
             return object.__getattribute__(self, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AbsentError(Explanation(type(self), name))
 
     @property
     def requires_grad(self) -> bool:

@@ -17,7 +17,7 @@ from errors_judged import judge_error
 
 import convcore
 from convcore.autograd import grad
-from convcore.errors import ConvcoreError
+from convcore.errors import AbsentError, ConvcoreError
 from convcore.testing import assert_close
 
 with warnings.catch_warnings():
@@ -201,7 +201,8 @@ def compare(actual: Any, expected: Any, only_form: bool) -> None:
 def _is_missing(error: Exception) -> bool:
     """Whether convcore, its tensor or one of its modules lacks a name."""
     owners = ("module 'convcore", "object 'Tensor'", "'Tensor' object", "type object 'Tensor'")
-    return isinstance(error, AttributeError) and str(error).startswith(owners)
+    is_attribute = isinstance(error, AttributeError) and str(error).startswith(owners)
+    return is_attribute or isinstance(error, AbsentError)
 
 
 class Outcome:

@@ -5,19 +5,12 @@ from op_db import GRADIENT, SECOND, VALUE
 ALL = ("float32", "float64", "int64", "bool")
 TIES = "of equal elements convcore names the first, torch any"
 
-# Operations that convcore does not have; * stands for any letters.
+# Operations that convcore does not have, beside the public names in `convcore/absent_table.py`; * for any letters.
 LACKING = {
-    "fft.*": "Fourier transforms are not part of convolutional networks",
-    "linalg.*": "solvers and decompositions",
-    "special.*": "special functions that no network uses",
-    "masked.*": "torch.masked is a prototype",
-    "signal.*": "windows of signal processing",
-    "sparse.*": "sparse tensors",
     "jiterator_*": "compiles CUDA source",
     "torch.ops.aten._*": "internal to torch",
     "torch._scaled_mm*": "8-bit floats",
     "_segment_reduce/*": "internal to torch",
-    "native_*": "internal to torch: what the functions of torch.nn.functional are made of",
     "_native_*": "internal to torch",
     "_batch_norm_with_update": "internal to torch",
     "_softmax_backward_data": "internal to torch",
@@ -25,32 +18,7 @@ LACKING = {
     "max_pool2d_with_indices_backward": "internal to torch",
     "_unsafe_masked_index*": "internal to torch",
     "_chunk_cat": "internal to torch",
-    "grid_sampler_?d": "internal to torch: grid_sample",
     "slice": "internal to torch: x[a:b]",
-    "hash_tensor": "a checksum of the way numbers are stored",
-    **dict.fromkeys(
-        (
-            "cholesky*",
-            "geqrf",
-            "logdet",
-            "lu",
-            "lu_*",
-            "matrix_exp",
-            "ormqr",
-            "pca_lowrank",
-            "pinverse",
-            "qr",
-            "svd",
-            "svd_lowrank",
-            "triangular_solve",
-        ),
-        "solvers and decompositions",
-    ),
-    **dict.fromkeys(
-        ("cdouble", "cfloat", "chalf", "complex", "polar", "view_as_complex", "view_as_real"), "complex numbers"
-    ),
-    **dict.fromkeys(("istft", "stft"), "Fourier transforms"),
-    "to_sparse": "sparse tensors",
 }
 
 # (operation, what goes wrong, dtypes in which it does): reason

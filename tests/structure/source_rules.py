@@ -22,6 +22,8 @@ FLOORS = (
         "convcore.errors",
         "convcore.config",
         "convcore.random",
+        "convcore.absent",
+        "convcore.absent_table",
         "convcore.interrupts",
     ),
     ("convcore.gpu",),
