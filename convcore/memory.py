@@ -56,6 +56,11 @@ class _Lease(np.ndarray):
             _give_back(self.block, self.lent)
 
 
+def is_lease(array: object) -> bool:
+    """Whether an array stands for a whole block of the pool: what lies behind it is the pool's business."""
+    return isinstance(array, _Lease) and array.lent > 0
+
+
 def _size_class(nbytes: int) -> int:
     """Round up to one of four sizes per power of two, so that at most a fifth of a block lies unused."""
     step = 1 << max(nbytes.bit_length() - 3, 0)

@@ -16,6 +16,8 @@ def clear_gradients(tensors: Iterable[Variable], set_to_none: bool) -> None:
             tensor.grad = None
         else:
             gradient = tensor.grad.detach()  # after create_graph=True it stands in a graph
+            if not gradient.array.flags.writeable:  # somebody set it to a view that repeats numbers
+                gradient = gradient.clone()
             gradient.before_write().fill(0)
             gradient.mark_changed()
             tensor.grad = gradient

@@ -116,7 +116,6 @@ class Node:
     def release(self) -> None:
         """Drop what was saved, once backward has used it."""
         self._saved = self._versions = self.edges = ()
-        self.retained = {}
         self.freed = True
 
 

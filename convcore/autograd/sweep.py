@@ -9,19 +9,17 @@ order: a node is always made after the nodes of its inputs.
 from __future__ import annotations
 
 import heapq
-import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd.deferred import Exposure
+from convcore.autograd.accumulate import accumulate, retain
 from convcore.autograd.function import Node
 from convcore.autograd.grad_mode import state
 from convcore.autograd.handles import HookTable
 from convcore.autograd.variable import Variable, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError
-from convcore.gpu.array import DeviceArray
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -30,11 +28,11 @@ if TYPE_CHECKING:
 def backward(
     tensors: Sequence[Variable],
     gradients: Sequence[Any],
-    retain_graph: bool = False,
+    retain_graph: bool | None = None,
     create_graph: bool = False,
 ) -> None:
     """Add the gradients of `tensors`, weighted by `gradients`, to the `.grad` of every leaf that requires one."""
-    _sweep(tensors, gradients, retain_graph or create_graph, create_graph, wanted=None)
+    _sweep(tensors, gradients, retain_graph, create_graph, wanted=None)
 
 
 def grad(
@@ -46,6 +44,10 @@ def grad(
     allow_unused: bool = False,
 ) -> tuple[Any, ...]:
     """The gradients of `outputs` with respect to `inputs`, returned and not stored in `.grad`.
+
+    Hooks of the inputs, and of all tensors on the way to them, are called as in `backward`, and what `retain_grad`
+    asked for on the way is kept. As in torch, the gradient returned for a tensor is the one that its own hooks
+    returned, unless another input lies behind that tensor: then hooks change only what goes on to that input.
 
     Args:
         grad_outputs: a gradient for each output; None stands for 1 and needs an output of a single element.
@@ -59,11 +61,17 @@ def grad(
         grad_outputs = [None] * len(outputs)
     elif isinstance(grad_outputs, Variable):
         grad_outputs = [grad_outputs]
+    if not inputs:
+        raise GraphError("grad: inputs must name at least one tensor, got none")
+    if len(grad_outputs) != len(outputs):
+        raise GraphError(
+            f"grad: needs one gradient (or None) for each of the {len(outputs)} outputs, got {len(grad_outputs)} "
+            "grad_outputs"
+        )
     for position, tensor in enumerate(inputs):
         if not tensor.requires_grad:
             raise GraphError(f"grad: inputs[{position}] does not require a gradient")
     wanted: dict[Any, Any] = {_key(tensor): None for tensor in inputs}
-    retain_graph = create_graph if retain_graph is None else retain_graph
     _sweep(outputs, list(grad_outputs), retain_graph, create_graph, wanted)
     results = tuple(wanted[_key(tensor)] for tensor in inputs)
     if not allow_unused:
@@ -80,70 +88,136 @@ def _key(tensor: Variable) -> Any:
     return tensor if tensor.node is None else (tensor.node, tensor.output_index)
 
 
-def _sweep(tensors, gradients, retain_graph: bool, create_graph: bool, wanted: dict | None) -> None:
-    """Send gradients down the graph: into the leaves' `.grad`, or into `wanted` by key where that is given."""
-    needed = None if wanted is None else _leading(tensors, wanted)
-    pending: dict[Node, list[Any]] = {}
-    heap: list[tuple[int, Node]] = []
-    met: dict[Variable, Any] = {}  # gradients of leaves that are shown to hooks when all of them have come together
-    owners = _Owners()  # memory that something else holds: no `.grad` may share it
+class _Sweep:
+    """One pass down the graph, and the gradients under way.
 
-    def send(key: Any, gradient: Any) -> None:
-        if wanted is not None and key in wanted:
-            wanted[key] = gradient if wanted[key] is None else wanted[key] + gradient
-        if isinstance(key, Variable):
-            if wanted is None and key._leaf_hooks:
-                met[key] = gradient if key not in met else met[key] + gradient
-            elif wanted is None:
-                _accumulate(key, gradient, owners, create_graph)
-            return
-        node, index = key
-        if needed is not None and node not in needed:
-            return
-        if node not in pending:
-            pending[node] = [None] * len(node.outputs)
-            heapq.heappush(heap, (-node.number, node))
-        previous = pending[node][index]
-        pending[node][index] = gradient if previous is None else previous + gradient
+    Attributes:
+        wanted: of `grad`, the results by key; None where gradients go to the leaves' `.grad`.
+        runs: nodes whose backward is to run.
+        ends: nodes that something wanted came from, and nothing wanted lies behind: they are met, but do not run.
+        unused: all other nodes that can be reached.
+        expected: for each leaf, how many more gradients may come.
+        leaves: for each leaf that waits for more, the sum of its gradients.
+        pending: for each node that waits, the sums of the gradients of its outputs.
+        heap: the nodes that wait, the one with the largest number first.
+    """
 
-    previous_mode, state.enabled = state.enabled, create_graph
-    try:
+    def __init__(
+        self, tensors: Sequence[Variable], retain_graph: bool, create_graph: bool, wanted: dict[Any, Any] | None
+    ):
+        self.retain_graph, self.create_graph, self.wanted = retain_graph, create_graph, wanted
+        self.runs, self.ends, self.unused = _reachable(tensors), set(), set()
+        if wanted is not None:
+            found, self.runs = self.runs, _leading(self.runs, wanted)
+            self.ends = {key[0] for key in wanted if isinstance(key, tuple)} - self.runs
+            self.unused = found - self.runs - self.ends
+        self.expected = _uses(tensors, self.runs)
+        self.leaves: dict[Variable, Any] = {}
+        self.pending: dict[Node, list[Any]] = {}
+        self.heap: list[tuple[int, Node]] = []
+
+    def run(self, tensors: Sequence[Variable], gradients: Sequence[Any]) -> None:
+        """Send gradients from the tensors down to everything that they were computed from."""
         for tensor, gradient in zip(tensors, gradients, strict=True):
             if not tensor.requires_grad:
                 raise GraphError("backward: this tensor does not require a gradient and has no graph behind it")
-            seed = _seed(tensor, gradient)
-            owners.add(seed.array)
-            send(_key(tensor), seed)
-        while heap:
-            node = heapq.heappop(heap)[1]
-            grad_outs = pending.pop(node)
-            for index, hooks in (node.hooks or {}).items():
-                grad_outs[index] = _shown_to(hooks, grad_outs[index])
-            if wanted is None:
-                for index, reference in node.retained.items():
-                    tensor = reference()
-                    if tensor is not None and grad_outs[index] is not None:
-                        _accumulate(tensor, grad_outs[index], owners, create_graph)
-            for array in node.saved_arrays:
-                owners.add(array)
-            for key, gradient in _run(node, grad_outs):
-                send(key, gradient)
-            if not retain_graph:
-                node.release()
-        for leaf, gradient in met.items():
-            owners.add(gradient.array)  # a hook may have kept it
-            _accumulate(leaf, _shown_to(leaf._leaf_hooks, gradient), owners, create_graph)
+            self.send(_key(tensor), _seed(tensor, gradient))
+        self.count([_key(tensor) for tensor in tensors])
+        while self.heap:
+            self.count(self.visit(heapq.heappop(self.heap)[1]))
+        for leaf in list(self.leaves):  # what they still expected turned out to be None
+            self.finish(leaf)
+
+    def send(self, key: Any, gradient: Any) -> None:
+        """Add a gradient to those that have come to the same leaf, or the same output of a node."""
+        if isinstance(key, Variable):
+            if self.wanted is None or key in self.wanted:
+                self.leaves[key] = self.leaves[key] + gradient if key in self.leaves else gradient
+            return
+        node, index = key
+        if node in self.unused:
+            return
+        if node not in self.pending:
+            self.pending[node] = [None] * len(node.outputs)
+            heapq.heappush(self.heap, (-node.number, node))
+        previous = self.pending[node][index]
+        self.pending[node][index] = gradient if previous is None else previous + gradient
+
+    def visit(self, node: Node) -> Sequence[Any]:
+        """Show a node's gradients to whoever asked for them, run its backward, and send on what that returns.
+
+        Returns:
+            The edges along which nothing more will come.
+        """
+        gradients = self.pending.pop(node)
+        if node not in self.ends:  # as in torch: where more lies behind, hooks change what goes there, not the result
+            self.collect(node, gradients)
+        if node.hooks is not None:
+            for index, hooks in list(node.hooks.items()):
+                _show(hooks, gradients, index)
+        for index, reference in node.retained.items():
+            tensor = reference()
+            if tensor is not None and gradients[index] is not None:
+                retain(tensor, gradients[index])
+        if node in self.ends:
+            self.collect(node, gradients)
+            return ()
+        edges = node.edges
+        for edge, gradient in zip(edges, _run(node, gradients), strict=True):
+            if gradient is not None:
+                self.send(edge, gradient)
+        if not self.retain_graph:
+            node.release()
+        return edges
+
+    def collect(self, node: Node, gradients: list[Any]) -> None:
+        """Note the gradients that are wanted of a node's outputs."""
+        if self.wanted is not None:
+            for index, gradient in enumerate(gradients):
+                if (node, index) in self.wanted:
+                    self.wanted[node, index] = gradient
+
+    def count(self, edges: Sequence[Any]) -> None:
+        """Note that nothing more comes along these edges, and finish the leaves that waited for this only."""
+        for edge in edges:
+            if isinstance(edge, Variable):
+                left = self.expected[edge] = self.expected.get(edge, 1) - 1
+                if left <= 0 and edge in self.leaves:
+                    self.finish(edge)
+
+    def finish(self, leaf: Variable) -> None:
+        """Show a leaf's gradient to the leaf's hooks, and keep it."""
+        gradient = [self.leaves.pop(leaf)]
+        _show(leaf._leaf_hooks, gradient, 0)
+        if self.wanted is None:
+            accumulate(leaf, gradient, self.under_way(), self.create_graph)
+        else:
+            self.wanted[leaf] = gradient[0]
+
+    def under_way(self) -> Iterator[Any]:
+        """All gradients that have not arrived yet."""
+        yield from self.leaves.values()
+        for gradients in self.pending.values():
+            yield from [gradient for gradient in gradients if gradient is not None]
+
+
+def _sweep(tensors, gradients, retain_graph: bool | None, create_graph: bool, wanted: dict | None) -> None:
+    """Send gradients down the graph: into the leaves' `.grad`, or into `wanted` by key where that is given."""
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    previous, state.enabled = state.enabled, create_graph
+    try:
+        _Sweep(tensors, retain_graph, create_graph, wanted).run(tensors, gradients)
     finally:
-        state.enabled = previous_mode
+        state.enabled = previous
 
 
-def _shown_to(hooks: HookTable | None, gradient: Any) -> Any:
-    """The gradient after the hooks of its tensor, which may replace it."""
-    if gradient is None or hooks is None:
-        return gradient
-    shape, dtype = gradient.array.shape, gradient.array.dtype
+def _show(hooks: HookTable | None, gradients: list[Any], index: int) -> None:
+    """Call the hooks of a tensor with its gradient, one of a list; what they return takes its place there."""
+    if gradients[index] is None or not hooks:
+        return
+    shape, dtype = gradients[index].array.shape, gradients[index].array.dtype
     for hook in list(hooks.values()):
-        changed: Any = hook(gradient)
+        changed: Any = hook(gradients[index])
         if changed is None:
             continue
         if not isinstance(changed, Variable):
@@ -153,28 +227,55 @@ def _shown_to(hooks: HookTable | None, gradient: Any) -> Any:
                 f"register_hook: a hook must return a gradient of shape {shape} and dtype {dtype}, returned "
                 f"{changed.array.shape} {changed.array.dtype}"
             )
-        gradient = changed
-    return gradient
+        gradients[index] = changed
 
 
-def _leading(tensors: Sequence[Variable], wanted: dict[Any, Any]) -> set[Node]:
-    """The nodes on a way from `tensors` to something wanted: only they have to run, and only they are freed."""
+def _reachable(tensors: Sequence[Variable]) -> set[Node]:
+    """The nodes that the tensors were computed by, and those behind them."""
     found = {tensor.node for tensor in tensors if tensor.node is not None}
     waiting = list(found)
     while waiting:
-        inputs = {edge[0] for edge in waiting.pop().edges if isinstance(edge, tuple)} - found
-        found |= inputs
-        waiting.extend(inputs)
+        for edge in waiting.pop().edges:
+            if isinstance(edge, tuple) and edge[0] not in found:
+                found.add(edge[0])
+                waiting.append(edge[0])
+    return found
+
+
+def _uses(tensors: Sequence[Variable], nodes: set[Node]) -> dict[Variable, int]:
+    """For each leaf how many gradients may come to it from the nodes, and for the tensors themselves.
+
+    Where a freed node led to is not known. To run it is an error; until then no leaf is to look complete.
+    """
+    uses: dict[Variable, int] = {}
+    unknown = 0
+    for tensor in tensors:
+        if tensor.node is None:
+            uses[tensor] = uses.get(tensor, 0) + 1
+    for node in nodes:
+        unknown += node.freed
+        for edge in node.edges:
+            if isinstance(edge, Variable):
+                uses[edge] = uses.get(edge, 0) + 1
+    return {leaf: count + unknown for leaf, count in uses.items()} if unknown else uses
+
+
+def _leading(found: set[Node], wanted: dict[Any, Any]) -> set[Node]:
+    """The nodes that something wanted lies behind: only they have to run, and only they are freed."""
     leading: set[Node] = set()
     for node in sorted(found, key=lambda node: node.number):
-        # Where a freed node led to is not known any more: let it run, and say so.
-        if node.freed or any(e in wanted or (isinstance(e, tuple) and e[0] in leading) for e in node.edges):
+        if node.freed:
+            # Where it led to is not known any more. If there is anything to be looked for, let it run, and say so.
+            leads = any(isinstance(key, Variable) or key[0].number < node.number for key in wanted)
+        else:
+            leads = any(edge in wanted or (isinstance(edge, tuple) and edge[0] in leading) for edge in node.edges)
+        if leads:
             leading.add(node)
     return leading
 
 
-def _run(node: Node, grad_outs: list[Any]) -> list[tuple[Any, Any]]:
-    """Run one node's backward; returns (where it goes, gradient) for every input that wants one."""
+def _run(node: Node, grad_outs: list[Any]) -> list[Any]:
+    """Run one node's backward; returns for each edge a gradient, checked to fit, or None."""
     node.check_not_freed()
     if node.materialize_grads:
         for index, (shape, dtype) in enumerate(node.outputs):
@@ -187,7 +288,7 @@ def _run(node: Node, grad_outs: list[Any]) -> list[tuple[Any, Any]]:
             f"{node.name}.backward: must return one gradient (or None) for each of forward's {len(node.edges)} "
             f"arguments, returned {len(results)}"
         )
-    sent = []
+    sent: list[Any] = [None] * len(results)
     for position, (edge, gradient) in enumerate(zip(node.edges, results, strict=True)):
         if edge is None or gradient is None:
             continue
@@ -199,7 +300,7 @@ def _run(node: Node, grad_outs: list[Any]) -> list[tuple[Any, Any]]:
                 f"{node.name}.backward: the gradient of argument {position} must have its shape and dtype, "
                 f"{shape} {dtype}, got {gradient.array.shape} {gradient.array.dtype}"
             )
-        sent.append((edge, gradient))
+        sent[position] = gradient
     return sent
 
 
@@ -223,43 +324,3 @@ def _seed(tensor: Variable, gradient: Any) -> Any:
             f"backward: gradient must have the tensor's dtype {tensor.array.dtype}, got {gradient.array.dtype}"
         )
     return gradient
-
-
-class _Owners:
-    """The arrays that own some memory, of those still alive: an id alone may come again in another array."""
-
-    def __init__(self) -> None:
-        self._by_id: dict[int, weakref.ref[np.ndarray]] = {}
-
-    def add(self, array: np.ndarray) -> None:
-        owner = _owner(array)
-        self._by_id[id(owner)] = weakref.ref(owner)
-
-    def __contains__(self, array: np.ndarray) -> bool:
-        owner = _owner(array)
-        reference = self._by_id.get(id(owner))
-        return reference is not None and reference() is owner
-
-
-def _owner(array: np.ndarray) -> np.ndarray:
-    """The array that owns the memory behind an array, the same one for all of its views."""
-    while isinstance(array.base, (np.ndarray, Exposure, DeviceArray)):
-        array = array.base.array if isinstance(array.base, Exposure) else array.base
-    return array
-
-
-def _accumulate(tensor: Variable, gradient: Any, owners: _Owners, create_graph: bool) -> None:
-    """Add to `.grad`, where possible in place; a first gradient is kept without a copy.
-
-    Not so where something else holds the memory: a seed, a saved tensor, or a gradient that this sweep still needs.
-    """
-    if create_graph:
-        tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
-    elif tensor.grad is None:
-        shared = gradient.array in owners or not gradient.array.flags.writeable
-        tensor.grad = wrap(gradient.array.copy(order="K") if shared else gradient.array)
-        owners.add(gradient.array)
-    elif tensor.grad.requires_grad or not tensor.grad.array.flags.writeable or tensor.grad.array in owners:
-        tensor.grad = tensor.grad + gradient
-    else:
-        tensor.grad.add_(gradient)

@@ -269,13 +269,16 @@ class Variable:
         if version.memory is not None:
             version.memory.changes += 1
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
         """Add the gradient of this tensor with respect to every leaf to the leaf's `.grad`.
 
         Args:
             gradient: the gradient of some scalar with respect to this tensor, of its shape; may be left out when the
                 tensor has a single element, and is then 1.
-            retain_graph: keep what was saved, so that backward can run through the same graph again.
+            retain_graph: keep what was saved, so that backward can run through the same graph again; by default only if
+                `create_graph`.
             create_graph: record the backward pass itself, for gradients of gradients.
         """
         from convcore.autograd.sweep import backward

@@ -206,8 +206,11 @@ def test_wishes_for_gradients_are_those_of_the_call():
     x, weight = channels_last().requires_grad_(), convcore.rand(CHANNELS, requires_grad=True)
     y = normalised(x, weight)
     weight.requires_grad_(False)
+    assert y.deferred is None  # settled with the wishes of the call
+    weight.requires_grad_(True)
     y.sum().backward()
     assert weight.grad is not None
+    weight.requires_grad_(False)
     z = normalised(x, weight)
     weight.requires_grad_(True)
     weight.grad = None
