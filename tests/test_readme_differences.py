@@ -17,6 +17,7 @@ from convcore.errors import AbsentError, CheckpointError, ConvcoreError, DTypeEr
 from convcore.io import load_file
 from convcore.optim import SGD
 from convcore.transforms import RandomHorizontalFlip, Resize
+from convcore.transforms.functional import adjust_brightness
 from kernels.threads import max_num_threads
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,6 +185,10 @@ def transforms(tmp_path):
     batch = cc.rand(64, 1, 2, 3)
     flipped = RandomHorizontalFlip()(batch).numpy() != batch.numpy()
     assert {True, False} == set(flipped.any(axis=(1, 2, 3)).tolist()), "one draw for all images"
+    with pytest.raises(ShapeError, match="more than 89,478,485 pixels"):
+        Resize(256)(Image.new("L", (1, 30_000)))
+    with pytest.raises(DTypeError, match="got CMYK"):
+        adjust_brightness(Image.new("CMYK", (1, 1)), 2.0)
 
 
 def pictures(tmp_path):

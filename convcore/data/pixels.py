@@ -29,9 +29,15 @@ def eight_bits(op: str, image: Image.Image, mode: str = "RGB", ground: str = GRO
 
     Raises:
         UnsupportedError: `mode` is none of these.
-        DTypeError: `ground` is no colour; or the numbers have no scale that is known: floating-point ones beyond
-            [0, 1], 32-bit integers, or such with a sign.
+        DTypeError: `image` is none, `ground` is no colour, or the numbers have no scale that is known: floating-point
+            ones beyond [0, 1], 32-bit integers, or such with a sign.
     """
+    if not isinstance(image, Image.Image):
+        shape = f" of shape {tuple(image.shape)}" if hasattr(image, "shape") else ""
+        raise DTypeError(
+            f"{op}: image must be a Pillow image, got {type(image).__name__}{shape}; PIL.Image.fromarray makes one "
+            "of an array (H, W, C) of uint8, convcore.transforms.to_pil_image of an array or a tensor (C, H, W)"
+        )
     if mode not in MODES:
         raise UnsupportedError(f"{op}: mode must be one of {', '.join(MODES)}, got {mode!r}")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,10 @@ from PIL import Image
 from convcore.autograd import wrap
 from convcore.data.pixels import eight_bits
 from convcore.tensor import Tensor
+from convcore.transforms.functional.geometry import resized_size
 
+THIN = 16  # times as long as wide: beyond, no photograph is expected
+SUPPORT = 2  # pixels of the smaller picture to each side, from which bicubic interpolation computes one
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -34,14 +38,37 @@ class ImageClassification:
     def __call__(self, image: Image.Image) -> Tensor:
         """A picture of any size and mode to (3, crop_size, crop_size)."""
         image = eight_bits("ImageClassification", image, "RGB")
-        short = min(image.size)
-        size = [int(self.resize_size * length / short) for length in image.size]
-        image = image.resize((size[0], size[1]), _FILTERS[self.interpolation])
-        left, top = (round((length - self.crop_size) / 2) for length in size)
-        image = image.crop((left, top, left + self.crop_size, top + self.crop_size))  # zeros beyond the border
+        size = resized_size((image.height, image.width), self.resize_size)
+        top, left = (round((length - self.crop_size) / 2) for length in size)
+        window = (left, top, left + self.crop_size, top + self.crop_size)
+        image = resized_part(image, (size[1], size[0]), window, _FILTERS[self.interpolation])
         pixels = np.asarray(image, np.float32) / 255
         normal = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return wrap(np.ascontiguousarray(normal.transpose(2, 0, 1)))
+
+
+def resized_part(
+    image: Image.Image, size: tuple[int, int], window: tuple[int, int, int, int], method: Image.Resampling
+) -> Image.Image:
+    """`image.resize(size, method).crop(window)`, but of a thin picture only what the window shows is computed.
+
+    Args:
+        size: width and height, as Pillow has them.
+        window: left, top, right and bottom; beyond the border are zeros.
+    """
+    if max(size) <= THIN * min(size):
+        return image.resize(size, method).crop(window)
+    inner = [*(max(edge, 0) for edge in window[:2]), *map(min, window[2:], size)]
+    scales = [before / after for before, after in zip(image.size, size, strict=True)]
+    box = [edge * scale for edge, scale in zip(inner, scales * 2, strict=True)]
+    # Cut out whole pixels first: Pillow takes the box in float32, which is coarse far from 0.
+    reach = [math.ceil(SUPPORT * max(scale, 1)) + 1 for scale in scales]
+    left, top = (max(math.floor(box[i]) - reach[i], 0) for i in (0, 1))
+    right, bottom = (min(math.ceil(box[2 + i]) + reach[i], image.size[i]) for i in (0, 1))
+    near = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    shown = image.crop((left, top, right, bottom)).resize((inner[2] - inner[0], inner[3] - inner[1]), method, box=near)
+    shift = (window[0] - inner[0], window[1] - inner[1])
+    return shown.crop((*shift, shift[0] + window[2] - window[0], shift[1] + window[3] - window[1]))
 
 
 @dataclass(frozen=True)
@@ -67,9 +94,9 @@ class DigitImage:
         if np.median(border) > 127:
             ink = 255 - ink
         result = np.zeros((self.size, self.size), np.float32)
-        rows, columns = np.nonzero(ink > 32)
+        rows, columns = (np.flatnonzero((ink > 32).any(axis=axis)) for axis in (1, 0))
         if len(rows) > 0:
-            cut = Image.fromarray(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+            cut = Image.fromarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
             width, height = (max(round(n * self.box / max(cut.size)), 1) for n in cut.size)
             small = np.asarray(cut.resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
             top, left = (self._begin(small.sum(axis=axis)) for axis in (1, 0))

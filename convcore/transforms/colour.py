@@ -13,7 +13,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import pair
 from convcore.transforms import functional as F
 from convcore.transforms.base import RandomTransform, Transform, interval, probability
-from convcore.transforms.images import channels_of
+from convcore.transforms.images import channels_first, channels_last, channels_of
 
 INFINITY = float("inf")
 
@@ -33,10 +33,15 @@ class ToTensor:
             raise DTypeError(f"ToTensor: pic must be a Pillow image or a NumPy array, got {type(pic).__name__}")
         if pixels.ndim not in (2, 3):
             raise ShapeError(f"ToTensor: pic must be (H, W) or (H, W, C), got {pixels.shape}")
+        if isinstance(pic, np.ndarray) and pixels.ndim == 3 and channels_first(pixels.shape):
+            raise ShapeError(
+                f"ToTensor: pic must be (H, W, C), got {pixels.shape}, which looks like (C, H, W); "
+                "convcore.from_numpy(pic) makes a tensor of it"
+            )
         planes = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
         if planes.dtype == np.uint8:
             return wrap(planes.astype(np.float32) / np.float32(255))
-        if planes.dtype == np.uint16:  # 16-bit grey pictures
+        if planes.dtype.newbyteorder("=") == np.uint16:  # 16-bit grey pictures
             return wrap(planes.astype(np.int32))
         return wrap(planes.copy())
 
@@ -137,7 +142,7 @@ class RandomGrayscale(RandomTransform):
         self.p = probability("RandomGrayscale", p)
 
     def apply(self, x: Any) -> Any:
-        return F.rgb_to_grayscale(x, channels_of(x)) if self.happens(self.p) else x
+        return F.rgb_to_grayscale(x, channels_of("RandomGrayscale", x)) if self.happens(self.p) else x
 
 
 class GaussianBlur(RandomTransform):
@@ -169,7 +174,9 @@ def to_pil_image(pic: Any) -> Image.Image:
     array = pic.array if isinstance(pic, Variable) else pic
     if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[0] not in (1, 3):
         shape = getattr(array, "shape", type(pic).__name__)
-        raise ShapeError(f"to_pil_image: pic must be (1, H, W) or (3, H, W), got {shape}")
+        last = isinstance(array, np.ndarray) and array.ndim == 3 and channels_last(array.shape)
+        advice = ", which looks like (H, W, C); PIL.Image.fromarray makes a picture of it" if last else ""
+        raise ShapeError(f"to_pil_image: pic must be (1, H, W) or (3, H, W), got {shape}{advice}")
     if array.dtype.kind == "f":
         array = (np.clip(array, 0.0, 1.0) * 255).astype(np.uint8)
     if array.dtype != np.uint8:

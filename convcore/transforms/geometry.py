@@ -14,7 +14,7 @@ from convcore.ops.arguments import pair
 from convcore.transforms import functional as F
 from convcore.transforms.base import RandomTransform, Transform, interval, probability
 from convcore.transforms.functional.geometry import BILINEAR, NEAREST, Interpolation, margins
-from convcore.transforms.images import Fill, size_of
+from convcore.transforms.images import Fill, size_of, with_pixels
 
 INFINITY = float("inf")
 
@@ -94,7 +94,7 @@ class RandomCrop(RandomTransform):
 
     def apply(self, x: Any) -> Any:
         x = self._padded(x)
-        height, width = size_of(x)
+        height, width = size_of("RandomCrop", x)
         top = self.integer(height - self.size[0] + 1)
         left = self.integer(width - self.size[1] + 1)
         return F.crop(x, top, left, *self.size)
@@ -111,7 +111,7 @@ class RandomCrop(RandomTransform):
     def _padded(self, x: Any) -> Any:
         if self.padding is not None and any(self.padding):
             x = F.pad(x, self.padding, self.fill, self.padding_mode)
-        height, width = size_of(x)
+        height, width = size_of("RandomCrop", x)
         missing = (max(self.size[0] - height, 0), max(self.size[1] - width, 0))
         if any(missing) and not self.pad_if_needed:
             raise ShapeError(
@@ -164,7 +164,9 @@ class RandomResizedCrop(RandomTransform):
         return (height - h) // 2, (width - w) // 2, h, w
 
     def apply(self, x: Any) -> Any:
-        return F.resized_crop(x, *self.draw(*size_of(x)), self.size, self.interpolation, self.antialias)
+        return F.resized_crop(
+            x, *self.draw(*size_of("RandomResizedCrop", x)), self.size, self.interpolation, self.antialias
+        )
 
 
 class _RandomFlip(RandomTransform):
@@ -283,7 +285,7 @@ class RandomAffine(RandomTransform):
         }
 
     def apply(self, x: Any) -> Any:
-        drawn = self.draw(*size_of(x))
+        drawn = self.draw(*size_of("RandomAffine", x))
         return F.affine(x, **drawn, interpolation=self.interpolation, fill=self.fill, center=self.center)
 
 
@@ -325,14 +327,14 @@ class RandomErasing(RandomTransform):
         return None
 
     def apply(self, x: Any) -> Any:
-        window = self.draw(*size_of(x)) if self.happens(self.p) else None
+        window = self.draw(*size_of("RandomErasing", x)) if self.happens(self.p) else None
         if window is None:
             return x
         if isinstance(x, Image.Image):
             pixels = np.array(x)
             planes = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)  # a view
             self._cover(planes, window)
-            return Image.fromarray(pixels)
+            return with_pixels(x, pixels)
         covered = x.copy()
         self._cover(covered, window)
         return covered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
@@ -60,7 +61,30 @@ def checked(op: str, x: Any) -> np.ndarray:
         raise ShapeError(
             f"{op}: x must be an image (C, H, W) or a batch (N, C, H, W), got {array.ndim} axes, {array.shape}"
         )
+    if channels_last(array.shape):
+        batch, order = ("N, ", "0, 3, 1, 2") if array.ndim == 4 else ("", "2, 0, 1")
+        move = "permute" if isinstance(x, Variable) else "transpose"
+        raise ShapeError(
+            f"{op}: x must be ({batch}C, H, W), got {array.shape}, which looks like ({batch}H, W, C); "
+            f"x.{move}({order}) puts the channels first"
+            f"{', and so does ToTensor()' * (array.ndim == 3 and isinstance(x, np.ndarray))}"
+        )
     return array
+
+
+def channels_last(shape: Sequence[int]) -> bool:
+    """Whether the last three lengths are rather H, W, C than C, H, W.
+
+    That is so for a last one of 3 where the first cannot be channels of a picture, and for 1 or 4 where the first two
+    are larger than any number of channels.
+    """
+    first, middle, last = shape[-3:]
+    return (last == 3 and first not in (1, 3)) or (last in (1, 4) and min(first, middle) > 4)
+
+
+def channels_first(shape: Sequence[int]) -> bool:
+    """Whether three lengths are rather C, H, W than H, W, C."""
+    return shape[0] in (1, 3) and min(shape[1:]) > 4
 
 
 def same_kind(result: np.ndarray, x: Any) -> Any:
@@ -68,16 +92,30 @@ def same_kind(result: np.ndarray, x: Any) -> Any:
     return wrap(result) if isinstance(x, Variable) else result
 
 
-def size_of(x: Any) -> tuple[int, int]:
+def size_of(op: str, x: Any) -> tuple[int, int]:
     """Height and width."""
     if isinstance(x, Image.Image):
         return x.height, x.width
-    return x.shape[-2], x.shape[-1]
+    array = checked(op, x)
+    return array.shape[-2], array.shape[-1]
 
 
-def channels_of(x: Any) -> int:
+def channels_of(op: str, x: Any) -> int:
     """The number of channels."""
-    return len(x.getbands()) if isinstance(x, Image.Image) else x.shape[-3]
+    return len(x.getbands()) if isinstance(x, Image.Image) else checked(op, x).shape[-3]
+
+
+def affordable(op: str, before: tuple[int, int], after: tuple[int, int], advice: str) -> None:
+    """Refuse what would make a much larger image of a thin one: (H, W) before and after.
+
+    The limit is Pillow's for reading pictures; a few times the image's own size is always granted.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and math.prod(after) > max(limit, 4 * math.prod(before)):
+        raise ShapeError(
+            f"{op}: an image of {before[0]} x {before[1]} would become {after[0]} x {after[1]}, more than {limit:,} "
+            f"pixels; {advice}"
+        )
 
 
 def fills(op: str, fill: Fill, channels: int) -> list[float]:
@@ -88,15 +126,19 @@ def fills(op: str, fill: Fill, channels: int) -> list[float]:
     return values * channels if len(values) == 1 else values
 
 
-def warped(op: str, x: Any, fill: Fill, warp: Callable[[Image.Image, Any], Image.Image]) -> Any:
-    """Move pixels with Pillow: `warp(image, fill)`, on a Pillow image as a whole, else channel by channel.
+def warped(
+    op: str,
+    x: Any,
+    fill: Fill,
+    method: Image.Resampling,
+    warp: Callable[[Image.Image, Image.Resampling, Any], Image.Image],
+) -> Any:
+    """Move pixels with Pillow: `warp(image, method, fill)`, on a Pillow image as a whole, else channel by channel.
 
     Channels of floating-point images are computed in float32.
     """
     if isinstance(x, Image.Image):
-        values = fills(op, fill, channels_of(x))
-        colour = tuple(values) if x.mode == "F" else tuple(int(value) for value in values)
-        return warp(x, colour[0] if len(colour) == 1 else colour)
+        return _warped_picture(op, x, fills(op, fill, channels_of(op, x)), method, warp)
     array = checked(op, x)
     height, width = array.shape[-2:]
     values = fills(op, fill, array.shape[-3])
@@ -105,13 +147,43 @@ def warped(op: str, x: Any, fill: Fill, warp: Callable[[Image.Image, Any], Image
         values, planes = [0.0], np.zeros((1, height, width), array.dtype)  # for the size of the result
     stored = planes if array.dtype == np.uint8 else planes.astype(np.float32)
     moved = [
-        np.asarray(warp(Image.fromarray(plane), int(value) if array.dtype == np.uint8 else float(value)))
+        np.asarray(warp(Image.fromarray(plane), method, int(value) if array.dtype == np.uint8 else float(value)))
         for plane, value in zip(np.ascontiguousarray(stored), values * (len(planes) // len(values)), strict=True)
     ]
     size = moved[0].shape
     result = np.empty((len(moved), *size), array.dtype)
     np.stack(moved, out=result, casting="unsafe")
     return same_kind(result[: int(np.prod(array.shape[:-2]))].reshape(*array.shape[:-2], *size), x)
+
+
+def _warped_picture(op: str, image: Image.Image, values: list[float], method: Image.Resampling, warp: Any) -> Any:
+    """A Pillow image of any mode, moved; its mode and palette stay."""
+    nearest = method == Image.Resampling.NEAREST
+    if image.mode == "HSV" and not nearest:
+        raise DTypeError(
+            f"{op}: the mean of two hues is another colour: convert('RGB') the picture of mode HSV first, or take "
+            "interpolation 'nearest'"
+        )
+    if image.mode == "PA":  # numbers of colours, as in P, where Pillow takes the nearest by itself
+        return with_pixels(image, np.asarray(warp(image, Image.Resampling.NEAREST, colour(image, values))))
+    if image.mode.startswith("I;16") and not nearest:  # Pillow computes with the two bytes of a number
+        numbers = Image.fromarray(np.asarray(image).astype(np.float32))
+        moved = np.rint(np.clip(np.asarray(warp(numbers, method, values[0])), 0, 65535))
+        return with_pixels(image, moved.astype(np.asarray(image).dtype))
+    return warp(image, method, colour(image, values))
+
+
+def colour(image: Image.Image, values: list[float]) -> Any:
+    """One value for each channel as Pillow takes a colour of the image's mode."""
+    numbers = tuple(values) if image.mode == "F" else tuple(int(value) for value in values)
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def with_pixels(image: Image.Image, pixels: np.ndarray) -> Image.Image:
+    """Pixels (H, W) or (H, W, C), as `np.asarray` gives them, in a picture of the mode and palette of `image`."""
+    result = image.crop((0, 0, pixels.shape[1], pixels.shape[0]))
+    result.frombytes((np.packbits(pixels, axis=1) if image.mode == "1" else pixels).tobytes())
+    return result
 
 
 def to_pillow(op: str, array: np.ndarray) -> Image.Image:

@@ -108,7 +108,7 @@ class _Policy(RandomTransform):
 
     def step(self, x: Any, name: str, ranges: Mapping[str, Range], bins: int, index: int) -> Any:
         """Apply the operation `name` at the magnitude number `index`; the sign is drawn."""
-        magnitude = float(ranges[name].steps(bins, *size_of(x))[index])
+        magnitude = float(ranges[name].steps(bins, *size_of(type(self).__name__, x))[index])
         if ranges[name].signed and self.happens(0.5):
             magnitude = -magnitude
         return apply_operation(x, name, magnitude, self.interpolation, self.fill)

@@ -13,18 +13,37 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image, ImageEnhance, ImageOps
 
-from convcore.errors import ShapeError
+from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import pair
-from convcore.transforms.images import checked, from_pillow, same_kind, to_pillow
+from convcore.transforms.images import checked, from_pillow, same_kind, to_pillow, with_pixels
 
 LUMA = np.array([0.2989, 0.587, 0.114])  # ITU-R BT.601: how bright red, green and blue appear
 
 
+PLAIN = ("L", "RGB")
+WITH_ALPHA = (*PLAIN, "LA", "RGBA")
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
+
 def coloured(
-    op: str, img: Any, pillow: Callable[[Image.Image], Image.Image], floats: Callable[[np.ndarray], np.ndarray]
+    op: str,
+    img: Any,
+    pillow: Callable[[Image.Image], Image.Image],
+    floats: Callable[[np.ndarray], np.ndarray],
+    modes: Sequence[str] = PLAIN,
 ) -> Any:
-    """Apply `pillow` to Pillow images and uint8 arrays, `floats` to floating-point images (C, H, W), one by one."""
+    """Apply `pillow` to Pillow images and uint8 arrays, `floats` to floating-point images (C, H, W), one by one.
+
+    Args:
+        modes: those of Pillow images whose numbers the operation may change; in others they mean something else, such
+            as ink, a hue, or a place in a palette.
+    """
     if isinstance(img, Image.Image):
+        if img.mode not in modes:
+            raise DTypeError(
+                f"{op}: a Pillow image must have one of the modes {', '.join(modes)}, got {img.mode}; "
+                "img.convert('RGB') first, or read it with convcore.data.read_image"
+            )
         return pillow(img)
     array = checked(op, img)
     images = array if array.ndim == 4 else array[np.newaxis]
@@ -61,6 +80,7 @@ def adjust_brightness(img: Any, brightness_factor: float) -> Any:
         img,
         lambda image: ImageEnhance.Brightness(image).enhance(brightness_factor),
         lambda x: _blend(x, 0.0, brightness_factor),
+        WITH_ALPHA,
     )
 
 
@@ -73,6 +93,7 @@ def adjust_contrast(img: Any, contrast_factor: float) -> Any:
         img,
         lambda image: ImageEnhance.Contrast(image).enhance(contrast_factor),
         lambda x: _blend(x, grey(op, x).mean(), contrast_factor),
+        WITH_ALPHA,
     )
 
 
@@ -85,6 +106,7 @@ def adjust_saturation(img: Any, saturation_factor: float) -> Any:
         img,
         lambda image: ImageEnhance.Color(image).enhance(saturation_factor),
         lambda x: x if x.shape[0] == 1 else _blend(x, grey(op, x), saturation_factor),
+        WITH_ALPHA,
     )
 
 
@@ -94,11 +116,14 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
         raise ShapeError(f"adjust_hue: hue_factor must lie in [-0.5, 0.5], got {hue_factor}")
 
     def pillow(image: Image.Image) -> Image.Image:
-        if image.mode in ("L", "1", "I", "F"):
+        if image.mode not in ("RGB", "RGBA"):
             return image
         hue, saturation, value = image.convert("HSV").split()
         turned = np.asarray(hue) + np.array(int(hue_factor * 255) % 256, np.uint8)  # wraps around
-        return Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert(image.mode)
+        result = Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert(image.mode)
+        if image.mode == "RGBA":
+            result.putalpha(image.getchannel("A"))
+        return result
 
     def floats(x: np.ndarray) -> np.ndarray:
         if x.shape[0] == 1:
@@ -106,7 +131,7 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
         hue, saturation, value = _hue_saturation_value("adjust_hue", x)
         return _red_green_blue((hue + hue_factor) % 1.0, saturation, value)
 
-    return coloured("adjust_hue", img, pillow, floats)
+    return coloured("adjust_hue", img, pillow, floats, (*WITH_ALPHA, "1", *DEEP))
 
 
 def _hue_saturation_value(op: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,7 +166,11 @@ def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
         return _blend(x, blurred, sharpness_factor)
 
     return coloured(
-        "adjust_sharpness", img, lambda image: ImageEnhance.Sharpness(image).enhance(sharpness_factor), floats
+        "adjust_sharpness",
+        img,
+        lambda image: ImageEnhance.Sharpness(image).enhance(sharpness_factor),
+        floats,
+        WITH_ALPHA,
     )
 
 
@@ -159,12 +188,13 @@ def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
         img,
         pillow,
         lambda x: np.repeat(grey("rgb_to_grayscale", x), num_output_channels, axis=0),
+        (*WITH_ALPHA, "1", "P", "PA", "CMYK", "YCbCr", "HSV", "RGBX"),
     )
 
 
 def invert(img: Any) -> Any:
     """1 - x."""
-    return coloured("invert", img, ImageOps.invert, lambda x: 1.0 - x)
+    return coloured("invert", img, ImageOps.invert, lambda x: 1.0 - x, ("1", *PLAIN))
 
 
 def posterize(img: Any, bits: int) -> Any:
@@ -240,10 +270,11 @@ def gaussian_blur(img: Any, kernel_size: int | Sequence[int], sigma: float | Seq
         return np.tensordot(sliding_window_view(along_x, sizes[1], axis=1), weights[1], 1)
 
     def pillow(image: Image.Image) -> Image.Image:
-        levels = np.rint(blurred(from_pillow(image))).astype(np.uint8)
-        return Image.fromarray(np.ascontiguousarray(np.moveaxis(levels, 0, 2).squeeze(2 if len(levels) == 1 else ())))
+        pixels = np.asarray(image)
+        levels = np.moveaxis(blurred(from_pillow(image)), 0, 2).reshape(pixels.shape)
+        return with_pixels(image, (levels if image.mode == "F" else np.rint(levels)).astype(pixels.dtype))
 
-    return coloured(op, img, pillow, blurred)
+    return coloured(op, img, pillow, blurred, (*WITH_ALPHA, "CMYK", "YCbCr", "RGBX", *DEEP))
 
 
 def _gaussian(size: int, sigma: float) -> np.ndarray:

@@ -14,13 +14,16 @@ from convcore.ops.arguments import pair
 from convcore.transforms.images import (
     Fill,
     InterpolationMode,
+    affordable,
     channels_of,
     checked,
+    colour,
     fills,
     resampling,
     same_kind,
     size_of,
     warped,
+    with_pixels,
 )
 
 NEAREST, BILINEAR = InterpolationMode.NEAREST, InterpolationMode.BILINEAR
@@ -29,6 +32,8 @@ Interpolation = InterpolationMode | str | int
 
 def resized_size(size: tuple[int, int], target: int | Sequence[int], max_size: int | None = None) -> tuple[int, int]:
     """Height and width after resizing: one number in `target` is that of the shorter side."""
+    if min(size) < 1:
+        raise ShapeError(f"resize: the image must have pixels, got {size[0]} x {size[1]}")
     if not isinstance(target, int) and len(target) == 2:
         if max_size is not None:
             raise ShapeError(f"resize: max_size goes with one size, for the shorter side, got size {tuple(target)}")
@@ -53,6 +58,8 @@ def resize(
 ) -> Any:
     """Resize to (height, width), or so that the shorter side becomes `size`.
 
+    A thin image whose longer side would grow beyond `PIL.Image.MAX_IMAGE_PIXELS` pixels in all is refused.
+
     Args:
         interpolation: between pixels, BILINEAR by default.
         max_size: the longer side is at most so long; then the shorter one may be less than `size`.
@@ -60,14 +67,17 @@ def resize(
     """
     if antialias is False:
         raise UnsupportedError("resize: antialias must be True: images are always averaged where they become smaller")
-    height, width = resized_size(size_of(img), size, max_size)
+    before = size_of("resize", img)
+    height, width = resized_size(before, size, max_size)
+    if isinstance(size, int) or len(size) == 1:
+        affordable("resize", before, (height, width), "crop it first, or give max_size, or height and width")
     method = resampling("resize", interpolation)
-    return warped("resize", img, 0, lambda image, _: image.resize((width, height), method))
+    return warped("resize", img, 0, method, lambda image, method, _: image.resize((width, height), method))
 
 
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
     """Cut out a window that lies inside the image."""
-    h, w = size_of(img)
+    h, w = size_of("crop", img)
     if min(top, left) < 0 or top + height > h or left + width > w:
         raise ShapeError(
             f"crop: the window must lie inside the image of {h} x {w}, got {height} x {width} at ({top}, {left}); "
@@ -95,12 +105,13 @@ def resized_crop(
 def center_crop(img: Any, output_size: int | Sequence[int]) -> Any:
     """Cut (height, width) out of the middle; an image that is smaller gets a black margin first."""
     height, width = pair("center_crop", "output_size", output_size, 1)
-    h, w = size_of(img)
-    if h < height or w < width:
-        missing_h, missing_w = max(height - h, 0), max(width - w, 0)
-        img = pad(img, (missing_w // 2, missing_h // 2, (missing_w + 1) // 2, (missing_h + 1) // 2))
-        h, w = size_of(img)
-    return crop(img, round((h - height) / 2.0), round((w - width) / 2.0), height, width)
+    h, w = size_of("center_crop", img)
+    top, left = max(round((h - height) / 2.0), 0), max(round((w - width) / 2.0), 0)
+    cut = crop(img, top, left, min(h, height), min(w, width))  # before padding, which could make a thin image huge
+    missing_h, missing_w = max(height - h, 0), max(width - w, 0)
+    if not missing_h and not missing_w:
+        return cut
+    return pad(cut, (missing_w // 2, missing_h // 2, (missing_w + 1) // 2, (missing_h + 1) // 2))
 
 
 def margins(op: str, padding: int | Sequence[int]) -> tuple[int, int, int, int]:
@@ -117,18 +128,21 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
 
     Args:
         padding: pixels: one number, (left and right, top and bottom), or (left, top, right, bottom).
-        fill: the value of new pixels, one for all channels or one for each.
+        fill: the value of new pixels, one for all channels or one for each; in a Pillow image with a palette the
+            number of a colour.
         padding_mode: "constant", "edge", "reflect" or "symmetric".
     """
     left, top, right, bottom = margins("pad", padding)
-    values = fills("pad", fill, channels_of(img))
+    values = fills("pad", fill, channels_of("pad", img))
     modes = ("constant", "edge", "reflect", "symmetric")
     if padding_mode not in modes:
         raise UnsupportedError(f"pad: padding_mode must be one of {', '.join(modes)}, got {padding_mode!r}")
+    h, w = size_of("pad", img)
+    affordable("pad", (h, w), (top + h + bottom, left + w + right), "crop it first, or pad by less")
     if isinstance(img, Image.Image):
         pixels = np.asarray(img)
         sides = [(top, bottom), (left, right), (0, 0)][: pixels.ndim]
-        margin_of = np.asarray(values if pixels.ndim == 3 else values[0], pixels.dtype)
+        margin_of = np.asarray(Image.new(img.mode, (1, 1), colour(img, values)))  # as the mode stores it
     else:
         pixels = checked("pad", img)
         sides = [(0, 0)] * (pixels.ndim - 2) + [(top, bottom), (left, right)]
@@ -139,9 +153,7 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
         padded[tuple(slice(side[0], side[0] + n) for n, side in zip(pixels.shape, sides, strict=True))] = pixels
     else:
         padded = np.pad(pixels, sides, mode=padding_mode)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    if isinstance(img, Image.Image):
-        return Image.fromarray(padded)
-    return same_kind(padded, img)
+    return with_pixels(img, padded) if isinstance(img, Image.Image) else same_kind(padded, img)
 
 
 def hflip(img: Any) -> Any:
@@ -176,8 +188,17 @@ def rotate(
     """
     method = resampling("rotate", interpolation)
     around = None if center is None else (center[0], center[1])
+    if expand:
+        h, w = size_of("rotate", img)
+        sine, cosine = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
+        turned = (math.ceil(w * sine + h * cosine), math.ceil(w * cosine + h * sine))
+        affordable("rotate", (h, w), turned, "crop it first, or leave out expand")
     return warped(
-        "rotate", img, fill, lambda image, colour: image.rotate(angle, method, expand, around, fillcolor=colour)
+        "rotate",
+        img,
+        fill,
+        method,
+        lambda image, method, colour: image.rotate(angle, method, expand, around, fillcolor=colour),
     )
 
 
@@ -202,16 +223,17 @@ def affine(
     """
     if scale <= 0:
         raise ShapeError(f"affine: scale must be greater than 0, got {scale}")
-    height, width = size_of(img)
+    height, width = size_of("affine", img)
     shears = (shear, 0.0) if isinstance(shear, (int, float)) else (shear[0], shear[1] if len(shear) > 1 else 0.0)
     middle = (width * 0.5, height * 0.5) if center is None else (center[0], center[1])
     matrix = inverse_affine_matrix(middle, angle, (translate[0], translate[1]), scale, shears)
-    method: Any = resampling("affine", interpolation)
+    method = resampling("affine", interpolation)
     return warped(
         "affine",
         img,
         fill,
-        lambda image, colour: image.transform(
+        method,
+        lambda image, method, colour: image.transform(
             (width, height), Image.Transform.AFFINE, matrix, method, fillcolor=colour
         ),
     )
