@@ -194,9 +194,14 @@ def arange(
     kinds = [number_type("arange", v).kind for v in (start, end, step)]
     inferred = np.dtype(np.float32 if "f" in kinds else np.int64)
     wanted = inferred if dtype is None else element_type("arange", dtype)
-    if wanted.kind != "f":  # torch cuts the bounds, too
-        start, end, step = int(start), int(end), int(step)
-    return _leaf(np.arange(start, end, step).astype(wanted), requires_grad, device)
+    if wanted.kind == "f":
+        return _leaf(np.arange(start, end, step).astype(wanted), requires_grad, device)
+    first, by = int(start), int(step)
+    if wanted != np.int64:  # torch counts before it cuts the bounds
+        return _leaf((first + by * np.arange(math.ceil((end - start) / step))).astype(wanted), requires_grad, device)
+    if by == 0:
+        raise ShapeError(f"arange: step must be at least 1 in int64, got {step}")
+    return _leaf(np.arange(first, int(end), by), requires_grad, device)
 
 
 def _spaced(op: str, start: Any, end: Any, steps: int, dtype: Any) -> tuple[np.ndarray, np.dtype]:

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from convcore.errors import ShapeError
+from convcore.ops.dtypes import as_tensors
 from convcore.ops.matmul import matmul
 from convcore.ops.shape import permute, reshape
 
@@ -132,9 +133,9 @@ def _without_repeats(operand: Any, names: Labels) -> tuple[Any, Labels]:
 
 
 def _summed(a: Any, names: Labels, needed: set[Any]) -> tuple[Any, Labels]:
-    """The sum over letters that nobody needs."""
+    """The sum over letters that nobody needs: of integers int64, as every sum."""
     dims = [i for i, name in enumerate(names) if name not in needed]
-    return (a.sum(dims, dtype=a.array.dtype) if dims else a), [name for name in names if name in needed]
+    return (a.sum(dims) if dims else a), [name for name in names if name in needed]
 
 
 def _joined(a: Any, names: Labels, b: Any, others: Labels, later: set[Any]) -> tuple[Any, Labels]:
@@ -143,6 +144,7 @@ def _joined(a: Any, names: Labels, b: Any, others: Labels, later: set[Any]) -> t
     b, others = _unstretched(b, others, a, names)
     a, names = _summed(a, names, later | set(others))
     b, others = _summed(b, others, later | set(names))
+    a, b = as_tensors("einsum", a, b)
     both = [name for name in names if name in others]
     batch, depth = [n for n in both if n in later], [n for n in both if n not in later]
     rows, columns = [n for n in names if n not in both], [n for n in others if n not in both]

@@ -160,9 +160,9 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
 def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
     """For each axis of a tensor of this shape the coordinates of the elements with these numbers; int64"""
     sizes = [integer("unravel_index", "shape", s, 0) for s in (shape if isinstance(shape, Sequence) else [shape])]
-    where, count = indices.array, math.prod(sizes)
-    if where.dtype.kind not in "iu":
-        raise DTypeError(f"unravel_index: indices must hold integers, got {where.dtype}")
+    if indices.array.dtype.kind not in "iu":
+        raise DTypeError(f"unravel_index: indices must hold integers, got {indices.array.dtype}")
+    where, count = indices.array.astype(np.int64), math.prod(sizes)
     if where.size and not ((where >= -count) & (where < count)).all():
         raise ShapeError(f"unravel_index: indices must be from {-count} to {count - 1} for shape {tuple(sizes)}")
     result = []

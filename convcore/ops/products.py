@@ -120,7 +120,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, a
 
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta * input + alpha * the sum over the batch of batch1 @ batch2"""
-    return _sum_with("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
+    return _sum_with("addbmm", input, bmm(batch1, batch2).sum(0, dtype=batch1.array.dtype), beta, alpha)
 
 
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2) -> Tensor:
@@ -137,9 +137,9 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Any] = 2) -> Tensor:
     shape_a, shape_b = a.array.shape, b.array.shape
     for i, j in zip(first, second, strict=False):
         if shape_a[i] == 1 != shape_b[j]:
-            b = b.sum(j, keepdim=True)
+            b = b.sum(j, keepdim=True, dtype=b.array.dtype)
         elif shape_b[j] == 1 != shape_a[i]:
-            a = a.sum(i, keepdim=True)
+            a = a.sum(i, keepdim=True, dtype=a.array.dtype)
     shape_a, shape_b = a.array.shape, b.array.shape
     if [shape_a[i] for i in first] != [shape_b[i] for i in second]:
         raise ShapeError(f"tensordot: axes {first} of {shape_a} and {second} of {shape_b} must have the same sizes")

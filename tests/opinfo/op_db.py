@@ -24,8 +24,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_methods_invocations import op_db
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
-TORCH_DTYPES = (*DTYPES.values(), torch.int8, torch.int16, torch.int32, torch.uint8)
+DTYPES = {
+    "float32": torch.float32, "float64": torch.float64, "int64": torch.int64, "uint8": torch.uint8, "bool": torch.bool,
+}  # fmt: skip
+TORCH_DTYPES = (*DTYPES.values(), torch.int8, torch.int16, torch.int32)
 # Set once: sums of some hundred terms of float32, and a handful of operations one after the other.
 TOLERANCES = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}
 

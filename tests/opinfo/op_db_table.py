@@ -2,7 +2,8 @@
 
 from op_db import GRADIENT, SECOND, VALUE
 
-ALL = ("float32", "float64", "int64", "bool")
+ALL = ("float32", "float64", "int64", "uint8", "bool")
+INTEGERS = ("int64", "uint8")
 TIES = "of equal elements convcore names the first, torch any"
 
 # Operations that convcore does not have, beside the public names in `convcore/absent_table.py`; * for any letters.
@@ -27,12 +28,26 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
         (f"nn.functional.{name}", "refused", ("int64",)): "kernels of convolution and pooling compute with floats"
         for name in (
             "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-            "conv_transpose2d", "conv_transpose3d", "max_pool2d", "max_pool3d",
+            "conv_transpose2d", "conv_transpose3d",
         )
     },
     **{
-        (f"nn.functional.{name}", "refused", ("int64",)): "products of layers compute with floats"
+        (f"nn.functional.{name}", "refused", INTEGERS): "kernels of convolution and pooling compute with floats"
+        for name in ("max_pool2d", "max_pool3d")
+    },
+    **{
+        (f"nn.functional.{name}", "refused", INTEGERS): "products of layers compute with floats"
         for name in ("bilinear", "linear")
+    },
+    **{
+        (f"nn.functional.{name}", "refused", ("uint8",)): "pixels are resized as floats"
+        for name in ("interpolate/bicubic", "interpolate/bilinear", "upsample_bilinear")
+    },
+    **{
+        (name, "refused", ("uint8",)): "a negative number is no uint8, where torch adds 256"
+        for name in (
+            "add", "full_like", "index_add", "nn.functional.cosine_embedding_loss", "rsub", "scalar_tensor", "sub",
+        )
     },
     **{
         (name, kind, dtypes): reason
@@ -42,9 +57,9 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
             (GRADIENT, ("float64",), "q is a constant: no gradient flows into it"),
         )
     },
-    ("argsort", VALUE, ("bool",)): TIES,
+    ("argsort", VALUE, ("uint8", "bool")): TIES,
     ("cov", SECOND, ("float64",)): "weights of float32 are rounded in another order",
-    ("kthvalue", VALUE, ("int64",)): TIES,
+    ("kthvalue", VALUE, INTEGERS): TIES,
     ("nn.functional.ctc_loss", SECOND, ("float64",)): "torch has no second derivative of it",
     ("nn.functional.linear_cross_entropy/chunked", SECOND, ("float64",)): "torch's chunks have no second derivative",
     ("nn.functional.linear_cross_entropy/chunked_none", GRADIENT, ("float64",)): "torch's gradient of these fails",
@@ -55,12 +70,12 @@ DIFFERENCES: dict[tuple[str, str, tuple[str, ...]], str] = {
     ("bfloat16", "refused", ALL): "numbers of 16 bits",
     ("half", "refused", ALL): "numbers of 16 bits",
     ("norm/nuc", "refused", ("float32", "float64")): "the nuclear norm needs singular values",
-    ("mode", VALUE, ("int64", "bool")): TIES,
+    ("mode", VALUE, ("int64", "uint8", "bool")): TIES,
     ("as_strided_scatter", GRADIENT, ("float64",)): "in torch what a 0-d tensor replaces has a gradient",
     ("as_strided/partial_views", VALUE, ALL): "elements are counted from the tensor's own first one",
     ("as_strided/partial_views", "refused", ALL): "elements are counted from the tensor's own first one",
-    ("sort", VALUE, ("bool",)): TIES,
-    ("topk", VALUE, ("int64",)): TIES,
+    ("sort", VALUE, ("uint8", "bool")): TIES,
+    ("topk", VALUE, INTEGERS): TIES,
     ("nn.functional.embedding", "value", ("float32",)): "max_norm shortens the table in place, as in torch",
     ("nn.functional.embedding_bag", "value", ("float32",)): "max_norm shortens the table in place, as in torch",
 }  # fmt: skip
