@@ -28,6 +28,7 @@ from convcore.autograd import Function, is_recorded, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops import algorithms
 from convcore.ops.arguments import AXIS_NAMES, check_float_tensors, form
+from convcore.ops.conv_far import gather, near, put_back
 from convcore.ops.conv_passes import PASSES, VOLUME_PASSES
 from convcore.ops.filters import filters_of
 from convcore.ops.fused_conv import defer_conv
@@ -57,11 +58,13 @@ class Conv(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: str):
-        record = _algorithm(geometry, "forward", algorithm, x.array.dtype)
+        close = near(geometry)
+        record = _algorithm(close, "forward", algorithm, x.array.dtype)
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
         ctx.geometry, ctx.algorithm = geometry, algorithm
-        return wrap(record.run(x.array, filters_of(weight, bias, trained=wants_weight or wants_bias), geometry))
+        filters = filters_of(weight, bias, trained=wants_weight or wants_bias)
+        return wrap(record.run(gather(x.array, geometry), filters, close))
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):
@@ -78,10 +81,11 @@ class ConvGradInput(Function):
 
     @staticmethod
     def forward(ctx: Any, grad_out: Tensor, weight: Tensor, geometry: ConvGeometry, algorithm: str):
-        record = _algorithm(geometry, "grad_input", algorithm, grad_out.array.dtype)
+        close = near(geometry)
+        record = _algorithm(close, "grad_input", algorithm, grad_out.array.dtype)
         ctx.save_for_backward(grad_out, weight)
         ctx.geometry, ctx.algorithm = geometry, algorithm
-        return wrap(record.run(grad_out.array, weight.array, geometry))
+        return wrap(put_back(record.run(grad_out.array, weight.array, close), geometry))
 
     @staticmethod
     def backward(ctx: Any, grad_grad_x: Tensor):
@@ -97,10 +101,11 @@ class ConvGradWeight(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, grad_out: Tensor, geometry: ConvGeometry, algorithm: str):
-        record = _algorithm(geometry, "grad_weight", algorithm, x.array.dtype)
+        close = near(geometry)
+        record = _algorithm(close, "grad_weight", algorithm, x.array.dtype)
         ctx.save_for_backward(x, grad_out)
         ctx.geometry, ctx.algorithm = geometry, algorithm
-        return wrap(record.run(x.array, grad_out.array, geometry))
+        return wrap(record.run(gather(x.array, geometry), grad_out.array, close))
 
     @staticmethod
     def backward(ctx: Any, grad_grad_weight: Tensor):
@@ -168,7 +173,7 @@ def conv2d(
     geometry = conv_geometry("conv2d", form(input), form(weight), stride, padding, dilation, groups)
     check_bias("conv2d", bias, geometry.c_out, weight, "C_out, C_in/groups")
     name = algorithms.requested(algorithm)
-    if not is_recorded(input, weight, bias):
+    if not is_recorded(input, weight, bias) and near(geometry) is geometry:
         record = _algorithm(geometry, "forward", name, form(weight).dtype)
         deferred = defer_conv(input, weight, bias, geometry, record)
         if deferred is not None:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from convcore import memory
+from convcore.ops.conv_far import room_for_grad_x
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import Axis, ConvGeometry, once_per_geometry
-from convcore.ops.layout import nchw, nhwc
+from convcore.ops.layout import nhwc
 from kernels.cpu import conv_depthwise
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.depthwise_tile import LINE_BYTES
@@ -124,17 +125,20 @@ def _settings(geometry: ConvGeometry, to_input: bool) -> tuple[np.ndarray, tuple
 def _depthwise(src, filters: Filters, geometry: ConvGeometry, to_input: bool) -> np.ndarray:
     """The kernel's result for src, both logical (N, C, H, W)."""
     taps, settings = _settings(geometry, to_input)
-    n, c, h, w = geometry.x_shape if to_input else geometry.out_shape
+    c = geometry.c_in
 
     def in_order(weight, bias) -> tuple[np.ndarray, np.ndarray]:
         ordered = _filters(weight, geometry, to_input).take(taps, axis=0)
         return ordered, np.zeros(c, weight.dtype) if bias is None else np.ascontiguousarray(bias)
 
-    dst = memory.empty((n, h, w, c), src.dtype)
+    if to_input:
+        dst = room_for_grad_x(geometry, src.dtype)
+    else:
+        dst = memory.empty_channels_last(geometry.out_shape, src.dtype)
     # The forward pass has one phase, so the order of its taps is that of the filters, whatever the geometry.
     prepared = filters.prepared(("taps in order", geometry.groups), in_order)
-    conv_depthwise.conv2d_depthwise(nhwc(src), *prepared, dst, *settings)
-    return nchw(dst)
+    conv_depthwise.conv2d_depthwise(nhwc(src), *prepared, nhwc(dst), *settings)
+    return dst
 
 
 def forward_depthwise(x, filters: Filters, geometry: ConvGeometry):
@@ -144,6 +148,8 @@ def forward_depthwise(x, filters: Filters, geometry: ConvGeometry):
 
 def grad_input_depthwise(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters."""
+    if geometry.grad_input_walks.reaches_nothing:
+        return room_for_grad_x(geometry, grad_out.dtype)
     return _depthwise(grad_out, Filters(weight), geometry, True)
 
 

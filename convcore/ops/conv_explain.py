@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convcore.ops import algorithms
 from convcore.ops.arguments import check_float_tensors
+from convcore.ops.conv_far import near
 from convcore.ops.conv_passes import PASSES
 from convcore.ops.geometry import ConvGeometry, Padding, conv_geometry
 
@@ -58,6 +59,6 @@ def explain_conv2d(
     geometry = conv_geometry("conv2d", input, weight, stride, padding, dilation, groups)
     name, dtype = algorithms.requested(algorithm), input.array.dtype
     for records in PASSES.values():
-        algorithms.select("explain_conv2d", records, name, geometry, dtype)
-    verdicts = {p: algorithms.explain(records, name, geometry, dtype) for p, records in PASSES.items()}
+        algorithms.select("explain_conv2d", records, name, near(geometry), dtype)
+    verdicts = {p: algorithms.explain(records, name, near(geometry), dtype) for p, records in PASSES.items()}
     return Explanation(geometry, verdicts)

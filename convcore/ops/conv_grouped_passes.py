@@ -15,6 +15,7 @@ import numpy as np
 
 from convcore import memory
 from convcore.ops.conv_depthwise_passes import forward_depthwise, grad_input_depthwise, grad_weight_depthwise
+from convcore.ops.conv_far import room_for_grad_x
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import Axis, ConvGeometry, Walks
 from convcore.ops.layout import nhwc
@@ -137,8 +138,10 @@ def grad_input_grouped(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped filters; in each group filters and channels have changed places."""
     if _in_vectors(geometry, grad_out.dtype):
         return grad_input_depthwise(grad_out, weight, geometry)
-    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     walks = geometry.grad_input_walks
+    grad_x = room_for_grad_x(geometry, grad_out.dtype)
+    if walks.reaches_nothing:
+        return grad_x
     groups, k_h, k_w = geometry.groups, geometry.k_h, geometry.k_w
     grouped = weight.reshape(groups, geometry.c_out // groups, geometry.c_in // groups, k_h, k_w)
     turned = grouped.transpose(3, 4, 1, 0, 2)[walks.height.taps][:, walks.width.taps]  # taps, filters, groups, channels

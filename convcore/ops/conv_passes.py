@@ -18,6 +18,7 @@ from convcore.ops.conv_depthwise_passes import (
     grad_weight_depthwise,
     refuse_depthwise,
 )
+from convcore.ops.conv_far import room_for_grad_x
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import ONE_PLANE, ConvGeometry, once_per_geometry
 from convcore.ops.layout import nchw, nhwc, nothing
@@ -123,13 +124,16 @@ def _direct(
     src, panels, start, geometry: ConvGeometry, to_input: bool, relu: bool = False, addend: np.ndarray | None = None
 ) -> np.ndarray:
     """The direct kernel's result for src, both logical (N, C, H, W) or (N, C, D, H, W)."""
-    n, c, *sizes = geometry.x_shape if to_input else geometry.out_shape
-    dst = memory.empty((n, *sizes, c), src.dtype)
+    if to_input:
+        result = room_for_grad_x(geometry, src.dtype)
+    else:
+        result = memory.empty_channels_last(geometry.out_shape, src.dtype)
+    dst = nhwc(result)
     tables, split = _direct_settings(geometry, to_input, src.itemsize)
     planes = dst if geometry.depth is not None else dst[:, None]
     added = nothing(5, dst.dtype) if addend is None else _planes(addend)
     conv_direct.conv_direct(_planes(src), panels, start, added, planes, *tables, relu, *split)
-    return nchw(dst)
+    return result
 
 
 def forward_direct(x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None):
@@ -147,9 +151,7 @@ def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
     """grad_x, by the same walk with flipped and transposed filters."""
     walks = geometry.grad_input_walks
     if walks.reaches_nothing:
-        grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
-        grad_x[...] = 0
-        return grad_x
+        return room_for_grad_x(geometry, grad_out.dtype)
     panels = _packed(weight, geometry, True, *walks.taps)
     return _direct(grad_out, panels, _zeros(panels), geometry, True)
 

@@ -87,19 +87,25 @@ class Axis:
 
         Input i receives from output o through tap t when i + pad = o * stride + t * dilation. Phase p has the inputs
         i = start + j * stride with (i + pad) % stride == p, hence the taps with (t * dilation) % stride == p, and
-        o = j + (start + pad - t * dilation) / stride. Falling t gives rising o.
+        o = j + (start + pad - t * dilation) / stride. Falling t gives rising o. Phases without taps, of which a large
+        stride has any number, are left out: their inputs were stepped over.
         """
+        by_phase: dict[int, list[int]] = {}
+        for t in reversed(range(self.kernel)):
+            by_phase.setdefault(t * self.dilation % self.stride, []).append(t)
         phases, offsets, taps = [], [], []
-        for p in range(self.stride):
+        for p, reaching in sorted(by_phase.items()):
             start = (p - self.pad_before) % self.stride
             count = -(-(self.size_in - start) // self.stride)
             if count <= 0:
                 continue
-            reaching = [t for t in reversed(range(self.kernel)) if (t * self.dilation) % self.stride == p]
             phases.append([start, count, len(taps), len(reaching)])
             offsets += [(start + self.pad_before - t * self.dilation) // self.stride for t in reaching]
             taps += reaching
-        return AxisWalk(np.array(phases), np.array(offsets, np.int64), np.array(taps, np.int64), 1, self.stride)
+        return AxisWalk(
+            np.array(phases, np.int64).reshape(-1, 4), np.array(offsets, np.int64), np.array(taps, np.int64),
+            1, self.stride,
+        )  # fmt: skip
 
 
 ONE_PLANE = Axis(size_in=1, size_out=1, kernel=1, stride=1, pad_before=0, pad_after=0, dilation=1)
@@ -119,6 +125,11 @@ class Walks:
     def steps(self) -> np.ndarray:
         """[[src_step, dst_step] of depth, height, width]."""
         return np.array([[walk.src_step, walk.dst_step] for walk in (self.depth, self.height, self.width)])
+
+    @functools.cached_property
+    def destinations(self) -> int:
+        """How many are written; those of a gradient of the input that the stride steps over are not."""
+        return math.prod([int(walk.phases[:, 1].sum()) for walk in (self.depth, self.height, self.width)])
 
     @functools.cached_property
     def reaches_nothing(self) -> bool:
@@ -343,7 +354,7 @@ def _parse(op, rank, x_shape, weight_shape, stride, padding, dilation, groups) -
                 + (f" ({kernel[i]} with dilation {dilations[i]})" if reach > kernel[i] else "")
             )
         size_out = (size + before + after - reach) // strides[i] + 1
-        axes.append(Axis(size, size_out, kernel[i], strides[i], before, after, dilations[i]))
+        axes.append(_axis(size, size_out, kernel[i], strides[i], before, after, dilations[i]))
     return _of_axes(n, c_in, c_out, groups, axes)
 
 
@@ -375,8 +386,17 @@ def _parse_transpose(
                 f"{op}: the output's {name} must be at least 1, got {size_out} = ({size} - 1) * {strides[i]} - "
                 f"2 * {paddings[i]} + {reach} + {extra[i]}"
             )
-        axes.append(Axis(size_out, size, kernel[i], strides[i], paddings[i], paddings[i] - extra[i], dilations[i]))
+        pads = paddings[i], paddings[i] - extra[i]
+        axes.append(_axis(size_out, size, kernel[i], strides[i], *pads, dilations[i]))
     return _of_axes(n, c_group * groups, c_in, groups, axes)
+
+
+def _axis(
+    size_in: int, size_out: int, kernel: int, stride: int, pad_before: int, pad_after: int, dilation: int
+) -> Axis:  # fmt: skip
+    """An axis whose stride and dilation are no larger than its padded size: beyond that they mean the same."""
+    padded = pad_before + size_in + pad_after
+    return Axis(size_in, size_out, kernel, min(stride, padded), pad_before, pad_after, min(dilation, padded))
 
 
 def _of_axes(n: int, c_in: int, c_out: int, groups: int, axes: list[Axis]) -> ConvGeometry:

@@ -176,7 +176,7 @@ def _parse_ordinary(
                 f"{op}: the padded input's {name} {size + 2 * pad} ({size} + {pad} + {pad}) is smaller than "
                 f"the window's {reach}" + (f" ({k} with dilation {dil})" if dil > 1 else "")
             )
-        begin = np.arange(size_out) * strides[i] - pad
+        begin = np.arange(size_out) * min(strides[i], size + 2 * pad) - pad
         end = begin + reach
         first_tap = np.where(begin < 0, begin % dil, begin)
         if divisor_override is not None:
