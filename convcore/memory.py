@@ -12,7 +12,8 @@ import operator
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -73,10 +74,11 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     nbytes = math.prod(shape) * dtype.itemsize
+    arena, shown = _lenders.get(threading.get_ident(), _NO_LENDER) if _lenders else _NO_LENDER
     if nbytes < SMALLEST_POOLED:
-        return np.empty(shape, dtype)
+        array = np.empty(shape, dtype)
+        return array if arena is None else shown(array, True)
     size = _size_class(nbytes)
-    arena = _arenas.get(threading.get_ident()) if _arenas else None
     with _lock:
         blocks = (_idle if arena is None else arena.idle).get(size)
         block = blocks.pop() if blocks else None
@@ -92,7 +94,8 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
             arena.add(block)
     lease = np.ndarray.__new__(_Lease, (nbytes,), np.uint8, block)
     lease.block, lease.lent = block, size
-    return np.ndarray(shape, dtype, lease)
+    array = np.ndarray(shape, dtype, lease)
+    return array if arena is None else shown(array, False)
 
 
 def empty_channels_last(shape: Sequence[int], dtype) -> np.ndarray:
@@ -123,36 +126,67 @@ class Arena:
 
     def __init__(self) -> None:
         self.idle: dict[int, list[_Block]] = {}  # by size
-        self._blocks: list[tuple[int, _Block]] = []  # by address
+        self._blocks: list[tuple[int, int, _Block]] = []  # address, number in the order of their making, block
 
     def add(self, block: _Block) -> None:
         """Make a new block the arena's."""
         block.arena = weakref.ref(self)
-        bisect.insort(self._blocks, (block.ctypes.data, block), key=operator.itemgetter(0))
+        bisect.insort(self._blocks, (block.ctypes.data, len(self._blocks), block), key=operator.itemgetter(0))
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all blocks."""
+        return sum(block.nbytes for _, _, block in self._blocks)
 
     @contextlib.contextmanager
-    def lends(self) -> Iterator[None]:
-        """Have this thread's arrays come from here."""
+    def lends(self, shown: Callable[[np.ndarray, bool], np.ndarray]) -> Iterator[None]:
+        """Have this thread's arrays come from here.
+
+        Args:
+            shown: gets each new array, and whether it is too small for a block; gives the array to use in its place.
+        """
         thread = threading.get_ident()
-        _arenas[thread] = self
+        _lenders[thread] = self, shown
         try:
             yield
         finally:
-            del _arenas[thread]
+            del _lenders[thread]
 
-    def unleased(self, array: np.ndarray) -> np.ndarray:
-        """An array of the arena as one that does not keep its block from being used for others; others as they are."""
+    def _found(self, array: np.ndarray) -> tuple[int, int, _Block] | None:
         address = array.__array_interface__["data"][0]
         place = bisect.bisect_right(self._blocks, address, key=operator.itemgetter(0)) - 1
         if place < 0:
+            return None
+        start, number, block = self._blocks[place]
+        return (address - start, number, block) if address - start < block.nbytes else None
+
+    def place(self, array: np.ndarray) -> tuple[int, int] | None:
+        """The number of an array's block and how many bytes into it the array begins; None if it lies elsewhere."""
+        found = self._found(array)
+        return None if found is None else (found[1], found[0])
+
+    def unleased(self, array: np.ndarray) -> np.ndarray:
+        """An array of the arena as one that does not keep its block from being used for others; others as they are."""
+        found = self._found(array)
+        if found is None:
             return array
-        start, block = self._blocks[place]
-        if address - start >= block.nbytes:
-            return array
-        return np.ndarray(array.shape, array.dtype, block, address - start, array.strides)
+        offset, _, block = found
+        return np.ndarray(array.shape, array.dtype, block, offset, array.strides)
 
 
-_arenas: dict[int, Arena] = {}  # by the thread that they lend to
+@contextlib.contextmanager
+def from_the_pool() -> Iterator[None]:
+    """Have this thread's arrays come from the pool for a while, although an arena lends to it."""
+    thread = threading.get_ident()
+    lender = _lenders.pop(thread)
+    try:
+        yield
+    finally:
+        _lenders[thread] = lender
+
+
+_NO_LENDER: tuple[Any, Any] = None, None
+_lenders: dict[int, tuple[Arena, Any]] = {}  # by the thread that they lend to: an arena, and what its arrays become
 
 
 def clear() -> None:

@@ -1,25 +1,29 @@
-"""Compiled models: what an evaluation does is noted once, as a list of kernels' calls, and then made again.
+"""Compiled models: what an evaluation does is noted, as a list of calls, and then made again.
 
 On one small image a network spends most of its time in Python: finding geometries, algorithms, packed filters, memory.
-The kernels' calls that come out of it are the same at each call (`convcore.recording`), so a compiled model keeps them,
-for each form of its inputs, and makes them with nothing in between. Results are the very same, bit for bit. (But where
-an input shares its memory with an array of NumPy, which may change at any time, the model does not fuse all that is
-fused here, for the list's inputs are its own; the difference is one of rounding.)
+The calls of kernels and of NumPy that come out of it are the same at each call (`convcore.recording`), so a compiled
+model keeps them, for each form of its inputs, and makes them with nothing in between. Results are the very same, bit
+for bit. (But where an input shares its memory with an array of NumPy, which may change at any time, the model does not
+fuse all that is fused here; the difference is one of rounding.)
 
-What a model does may depend on more than the form of its inputs, and then the list would lie. So it is made only where
-nothing speaks against it: nobody looks at numbers while it is made (`if x.max() > 0`), nothing is drawn at random, no
-input is changed, no hook wants to be called, and the list gives what the model gives for other numbers, too: then
-nothing was computed where it is not seen. It is used only as long as parameters, buffers and the tree of modules are
-what they were.
+What a model does may depend on more than the form of its inputs, and then the list would lie. So it is used only where
+nothing speaks against it. The first two calls with inputs of one form are calls of the model itself, and each is noted
+as it happens. Nobody may look at numbers meanwhile (`if x.max() > 0`), nothing may be computed where it is not seen,
+drawn at random, kept outside the model or changed in it, no hook may want to be called; and both calls must have done
+the same. From the third call on the list is used, as long as all that the model consists of is what it was
+(`convcore.nn.model_state`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import struct
 import threading
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,138 +31,196 @@ import numpy as np
 from convcore import recording
 from convcore.autograd import is_grad_enabled, no_grad, wrap
 from convcore.autograd.deferred import fuses
-from convcore.errors import ConvcoreError, DTypeError
+from convcore.errors import DTypeError
+from convcore.nn.model_state import ModelState
 from convcore.nn.module import Module
 from convcore.ops import algorithms
 from convcore.ops.layout import empty_like
 from convcore.random import default_generator
+from convcore.recording import Recording, ShapeChangedError
 from convcore.tensor import Tensor
+from convcore.traced import Traced, plain
 
 MOST_PLANS = 8  # for the forms of inputs that were seen last
 
 
-class _State:
-    """What a model consists of: its modules, parameters and buffers, and how often these have been changed."""
+class _Plan:
+    """What is known of the model's calls with one form of inputs: noted calls, a list to be used, or an objection."""
 
     def __init__(self, model: Module):
-        modules = list(model.modules())
-        self._modules = [(m, tuple(m._modules.values())) for m in modules]
-        self._tensors = []
-        for module in modules:
-            for table in (module._parameters, module._buffers):
-                for name, tensor in table.items():
-                    if tensor is not None:
-                        memory = tensor.version.watched()
-                        self._tensors.append((table, name, tensor, memory, memory.changes))
-
-    def is_present(self) -> bool:
-        """Whether all is as it was, and in evaluation, without hooks."""
-        for module, children in self._modules:
-            if module.training or module._hooks or tuple(module._modules.values()) != children:
-                return False
-        for table, name, tensor, memory, changes in self._tensors:
-            if table.get(name) is not tensor or tensor.version.memory is not memory or memory.changes != changes:
-                return False
-        return True
-
-    def objection(self) -> str | None:
-        """What forbids to make a list for a model in this state."""
-        for module, _ in self._modules:
-            if module._hooks:
-                return f"a {type(module).__name__} has hooks, which a list of kernels does not call"
-        for _, name, tensor, memory, _ in self._tensors:
-            if not isinstance(tensor.array, np.ndarray):
-                return f"{name} lies on a GPU"
-            if memory.exposures:
-                return f"an array of NumPy shares the memory of {name} and may change it unseen; let go of the array"
-        return None
-
-
-class _Plan:
-    """A list for one form of inputs, or the reason why there is none."""
-
-    def __init__(self, model: Module, args: tuple[Any, ...]):
-        self.state = _State(model)
         self.lock = threading.Lock()
-        self._recording = recording.Recording()
-        self.objection = self.state.objection()
-        self._is_tried = self.objection is None
-        if self._is_tried:
-            self._record(model, args)
-        if self.objection is not None:
-            self._recording = recording.Recording()
+        self._model = model
+        self._begin()
 
-    def holds(self) -> bool:
-        """Whether making it again would give the same plan."""
-        return self.state.is_present() and (self._is_tried or self.state.objection() == self.objection)
+    def _begin(self) -> None:
+        self.state = ModelState(self._model)
+        self.objection = self.state.objection()
+        self._trains = self.state.in_training()
+        self._is_final = False  # whether the objection, or the list, holds as long as the state does
+        self._changes_itself = False  # then the objection holds whatever the state is
+        self._noted: _NotedCall | None = None
 
     @property
-    def steps(self) -> list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]:
-        return self._recording.steps
+    def is_ready(self) -> bool:
+        """Whether there is a list to be used."""
+        return self._is_final and self.objection is None
 
-    def _record(self, model: Module, args: tuple[Any, ...]) -> None:
-        given = [_own(a.array) if isinstance(a, Tensor) else a for a in args]
-        self._inputs = [a for a in given if isinstance(a, np.ndarray)]
-        inputs, generator = [a.copy() for a in self._inputs], default_generator.get_state()
+    @property
+    def recording(self) -> Recording | None:
+        """The list; None if there is none yet, or can be none."""
+        return self._noted.recording if self.is_ready and self._noted is not None else None
 
-        def result() -> Any:
-            return model(*[wrap(a) if isinstance(a, np.ndarray) else a for a in given])
+    def update(self) -> None:
+        """Begin anew if the model is not what it was."""
+        if self._changes_itself:
+            return
+        if not self.state.is_as_it_was() or (not self._is_final and self.state.objection() != self.objection):
+            self._begin()
 
-        _arrays(result())  # so that filters are packed before, and not at each call
-        with recording.recorded(self._recording):
-            self._results = _arrays(result())
-        self._results = _mapped(self._results, self._recording.arena.unleased)
-        if self._results is None:
-            self.objection = "its result is neither a tensor nor a tuple, list or dictionary of tensors"
-        elif self._recording.looks:
-            self.objection = f"it looks at numbers ({self._recording.looks[0]}), and may decide by them"
-        elif not _equal(self._inputs, inputs):
-            self.objection = "it changes its input"
-        elif default_generator.get_state() != generator:
-            self.objection = "it draws random numbers"
-        elif not self.state.is_present():
-            self.objection = "it changes its own parameters, buffers or modules"
-        elif not all(self._holds_for(numbers, result) for numbers in (_other_numbers, _large_numbers, _odd_numbers)):
-            self.objection = "something in it computes in NumPy, where it is not noted"
+    def call(self, args: tuple[Any, ...]) -> Any:
+        """The model's result: by the list if there is one, else by a call of the model, noted where that may help."""
+        self.update()
+        if self.objection is not None or self._trains:
+            return self._model(*args)
+        return self._repeat(args) if self.is_ready else self.note(args)
 
-    def _holds_for(self, numbers: Callable[[np.ndarray], Any], result: Callable[[], Any]) -> bool:
-        """Whether the list gives what the model gives for inputs with other numbers."""
-        for array in self._inputs:
-            array[...] = numbers(array) if array.dtype.kind == "f" else array.reshape(-1)[::-1].reshape(array.shape)
-        self._recording.replay()
+    def _object(self, objection: str) -> None:
+        self.objection, self._is_final, self._noted = objection, True, None
+
+    def note(self, args: tuple[Any, ...]) -> Any:
+        """Call the model and note what it does."""
+        noted = _NotedCall(self._model, self.state, args)
+        if noted.objection is not None:
+            self._object(noted.objection)
+            self._changes_itself = noted.changes_model
+        elif self._noted is None:
+            self._noted = noted
+        else:
+            difference = self._noted.difference(noted)
+            if difference is not None:
+                self._object(difference)
+            else:
+                self._noted, self._is_final = noted, True
+                return noted.give_away()
+        return noted.result
+
+    def _repeat(self, args: tuple[Any, ...]) -> Any:
+        assert self._noted is not None
         try:
-            with np.errstate(all="ignore"):
-                return _equal(self._results, _arrays(result()))
-        except (ConvcoreError, ArithmeticError, LookupError, ValueError):  # so it looks at numbers, unseen
-            return False
+            return self._noted.repeated(args)
+        except ShapeChangedError as error:
+            self._object(str(error))
+        except Exception:  # what is wrong with these numbers the model says in its own words
+            pass
+        return self._model(*args)
 
-    def run(self, args: tuple[Any, ...]) -> Any:
+
+class _NotedCall:
+    """One call of a model, and the list of what it did.
+
+    Attributes:
+        result: what the model returned.
+        objection: why the list does not tell all; None if it does.
+        changes_model: whether the call has changed what the model consists of.
+    """
+
+    def __init__(self, model: Module, state: ModelState, args: tuple[Any, ...]):
+        given, own = _tensors(args), [tensor for _, tensor in state.tensors]
+        counts, draws = [tensor.version.count for tensor in given], default_generator.get_state()
+        self.recording = Recording([tensor.array for tensor in given], [tensor.array for tensor in own])
+        with _traced(self.recording, [*given, *own]), self.recording.made():
+            self.result = model(*args)
+            leaves: dict[int, Any] = {}  # each once
+            numbers = _mapped(self.result, lambda leaf: leaves.setdefault(id(leaf), (len(leaves), leaf))[0])
+            self._tree, self._leaves = numbers, [leaf for _, leaf in leaves.values()]
+            is_of_tensors = all(isinstance(leaf, Tensor) for leaf in self._leaves)
+            arrays = [leaf.array for leaf in self._leaves] if is_of_tensors else []
+            self._tokens = [self.recording.token(array) for array in arrays]
+            self._places = [self.recording.placed(array) for array in arrays]
+        self.objection: str | None = None
+        change = state.change()
+        self.changes_model = change is not None
+        if counts != [tensor.version.count for tensor in given]:
+            self.objection = "it changes its input"
+        elif draws != default_generator.get_state():
+            self.objection = "it draws random numbers"
+        elif change is not None:
+            self.objection = f"its forward changes {change}, which a list of calls would not do"
+        elif self.recording.objections:
+            self.objection = self.recording.objections[0]
+        elif not is_of_tensors:
+            self.objection = "its result is neither a tensor nor a tuple, list or dictionary of tensors"
+        elif not all(token[0] in ("arena", "made") for token in self._tokens):
+            self.objection = "its result lies in the memory of an input, a parameter or a buffer"
+        elif any(np.may_share_memory(a, b) for i, a in enumerate(self._places) for b in self._places[:i]):
+            self.objection = "two of its results share memory"
+        elif _are_kept(self.recording, self._leaves):
+            self.objection = "tensors that its forward makes are kept outside of it, and a list of calls makes none"
+
+    def difference(self, other: _NotedCall) -> str | None:
+        """What another call did differently, though only the numbers of the inputs may differ; None if nothing."""
+        found = recording.difference(self.recording, other.recording)
+        if found is None and (self._tree, self._tokens) != (other._tree, other._tokens):
+            return "two calls with inputs of one form have different results"
+        return found
+
+    def give_away(self) -> Any:
+        """The result, which is the user's, in memory of its own: what it lay in is used again."""
+        for tensor in self._leaves:
+            tensor.array = _copied(tensor.array)
+        result, self.result, self._leaves = self.result, None, []
+        return result
+
+    def repeated(self, args: tuple[Any, ...]) -> Any:
         """The result for other numbers, in memory of its own."""
-        for mine, tensor in zip(self._inputs, [a for a in args if isinstance(a, Tensor)], strict=True):
+        for mine, tensor in zip(self.recording.inputs, _tensors(args), strict=True):
             np.copyto(mine, tensor.array)
-        self._recording.replay()
-        return _mapped(self._results, lambda array: wrap(_own(array)))
+        self.recording.replay()
+        results = [wrap(_copied(place)) for place in self._places]
+        return results[0] if self._tree == 0 else _mapped(self._tree, results.__getitem__)
 
 
-def _other_numbers(array: np.ndarray) -> Any:
-    return np.random.default_rng(0).standard_normal(array.shape) - array
+@contextlib.contextmanager
+def _traced(noted: Recording, tensors: list[Any]) -> Iterator[None]:
+    """Let the tensors show their memory to a recording; afterwards they, and all that were made, are as ever."""
+    before = [tensor.array for tensor in tensors]
+    shown = [noted.traced(array) for array in before]
+    for tensor, array in zip(tensors, shown, strict=True):
+        tensor.array = array
+    try:
+        yield
+    finally:
+        for tensor, array, own in zip(tensors, shown, before, strict=True):
+            if tensor.array is array:
+                tensor.array = own
+        for reference in noted.tensors:
+            tensor = reference()
+            if tensor is not None and tensor.deferred is None and isinstance(tensor.array, Traced):
+                tensor.array = plain(tensor.array)
 
 
-def _large_numbers(array: np.ndarray) -> Any:
-    return 1000 * np.random.default_rng(1).standard_normal(array.shape)
+def _tensors(args: tuple[Any, ...]) -> list[Any]:
+    return [value for value in args if isinstance(value, Tensor)]
 
 
-def _odd_numbers(array: np.ndarray) -> Any:
-    """With zeros, infinities and NaN among them, on which much that looks constant depends."""
-    numbers = np.random.default_rng(2).standard_normal(array.size)
-    for place, odd in enumerate((0, np.inf, -np.inf, np.nan)):
-        numbers[place * 3 :: 101] = odd
-    return numbers.reshape(array.shape)
+def _are_kept(noted: Recording, results: list[Any]) -> bool:
+    """Whether tensors that were made while a recording was are alive, and no results."""
+
+    def are_alive() -> bool:
+        alive = [reference() for reference in noted.tensors]
+        return any(tensor is not None and all(tensor is not result for result in results) for tensor in alive)
+
+    if are_alive():
+        gc.collect()  # circles of references are no one's
+        return are_alive()
+    return False
 
 
-def _own(array: np.ndarray) -> np.ndarray:
-    """A copy with the same order of axes in memory."""
+def _copied(array: np.ndarray) -> np.ndarray:
+    """A copy with the same strides."""
     copy = empty_like(array)
+    if copy.strides != array.strides:
+        copy = recording.laid_out_like(array)
     np.copyto(copy, array)
     return copy
 
@@ -174,30 +236,8 @@ def _mapped(tree: Any, function: Callable[[Any], Any]) -> Any:
     return None if tree is None else function(tree)
 
 
-def _arrays(result: Any) -> Any:
-    """A model's result as arrays; None if there is anything but tensors in it."""
-    foreign = []
-
-    def array(leaf: Any) -> Any:
-        if isinstance(leaf, Tensor) and isinstance(leaf.array, np.ndarray):
-            return leaf.array
-        foreign.append(leaf)
-        return None
-
-    arrays = _mapped(result, array)
-    return None if foreign else arrays
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Whether two results are the same, bit for bit."""
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    items = (one.values(), other.values()) if isinstance(one, dict) else (one, other)
-    return one is other or all(_equal(a, b) for a, b in zip(*items, strict=True))
-
-
 class CompiledModule(Module):
-    """A model whose evaluation is a list of kernels' calls; made by `convcore.compile`."""
+    """A model whose evaluation is a list of calls; made by `convcore.compile`."""
 
     _orig_mod: Module
 
@@ -215,50 +255,59 @@ class CompiledModule(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's result."""
-        if not (kwargs or is_grad_enabled() or recording.is_made() or self._orig_mod.training or not fuses()):
-            plan = self._plan(args)
-            if plan is not None and plan.lock.acquire(blocking=False):  # else another thread is using its memory
-                try:
-                    return plan.run(args)
-                finally:
-                    plan.lock.release()
-        return self._orig_mod(*args, **kwargs)
+        if kwargs or is_grad_enabled() or recording.current() is not None or self._orig_mod.training or not fuses():
+            return self._orig_mod(*args, **kwargs)
+        plan = self._plan(args)
+        if plan is None or not plan.lock.acquire(blocking=False):  # else another thread is using its memory
+            return self._orig_mod(*args)
+        try:
+            return plan.call(args)
+        finally:
+            plan.lock.release()
+            if plan.objection is not None:
+                self._warn(plan.objection)
 
     def _plan(self, args: tuple[Any, ...]) -> _Plan | None:
-        """The list for inputs like these; None if there can be none."""
+        """The plan for inputs like these; None if there can be none."""
+        key = _form(args)
+        if key is None:
+            return None
         with self._lock:
-            return self._plan_of(_form(args), args)
+            plan = self._plans.get(key)
+            if plan is None:
+                plan = self._plans[key] = _Plan(self._orig_mod)
+                if len(self._plans) > MOST_PLANS:
+                    self._plans.popitem(last=False)
+            self._plans.move_to_end(key)
+        return plan
 
-    def _plan_of(self, key: Any, args: tuple[Any, ...]) -> _Plan | None:
-        plan = self._plans.get(key)
-        if plan is None or not plan.holds():
-            if key is None or any(module.training for module in self._orig_mod.modules()):
-                return None
-            plan = self._plans[key] = _Plan(self._orig_mod, args)
-            if len(self._plans) > MOST_PLANS:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(key)
-        if plan.objection is None:
-            return plan
-        if plan.objection not in self._warned:
-            self._warned.add(plan.objection)
+    def _warn(self, objection: str) -> None:
+        if objection not in self._warned:
+            self._warned.add(objection)
             warnings.warn(
-                f"compile: {type(self._orig_mod).__name__} is evaluated as if it were not compiled: {plan.objection}",
-                stacklevel=5,
+                f"compile: {type(self._orig_mod).__name__} is evaluated as if it were not compiled: {objection}",
+                stacklevel=4,  # whoever called the module
             )
-        return None
 
     def steps(self, *args: Any) -> list[str]:
         """The calls that an evaluation of inputs like these consists of: each one's name and the shapes that it gets.
 
-        An empty list if the model cannot be compiled for them.
+        Calls the model, at most twice, if it has not been called with such inputs. An empty list if it cannot be
+        compiled for them.
         """
-        with no_grad():
-            plan = self._plan(args)
+        plan = self._plan(args)
+        if plan is None:
+            return []
+        with no_grad(), plan.lock:
+            for _ in range(2):
+                plan.update()
+                if not plan.is_ready:
+                    plan.call(args)
+            noted = plan.recording
         described = []
-        for function, given, settings in () if plan is None else plan.steps:
-            arrays = [a for a in (*given, *settings.values()) if isinstance(a, np.ndarray) and a.ndim]
-            described.append(f"{function.__name__} {' '.join(str(a.shape) for a in arrays)}")
+        for function, given, settings in () if noted is None else noted.steps:
+            name, arrays = recording.described(function, given, settings)
+            described.append(f"{name} {' '.join(str(array.shape) for array in arrays if array.ndim)}")
         return described
 
     def __getattr__(self, name: str) -> Any:
@@ -283,36 +332,56 @@ _compiled: weakref.WeakSet[CompiledModule] = weakref.WeakSet()
 def _form(args: tuple[Any, ...]) -> Any:
     """What tells calls apart that need lists of their own; None for one that can have none."""
     form: list[Any] = [algorithms.requested("auto")]
+    arrays: list[np.ndarray] = []
     for value in args:
-        if isinstance(value, Tensor):
+        if type(value) is Tensor:
             array = value.array
-            if not isinstance(array, np.ndarray):
+            memory = value.version.memory
+            if not isinstance(array, np.ndarray) or value.requires_grad or value.__dict__:
                 return None
-            form.append((array.shape, array.dtype, array.strides))
+            if any(np.may_share_memory(array, other) for other in arrays):
+                return None
+            arrays.append(array)
+            # What NumPy may write to is not fused with what follows.
+            form.append((array.shape, array.dtype, array.strides, memory is not None and bool(memory.exposures)))
         else:
-            form.append((type(value), value))
-    try:
-        hash(tuple(form))
-    except TypeError:
-        return None
+            frozen = _frozen(value)
+            if frozen is None:
+                return None
+            form.append(frozen)
     return tuple(form)
+
+
+def _frozen(value: Any) -> Any:
+    """A number, a text or a tuple of such, so that only what is the very same is equal; None for anything else."""
+    if isinstance(value, tuple):
+        items = [_frozen(item) for item in value]
+        return None if None in items else (type(value), *items)
+    if type(value) is float:
+        return float, struct.pack("d", value)  # 0.0 == -0.0, and nan != nan
+    return (type(value), value) if type(value) in (bool, int, str, bytes, type(None)) else None
 
 
 def compile(model: Module) -> CompiledModule:
     """Make a model's evaluation faster on small inputs: its kernels are called with no Python in between.
 
-    The first call with inputs of a new shape notes what the model does; calls after it repeat that, and give the same
-    results, bit for bit (but for the rounding of what is not fused with an input from `from_numpy`). That saves what a
-    small network mostly does on one image: MobileNetV3-small takes a third of the time. It holds in evaluation
-    (`model.eval()`) without gradients (`no_grad`, `inference_mode`); elsewhere the model is called as it is. So it is
-    where it cannot be compiled, with a warning that says why.
+    The first two calls with inputs of a new form (shape, dtype, strides) are calls of the model, of which is noted what
+    they do; calls after them repeat that, and give the same results, bit for bit. That saves what a small network
+    mostly does on one image: MobileNetV3-small takes a third of the time. It holds in evaluation (`model.eval()`)
+    without gradients (`no_grad`, `inference_mode`); elsewhere the model is called as it is. So it is where it cannot be
+    compiled, with a warning that says why: where forward looks at numbers, draws some, computes with NumPy what cannot
+    be noted, changes its inputs, attributes or buffers, or keeps a tensor.
 
-    Changed parameters, buffers and modules are noticed. Other attributes that `forward` decides by, and global
-    variables, are not: compile the model again after changing one. Each compiled form of inputs holds the memory of its
-    intermediate results and of its filters as the kernels want them; `clear_caches` frees it.
+    What the model consists of may change at any time: parameters, buffers, modules and other attributes, also within
+    lists and dictionaries, and the global variables that its own functions name. Then it is called and noted again.
+    What is not noticed is other code that changes its behaviour from call to call, such as the contents of a file. Once
+    compiled, forward is not called any more, so what it prints or counts elsewhere is missing. Each compiled form of
+    inputs holds the memory of its intermediate results and of its filters as the kernels want them; `clear_caches`
+    frees it.
 
     Args:
-        model: any module. Its inputs may be tensors and whatever can be hashed; keyword arguments are not compiled.
+        model: any module. Its inputs may be tensors, numbers, texts and tuples of these. With other inputs, keyword
+            arguments, or inputs that share memory, it is called as it is.
 
     Returns:
         A module that takes the model's place. It shares parameters and buffers with the model, which is its only

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import recording
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import require_tensors
@@ -23,7 +22,7 @@ def _binary(op: str, ufunc: np.ufunc, a: Tensor | float, b: Tensor | float) -> T
         raise DTypeError(f"{op}: input must be a tensor, got {type(a).__name__}")
     a, b = (wrap(t.array) for t in as_tensors(op, a, b, dtype=result_type(op, a, b)))
     check_broadcast(op, a, b)
-    return wrap(recording.made(ufunc, a.array, b.array))
+    return wrap(np.asarray(ufunc(a.array, b.array)))
 
 
 def is_operand(value: Any) -> bool:
@@ -69,7 +68,7 @@ def _bitwise(op: str, ufunc: np.ufunc, *operands: Tensor | float) -> Tensor:
         raise DTypeError(f"{op}: operands must be bools or integers; compare floats first, e.g. x > 0")
     tensors = as_tensors(op, *operands)
     check_broadcast(op, *tensors)
-    return wrap(recording.made(ufunc, *[t.array for t in tensors]))
+    return wrap(np.asarray(ufunc(*[t.array for t in tensors])))
 
 
 def bitwise_and(input: Tensor, other: Tensor | float) -> Tensor:
@@ -119,7 +118,7 @@ def logical_not(input: Tensor) -> Tensor:
 def _logical(op: str, ufunc: np.ufunc, *operands: Tensor) -> Tensor:
     require_tensors(op, **dict(zip(("input", "other"), operands, strict=True)))
     check_broadcast(op, *operands)
-    return wrap(recording.made(ufunc, *[t.array for t in operands]))
+    return wrap(np.asarray(ufunc(*[t.array for t in operands])))
 
 
 def logical_and(input: Tensor, other: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from convcore import memory
 from convcore.ops.geometry import ConvGeometry
-from convcore.ops.layout import nhwc
+from convcore.ops.layout import contiguous, nhwc
 from kernels.cpu.conv_first_layer import conv2d_grad_input_first_layer
 
 # From 6 channels on the direct algorithm was faster on one Zen 3 core (AVX2): 0.86 to 0.95 of this one's time; see
@@ -36,7 +36,7 @@ def grad_input(grad_out, weight, geometry: ConvGeometry):
     """grad_x: each pixel of grad_out times the filters, added where it belongs."""
     grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
     height, width = geometry.height, geometry.width
-    matrix = np.ascontiguousarray(weight.reshape(geometry.c_out, geometry.reduction).T)
+    matrix = contiguous(weight.reshape(geometry.c_out, geometry.reduction).T)
     conv2d_grad_input_first_layer(
         nhwc(grad_out), matrix, nhwc(grad_x), geometry.k_h, geometry.k_w, height.stride, width.stride,
         height.pad_before, width.pad_before, height.dilation, width.dilation, ROWS_PER_TASK,

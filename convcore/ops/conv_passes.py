@@ -7,6 +7,8 @@ of threads, so results are bitwise the same for every thread count.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from convcore import memory
@@ -21,7 +23,7 @@ from convcore.ops.conv_depthwise_passes import (
 from convcore.ops.conv_far import room_for_grad_x
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import ONE_PLANE, ConvGeometry, once_per_geometry
-from convcore.ops.layout import nchw, nhwc, nothing
+from convcore.ops.layout import nchw, nhwc, nothing, zeros
 from convcore.ops.matmul import product, rows_times_filters
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.conv_grad_weight import channels_per_sum, conv_grad_weight_direct, sum_filter_partials
@@ -67,18 +69,18 @@ def _packed(weight: np.ndarray, geometry: ConvGeometry, transposed: bool, rows, 
     return panels
 
 
-def _zeros(panels: np.ndarray) -> np.ndarray:
-    """(groups, n_panels * PC): where the accumulators start."""
-    return np.zeros((panels.shape[0], panels.shape[1] * panels.shape[4]), panels.dtype)
-
-
 def _start(bias: np.ndarray | None, geometry: ConvGeometry, panels: np.ndarray) -> np.ndarray:
-    """Where the accumulators of the forward pass start: at the bias."""
-    start = _zeros(panels)
-    if bias is not None:
-        filters = geometry.c_out // geometry.groups
-        start[:, :filters] = bias.reshape(geometry.groups, filters)
+    """Where the accumulators of the forward pass start, (groups, n_panels * PC): at the bias."""
+    if bias is None:
+        return _zeros(panels)
+    filters = geometry.c_out // geometry.groups
+    start = np.zeros((panels.shape[0], panels.shape[1] * panels.shape[4]), panels.dtype)
+    start[:, :filters] = bias.reshape(geometry.groups, filters)
     return start
+
+
+def _zeros(panels: np.ndarray) -> np.ndarray:
+    return zeros((panels.shape[0], panels.shape[1] * panels.shape[4]), panels.dtype)
 
 
 def _rows_for(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) -> int:
@@ -301,9 +303,10 @@ def _refuse_im2col(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
     return None
 
 
-def _taps_in_order(geometry: ConvGeometry) -> tuple[np.ndarray, np.ndarray]:
-    """The taps (r, s) row by row."""
-    rows, columns = np.indices((geometry.k_h, geometry.k_w))
+@functools.lru_cache(maxsize=256)
+def _taps_in_order(k_h: int, k_w: int) -> tuple[np.ndarray, np.ndarray]:
+    """The taps (r, s) row by row; shared by all calls, which only read them."""
+    rows, columns = np.indices((k_h, k_w))
     return rows.reshape(-1), columns.reshape(-1)
 
 
@@ -321,10 +324,13 @@ def _rows_of_patches(geometry: ConvGeometry, itemsize: int) -> int:
 
 def forward_im2col(x, filters: Filters, geometry: ConvGeometry):
     """out = patches times filters."""
-    weight, bias = filters.arrays()
+
+    def in_panels(weight, bias):
+        panels = _packed(weight, geometry, False, *_taps_in_order(geometry.k_h, geometry.k_w))
+        return panels, _start(bias, geometry, panels)
+
     out = memory.empty_channels_last(geometry.out_shape, x.dtype)
-    panels = _packed(weight, geometry, False, *_taps_in_order(geometry))
-    start = _start(bias, geometry, panels)
+    panels, start = filters.prepared(("panels of patches", geometry.groups), in_panels)
     conv_im2col.conv2d_forward_im2col(
         nhwc(x), panels, start, nhwc(out), *_im2col_settings(geometry), _rows_of_patches(geometry, x.itemsize)
     )
@@ -334,7 +340,7 @@ def forward_im2col(x, filters: Filters, geometry: ConvGeometry):
 def grad_input_im2col(grad_out, weight, geometry: ConvGeometry):
     """grad_x: grad_out times filters, every patch added back where it came from."""
     grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
-    panels = _packed(weight, geometry, True, *_taps_in_order(geometry))
+    panels = _packed(weight, geometry, True, *_taps_in_order(geometry.k_h, geometry.k_w))
     rows = _rows_of_patches(geometry, grad_out.itemsize)
     conv_im2col.conv2d_grad_input_im2col(nhwc(grad_out), panels, nhwc(grad_x), *_im2col_settings(geometry), rows)
     return grad_x

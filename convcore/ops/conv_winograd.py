@@ -180,7 +180,7 @@ class Winograd:
                 source, panels, start, added, relu, destination, self.m, *pads, tiles_per_task, PANELS_AT_ONCE
             )
             return
-        flat, start = as_they_are(*filters.arrays())
+        flat, start = filters.prepared("as they are", as_they_are)
         depths = -(-c_src // DEPTH)
         slabs = -(-tiles * depths * self.points * DEPTH * src.itemsize // SLAB_BYTES)
         for slab in range(slabs):

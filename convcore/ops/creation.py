@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import memory
+from convcore import memory, recording
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import integer, one_by_one_or
@@ -27,7 +27,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """
     source = data.array if isinstance(data, Variable) else data
     if isinstance(source, (np.ndarray, np.generic)):
-        array = np.array(source, order="K")
+        array = np.copy(source, order="K")
     else:
         try:
             array = np.array(_plain(source))
@@ -44,6 +44,8 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         if not isinstance(source, (np.ndarray, np.generic)):
             require_held("tensor", array, dtype)
         array = converted(array, dtype)
+    if isinstance(source, np.ndarray):
+        return _required(wrap(array), requires_grad, device)
     return _leaf(array, requires_grad, device)
 
 
@@ -55,7 +57,12 @@ def _plain(data: Any) -> Any:
 
 
 def _leaf(array: np.ndarray, requires_grad: bool, device: Any) -> Tensor:
-    result = placed(wrap(array), device)
+    """A new tensor of numbers that are Python's."""
+    return _required(wrap(recording.filled(array)), requires_grad, device)
+
+
+def _required(tensor: Tensor, requires_grad: bool, device: Any) -> Tensor:
+    result = placed(tensor, device)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -80,7 +87,7 @@ def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any,
     if isinstance(value, Variable):
         value = value.array.item()
     array = memory.empty(new_shape(op, size), number_type(op, value) if dtype is None else element_type(op, dtype))
-    array.fill(number(op, value, array.dtype))
+    array.fill(number(op, value, array.dtype)[()])
     return _leaf(array, requires_grad, device)
 
 
@@ -168,7 +175,7 @@ def full_like(
     """A tensor of one value, with the input's shape, dtype and order in memory."""
     result = empty_like(input, dtype=dtype, device=device)
     value = fill_value.array.item() if isinstance(fill_value, Variable) else fill_value
-    result.array[...] = number("full_like", value, result.array.dtype)
+    result.array[...] = number("full_like", value, result.array.dtype)[()]
     return result.requires_grad_() if requires_grad else result
 
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore.autograd.deferred import Memory
+from convcore.recording import current as current_recording
+from convcore.traced import original
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -69,10 +71,16 @@ def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
         key: tells this result from others of the same tensor: its purpose and everything else that it depends on.
         build: computes it. Nobody may write to the result.
     """
+    recording = current_recording()
+    if recording is not None:
+        if recording.is_of_inputs(tensor.array):
+            return build()
+        with recording.paused():  # what is kept is not computed again
+            return derived(tensor, key, build)
     memory = tensor.version.watched()
     if memory.exposures:
         return build()
-    array, changes = tensor.array, memory.changes
+    array, changes = original(tensor.array), memory.changes
     place = (_place(array), key)
     entry = memory.derived.get(place)
     if entry is not None and entry.changes == changes:
@@ -96,10 +104,12 @@ def _place(array: np.ndarray) -> Hashable:
 
 def derived_from_all(tensors: Sequence[Tensor | None], key: Hashable, build: Callable[[], Any]) -> Any:
     """`derived` for a result that depends on several tensors, of which None are left out; kept with the first."""
-    first = None
+    first, recording = None, current_recording()
     for tensor in tensors:
         if tensor is None:
             continue
+        if recording is not None and recording.is_of_inputs(tensor.array):
+            return build()
         if first is None:
             first = tensor
             continue
@@ -107,7 +117,7 @@ def derived_from_all(tensors: Sequence[Tensor | None], key: Hashable, build: Cal
         if memory.exposures:
             return build()
         # The key holds the Memory itself: as long as it lives no other one can be taken for it.
-        key = key, memory, memory.changes, _place(tensor.array)
+        key = key, memory, memory.changes, _place(original(tensor.array))
     return build() if first is None else derived(first, key, build)
 
 

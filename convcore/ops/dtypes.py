@@ -113,7 +113,7 @@ def as_tensors(op: str, *operands: Tensor | float, dtype: np.dtype | None = None
 def _as_tensor(op: str, operand: Any, dtype: np.dtype) -> Any:
     if isinstance(operand, Variable):
         return convert(operand, dtype)
-    return wrap(number(op, operand, dtype))
+    return wrap(recording.constant(number(op, operand, dtype)))
 
 
 def number(op: str, value: float, dtype: np.dtype) -> np.ndarray:
@@ -182,7 +182,7 @@ class Convert(Function):
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A copy in another dtype with the same order of axes in memory."""
     with np.errstate(all="ignore"):
-        return recording.made(np.ndarray.astype, array, dtype, order="K")
+        return array.astype(dtype, order="K")
 
 
 def convert(x: Any, dtype: np.dtype) -> Any:
@@ -196,7 +196,7 @@ class Clone(Function):
     @staticmethod
     def forward(ctx, x):
         out = empty_like(x.array)
-        recording.call(np.copyto, out, x.array)
+        np.copyto(out, x.array)
         return wrap(out)
 
     @staticmethod
@@ -224,13 +224,9 @@ def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
             model = array
     with np.errstate(all="ignore"):
         if model.nbytes < memory.SMALLEST_POOLED or np.broadcast_shapes(*[a.shape for a in arrays]) != model.shape:
-            return recording.made(ufunc, *arrays)
+            result = ufunc(*arrays)
+            return (
+                result if isinstance(result, np.ndarray) else np.asarray(result)
+            )  # of single numbers NumPy makes none
         out = empty_like(model)
-        if large_arrays.computed(ufunc, arrays, out):
-            return out
-        result = ufunc(*arrays, out=out)
-        if result is out:
-            recording.note_call(ufunc, *arrays, out=out)
-        else:  # of a function that is no ufunc
-            recording.note_made(result, ufunc, *arrays)
-        return result
+        return out if large_arrays.computed(ufunc, arrays, out) else ufunc(*arrays, out=out)

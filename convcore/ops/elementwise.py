@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import recording
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import form
@@ -128,7 +127,7 @@ class Where(Function):
         check_broadcast("where", condition, a, b, names=("condition", "input", "other"))
         ctx.save_for_backward(condition)
         ctx.shapes = a.array.shape, b.array.shape
-        return wrap(recording.made(np.where, condition.array, a.array, b.array))
+        return wrap(np.where(condition.array, a.array, b.array))
 
     @staticmethod
     def backward(ctx, grad_out):

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convcore import recording
-from convcore.ops.layout import contiguous
+from convcore.ops.layout import contiguous, zeros
 from kernels.cpu.few_rows import rows_times_matrix, rows_times_rows
 
 FEW = 16
@@ -45,10 +44,10 @@ def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     if min(m, n, k) > FEW:
         return False
     if m <= FEW and b.T.flags.c_contiguous:
-        rows_times_rows(contiguous(a), b.T, np.zeros(n, a.dtype) if bias is None else contiguous(bias), out)
+        rows_times_rows(contiguous(a), b.T, zeros(n, a.dtype) if bias is None else contiguous(bias), out)
         return True
     if _is_of_few_columns(m, n) and a.flags.c_contiguous:
-        rows_times_rows(contiguous(b.T), a, np.zeros(m, a.dtype), out.T)
+        rows_times_rows(contiguous(b.T), a, zeros(m, a.dtype), out.T)
     elif m <= FEW and (n >= MIN_COLUMNS or k <= MAX_TERMS) and b.flags.c_contiguous:
         rows_times_matrix(contiguous(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
     elif k <= FEW and b.flags.c_contiguous:
@@ -56,7 +55,7 @@ def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     else:
         return False
     if bias is not None:
-        recording.call(np.add, out, bias, out=out)
+        np.add(out, bias, out=out)
     return True
 
 

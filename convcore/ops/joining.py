@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import recording
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import integer
@@ -29,7 +28,7 @@ class Cat(Function):
     def forward(ctx, dim, *tensors):
         ctx.dim = dim
         ctx.sizes = [t.array.shape[dim] for t in tensors]
-        return wrap(recording.made(np.concatenate, [t.array for t in tensors], axis=dim))
+        return wrap(np.concatenate([t.array for t in tensors], axis=dim))
 
     @staticmethod
     def backward(ctx, grad_out):

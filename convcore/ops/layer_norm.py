@@ -14,6 +14,7 @@ for the derivatives of mean and variance by one of m elements are 1/m and 2 (x -
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from convcore import memory
 from convcore.autograd import Function, is_grad_enabled, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
-from convcore.ops.layout import contiguous
+from convcore.ops.layout import contiguous, zeros
 from convcore.ops.norm import of_nothing
 from kernels.cpu import layer_norm as kernels
 
@@ -144,7 +145,7 @@ class LayerNorm(Function):
         ctx.settings = eps, centered
         rows = contiguous(x.array)
         out = memory.empty(rows.shape, rows.dtype)
-        ctx.mean, ctx.invstd = np.empty(len(rows)), np.empty(len(rows))
+        ctx.mean, ctx.invstd = memory.empty(len(rows), np.float64), memory.empty(len(rows), np.float64)
         weights, biases = _affine(weight, bias, rows)
         per_chunk = max(ELEMENTS_PER_CHUNK // rows.shape[1], 1)
         kernels.layer_norm_forward(rows, weights, biases, eps, centered, out, ctx.mean, ctx.invstd, per_chunk)
@@ -176,8 +177,14 @@ class LayerNorm(Function):
 def _affine(weight: Tensor | None, bias: Tensor | None, rows: np.ndarray, wanted: bool = False) -> tuple:
     """Weight and bias as arrays, both empty where there is neither and sums over the rows are not wanted."""
     length = 0 if weight is None and bias is None and not wanted else rows.shape[1]
-    weights = np.ones(length, rows.dtype) if weight is None else np.ascontiguousarray(weight.array)
-    return weights, np.zeros(length, rows.dtype) if bias is None else np.ascontiguousarray(bias.array)
+    weights = _ones(length, rows.dtype) if weight is None else contiguous(weight.array)
+    return weights, zeros(length, rows.dtype) if bias is None else contiguous(bias.array)
+
+
+@functools.lru_cache(maxsize=256)
+def _ones(length: int, dtype: np.dtype) -> np.ndarray:
+    """A weight that changes nothing; shared by all calls, as `zeros`."""
+    return np.ones(length, dtype)
 
 
 def _differentiable_gradients(ctx, x: Tensor, weight: Tensor | None, grad_out: Tensor) -> tuple:

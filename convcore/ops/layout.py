@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from convcore import memory, recording
+from convcore import memory
 
 
 @functools.cache
@@ -18,13 +18,22 @@ def nothing(ndim: int, dtype: np.dtype) -> np.ndarray:
     return np.empty((0,) * ndim, dtype)
 
 
+@functools.lru_cache(maxsize=256)
+def zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros that kernels read, where sums start that have no bias. Shared by all calls: nobody may write to them.
+
+    Marked as read-only, they would have the kernels compiled once more.
+    """
+    return np.zeros(shape, dtype)
+
+
 def nhwc(array: np.ndarray) -> np.ndarray:
     """The block (N, H, W, C) of a logical (N, C, H, W) array: a view where it is channels-last already, else a copy."""
     block = array.transpose(_CHANNELS_LAST[array.ndim])
     if block.flags.c_contiguous:
         return block
     copy = memory.empty(block.shape, block.dtype)
-    recording.call(np.copyto, copy, block)
+    np.copyto(copy, block)
     return copy
 
 
@@ -39,7 +48,7 @@ _CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
 
 def contiguous(array: np.ndarray) -> np.ndarray:
     """The array itself if it is C-contiguous, else a copy."""
-    return array if array.flags.c_contiguous else recording.made(np.ascontiguousarray, array)
+    return array if array.flags.c_contiguous else array.copy()
 
 
 def flat(array: np.ndarray) -> np.ndarray:

@@ -15,19 +15,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcore import memory, recording
+from convcore import memory
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import check_float_tensors
 from convcore.ops.arithmetic import unbroadcast
 from convcore.ops.few_rows import is_of_few, product_few_rows
 from convcore.ops.filters import Filters, filters_of
-from convcore.ops.layout import contiguous, nothing
+from convcore.ops.layout import contiguous, nothing, zeros
 from kernels.cpu.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.pack import pack_matrices
 from kernels.cpu.target import L1_WAYS, REGISTER_BYTES, TILE_ROWS, tile_columns
@@ -82,21 +81,22 @@ def _operand(array: np.ndarray, batch: tuple[int, ...]) -> _Operand:
     """(..., R, C), its leading axes broadcast to `batch`, as the kernels read it: where it lies if they can."""
     *sizes, rows, columns = array.shape
     if array.flags.c_contiguous:
-        return _Operand(array.reshape(-1), _offsets(sizes, None, rows * columns, batch), columns, 1)
+        return _Operand(array.reshape(-1), _offsets(tuple(sizes), None, rows * columns, batch), columns, 1)
     turned = np.swapaxes(array, -1, -2)
     if turned.flags.c_contiguous:
-        return _Operand(turned.reshape(-1), _offsets(sizes, None, rows * columns, batch), 1, rows)
+        return _Operand(turned.reshape(-1), _offsets(tuple(sizes), None, rows * columns, batch), 1, rows)
     usable = array.size and array.flags.writeable  # of memory that is not, the kernels would be compiled once more
     if usable and all(stride % array.itemsize == 0 <= stride for stride in array.strides):
         *steps, row, column = [stride // array.itemsize for stride in array.strides]
         if min(row, column) == 1:  # heads of attention, for one: parts of longer rows
             last = sum((size - 1) * step for size, step in zip(array.shape, (*steps, row, column), strict=True))
             flat = np.lib.stride_tricks.as_strided(array, (last + 1,), (array.itemsize,))
-            return _Operand(flat, _offsets(sizes, steps, 0, batch), row, column)
+            return _Operand(flat, _offsets(tuple(sizes), tuple(steps), 0, batch), row, column)
     return _operand(contiguous(array), batch)
 
 
-def _offsets(sizes: Sequence[int], steps: Sequence[int] | None, size: int, batch: tuple[int, ...]) -> np.ndarray:
+@functools.lru_cache(maxsize=256)
+def _offsets(sizes: tuple[int, ...], steps: tuple[int, ...] | None, size: int, batch: tuple[int, ...]) -> np.ndarray:
     """Where each matrix of the broadcast batch begins: by steps of the leading axes, or `size` from one to the next."""
     if not batch:
         return _NO_OFFSET
@@ -204,9 +204,11 @@ def _packed_matrices(b: np.ndarray) -> np.ndarray:
 def _start(bias: np.ndarray | None, n: int, dtype: np.dtype) -> np.ndarray:
     """Where the accumulators of (first, second) start: at 0, as further parts of a sum do, and at the bias."""
     columns = tile_columns(dtype.itemsize)
-    start = np.zeros((2, -(-n // columns) * columns), dtype)
-    if bias is not None:
-        start[1, :n] = bias
+    shape = (2, -(-n // columns) * columns)
+    if bias is None:
+        return zeros(shape, dtype)
+    start = np.zeros(shape, dtype)
+    start[1, :n] = bias
     return start
 
 
@@ -220,13 +222,12 @@ def _multiply(
     panel_columns = tile_columns(a.itemsize)
     panels, count = -(-n // panel_columns), math.prod(batch)
     plan = _plan(count, m, k, n, panels, left.row * a.itemsize, left.column != 1, b.flags.c_contiguous, in_panels)
-    b_offsets = _NO_OFFSET if in_panels else _offsets(b.shape[:-2], None, k * n, batch)
     if plan.packed:
         right = b if in_panels else _packed_matrices(b)
-        b_panel, b_row = k * panel_columns, panel_columns
-        b_offsets = b_offsets // (k * n) * (panels * b_panel)
+        b_panel, b_row, b_size = k * panel_columns, panel_columns, panels * k * panel_columns
     else:
-        right, b_panel, b_row = b, panel_columns, n
+        right, b_panel, b_row, b_size = b, panel_columns, n, k * n
+    b_offsets = _NO_OFFSET if in_panels else _offsets(b.shape[:-2], None, b_size, batch)
     parts = plan.parts
     sums = out.reshape(1, count, m, n) if parts == 1 else memory.empty((parts, count, m, n), a.dtype)
     gemm(
@@ -258,13 +259,13 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, relu: 
         out[...] = 0 if bias is None else np.maximum(bias, 0) if relu else bias
     elif product_few_rows(a, b, bias, out):
         if relu:
-            recording.call(np.maximum, out, 0, out=out)
+            np.maximum(out, 0, out=out)
     elif _is_turned(a, b):
         turned = memory.empty((*batch, n, m), a.dtype)
         _multiply(np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2), False, _start(None, m, a.dtype), turned, False)
         rows = max(16, ELEMENTS_PER_TASK // m)
         transpose_add(
-            turned.reshape(-1, n, m), np.zeros(n, a.dtype) if bias is None else bias.astype(a.dtype, order="C"), relu,
+            turned.reshape(-1, n, m), zeros(n, a.dtype) if bias is None else bias.astype(a.dtype, order="C"), relu,
             out.reshape(-1, m, n), rows,
         )  # fmt: skip
     else:
@@ -284,9 +285,9 @@ def rows_times_filters(
         weight, bias = filters.arrays()
         out = product(rows, weight.reshape(n, k).T, bias, relu and addend is None)
         if addend is not None:
-            recording.call(np.add, out, addend, out=out)
+            np.add(out, addend, out=out)
             if relu:
-                recording.call(np.maximum, out, 0, out=out)
+                np.maximum(out, 0, out=out)
         return out
 
     def in_panels(weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -307,7 +308,7 @@ class MatMul(Function):
         ctx.save_for_backward(a if wants_b else None, b if wants_a else None)
         ctx.shapes = a.array.shape, b.array.shape
         if a.array.dtype.kind != "f":
-            return wrap(recording.made(np.matmul, a.array, b.array))
+            return wrap(np.matmul(a.array, b.array))
         return wrap(product(a.array, b.array))
 
     @staticmethod

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import recording
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError
 from convcore.ops.arithmetic import check_broadcast, unbroadcast
@@ -145,7 +144,7 @@ def predicate(name: str, test: Callable[[np.ndarray], Any], doc: str) -> Callabl
     def function(input: Tensor) -> Tensor:
         if not isinstance(input, Variable):
             raise DTypeError(f"{name}: input must be a tensor, got {type(input).__name__}")
-        return wrap(recording.made(test, input.array))
+        return wrap(np.asarray(test(input.array)))
 
     return _named(function, name, doc)
 

@@ -20,6 +20,7 @@ from convcore.ops.in_place import Overwrite
 from convcore.ops.indexing import Index, getitem
 from convcore.ops.joining import cat
 from convcore.ops.shape import expand, permute, reshape, sizes, transpose
+from convcore.recording import constant
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -68,7 +69,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
             raise ShapeError("roll: a tensor without axes has no dims; leave them out")
         if input.array.size:
             order = np.roll(np.arange(input.array.shape[place]), amount)
-            moved = getitem(moved, (*[slice(None)] * place, wrap(order)))
+            moved = getitem(moved, (*[slice(None)] * place, wrap(constant(order))))
     return moved if moved is not input else input.clone()
 
 
@@ -124,14 +125,14 @@ def repeat_interleave(
     if counts.size not in (1, x.array.shape[place]):
         raise ShapeError(f"repeat_interleave: repeats must be 1 or {x.array.shape[place]} numbers, got {counts.size}")
     order = np.repeat(np.arange(x.array.shape[place]), counts.reshape(-1) if counts.size != 1 else counts.item())
-    return getitem(x, (*[slice(None)] * place, wrap(order)))
+    return getitem(x, (*[slice(None)] * place, wrap(constant(order))))
 
 
 def _triangle(op: str, keep: Any, input: Tensor, diagonal: int) -> Tensor:
     if input.array.ndim < 2:
         raise ShapeError(f"{op}: needs at least 2 axes, got shape {input.array.shape}")
-    mask = wrap(keep(np.ones(input.array.shape[-2:], np.bool_), diagonal))
-    return where(mask, input, wrap(np.zeros((), input.array.dtype)))
+    mask = wrap(constant(keep(np.ones(input.array.shape[-2:], np.bool_), diagonal)))
+    return where(mask, input, wrap(constant(np.zeros((), input.array.dtype))))
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
@@ -171,7 +172,7 @@ def diagonal_places(
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The elements on a diagonal of the planes of two axes, as the last axis"""
     rows, columns, order = diagonal_places("diagonal", input, offset, dim1, dim2)
-    return getitem(permute(input, order), (..., wrap(rows), wrap(columns)))
+    return getitem(permute(input, order), (..., wrap(constant(rows)), wrap(constant(columns))))
 
 
 def _on_diagonal(height: int, width: int, offset: int) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +265,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     if size > total:
         raise ShapeError(f"unfold: size must be at most {total}, the size of axis {dimension}, got {size}")
     starts = np.arange(0, total - size + 1, step)
-    windows = getitem(x, (*[slice(None)] * place, wrap(starts[:, None] + np.arange(size))))
+    windows = getitem(x, (*[slice(None)] * place, wrap(constant(starts[:, None] + np.arange(size)))))
     result = windows.movedim(place + 1, -1)
     return reshape(result, size) if input.array.ndim == 0 else result
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convcore import recording
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import ShapeError
 from convcore.ops.axes import axes, axis
@@ -52,10 +51,8 @@ class Sum(Function):
         ctx.shape, ctx.dims = x.array.shape, dims
         dtype = x.array.dtype
         with np.errstate(all="ignore"):
-            total = recording.made(
-                np.sum, x.array, axis=dims, keepdims=keepdim, dtype=float64 if dtype.kind == "f" else int64
-            )
-            return wrap(recording.made(total.astype, dtype if dtype.kind == "f" else int64))
+            total = np.sum(x.array, axis=dims, keepdims=keepdim, dtype=float64 if dtype.kind == "f" else int64)
+            return wrap(np.asarray(total.astype(dtype if dtype.kind == "f" else int64)))
 
     @staticmethod
     def backward(ctx, grad_out):
@@ -68,7 +65,7 @@ class Extremum(Function):
     @staticmethod
     def forward(ctx, x, dims, keepdim, ufunc):
         ctx.dims = dims
-        out = wrap(recording.made(ufunc.reduce, x.array, axis=dims, keepdims=keepdim))
+        out = wrap(np.asarray(ufunc.reduce(x.array, axis=dims, keepdims=keepdim)))
         ctx.save_for_backward(x, out)
         return out
 

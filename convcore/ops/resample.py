@@ -17,6 +17,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.ops.layout import nchw, nhwc
+from convcore.recording import constant
 from kernels.cpu.resample import resample_axis
 
 if TYPE_CHECKING:
@@ -66,12 +67,12 @@ class ResampleAxis(Function):
         block, place = nhwc(x.array), axis - 1
         shape = (*block.shape[:place], matrix.size_out, *block.shape[place + 1 :])
         if block.dtype.kind != "f":  # what is only moved may have any type
-            return wrap(nchw(block.take(matrix.sources, place)))
+            return wrap(nchw(block.take(constant(matrix.sources), place)))
         out = memory.empty(shape, block.dtype)
         ends = math.prod(shape[:place]), math.prod(shape[place + 1 :])
         resample_axis(
             block.reshape(ends[0], matrix.size_in, ends[1]), out.reshape(ends[0], matrix.size_out, ends[1]),
-            matrix.first, matrix.sources, matrix.weights.astype(block.dtype),
+            constant(matrix.first), constant(matrix.sources), constant(matrix.weights.astype(block.dtype)),
         )  # fmt: skip
         return wrap(nchw(out))
 

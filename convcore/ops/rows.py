@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from convcore import memory, recording
+from convcore import memory
 
 
 def rows_along(array: np.ndarray, axis: int) -> np.ndarray:
@@ -15,7 +15,7 @@ def rows_along(array: np.ndarray, axis: int) -> np.ndarray:
     block = array.transpose(*others, axis)
     if not block.flags.c_contiguous:
         copy = memory.empty(block.shape, block.dtype)
-        recording.call(np.copyto, copy, block)
+        np.copyto(copy, block)
         block = copy
     return block.reshape(math.prod(block.shape[:-1]), block.shape[-1])
 

@@ -18,6 +18,7 @@ FLOORS = (
     (
         "kernels",
         "convcore.memory",
+        "convcore.traced",
         "convcore.recording",
         "convcore.errors",
         "convcore.config",

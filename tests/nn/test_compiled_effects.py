@@ -1,0 +1,174 @@
+"""Compiled models whose forward does more than return a result: it is called as often as the model is, or no more."""
+
+import random
+
+import numpy as np
+import pytest
+from compiling import Function, assert_same, images, network
+
+import convcore
+from convcore import nn
+
+
+@pytest.fixture(autouse=True)
+def in_inference():
+    with convcore.inference_mode():
+        yield
+
+
+@pytest.fixture
+def model():
+    return network()
+
+
+@pytest.fixture
+def compiled(model):
+    return convcore.compile(model)
+
+
+class TestForwardIsCalled:
+    """Once for each call of the compiled model, at most: what it does besides its result happens as often."""
+
+    def test_as_often_as_the_model_is_called(self):
+        class Model(nn.Module):
+            calls = 0
+
+            def forward(self, x):
+                Model.calls += 1
+                return x + 1
+
+        compiled = convcore.compile(Model().eval())
+        x = images(3)
+        for calls in (1, 2):
+            compiled(x)
+            assert Model.calls == calls
+        compiled(x)
+        assert Model.calls == 2  # the third call is the list's
+
+    def test_and_counts_in_an_attribute(self):
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.calls = 0
+
+            def forward(self, x):
+                self.calls += 1
+                return x * self.calls
+
+        compiled = convcore.compile(Model().eval())
+        x = images(3)
+        with pytest.warns(UserWarning, match="its forward changes calls of Model"):
+            assert_same(compiled(x), x)
+        for calls in (2, 3, 4):
+            assert_same(compiled(x), x * calls)
+        assert compiled.calls == 4
+
+    def test_and_keeps_features(self):
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(3, 4)
+
+            def forward(self, x):
+                self.features = self.layer(x)
+                return self.features.relu()
+
+        model = Model().eval()
+        compiled = convcore.compile(model)
+        with pytest.warns(UserWarning, match="its forward changes features of Model"):
+            compiled(images(2, 3))
+        for seed in range(3):
+            x = images(2, 3, seed=seed)
+            compiled(x)
+            assert_same(model.features, model.layer(x))
+
+    @pytest.mark.parametrize("place", ["a global list", "a list of the model's", "a dictionary around it"])
+    def test_and_keeps_them_elsewhere(self, place):
+        kept = {}
+
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.list = []
+
+            def forward(self, x):
+                if place == "a global list":
+                    KEPT.append(x + 1)
+                elif place == "a list of the model's":
+                    self.list.append(x + 1)
+                else:
+                    kept["x"] = x + 1
+                return x * 2
+
+        model = Model().eval()
+        KEPT.clear()
+        compiled = convcore.compile(model)
+        with pytest.warns(UserWarning, match=r"its forward changes|are kept outside"):
+            compiled(images(3))
+        for seed in range(1, 4):
+            x = images(3, seed=seed)
+            compiled(x)
+            last = {"a global list": KEPT, "a list of the model's": model.list}.get(place, list(kept.values()))[-1]
+            assert_same(last, x + 1)
+
+    def test_and_python_draws(self):
+        model = Function(lambda x: x * random.random()).eval()
+        compiled = convcore.compile(model)
+        x = images(3)
+        compiled(x)
+        with pytest.warns(UserWarning, match="gets something else at each call"):
+            compiled(x)
+        assert len({compiled(x).array.tobytes() for _ in range(5)}) == 5
+
+    def test_and_numpy_draws(self):
+        numbers = np.random.default_rng(0)
+        compiled = convcore.compile(Function(lambda x: x + convcore.tensor(numbers.standard_normal(3))).eval())
+        with pytest.warns(UserWarning, match="tensor computes where it is not noted"):
+            compiled(images(3))
+        assert len({compiled(images(3)).array.tobytes() for _ in range(5)}) == 5
+
+    def test_and_prints_numbers(self, capsys):
+        def function(x):
+            print(x.max())
+            return x + 1
+
+        compiled = convcore.compile(Function(function).eval())
+        with pytest.warns(UserWarning, match="looks at numbers"):
+            compiled(images(3))
+        for _ in range(3):
+            compiled(images(3))
+        assert capsys.readouterr().out.count("tensor(") == 4
+
+    def test_and_returns_its_input(self):
+        """Who changes the result changes the input, as without compiling."""
+        compiled = convcore.compile(nn.Sequential(nn.Identity()).eval())
+        x = images(3)
+        with pytest.warns(UserWarning, match="lies in the memory of an input"):
+            assert compiled(x) is x
+        assert compiled(x) is x
+
+    def test_and_returns_a_parameter(self):
+        model = nn.Linear(3, 3).eval()
+        compiled = convcore.compile(Function(lambda x: model.weight).eval())
+        with pytest.warns(UserWarning, match=r"parameter"):
+            assert compiled(images(3)) is model.weight
+        assert compiled(images(3)) is model.weight
+
+    def test_and_returns_two_views(self):
+        compiled = convcore.compile(Function(lambda x: [(y := x + 1), y.reshape(-1)]).eval())
+        with pytest.warns(UserWarning, match="two of its results share memory"):
+            compiled(images(2, 3))
+        one, other = compiled(images(2, 3))
+        one.zero_()
+        assert not other.array.any()
+
+    def test_and_returns_one_tensor_twice(self):
+        compiled = convcore.compile(Function(lambda x: [(y := x + 1), y]).eval())
+        for _ in range(4):
+            one, other = compiled(images(2, 3))
+            assert one is other
+        assert compiled.steps(images(2, 3))
+
+
+KEPT = []
+PARTS = []
