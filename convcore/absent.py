@@ -32,6 +32,7 @@ _ORIGINS = {
     "convcore.data": "torch.utils.data",
     **{f"convcore.{name}": f"torchvision.{name}" for name in ("models", "transforms", "transforms.functional")},
 }
+_CLASSES = {"convcore.tensor.Tensor": "torch.Tensor", "convcore.nn.module.Module": "torch.nn.Module"}
 _IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
 
 
@@ -42,10 +43,12 @@ class Explanation:
     Attributes:
         owner: the name of the module, or the class.
         name: what was asked for.
+        others: names that an object has beside those of its class.
     """
 
     owner: str | type
     name: str
+    others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         for origin in self._origins():
@@ -61,7 +64,8 @@ class Explanation:
     def _origins(self) -> list[str]:
         """The names that torch and torchvision may have for it."""
         if isinstance(self.owner, type):
-            return [f"torch.Tensor.{self.name}"]
+            bases = [f"{base.__module__}.{base.__name__}" for base in self.owner.__mro__]
+            return [f"{_CLASSES[base]}.{self.name}" for base in bases if base in _CLASSES]
         if self.owner == "convcore":
             return [f"torch.{self.name}", f"torchvision.{self.name}"]
         return [f"{_ORIGINS.get(self.owner, self.owner.replace('convcore', 'torch', 1))}.{self.name}"]
@@ -70,7 +74,7 @@ class Explanation:
         place = self.owner if isinstance(self.owner, type) else sys.modules[self.owner]
         if hasattr(place, "__path__") and find_spec(f"{self.owner}.{self.name}"):
             return f" as long as nobody imports it: import {self.owner}.{self.name}"
-        public = [name for name in dir(place) if not name.startswith("_")]
+        public = [name for name in (*self.others, *dir(place)) if not name.startswith("_")]
         same = [name for name in public if name.casefold() == self.name.casefold()]
         elsewhere = [
             f"{owner}.{self.name}" for owner in WATCHED if self.name in getattr(sys.modules[owner], "__all__", ())

@@ -57,6 +57,8 @@ ELSEWHERE = (
     Absent("torch renamed it", "convcore.nn.Module", "nn.Container"),
     Absent("pooling that returns places is one function", "return_indices=True of the function without _with_indices",
            "max_pool1d_with_indices nn.functional.*max_pool*_with_indices"),
+    Absent("torch renamed it", "register_full_backward_hook", "nn.Module.register_backward_hook"),
+    Absent("models are compiled from outside", "convcore.compile(model)", "nn.Module.compile"),
     Absent("layers stand in convcore.nn itself", "convcore.nn.Conv2d and the like", "nn.modules"),
     Absent("checks of gradients are tests", "convcore.testing.{name}", "autograd.gradcheck autograd.gradgradcheck"),
     Absent("one seed is for all devices", "convcore.{name}", """
@@ -133,7 +135,8 @@ LACKING = (
     Absent("averaged weights are not here", "", "optim.swa_utils optim.swap_in_optimizer_params_and_state"),
     Absent("one process trains", "", """
         distributed is_distributed futures nn.DataParallel nn.SyncBatchNorm nn.parallel Tensor.is_distributed
-        utils.data.DistributedSampler utils.data.distributed cuda.nccl Future RRefType fork wait
+        utils.data.DistributedSampler utils.data.distributed nn.Module.share_memory cuda.nccl Future RRefType
+        fork wait
     """),
     Absent("workers are threads", "num_workers of convcore.data.DataLoader", """
         multiprocessing Tensor.is_shared Tensor.share_memory_ cuda.ipc_collect
@@ -248,11 +251,16 @@ LACKING = (
         torchvision.transforms.TenCrop torchvision.transforms.ToPILImage torchvision.transforms.transforms
         torchvision.transforms.v2
     """),
+    Absent("a model is moved and converted by one method", "model.to(..)", """
+        nn.Module.bfloat16 nn.Module.ipu nn.Module.mtia nn.Module.to_empty nn.Module.type nn.Module.xpu
+    """),
     Absent("it is not here", "", """
-        Tensor.fill_diagonal_ Tensor.name Tensor.output_nr Tensor.retains_grad Tensor.hash_tensor
-        Tensor.module_load Tensor.grad_dtype Tensor.slice_inverse Tensor.unsafe_split_with_sizes
-        Tensor.register_post_accumulate_grad_hook hash_tensor segment_reduce slice_inverse
-        unsafe_split_with_sizes masked nn.utils.convert_conv2d_weight_memory_format
+        nn.Module.get_extra_state nn.Module.set_extra_state nn.Module.register_load_state_dict_post_hook
+        nn.Module.register_load_state_dict_pre_hook nn.Module.register_state_dict_post_hook
+        nn.Module.register_state_dict_pre_hook Tensor.fill_diagonal_ Tensor.name Tensor.output_nr
+        Tensor.retains_grad Tensor.hash_tensor Tensor.module_load Tensor.grad_dtype Tensor.slice_inverse
+        Tensor.unsafe_split_with_sizes Tensor.register_post_accumulate_grad_hook hash_tensor segment_reduce
+        slice_inverse unsafe_split_with_sizes masked nn.utils.convert_conv2d_weight_memory_format
         nn.utils.convert_conv3d_weight_memory_format nn.utils.memory_format nn.utils.init nn.utils.skip_init
     """),
 )  # fmt: skip
@@ -275,8 +283,9 @@ INTERNAL = (
         nn.functional.*torch_function* nn.functional.GRID_SAMPLE_* nn.functional.assert_int_or_pair
         nn.functional.conv_tbc nn.functional.native_* nn.functional.reproducibility_notes
         nn.functional.sparse_support_notes nn.functional.tf32_notes optim.lr_scheduler.EPOCH_DEPRECATION_WARNING
-        optim.lr_scheduler.Optimizer optim.lr_scheduler.Tensor optim.lr_scheduler.inf utils.backcompat
-        utils.backend_registration utils.cmake_prefix_path utils.collect_env utils.cpp_backtrace
+        optim.lr_scheduler.Optimizer nn.Module.T_destination nn.Module.call_super_init nn.Module.dump_patches
+        optim.lr_scheduler.Tensor optim.lr_scheduler.inf utils.backcompat utils.backend_registration
+        utils.cmake_prefix_path utils.collect_env utils.cpp_backtrace
         utils.generate_methods_for_privateuse1_backend utils.get_cpp_backtrace utils.hooks
         utils.rename_privateuse1_backend utils.set_module utils.swap_tensors utils.weak
     """),

@@ -51,9 +51,10 @@ def public_names() -> dict[str, Any]:
         for name in dir(module):
             if not name.startswith("_") and is_torchs_own(module, name):
                 found[f"{theirs}.{name}".removeprefix("torch.")] = hasattr(importlib.import_module(ours), name)
-    for name in dir(torch.Tensor):
-        if not name.startswith("_"):
-            found[f"Tensor.{name}"] = hasattr(convcore.Tensor, name)
+    for owner, theirs, ours in (("Tensor", torch.Tensor, convcore.Tensor), ("nn.Module", torch.nn.Module, nn.Module)):
+        for name in dir(theirs):
+            if not name.startswith("_"):
+                found[f"{owner}.{name}"] = hasattr(ours, name)
     return found
 
 
@@ -166,6 +167,29 @@ def test_methods_of_tensors():
         for special in ("__array_struct__", "_private", "__wrapped__"):
             with pytest.raises(AttributeError, match=f"^'{name}' object has no attribute '{special}'$"):
                 getattr(x, special)
+
+
+def test_methods_of_layers():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2d(1, 1, 1))
+            self.scale = nn.Parameter(convcore.ones(1))
+
+    for name, message in {
+        "get_extra_state": r"convcore has no torch\.nn\.Module\.get_extra_state \(README: what differs\)",
+        "compile": r"use convcore\.compile\(model\) instead",
+        "feature": r"^'Net' object has no attribute 'feature'; did you mean features\?$",
+        "scales": r"did you mean scale\?",
+        "named_parameter": r"did you mean named_parameters",
+        "nothing_like_it": r"^'Net' object has no attribute 'nothing_like_it'$",
+        "_private": r"^'Net' object has no attribute '_private'$",
+    }.items():
+        with pytest.raises(AttributeError, match=message):
+            getattr(Net(), name)
+        assert getattr(Net(), name, None) is None
+    net = copy.deepcopy(Net())
+    assert pickle.loads(pickle.dumps(nn.Sequential(net.features))) is not None
 
 
 def test_modules_behave_like_others():

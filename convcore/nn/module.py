@@ -11,9 +11,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from convcore.absent import Explanation
 from convcore.autograd.clear import clear_gradients
 from convcore.autograd.handles import RemovableHandle
-from convcore.errors import ConvcoreError, DTypeError
+from convcore.errors import AbsentError, ConvcoreError, DTypeError
 from convcore.nn.hooks import Hook, Hooks, Registered
 from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
@@ -219,7 +220,10 @@ class Module:
         for table in ("_parameters", "_buffers", "_modules"):
             if table in tables and name in tables[table]:
                 return tables[table][name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        own = [key for table in ("_parameters", "_buffers", "_modules") for key in tables.get(table, ())]
+        raise AbsentError(Explanation(type(self), name, tuple(own)))
 
     def __delattr__(self, name: str) -> None:
         if any(name in self.__dict__[table] for table in ("_parameters", "_buffers", "_modules")):
