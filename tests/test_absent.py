@@ -149,6 +149,8 @@ def test_the_message(module, name, message):
 
 
 def test_the_part_of_an_absent_module():
+    assert absent.entry_of("torch.fft.rfft") is absent.entry_of("torch.fft") is not None
+    assert absent.entry_of("torch.conv2d") is None
     with pytest.raises(ModuleNotFoundError, match=r"no torch\.fft"):
         exec("from convcore.fft import rfft")
     with pytest.raises(ModuleNotFoundError, match=r"no torch\.linalg"):

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from typing import Any
 
 import numpy as np
@@ -266,6 +267,37 @@ def test_breaks_end_the_threads():
         for _ in DataLoader(Numbers(100), **way):
             break
         assert loader_threads() == []
+
+
+def test_a_break_drops_what_was_still_to_be_fetched():
+    seen = []
+
+    def see(index):
+        seen.append(index)
+        time.sleep(0.02 if index else 0)
+
+    for _ in DataLoader(Numbers(200, see), num_workers=2, prefetch_factor=50):
+        break
+    assert len(seen) < 50
+
+
+def test_a_worker_that_waits_keeps_no_batch_alive():
+    class Box:
+        pass
+
+    class Boxes(Numbers):
+        def __getitem__(self, index):
+            return Box()
+
+    loader = DataLoader(Boxes(4), num_workers=2, persistent_workers=True, collate_fn=lambda samples: samples[0])
+    alive = [weakref.ref(box) for box in loader]
+    for _ in range(100):
+        gc.collect()
+        if not any(box() for box in alive):
+            break
+        time.sleep(0.01)
+    assert not any(box() for box in alive)
+    assert len(loader_threads()) == 2
 
 
 def test_prefetch_factor_is_per_worker():
