@@ -19,6 +19,7 @@ from convcore.autograd import Variable, wrap
 from convcore.errors import CheckpointError, DTypeError
 from convcore.io.elements import ELEMENT_TYPES, ElementType, read_elements
 from convcore.io.files import Path, bytes_left, opened, replace_file
+from convcore.io.foreign import HEAD, named
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -89,6 +90,7 @@ def read_safetensors(file: IO[bytes]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: without the file's name.
     """
+    begin_of_file = file.tell()
     entries, _ = _read_header(file)
     start, length = file.tell(), bytes_left(file)
     parts, end_before = [], 0
@@ -104,7 +106,9 @@ def read_safetensors(file: IO[bytes]) -> dict[str, Tensor]:
         end_before = end
         parts.append((name, element, shape, count))
     if end_before != length:
-        raise _not_safetensors(file, f"the header describes {end_before:,} bytes of elements, {length:,} are there")
+        raise _not_safetensors(
+            file, begin_of_file, f"the header describes {end_before:,} bytes of elements, {length:,} are there"
+        )
     tensors: dict[str, Any] = dict.fromkeys(entries)  # in the order of the header
     file.seek(start)
     for name, element, shape, count in parts:
@@ -116,19 +120,20 @@ def read_safetensors(file: IO[bytes]) -> dict[str, Tensor]:
 
 def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
     """The entries of the tensors, and the metadata; the file then stands at the elements."""
+    start = file.tell()
     prefix = file.read(8)
     length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
     if not 2 <= length <= min(bytes_left(file), _MAX_HEADER):
-        raise _not_safetensors(file, "the length of the header does not fit the file")
+        raise _not_safetensors(file, start, "the length of the header does not fit the file")
     try:
         header = json.loads(file.read(length).decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _not_safetensors(file, f"the header is not JSON: {type(error).__name__}") from None
+        raise _not_safetensors(file, start, f"the header is not JSON: {type(error).__name__}") from None
     if not isinstance(header, dict):
-        raise _not_safetensors(file, "the header is not a JSON object")
+        raise _not_safetensors(file, start, "the header is not a JSON object")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _not_safetensors(file, "the metadata are not strings")
+        raise _not_safetensors(file, start, "the metadata are not strings")
     return header, metadata
 
 
@@ -154,6 +159,10 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 62
 
 
-def _not_safetensors(file: IO[bytes], reason: str) -> CheckpointError:
-    size = file.tell() + bytes_left(file)
+def _not_safetensors(file: IO[bytes], start: int, reason: str) -> CheckpointError:
+    """What is wrong with a file that begins at `start` and has no header, or one that does not fit."""
+    file.seek(start)
+    size, what = bytes_left(file), named(file.read(HEAD))
+    if what is not None:
+        return CheckpointError(f"not a safetensors file, but {what}")
     return CheckpointError(f"not a safetensors file, or cut short at {size} bytes ({reason})")

@@ -1,4 +1,4 @@
-"""PyTorch's two file formats, read without PyTorch.
+"""PyTorch's two file formats since 2017, read without PyTorch; `tar_file` has the one before.
 
 Since version 1.6 a file is a ZIP archive: `NAME/data.pkl` is a pickle in which each tensor refers to a storage by a
 key, and `NAME/data/KEY` holds the bytes of the storage. Before that it was a stream: the magic number, the protocol,
@@ -38,17 +38,20 @@ class Storages:
 
     Args:
         limit: bytes of elements that the file can hold; more cannot be asked for.
+        encoding: of the strings that Python 2 wrote; see `Machine`.
     """
 
-    def __init__(self, limit: int):
+    def __init__(self, limit: int, encoding: str):
         self.left = limit
+        self.encoding = encoding
         self.by_key: dict[str, Storage] = {}
 
     def persistent_load(self, saved_id: Any) -> Storage:
         """The storage of a persistent id: ("storage", type, key, device, elements[, view])."""
-        if not isinstance(saved_id, tuple) or len(saved_id) not in (5, 6) or saved_id[0] != "storage":
+        if not isinstance(saved_id, tuple) or len(saved_id) not in (5, 6) or saved_id[0] not in ("storage", b"storage"):
             raise CheckpointError("damaged: the pickle refers to something that is not a storage")
         _, element, key, _, count, *view = saved_id
+        key = key.decode("ascii", "replace") if isinstance(key, bytes) else key
         if not isinstance(element, ElementType) or not isinstance(key, str) or type(count) is not int or count < 0:
             raise CheckpointError("damaged: the pickle refers to a storage without type, key or length")
         storage = self.by_key.get(key)
@@ -77,19 +80,19 @@ class Storages:
 
     def unpickled(self, file: IO[bytes]) -> Any:
         """The object of a pickle whose tensors lie in these storages."""
-        return Unpickler(file, NAMES, self.persistent_load, refusal).load()
+        return Unpickler(file, NAMES, self.persistent_load, refusal, self.encoding).load()
 
 
 # The stream
 
 
-def read_legacy(file: IO[bytes]) -> Any:
+def read_legacy(file: IO[bytes], encoding: str) -> Any:
     """Read a file of the format before PyTorch 1.6.
 
     Raises:
         CheckpointError: without the file's name.
     """
-    storages = Storages(bytes_left(file))
+    storages = Storages(bytes_left(file), encoding)
     if storages.unpickled(file) != MAGIC_NUMBER:
         raise CheckpointError("a pickle, but not one of torch.save; pickles of other programs are not read")
     version, machine = storages.unpickled(file), storages.unpickled(file)
@@ -97,6 +100,8 @@ def read_legacy(file: IO[bytes]) -> Any:
         raise CheckpointError(f"damaged: not version {PROTOCOL_VERSION} of PyTorch's stream")
     result = storages.unpickled(file)
     keys = storages.unpickled(file)
+    if isinstance(keys, list):
+        keys = [key.decode("ascii", "replace") if isinstance(key, bytes) else key for key in keys]
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages.by_key):
         raise CheckpointError("damaged: the list of storages is not that of the tensors")
     for key in keys:
@@ -114,8 +119,8 @@ def read_legacy(file: IO[bytes]) -> Any:
 class ZipStorages(Storages):
     """The storages of an archive, read when they are first referred to."""
 
-    def __init__(self, limit: int, archive: zipfile.ZipFile, folder: str, big_endian: bool):
-        super().__init__(limit)
+    def __init__(self, limit: int, encoding: str, archive: zipfile.ZipFile, folder: str, big_endian: bool):
+        super().__init__(limit, encoding)
         self.archive, self.folder, self.big_endian = archive, folder, big_endian
 
     def make(self, key: str, element: ElementType, count: int) -> Storage:
@@ -125,7 +130,7 @@ class ZipStorages(Storages):
         return storage
 
 
-def read_zip(file: IO[bytes], archive: zipfile.ZipFile) -> Any:
+def read_zip(file: IO[bytes], archive: zipfile.ZipFile, encoding: str) -> Any:
     """Read a file of the format since PyTorch 1.6.
 
     Raises:
@@ -134,7 +139,11 @@ def read_zip(file: IO[bytes], archive: zipfile.ZipFile) -> Any:
     names = archive.namelist()
     folders = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
     if len(folders) != 1:
-        raise CheckpointError(f"a ZIP archive without weights: {len(folders)} data.pkl among {len(names)} files")
+        listed = ", ".join(f"{name!r:.60}" for name in names[:3]) + (", .." if len(names) > 3 else "")
+        raise CheckpointError(
+            f"a ZIP archive without weights: {len(folders)} data.pkl among {len(names)} files ({listed}); unpack it if "
+            "one of them is the file of weights"
+        )
     folder = folders[0]
     if f"{folder}/constants.pkl" in names:
         raise CheckpointError("a TorchScript program, which is code; save model.state_dict() with torch.save instead")
@@ -145,7 +154,7 @@ def read_zip(file: IO[bytes], archive: zipfile.ZipFile) -> Any:
     if order not in (b"little", b"big"):
         raise CheckpointError(f"damaged: the byte order is {order!r}")
     file.seek(0)
-    storages = ZipStorages(bytes_left(file), archive, folder, order == b"big")
+    storages = ZipStorages(bytes_left(file), encoding, archive, folder, order == b"big")
     with open_record(archive, f"{folder}/data.pkl") as record:
         content = record.read()  # whole: its checksum is compared before anything is made of it
     return storages.unpickled(io.BytesIO(content))
