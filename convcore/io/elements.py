@@ -12,6 +12,7 @@ import numpy as np
 from convcore.errors import CheckpointError
 
 READ_CHUNK = 1 << 20
+MAX_AXES = 64  # NumPy's and PyTorch's own limit
 
 
 class ElementType(NamedTuple):

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import secrets
+import stat
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, Any
 
 from convcore.errors import CheckpointError, DTypeError
+
+if sys.platform == "win32":  # a file that is open cannot be removed there: that is lock enough
+
+    def _hold(file: IO[bytes]) -> None:
+        pass
+
+    def _remove_unless_held(path: str) -> None:
+        os.remove(path)
+
+else:
+    import fcntl
+
+    def _hold(file: IO[bytes]) -> None:
+        """Lock a file; the system unlocks it when the process ends, however that ends."""
+        with suppress(OSError):  # network drives without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _remove_unless_held(path: str) -> None:
+        """Remove a file that no process has locked; an OSError says that one has."""
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.remove(path)
+
 
 Path = str | os.PathLike[str]
 
@@ -21,7 +48,7 @@ def opened(op: str, path: Path | IO[bytes]) -> Iterator[IO[bytes]]:
         CheckpointError: the file is missing, cannot be read, or the block raised this error.
     """
     given: Any = path
-    is_open = hasattr(path, "read")
+    is_open = hasattr(path, "read") and not isinstance(path, io.TextIOBase)
     name = getattr(path, "name", type(path).__name__) if is_open else file_name(op, path)
     try:
         with nullcontext(given) if is_open else open(name, "rb") as file:
@@ -40,10 +67,13 @@ def file_name(op: str, path: Any) -> str:
 
     Raises:
         DTypeError: it is none.
+        CheckpointError: no file can have this name.
     """
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(name, str):
         raise DTypeError(f"{op}: needs a path, or a file open in binary mode, got {type(path).__name__}")
+    if "\0" in name:
+        raise CheckpointError(f"{op}: {name!r}: no file's name has a zero byte in it")
     return name
 
 
@@ -58,21 +88,95 @@ def bytes_left(file: IO[bytes]) -> int:
 def replace_file(op: str, path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Let `write` fill a new file beside `path`, down to the disk, and give it that name.
 
-    The system renames at once: a crash leaves the old file as it was, never half of a new one.
+    The system renames at once: a crash leaves the old file as it was, never half of a new one. What a killed process
+    has left of a new file is removed by the next call for the same name. Through a symbolic link, the file that it
+    points to is replaced; an older file's permissions are kept.
 
     Raises:
-        CheckpointError: the file cannot be written; an older one of this name is still there, unchanged.
+        CheckpointError: the file cannot be written; an older one of this name is still there, unchanged. Or there is a
+            folder, a device, a pipe or a socket under this name, which is left as it is.
     """
-    path = os.path.realpath(file_name(op, path))
-    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
+    name = file_name(op, path)
     try:
-        with open(temporary, "xb") as file:
+        mode = _replaceable(name)
+        name = os.path.realpath(name)
+        _remove_leftovers(name)
+        _write_beside(name, mode, write)
+    except OSError as error:
+        raise CheckpointError(f"{op}: {name}: cannot be written: {error}") from error
+
+
+def _replaceable(name: str) -> int | None:
+    """The permissions of the file of this name, None if there is none.
+
+    Raises:
+        OSError: something else has this name, or the file is write-protected.
+    """
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError("it is a folder; name a file in it")
+    if not stat.S_ISREG(mode):
+        kind = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+        raise OSError(f"it is a {kind}, not a file; open it, and pass what open() returns")
+    if not os.access(name, os.W_OK):
+        raise PermissionError("it is write-protected")
+    return stat.S_IMODE(mode)
+
+
+def _write_beside(name: str, mode: int | None, write: Callable[[IO[bytes]], Any]) -> None:
+    """Fill a temporary file in the same folder, and rename it; it stays locked until then."""
+    with _temporary(name) as file:
+        temporary = file.name
+        try:
             write(file)
+            if mode is not None and sys.platform != "win32":
+                os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CheckpointError(f"{op}: {path}: cannot be written: {error}") from error
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+            if sys.platform == "win32":
+                file.close()
+            os.replace(temporary, name)
+        finally:
+            if os.path.exists(temporary):
+                file.close()
+                os.remove(temporary)
+    with suppress(OSError):  # not every file system can do this: the new name, down to the disk
+        folder = os.open(os.path.dirname(name), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def _temporary(name: str) -> Iterator[IO[bytes]]:
+    """A new file beside `name`, open and locked."""
+    is_held = False
+    while not is_held:
+        with open(f"{_stem(name)}.{secrets.token_hex(4)}.tmp", "xb") as file:
+            _hold(file)
+            is_held = os.fstat(file.fileno()).st_nlink > 0  # another call may just have taken it for a leftover
+            if is_held:
+                yield file
+
+
+def _remove_leftovers(name: str) -> None:
+    """Remove temporary files for this name that no process holds locked."""
+    folder, start = os.path.split(_stem(name))
+    pattern = re.compile(re.escape(start) + r"\.[0-9a-f]{8}\.tmp")
+    with os.scandir(folder) as entries:
+        found = [
+            entry.path for entry in entries if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+        ]
+    for path in found:
+        with suppress(OSError):
+            _remove_unless_held(path)
+
+
+def _stem(name: str) -> str:
+    """How temporary files for a name begin: not longer than the system allows."""
+    folder, base = os.path.split(name)
+    return os.path.join(folder, base[:60])

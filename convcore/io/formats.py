@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from convcore.errors import CheckpointError, UnsupportedError
+from convcore.errors import CheckpointError, DTypeError, UnsupportedError
 from convcore.io.files import Path, file_name, opened, replace_file
 from convcore.io.foreign import HEAD, named
 from convcore.io.npz import read_npz
@@ -77,7 +78,13 @@ def _is_encoding(name: Any) -> bool:
         return False
 
 
-def save(obj: Any, f: Path | IO[bytes]) -> None:
+def save(
+    obj: Any,
+    f: Path | IO[bytes],
+    pickle_module: None = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+) -> None:
     """Write tensors and plain data to a file, replacing it in one step.
 
     A name that ends in ".safetensors" gets that format, and `obj` must then be a dictionary of tensors. Any other file
@@ -86,20 +93,45 @@ def save(obj: Any, f: Path | IO[bytes]) -> None:
 
     Args:
         obj: tensors, numbers, strings, bytes, bytearrays, None, and lists, tuples, sets and dictionaries of these.
-        f: a path, or a file open for writing in binary mode that can seek.
+        f: a path, or a file open for writing in binary mode.
+        pickle_module: None; no module for pickles takes part.
+        pickle_protocol: accepted for PyTorch's sake; what is written is protocol 2, which all others include.
+        _use_new_zipfile_serialization: True; PyTorch's format before version 1.6 is only read.
 
     Raises:
         DTypeError: there is something else in `obj`.
         CheckpointError: the file cannot be written; an older one of this name is still there, unchanged.
+        UnsupportedError: an argument asks for another way to write.
     """
+    if pickle_module is not None or not _use_new_zipfile_serialization:
+        raise UnsupportedError(
+            "save: writes PyTorch's format since version 1.6 by itself: leave pickle_module and "
+            "_use_new_zipfile_serialization out"
+        )
     if hasattr(f, "write"):
-        write_torch(f, obj)  # pyright: ignore[reportArgumentType]
+        _write_into(f, obj)
         return
     path = file_name("save", f)
     if path.endswith(".safetensors"):
         save_file(obj, path)
     else:
         replace_file("save", path, lambda file: write_torch(file, obj))
+
+
+def _write_into(file: Any, obj: Any) -> None:
+    """Write to an open file, by way of memory where it cannot seek, as pipes cannot."""
+    if isinstance(file, io.TextIOBase):
+        raise DTypeError(f"save: needs a path, or a file open in binary mode, got {type(file).__name__}")
+    try:
+        if getattr(file, "seekable", lambda: False)():
+            write_torch(file, obj)
+            return
+        buffer = io.BytesIO()
+        write_torch(buffer, obj)
+        file.write(buffer.getvalue())
+    except OSError as error:
+        name = getattr(file, "name", type(file).__name__)
+        raise CheckpointError(f"save: {name}: cannot be written: {error}") from error
 
 
 def _reader(head: bytes) -> Callable[[IO[bytes], str], Any]:

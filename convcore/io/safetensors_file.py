@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import CheckpointError, DTypeError
-from convcore.io.elements import ELEMENT_TYPES, ElementType, read_elements
+from convcore.io.elements import ELEMENT_TYPES, MAX_AXES, ElementType, read_elements
 from convcore.io.files import Path, bytes_left, opened, replace_file
 from convcore.io.foreign import HEAD, named
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 _ELEMENTS = {element.safetensors: element for element in ELEMENT_TYPES}
-_MAX_AXES = 32
+_METADATA = "__metadata__"
+_STORED = {element.dtype for element in ELEMENT_TYPES if element.name == str(element.dtype)}
 _MAX_HEADER = 100_000_000  # bytes, the limit of the format
 
 
@@ -39,6 +40,7 @@ def save_file(state_dict: Mapping[str, Tensor], path: Path, metadata: Mapping[st
         metadata: strings to keep beside the tensors, for `read_metadata`.
 
     Raises:
+        DTypeError: something else than tensors is to be saved, or a name is one that no such file can have.
         CheckpointError: the file cannot be written; an older one of this name is still there, unchanged.
     """
     arrays = {}
@@ -49,12 +51,32 @@ def save_file(state_dict: Mapping[str, Tensor], path: Path, metadata: Mapping[st
             raise DTypeError(
                 f"save_file: state_dict must map strings to tensors, got {name!r}: {type(tensor).__name__}"
             )
-        arrays[name] = np.asarray(tensor.array, order="C")
+        if name == _METADATA:
+            raise DTypeError(f"save_file: no tensor can be called {name!r}: there the format keeps the metadata")
+        if str(name) in arrays:
+            raise DTypeError(f"save_file: two tensors are called {name!r}")
+        _check_text("a tensor's name", name)
+        if tensor.array.dtype not in _STORED:
+            raise DTypeError(f"save_file: the format has no elements of type {tensor.array.dtype}, as {name!r} has")
+        arrays[str(name)] = np.asarray(tensor.array, order="C")
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise DTypeError(f"save_file: metadata must map strings to strings, got {key!r}: {value!r}")
-    content = safetensors.numpy.save(arrays, dict(metadata) if metadata else None)
+        _check_text("the metadata", key)
+        _check_text("the metadata", value)
+    try:
+        content = safetensors.numpy.save(arrays, dict(metadata) if metadata else None)
+    except safetensors.SafetensorError as error:  # such as names of more than 100 MB
+        raise DTypeError(f"save_file: the format cannot hold this: {error}") from None
     replace_file("save_file", path, lambda file: file.write(content))
+
+
+def _check_text(what: str, text: str) -> None:
+    """Names are stored in UTF-8, which has no halves of surrogate pairs."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DTypeError(f"save_file: {what} cannot be written in UTF-8: {text!a:.80}") from None
 
 
 def load_file(path: Path) -> dict[str, Tensor]:
@@ -126,15 +148,25 @@ def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
     if not 2 <= length <= min(bytes_left(file), _MAX_HEADER):
         raise _not_safetensors(file, start, "the length of the header does not fit the file")
     try:
-        header = json.loads(file.read(length).decode("utf-8"))
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_without_duplicates)
+    except CheckpointError:
+        raise
     except (ValueError, RecursionError) as error:
         raise _not_safetensors(file, start, f"the header is not JSON: {type(error).__name__}") from None
     if not isinstance(header, dict):
         raise _not_safetensors(file, start, "the header is not a JSON object")
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _not_safetensors(file, start, "the metadata are not strings")
     return header, metadata
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two entries of one name, one would be lost."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise CheckpointError("damaged: the header has two entries of one name")
+    return entries
 
 
 def _described(name: str, entry: dict[str, Any]) -> tuple[ElementType, tuple[int, ...]]:
@@ -143,8 +175,8 @@ def _described(name: str, entry: dict[str, Any]) -> tuple[ElementType, tuple[int
         raise CheckpointError(
             f"tensor {name!r} has elements of type {str(kind)[:20]}; convcore reads {', '.join(_ELEMENTS)}"
         )
-    if not isinstance(shape, list) or len(shape) > _MAX_AXES or not all(_is_size(size) for size in shape):
-        raise CheckpointError(f"damaged: tensor {name!r} has no shape of at most {_MAX_AXES} sizes")
+    if not isinstance(shape, list) or len(shape) > MAX_AXES or not all(_is_size(size) for size in shape):
+        raise CheckpointError(f"damaged: tensor {name!r} has no shape of at most {MAX_AXES} sizes")
     return _ELEMENTS[kind], tuple(shape)
 
 

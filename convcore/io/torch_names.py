@@ -13,10 +13,8 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import CheckpointError
-from convcore.io.elements import ELEMENT_TYPES, ElementType
+from convcore.io.elements import ELEMENT_TYPES, MAX_AXES, ElementType
 from convcore.io.machine import Buildable, Global, made_set
-
-MAX_AXES = 32
 
 
 class Storage:
