@@ -112,10 +112,10 @@ def grad_cam(
 
     Args:
         model, x, target: the network, one image (1, C, H, W) and the class; by default the likeliest.
-        layer: of Grad-CAM; by default the last convolution.
+        layer: of Grad-CAM; by default that of `convcore.inspect.last_maps`.
         labels: the classes' names.
     """
-    name = layer or next(reversed(inspect.convolutions(model)), "")
+    name = layer or inspect.last_maps(model, x)
     slopes = inspect.saliency(model, x, target)
     cam = inspect.grad_cam(model, x, name, slopes.target)
     figure = _figure(10, 3.8)
@@ -126,6 +126,9 @@ def grad_cam(
     panels[1].imshow(slopes.values, cmap="inferno", vmax=float(np.quantile(slopes.values, 0.99)) or 1.0)
     panels[2].imshow(inspect.enlarged(cam.values, (x.shape[2], x.shape[3])), cmap="inferno", alpha=0.6)
     label = f"class {slopes.target}" if labels is None else labels[slopes.target]
+    if not cam.values.any():
+        middle = {"transform": panels[2].transAxes, "ha": "center", "va": "center", "color": "white"}
+        panels[2].text(0.5, 0.5, "empty: no place\nspeaks for this class", **middle)
     for axes, title in zip(panels, (label, "saliency", f"Grad-CAM at {name}"), strict=True):
         axes.set_title(title)
     return _kept(figure, path)

@@ -44,7 +44,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("image", metavar="IMAGE", nargs="?", type=path, help="a picture; filters need none")
     parser.add_argument("-o", "--out", type=path, metavar="F", help="the picture to write (default: WHAT-MODEL.png)")
     parser.add_argument("--weights", type=weights, default="DEFAULT", metavar="W", help=WEIGHTS_HELP)
-    parser.add_argument("--layer", help="its name; by default the first (filters, maps) or last (gradcam) convolutions")
+    parser.add_argument(
+        "--layer", help="its name; by default the first convolutions (filters, maps) or last maps (gradcam)"
+    )
     parser.add_argument("--class", dest="target", type=int, metavar="N", help="of gradcam (default: the likeliest)")
     parser.set_defaults(run=run)
 

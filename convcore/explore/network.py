@@ -106,6 +106,7 @@ def explain(body: dict[str, Any]) -> dict[str, Any]:
         "target": slopes.target,
         "label": network.labels[slopes.target],
         "layer": network.cam_layer,
+        "empty": not cam.values.any(),
         "saliency": fields.as_map(slopes.values),
         "cam": fields.as_map(enlarged(cam.values, (x.shape[2], x.shape[3]))),
     }

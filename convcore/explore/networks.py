@@ -14,6 +14,7 @@ from PIL import Image
 from convcore import models, nn
 from convcore.explore.fields import RequestError, shown
 from convcore.inspect.activations import convolutions
+from convcore.inspect.attribution import last_maps
 from convcore.inspect.receptive_field import spatial_layers
 from convcore.models import get_model, image_shape
 from convcore.models.card import labels_of
@@ -21,6 +22,7 @@ from convcore.models.labels import imagenet_labels
 from convcore.models.parts import head_name
 from convcore.models.preprocess import ImageClassification
 from convcore.models.weights import TABLES, locate
+from convcore.ops.creation import zeros
 from convcore.summary import Layer
 from convcore.tensor import Tensor
 
@@ -77,10 +79,10 @@ class Network:
     labels: list[str]
     layers: dict[str, Layer]
 
-    @property
+    @functools.cached_property
     def cam_layer(self) -> str:
-        """The layer that Grad-CAM looks at: the last."""
-        return next(reversed(self.layers))
+        """The layer that Grad-CAM looks at."""
+        return last_maps(self.model, zeros(*next(iter(self.layers.values())).input_shape))
 
     def filters_of(self, layer: str) -> str | None:
         """The convolution whose filters drew the maps of a layer: itself, or the one before it with as many maps."""

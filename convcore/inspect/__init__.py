@@ -4,7 +4,7 @@ Everything here is plain Python on arrays and models; `convcore explore` shows i
 """
 
 from convcore.inspect.activations import convolutions, feature_maps, layer_filters
-from convcore.inspect.attribution import Attribution, enlarged, grad_cam, saliency
+from convcore.inspect.attribution import Attribution, enlarged, grad_cam, last_maps, saliency
 from convcore.inspect.cost import Cost, measure, multiplications
 from convcore.inspect.filters import FILTERS, Filter, gabor
 from convcore.inspect.receptive_field import Box, spatial_layers, unit_box
@@ -26,6 +26,7 @@ __all__ = [
     "gabor",
     "geometry_of",
     "grad_cam",
+    "last_maps",
     "layer_filters",
     "measure",
     "multiplications",

@@ -8,6 +8,7 @@ Gradient-based Localization" (2017), section 3.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ from convcore.inspect.activations import check_one_image, outputs_seen
 from convcore.nn import functional as F
 from convcore.nn.modes import evaluating
 from convcore.tensor import Tensor
+
+# What an activation still follows.
+UNFINISHED = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def saliency(model: nn.Module, x: Tensor, target: int | None = None) -> Attribut
     return Attribution(target, float(scores.detach().numpy()[0, target]), np.abs(slope.detach().numpy()[0]).max(axis=0))
 
 
-def grad_cam(model: nn.Module, x: Tensor, layer: str, target: int | None = None) -> Attribution:
+def grad_cam(model: nn.Module, x: Tensor, layer: str | None = None, target: int | None = None) -> Attribution:
     """Where in a layer's feature maps A the score of a class comes from:
 
         weight[k] = mean over i, j of d score / d A[k, i, j]
@@ -64,13 +68,17 @@ def grad_cam(model: nn.Module, x: Tensor, layer: str, target: int | None = None)
 
     Args:
         model, x, target: as for `saliency`.
-        layer: a module whose output is (1, K, h, w); the paper takes the last convolution, or the ReLU behind it.
+        layer: a module whose output is (1, K, h, w); by default that of `last_maps`.
+
+    Where every place speaks against the class, all values are 0.
 
     Raises:
         ShapeError: x is not one image, there is no such class, or the layer's output has another form.
-        UnsupportedError: the model has no such layer, or does not call it.
+        UnsupportedError: the model has no such layer, or does not call it, or has no convolution.
     """
     check_one_image("grad_cam", x)
+    if layer is None:
+        layer = last_maps(model, x)
     seen: list[Tensor] = []
 
     def see(name: str, out: Tensor) -> Tensor:
@@ -89,6 +97,51 @@ def grad_cam(model: nn.Module, x: Tensor, layer: str, target: int | None = None)
     weights = slope.detach().numpy()[0].mean(axis=(1, 2), dtype=np.float64)
     values = np.tensordot(weights, seen[0].detach().numpy()[0].astype(np.float64), 1)
     return Attribution(target, float(scores.detach().numpy()[0, target]), np.maximum(values, 0).astype(np.float32))
+
+
+def last_maps(model: nn.Module, x: Tensor) -> str:
+    """The layer that Grad-CAM looks at by default: what the last convolution's maps have become before they shrink.
+
+    In the paper these are the last convolution's maps behind the ReLU: before normalisation and activation, or before
+    the sum of a residual block, the numbers are not yet what the next layer gets. So this is the last module whose
+    output has the height and width of the last convolution's, "layer4.1" of a ResNet-18, "features.8.2" of an
+    EfficientNet. Where the activation is a function, not a module, it is the next module that has maps.
+
+    Args:
+        model: the network.
+        x: one image (1, C, H, W).
+
+    Raises:
+        ShapeError: x is not one image.
+        UnsupportedError: the model calls no 2-D convolution.
+    """
+    check_one_image("last_maps", x)
+    modules = {name: module for name, module in model.named_modules() if name}
+    calls: list[tuple[str, Tensor]] = []
+
+    def see(name: str, out: Tensor) -> None:
+        if isinstance(out, Tensor) and out.ndim == 4:
+            calls.append((name, out))
+
+    with evaluating(model), no_grad(), outputs_seen(model, modules, see):
+        model(x)
+    convolutions = [i for i, (name, _) in enumerate(calls) if isinstance(modules[name], nn.Conv2d)]
+    if not convolutions:
+        raise UnsupportedError(f"last_maps: {type(model).__name__} calls no 2-D convolution; name a layer")
+    wide = [i for i in convolutions if _places(calls[i][1]) > 1]
+    first = (wide or convolutions)[-1]
+    size = calls[first][1].shape[2:]
+    last = max(i for i in range(first, len(calls)) if calls[i][1].shape[2:] == size)
+    if isinstance(modules[calls[last][0]], UNFINISHED):
+        last = next((i for i in range(last + 1, len(calls)) if _places(calls[i][1]) > 1), last)
+    # A block returns what its last part does: the part is meant, unless it has other calls, too.
+    count = Counter(name for name, _ in calls)
+    same = [name for name, out in calls if out is calls[last][1]]
+    return next((name for name in same if count[name] == 1), same[0])
+
+
+def _places(maps: Tensor) -> int:
+    return maps.shape[2] * maps.shape[3]
 
 
 def enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

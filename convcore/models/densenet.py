@@ -104,13 +104,14 @@ class DenseNet(nn.Module):
                 self.features.add_module(f"transition{i}", _transition(channels, channels // 2))
                 channels //= 2
         self.features.add_module("norm5", nn.BatchNorm2d(channels))
+        self.relu = nn.ReLU()
         self.classifier = nn.Linear(channels, num_classes)
         initialise(self, nn.init.kaiming_normal_)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, num_classes)."""
-        return self.classifier(F.adaptive_avg_pool2d(F.relu(self.features(x)), 1).flatten(1))
+        return self.classifier(F.adaptive_avg_pool2d(self.relu(self.features(x)), 1).flatten(1))
 
 
 @model

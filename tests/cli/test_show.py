@@ -98,7 +98,7 @@ def test_figures_show_the_engines_numbers():
     with pytest.raises(UnsupportedError, match=r"field of 'classifier.2' cannot be told; there are features.0, feat"):
         plot.receptive_field(model, x, "classifier.2", 0, 0)
     assert [axes.get_title() for axes in plot.grad_cam(model, x, target=4, labels=list("abcdefghij")).axes] == [
-        "e", "saliency", "Grad-CAM at features.8",
+        "e", "saliency", "Grad-CAM at features.10",
     ]  # fmt: skip
 
 
