@@ -7,7 +7,9 @@ Without matplotlib they raise ImportError.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from convcore import inspect, nn
 from convcore.autograd import no_grad, wrap
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.inspect.cost import Cost
+from convcore.io.files import replace_file
 from convcore.nn import functional as F
 from convcore.tensor import Tensor
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 File = str | os.PathLike[str] | None
 
 MOST = 16  # maps or filters side by side
+AS_TEXT = {"parse_math": False, "usetex": False}  # of names: "$" and "_" in them are no mathematics
 
 
 def filters(model: nn.Module, layer: str | None = None, path: File = None) -> Figure:
@@ -44,7 +48,8 @@ def filters(model: nn.Module, layer: str | None = None, path: File = None) -> Fi
     for axes, grid_of_weights in zip(grid.flat, shown.reshape(-1, *shown.shape[2:]), strict=True):
         axes.imshow(grid_of_weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     name = layer or next(iter(inspect.convolutions(model)))
-    figure.suptitle(f"{name}: {c_out} filters of {c_in} input channels\nup to {limit:.3g}", fontsize=10)
+    title = f"{_plain(name)}: {c_out} filters of {c_in} input channels\nup to {limit:.3g}"
+    figure.suptitle(title, fontsize=10, **AS_TEXT)
     return _kept(figure, path)
 
 
@@ -62,9 +67,8 @@ def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = Non
     most = min(max(map(len, maps.values())), MOST)
     figure, grid = _grid(len(maps), most, side=0.9, left=1.2)
     for row, (name, layer) in zip(grid, maps.items(), strict=True):
-        row[0].set_ylabel(
-            f"{name}\n{len(layer)} x {layer.shape[1]} x {layer.shape[2]}", rotation=0, ha="right", va="center"
-        )
+        label = f"{_plain(name)}\n{len(layer)} x {layer.shape[1]} x {layer.shape[2]}"
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center", **AS_TEXT)
         for axes, values in zip(row, layer, strict=False):
             limit = float(np.abs(values).max()) or 1.0
             colours = {"cmap": "RdBu_r", "vmin": -limit} if values.min() < 0 else {"cmap": "gray", "vmin": 0}
@@ -93,7 +97,7 @@ def receptive_field(
     left, right = figure.subplots(1, 2)
     left.imshow(maps[layer][channel], cmap="gray")
     _frame(left, row, column, 1, 1)
-    left.set_title(f"{layer}, channel {channel}")
+    left.set_title(f"{_plain(layer)}, channel {channel}", **AS_TEXT)
     _show_image(right, x)
     _frame(right, box.top, box.left, box.height, box.width)
     right.set_title(f"sees {box.height} x {box.width} pixels")
@@ -125,12 +129,12 @@ def grad_cam(
         axes.axis("off")
     panels[1].imshow(slopes.values, cmap="inferno", vmax=float(np.quantile(slopes.values, 0.99)) or 1.0)
     panels[2].imshow(inspect.enlarged(cam.values, (x.shape[2], x.shape[3])), cmap="inferno", alpha=0.6)
-    label = f"class {slopes.target}" if labels is None else labels[slopes.target]
+    label = f"class {slopes.target}" if labels is None else _plain(labels[slopes.target])
     if not cam.values.any():
         middle = {"transform": panels[2].transAxes, "ha": "center", "va": "center", "color": "white"}
         panels[2].text(0.5, 0.5, "empty: no place\nspeaks for this class", **middle)
-    for axes, title in zip(panels, (label, "saliency", f"Grad-CAM at {name}"), strict=True):
-        axes.set_title(title)
+    for axes, title in zip(panels, (label, "saliency", f"Grad-CAM at {_plain(name)}"), strict=True):
+        axes.set_title(title, **AS_TEXT)
     return _kept(figure, path)
 
 
@@ -210,8 +214,9 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = No
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
+    names = [_plain(name) for name in classes]
+    axes.set_xticks(range(len(names)), names, rotation=90, **AS_TEXT)
+    axes.set_yticks(range(len(names)), names, **AS_TEXT)
     axes.set_xlabel("answer")
     axes.set_ylabel("class")
     if len(classes) <= 30:
@@ -224,9 +229,34 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = No
 
 def _figure(width: float, height: float) -> Figure:
     # Figure without pyplot: no window system is asked for, and the caller's plots are left alone.
+    _import_matplotlib()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib whatever MPLBACKEND says: a notebook's, which its commands inherit, may not be installed here.
+
+    Files need no backend. The caller's own plots get the one that is asked for, if it is there.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+
+        if backend:
+            with suppress(ValueError):
+                matplotlib.rcParams["backend"] = backend
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+
+
+def _plain(name: str) -> str:
+    """A name, perhaps of a folder, as it is drawn: on one line, with what is no character escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(name))
 
 
 def _grid(rows: int, columns: int, side: float = 0.7, left: float = 0.0) -> tuple[Figure, np.ndarray]:
@@ -254,8 +284,8 @@ def _frame(axes: Any, top: int, left: int, height: int, width: int) -> None:
 
 def _kept(figure: Figure, path: File) -> Figure:
     if path is not None:
-        known = figure.canvas.get_supported_filetypes()
-        if PurePath(path).suffix[1:].lower() not in known:
+        known, kind = figure.canvas.get_supported_filetypes(), PurePath(path).suffix[1:].lower()
+        if kind not in known:
             raise UnsupportedError(f"plot: the ending of {os.fspath(path)} must be one of {', '.join(sorted(known))}")
-        figure.savefig(path, dpi=120)
+        replace_file("plot", path, lambda file: figure.savefig(file, format=kind, dpi=120))
     return figure

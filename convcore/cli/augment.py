@@ -10,7 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from convcore.cli.arguments import path, positive, seed
+from convcore.cli.output import printable
 from convcore.data import read_image
+from convcore.errors import UnsupportedError
+from convcore.io.files import replace_file
 from convcore.transforms import (
     AutoAugment,
     CenterCrop,
@@ -34,6 +37,7 @@ from convcore.transforms import (
     to_pil_image,
 )
 
+SMALLEST, LARGEST = 16, 1024
 MARGIN, LINE = 6, 14  # pixels between the tiles, and of a line of text
 
 EXAMPLES = """examples:
@@ -53,18 +57,29 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("image", type=path, metavar="IMAGE", help="a photograph: JPEG, PNG, WebP, ...")
     parser.add_argument("--out", type=path, metavar="F", help="the picture (default: IMAGE's name with -augmented.png)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of what is drawn at random (default 0)")
-    parser.add_argument("--size", type=positive, default=192, metavar="N", help="of a tile in pixels (default 192)")
+    parser.add_argument("--size", type=tile, default=192, metavar="N", help="of a tile in pixels (default 192)")
     parser.add_argument("--columns", type=positive, default=6, metavar="N", help="tiles side by side (default 6)")
     parser.set_defaults(run=run)
 
 
+def tile(text: str) -> int:
+    """The size of a tile: one that the transforms can work on, and no sheet of gigabytes."""
+    size = positive(text)
+    if not SMALLEST <= size <= LARGEST:
+        raise argparse.ArgumentTypeError(f"must be from {SMALLEST} to {LARGEST} pixels, got {text}")
+    return size
+
+
 def run(args: argparse.Namespace) -> int:
     """Draw the picture."""
-    photograph = read_image(args.image)
     out = args.out or args.image.with_name(f"{args.image.stem}-augmented.png")
-    shown = augmented(photograph, args.seed, args.size)
-    sheet(shown, args.size, args.columns).save(out)
-    print(f"{len(shown) - 1} transforms of {args.image}: {out}")
+    kind = Image.registered_extensions().get(out.suffix.lower())
+    if kind not in Image.SAVE:
+        raise UnsupportedError(f"augment: {out}: Pillow writes no {out.suffix!r} files; take .png or .jpg")
+    shown = augmented(read_image(args.image), args.seed, args.size)
+    picture = sheet(shown, args.size, args.columns)
+    replace_file("augment", out, lambda file: picture.save(file, kind))
+    print(printable(f"{len(shown) - 1} transforms of {args.image}: {out}"))
     return 0
 
 

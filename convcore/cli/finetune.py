@@ -9,10 +9,10 @@ from typing import Any
 
 from convcore.cli.arguments import path, positive, seed, weights, whole_path
 from convcore.cli.compiling import announce_compile
+from convcore.cli.drawing import drawn
 from convcore.cli.pictures import add_corrupt_option, open_folder
 from convcore.cli.runs import (
     add_run_options,
-    drawn,
     given_settings,
     report_interrupt,
     resumed_settings,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from convcore.cli.arguments import path, positive
-from convcore.cli.output import message_of, printable
 from convcore.errors import CheckpointError, ShapeError, UnsupportedError
 from convcore.training import Trainer, load_progress
 from convcore.training.run_lock import only_run
@@ -100,17 +99,6 @@ def use_threads(n: int | None) -> None:
             threads.set_num_threads(n)
     except ValueError as error:
         raise ShapeError(str(error)) from None
-
-
-def drawn(file: Path, draw: Callable[[Path], object]) -> str:
-    """Draw a picture; returns where it is, or why it is not: no run fails because of a picture."""
-    try:
-        draw(file)
-    except ImportError:
-        return "not drawn: matplotlib is missing (python -m pip install matplotlib)"
-    except Exception as error:
-        return f"not drawn: {type(error).__name__}: {message_of(error)}"
-    return printable(str(file))
 
 
 def report_interrupt(trainer: Trainer, command: str) -> None:

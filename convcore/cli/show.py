@@ -9,6 +9,7 @@ from typing import Any
 
 from convcore.cli.arguments import WEIGHTS_HELP, model, path, weights
 from convcore.cli.compiling import announce_compile
+from convcore.cli.drawing import missing_letters, say_missing
 from convcore.cli.networks import load
 from convcore.cli.output import printable
 from convcore.data import read_image
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise UnsupportedError("--class belongs to gradcam")
     network, card = load("show", args.model, args.weights)
     out = args.out or Path(f"{args.what}-{card.model}.png")
-    with announce_compile():
+    with announce_compile(), missing_letters() as missing:
         if args.what == "filters":
             plot.filters(network, args.layer, path=out)
         else:
@@ -72,5 +73,6 @@ def run(args: argparse.Namespace) -> int:
                 plot.feature_maps(network, x, None if args.layer is None else [args.layer], path=out)
             else:
                 plot.grad_cam(network, x, args.layer, args.target, labels_of(network, card), path=out)
+    say_missing(missing)
     print(printable(str(out)))
     return 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from convcore.cli.arguments import model, positive, shape
 from convcore.cli.networks import is_file, load
+from convcore.errors import ShapeError
 from convcore.models import get_model, image_shape
-from convcore.summary import summary
+from convcore.summary import by_x, summary
+
+MOST = 2**26  # of the input's numbers: their results take many times the memory
 
 EXAMPLES = """examples:
   convcore summary resnet50
@@ -44,5 +48,10 @@ def run(args: argparse.Namespace) -> int:
         image = card.image_shape
     else:
         network, image = get_model(args.model), image_shape(args.model)
-    print(summary(network, (args.batch, *(args.input or image))))
+    size = (args.batch, *(args.input or image))
+    if math.prod(size) > MOST:
+        raise ShapeError(
+            f"summary: an input of {by_x(size)} has more than {MOST:,} numbers; the network runs once on it"
+        )
+    print(summary(network, size))
     return 0

@@ -8,9 +8,9 @@ from typing import Any
 
 from convcore.cli.arguments import data, positive, seed
 from convcore.cli.compiling import announce_compile
+from convcore.cli.drawing import drawn
 from convcore.cli.runs import (
     add_run_options,
-    drawn,
     given_settings,
     report_interrupt,
     resumed_settings,

@@ -22,7 +22,7 @@ import numpy as np
 from convcore import nn, random
 from convcore.data import DataLoader, ImageFolder, Subset, Transformed
 from convcore.errors import CheckpointError, ShapeError, UnsupportedError
-from convcore.models.card import ModelCard, load_classifier
+from convcore.models.card import MAX_SIZE, ModelCard, load_classifier
 from convcore.models.parts import replace_head, stage_names
 from convcore.models.preprocess import ImageClassification
 from convcore.optim import Adam
@@ -88,6 +88,8 @@ class FinetuneSettings:
             ("lr", "backbone_lr"),
             ("fine_epochs", "seed"),
         )
+        if self.size is not None and self.size > MAX_SIZE:
+            raise ShapeError(f"size must be at most {MAX_SIZE}, got {self.size}")
         if not 0 < self.validation < 1:
             raise ShapeError(f"validation must be a share between 0 and 1, got {self.validation}")
         for name, known in (("augment", AUGMENTATIONS), ("corrupt", CORRUPT)):
