@@ -15,6 +15,7 @@ from PIL import Image
 
 UPRIGHT = 1
 _ORIENTATION = 0x0112  # the tag's number
+_INTEGERS = {1: "B", 3: "H", 4: "I"}  # types of tags; the standard asks for 3
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -29,11 +30,14 @@ _NOTES = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where 
 
 
 def take_exif(file: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """A picture file, from its beginning, as Pillow is to see it, and the EXIF block of a JPEG.
+    """A picture file as Pillow is to see it, and the EXIF block of a JPEG.
 
     In a JPEG the name of the block is overwritten, so that Pillow passes it over. Other files stay as they are: Pillow
-    does not look into their blocks unasked.
+    does not look into their blocks unasked. What cannot be read twice, such as a pipe, is kept in memory.
     """
+    if not file.seekable():
+        file = io.BytesIO(file.read())
+    file.seek(0)
     start = file.read(2)
     file.seek(0)
     if start != b"\xff\xd8":
@@ -64,8 +68,9 @@ def orientation(block: Any) -> int:
         (start,) = struct.unpack_from(f"{order}I", block, 4)
         (count,) = struct.unpack_from(f"{order}H", block, start)
         for i in range(count):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", block, start + 2 + 12 * i)
+            tag, kind = struct.unpack_from(f"{order}HH", block, start + 2 + 12 * i)
             if tag == _ORIENTATION:
+                (value,) = struct.unpack_from(order + _INTEGERS[kind], block, start + 10 + 12 * i)
                 return value if value in _TURNS else UPRIGHT
     except (KeyError, TypeError, struct.error):
         pass

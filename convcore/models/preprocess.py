@@ -36,7 +36,11 @@ class ImageClassification:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """A picture of any size and mode to (3, crop_size, crop_size)."""
+        """A picture of any size and mode to (3, crop_size, crop_size).
+
+        Transparent pixels are white, as for `data.read_image`, which also turns a photograph upright: Pillow's own
+        `Image.open` does not.
+        """
         image = eight_bits("ImageClassification", image, "RGB")
         size = resized_size((image.height, image.width), self.resize_size)
         top, left = (round((length - self.crop_size) / 2) for length in size)

@@ -1,6 +1,7 @@
 """Reading pictures: upright, with 8 bits, on white where they are transparent, and only what is a picture."""
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -41,11 +42,11 @@ def png(width, depth, colour, row, transparent):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rest
 
 
-def exif(value, order="<", tag=0x0112):
-    """An EXIF block with one tag."""
+def exif(value, order="<", kind=3):
+    """An EXIF block with one tag, the orientation, as an integer of 1, 2 or 4 bytes (types 1, 3 and 4)."""
     start = b"II*\0" if order == "<" else b"MM\0*"
-    entry = struct.pack(f"{order}IHHHIHHI", 8, 1, tag, 3, 1, value, 0, 0)
-    return b"Exif\0\0" + start + entry
+    number = struct.pack(order + {1: "B", 3: "H", 4: "I"}[kind], value).ljust(4, b"\0")
+    return b"Exif\0\0" + start + struct.pack(f"{order}IHHHI", 8, 1, 0x0112, kind, 1) + number + bytes(4)
 
 
 def corners():
@@ -84,6 +85,31 @@ def test_orientation(value, kind, order):
     assert image.size == (48, 32)
     np.testing.assert_allclose(np.asarray(image), np.asarray(corners()), atol=40)
     assert ImageOps.exif_transpose(image).tobytes() == image.tobytes()  # nobody turns it twice
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [1, 3, 4])
+def test_orientation_of_every_type_of_integer(kind, order):
+    content = saved(corners(), "JPEG", exif=exif(6, order, kind))
+    assert decode_image(io.BytesIO(content), "it").size == (32, 48)
+
+
+def test_the_first_of_two_exif_blocks_behind_others_counts():
+    content = saved(corners(), "JPEG")
+    blocks = [b"http://ns.adobe.com/xap/1.0/\0<x/>", exif(6), exif(3)]
+    segments = b"".join(b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block for block in blocks)
+    image = decode_image(io.BytesIO(content[:2] + segments + content[2:]), "it")
+    assert image.size == (32, 48)
+    assert image.tobytes() == decode_image(io.BytesIO(content), "it").transpose(Image.Transpose.ROTATE_270).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_picture_from_a_pipe(kind):
+    reader, writer = os.pipe()
+    with open(writer, "wb") as file:
+        file.write(saved(corners(), kind))
+    assert read_image(f"/dev/fd/{reader}").size == (48, 32)
+    os.close(reader)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -301,6 +327,31 @@ def test_only_pictures_are_read_whatever_the_name(tmp_path):
     for kind in FORMATS:
         (tmp_path / "cat.eps").write_bytes(saved(corners(), kind))
         assert read_image(tmp_path / "cat.eps").size == image_size(tmp_path / "cat.eps") == (48, 32)
+
+
+def test_no_other_program_is_started(tmp_path, run_python):
+    """Pillow hands PostScript to Ghostscript; a stand-in on the path notes that."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    head = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+    (tmp_path / "cat.jpg").write_bytes(head + b"showpage\n%%EOF\n")
+
+    def started(read):
+        code = f"""
+from PIL import Image
+from convcore.data import read_image
+try:
+    {read}
+except (OSError, ValueError) as error:
+    print(error)
+"""
+        done = run_python(code, cwd=tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}")
+        return (tmp_path / "started").exists(), done.stdout
+
+    assert started("read_image('cat.jpg')") == (
+        False, f"cat.jpg: not a picture that can be read: cannot identify it as one of {', '.join(FORMATS)}\n"
+    )  # fmt: skip
+    assert started("Image.open('cat.jpg').load()")[0]  # so the stand-in would have noted it
 
 
 def test_every_ending_belongs_to_a_format():

@@ -190,9 +190,39 @@ def test_an_upload_becomes_a_small_grey_picture(client):
     assert pixels[-40:].min() > 245
 
 
+@pytest.mark.parametrize("kind", ["grey", "colour"])
+def test_an_upload_of_any_kind_is_seen_as_people_see_it(client, kind):
+    drawn = np.full((64, 64), 255, np.uint8)
+    drawn[20:40, 10:30] = 0
+    ink = np.zeros((64, 64, 4), np.uint8)
+    ink[..., 3] = 255 - drawn  # black on nothing
+    files = [
+        file_of(Image.fromarray(drawn)),
+        file_of(Image.fromarray(drawn.astype(np.uint16) * 257)),
+        file_of(Image.fromarray(ink)),
+        file_of(Image.fromarray(drawn), "TIFF"),
+        file_of(Image.fromarray((drawn / 255).astype(np.float32)), "TIFF"),
+    ]
+    answers = [client.request("POST", f"/api/upload?kind={kind}", data) for data in files]
+    assert [status for status, _, _ in answers] == [200] * 5
+    pixels = [json.loads(answer)["pixels"] for _, _, answer in answers]
+    assert len(set(base64.b64decode(pixels[0]))) > 1
+    assert pixels[1:] == pixels[:1] * 4
+
+
+@pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0none"])
+def test_an_upload_with_a_damaged_exif_block_is_shown(client, block):
+    photograph = Image.effect_noise((20, 10), 50)
+    status, answer = client.post("upload", file_of(photograph, "JPEG", exif=block))
+    assert (status, answer) == client.post("upload", file_of(photograph, "JPEG"))
+    assert status == 200
+
+
 @pytest.mark.parametrize(
     ("data", "status", "message"),
     [
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", 400, "as one of JPEG, PNG, PPM, BMP"),
+        (file_of(Image.fromarray(np.arange(9, dtype=np.int32)[None]), "TIFF"), 400, "the file: the picture has 32-bit"),
         (b"no picture\n" * 100, 400, "the file: not a picture that can be read"),
         (b"", 400, "the file is empty"),
         (file_of(Image.effect_noise((99, 99), 9))[:2000], 400, "the file: not a picture that can be read"),
@@ -200,7 +230,7 @@ def test_an_upload_becomes_a_small_grey_picture(client):
         (file_of(Image.new("1", (10_000, 10_000))), 400, "has more than 89,478,485 pixels, which"),
         (bytes(17 * 2**20), 413, "at most 16 MB can be sent, got 17.0 MB"),
     ],
-    ids=["text", "empty", "cut short", "49 megapixels", "100 megapixels", "17 MB"],
+    ids=["PostScript", "32 bits", "text", "empty", "cut short", "49 megapixels", "100 megapixels", "17 MB"],
 )
 def test_what_is_no_picture_is_explained(client, data, status, message):
     got, answer = client.post("upload", data)
