@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from convcore.data.orientation import UPRIGHT, orientation, take_exif, upright
+from convcore.data.orientation import orientation, take_exif, upright
 from convcore.data.pixels import GROUND, eight_bits
 from convcore.errors import CheckpointError, DTypeError, UnsupportedError
 
@@ -89,8 +89,7 @@ def decode_image(
             image.draft(None, (image.width // 8 + 1, image.height // 8 + 1))
         _scale_transparency(image)
         image.load()
-        # Pillow turns TIFF files itself while it unpacks them.
-        turn = UPRIGHT if image.format == "TIFF" else orientation(exif or image.info.get("exif"))
+        turn = orientation(exif or image.info.get("exif"))  # TIFF has no such block: Pillow turns it while it unpacks
         return upright(eight_bits(name, image, mode, ground), turn)
 
 

@@ -56,6 +56,8 @@ def resized_part(
 ) -> Image.Image:
     """`image.resize(size, method).crop(window)`, but of a thin picture only what the window shows is computed.
 
+    Others are resized as a whole: Pillow clips between rows and columns, and of a part may take these first.
+
     Args:
         size: width and height, as Pillow has them.
         window: left, top, right and bottom; beyond the border are zeros.

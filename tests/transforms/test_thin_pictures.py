@@ -55,14 +55,15 @@ def test_preparation_needs_little_memory(size, interpolation, little_memory):
     np.testing.assert_allclose(found, prepare(middle).numpy(), rtol=0, atol=0.04)
 
 
-def test_photographs_have_the_bits_of_resizing_the_whole():
-    for size in ((300, 200), (97, 331), (40, 40), (1600, 100)):
+@pytest.mark.parametrize("interpolation", METHODS)
+def test_photographs_have_the_bits_of_resizing_the_whole(interpolation):
+    for size in ((300, 200), (316, 781), (97, 331), (40, 40), (1600, 100)):
         image = thin(*size)
         large = [int(256 * n / min(size)) for n in size]
         left, top = (round((n - 224) / 2) for n in large)
         window = (left, top, left + 224, top + 224)
-        whole = image.resize((large[0], large[1]), Image.Resampling.BILINEAR).crop(window)
-        plain = ImageClassification(mean=(0, 0, 0), std=(1, 1, 1))(image).numpy()
+        whole = image.resize((large[0], large[1]), METHODS[interpolation]).crop(window)
+        plain = ImageClassification(interpolation=interpolation, mean=(0, 0, 0), std=(1, 1, 1))(image).numpy()
         np.testing.assert_array_equal(plain.transpose(1, 2, 0), np.asarray(whole, np.float32) / 255)
 
 
