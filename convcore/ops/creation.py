@@ -80,13 +80,14 @@ def full(
     size: int | Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of one value; without `dtype` its type is that of the value."""
-    return _filled("full", (size,), fill_value, dtype, device, requires_grad)
+    value = fill_value.array.item() if isinstance(fill_value, Variable) else fill_value
+    return _filled("full", (size,), value, number_type("full", value), dtype, device, requires_grad)
 
 
-def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    if isinstance(value, Variable):
-        value = value.array.item()
-    array = memory.empty(new_shape(op, size), number_type(op, value) if dtype is None else element_type(op, dtype))
+def _filled(
+    op: str, size: tuple[Any, ...], value: Any, default: np.dtype, dtype: Any, device: Any, requires_grad: bool
+) -> Tensor:
+    array = memory.empty(new_shape(op, size), element_type(op, dtype, default))
     array.fill(number(op, value, array.dtype)[()])
     return _leaf(array, requires_grad, device)
 
@@ -94,32 +95,32 @@ def _filled(op: str, size: tuple[Any, ...], value: Any, dtype: Any, device: Any,
 def empty(
     *size_: int | Sequence[int],
     size: Sequence[int] | None = None,
-    dtype: Any = float32,
+    dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor whose values are not set."""
     return _leaf(
-        memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype)),
+        memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype, float32)),
         requires_grad,
         device,
     )
 
 
 def empty_permuted(
-    size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = float32, device: Any = None,
+    size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor whose values are not set and whose axes lie in memory in the order `physical_layout`, outermost first"""
     shape, order = new_shape("empty_permuted", (size,)), tuple(physical_layout)
     if sorted(order) != list(range(len(shape))):
         raise ShapeError(f"empty_permuted: physical_layout must name each of the {len(shape)} axes once, got {order}")
-    array = memory.empty(tuple([shape[i] for i in order]), element_type("empty_permuted", dtype))
+    array = memory.empty(tuple([shape[i] for i in order]), element_type("empty_permuted", dtype, float32))
     return _leaf(array.transpose(np.argsort(order).tolist()), requires_grad, device)
 
 
 def empty_strided(
-    size: Sequence[int], stride: Sequence[int], *, dtype: Any = float32, device: Any = None,
+    size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor whose values are not set, with these strides, counted in elements"""
@@ -127,7 +128,7 @@ def empty_strided(
     if len(shape) != len(strides):
         raise ShapeError(f"empty_strided: size and stride must be equally many, got {shape} and {strides}")
     count = 0 if 0 in shape else 1 + sum([(s - 1) * step for s, step in zip(shape, strides, strict=True)])
-    kind = element_type("empty_strided", dtype)
+    kind = element_type("empty_strided", dtype, float32)
     block = memory.empty((max(count, 1),), kind)
     places = [step * kind.itemsize for step in strides]
     return _leaf(np.lib.stride_tricks.as_strided(block, shape, places), requires_grad, device)
@@ -136,23 +137,23 @@ def empty_strided(
 def zeros(
     *size_: int | Sequence[int],
     size: Sequence[int] | None = None,
-    dtype: Any = float32,
+    dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of zeros."""
-    return _filled("zeros", one_by_one_or(size_, size), 0, dtype, device, requires_grad)
+    return _filled("zeros", one_by_one_or(size_, size), 0, float32, dtype, device, requires_grad)
 
 
 def ones(
     *size_: int | Sequence[int],
     size: Sequence[int] | None = None,
-    dtype: Any = float32,
+    dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
-    return _filled("ones", one_by_one_or(size_, size), 1, dtype, device, requires_grad)
+    return _filled("ones", one_by_one_or(size_, size), 1, float32, dtype, device, requires_grad)
 
 
 def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -190,11 +191,15 @@ def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_
 
 
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """start, start + step, .. up to but without `end`; arange(n) counts from 0. int64, or float32 with floats."""
     if end is None:
         start, end = 0, start
+    if end is None:
+        raise DTypeError("arange: needs a number to count to: arange(end) or arange(start, end)")
+    start = 0 if start is None else start
     start, end, step = (v.array.item() if isinstance(v, Variable) else v for v in (start, end, step))
     if step == 0 or (end - start) * step < 0 or not math.isfinite(end - start):
         raise ShapeError(f"arange: step must lead from start to end, got start={start}, end={end}, step={step}")
@@ -218,7 +223,7 @@ def _spaced(op: str, start: Any, end: Any, steps: int, dtype: Any) -> tuple[np.n
             raise ShapeError(f"{op}: {name} must be a number or have no axes, got shape {value.array.shape}")
     first, last = (v.array.item() if isinstance(v, Variable) else v for v in (start, end))
     count = integer(op, "steps", steps, minimum=0)
-    wanted = element_type(op, dtype)
+    wanted = element_type(op, dtype, float32)
     if wanted.kind != "f" and (op == "linspace" or count > 1):  # torch cuts the ends, too
         first, last = int(first), int(last)
     return np.linspace(first, last, count), wanted
@@ -229,7 +234,7 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` evenly spaced values from `start` to `end`, both included; float32 without `dtype`"""
-    values, wanted = _spaced("linspace", start, end, steps, float32 if dtype is None else dtype)
+    values, wanted = _spaced("linspace", start, end, steps, dtype)
     return _leaf(values.astype(wanted), requires_grad, device)
 
 
@@ -238,7 +243,7 @@ def logspace(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`base` to the powers that `linspace` gives; float32 without `dtype`"""
-    values, wanted = _spaced("logspace", start, end, steps, float32 if dtype is None else dtype)
+    values, wanted = _spaced("logspace", start, end, steps, dtype)
     with np.errstate(all="ignore"):
         return _leaf(np.power(float(base), values).astype(wanted), requires_grad, device)
 
@@ -247,7 +252,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     """The n x m matrix with ones on its diagonal and zeros elsewhere; m = n by default, float32 without `dtype`"""
     rows = integer("eye", "n", n, minimum=0)
     columns = rows if m is None else integer("eye", "m", m, minimum=0)
-    array = np.eye(rows, columns, dtype=element_type("eye", float32 if dtype is None else dtype))
+    array = np.eye(rows, columns, dtype=element_type("eye", dtype, float32))
     return _leaf(array, requires_grad, device)
 
 

@@ -54,8 +54,13 @@ def category(dtype: np.dtype) -> int:
     return _CATEGORY[dtype.kind]
 
 
-def element_type(op: str, dtype: Any) -> np.dtype:
-    """`dtype` as one of the supported NumPy dtypes; Python's bool, int and float stand for bool, int64 and float64."""
+def element_type(op: str, dtype: Any, default: np.dtype | None = None) -> np.dtype:
+    """`dtype` as one of the supported NumPy dtypes; Python's bool, int and float stand for bool, int64 and float64.
+
+    None stands for `default`, where there is one.
+    """
+    if dtype is None and default is not None:
+        return default
     try:
         if dtype is not None and np.dtype(dtype) in SUPPORTED:
             return np.dtype(dtype)

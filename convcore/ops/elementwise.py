@@ -300,12 +300,10 @@ class Clamp(Function):
 
 
 def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
-    """Each element limited to [min, max], numbers or tensors; a limit may be left out, but not both"""
+    """Each element limited to [min, max], each a number or a tensor; a limit may be left out, but not both"""
     limits = [limit for limit in (min, max) if limit is not None]
     if not limits:
         raise DTypeError("clamp: needs min or max, or both; got neither")
-    if len({isinstance(limit, Variable) for limit in limits}) > 1:
-        raise DTypeError("clamp: min and max must both be numbers or both be tensors")
     if input.array.dtype.kind == "b":
         raise DTypeError("clamp: a bool tensor has no order; convert it with x.long()")
     x, *limits = as_tensors("clamp", input, *limits)

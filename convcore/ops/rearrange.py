@@ -145,14 +145,14 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return _triangle("triu", np.triu, input, diagonal)
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = int64, device: Any = None) -> Tensor:
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The rows and columns of the lower triangle of a row x col matrix: (2, n)"""
-    return wrap(np.stack(np.tril_indices(row, offset, col)).astype(element_type("tril_indices", dtype)))
+    return wrap(np.stack(np.tril_indices(row, offset, col)).astype(element_type("tril_indices", dtype, int64)))
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = int64, device: Any = None) -> Tensor:
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The rows and columns of the upper triangle of a row x col matrix: (2, n)"""
-    return wrap(np.stack(np.triu_indices(row, offset, col)).astype(element_type("triu_indices", dtype)))
+    return wrap(np.stack(np.triu_indices(row, offset, col)).astype(element_type("triu_indices", dtype, int64)))
 
 
 def diagonal_places(

@@ -90,26 +90,39 @@ def randn_like(
 
 
 def randint(
-    low: int,
-    high: int | Sequence[int],
+    low: int | None = None,
+    high: int | Sequence[int] | None = None,
     size: Sequence[int] | None = None,
     *,
     generator: Generator | None = None,
-    dtype: Any = int64,
+    dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Integers from low to high - 1: `randint(low, high, size)`, or `randint(high, size)` with low = 0.
 
+    Args:
+        size: the shape, a sequence; also by keyword: `randint(10, size=(2, 3))`.
+        generator: where the numbers come from; by default `convcore.random.default_generator`.
+        dtype: int64 by default.
+        device: "cpu" (the default) or "cuda", which gets the CPU's numbers.
+        requires_grad: whether `backward` is to compute its gradient, of a float dtype.
+
     Raises:
+        DTypeError: a bound or the size is missing, or a bound is no integer.
         ShapeError: no integer lies in the range, or one does not fit into `dtype`.
     """
-    if size is None:
-        low, high, size = 0, low, high  # pyright: ignore[reportAssignmentType]
+    if size is None and isinstance(high, Sequence):
+        low, high, size = None, low, high
+    if high is None:  # the one bound is where the range ends
+        low, high = None, low
+    if high is None or size is None:
+        raise DTypeError("randint: needs a bound and a size, randint(high, size) or randint(low, high, size)")
+    low = 0 if low is None else low
     first, last = integer("randint", "low", low, -(1 << 63)), integer("randint", "high", high, -(1 << 63)) - 1
     if last < first:
         raise ShapeError(f"randint: needs low < high, got low={first}, high={last + 1}")
-    dtype = element_type("randint", dtype)
+    dtype = element_type("randint", dtype, int64)
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= first <= last <= np.iinfo(dtype).max:
         raise ShapeError(f"randint: {first} to {last} does not fit into {dtype}")
     numbers = numpy_generator("randint", generator)
@@ -120,7 +133,7 @@ def randint(
 
 def randint_like(
     input: Tensor,
-    low: int,
+    low: int | None = None,
     high: int | None = None,
     *,
     generator: Generator | None = None,
@@ -130,6 +143,8 @@ def randint_like(
 ) -> Tensor:
     """`randint` with the input's shape and, unless another is given, dtype: `randint_like(x, high)` starts at 0"""
     first, end = (0, low) if high is None else (low, high)
+    if end is None:
+        raise DTypeError("randint_like: needs a bound, randint_like(x, high) or randint_like(x, low, high)")
     dtype = input.array.dtype if dtype is None else dtype
     return randint(first, end, input.array.shape, generator=generator, dtype=dtype, device=near(input, device),
                    requires_grad=requires_grad)  # fmt: skip
@@ -156,7 +171,7 @@ def normal(
     shape = tuple(size) if size is not None else np.broadcast_shapes(centre.shape, spread.shape)
     kind = tensors[0].array.dtype if tensors and tensors[0].array.dtype.kind == "f" else float32
     values = numpy_generator("normal", generator).normal(centre, spread, shape)
-    return placed(wrap(np.asarray(values, kind if dtype is None else element_type("normal", dtype))), device)
+    return placed(wrap(np.asarray(values, element_type("normal", dtype, kind))), device)
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -279,16 +294,18 @@ cauchy_ = _filler(
 )  # fmt: skip
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = int64) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
     count = integer("randperm", "n", n, 0)
-    return wrap(numpy_generator("randperm", generator).permutation(count).astype(element_type("randperm", dtype)))
+    return wrap(
+        numpy_generator("randperm", generator).permutation(count).astype(element_type("randperm", dtype, int64))
+    )
 
 
 def _floats(
     op: str, draw: Any, size: tuple, generator: Generator | None, dtype: Any, device: Any, requires_grad: bool
 ) -> Tensor:
-    dtype = float32 if dtype is None else element_type(op, dtype)
+    dtype = element_type(op, dtype, float32)
     if dtype.kind != "f":
         raise DTypeError(f"{op}: dtype must be float32 or float64, got {dtype}; for integers there is randint")
     values = np.asarray(draw(numpy_generator(op, generator), new_shape(op, size), dtype=dtype), dtype)
