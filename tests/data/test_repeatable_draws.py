@@ -55,6 +55,10 @@ def by_saved_state(index):
     return [first]
 
 
+def by_numpys_own_generator(index):
+    return np.random.default_rng([7, index]).random(2).tolist()
+
+
 class Drawn(Dataset):
     """Samples that are drawn; late ones are ready before early ones."""
 
@@ -80,6 +84,7 @@ def run(dataset, epochs=2, seed=0, before=convcore.manual_seed, in_loop=lambda: 
     "draw",
     [
         by_randn, by_rand, by_dropout, by_rrelu, by_initial_weights, by_new_transform, by_own_seed, by_saved_state,
+        by_numpys_own_generator,
     ],
 )  # fmt: skip
 def test_draws_of_a_dataset(draw):
