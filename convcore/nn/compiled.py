@@ -318,6 +318,22 @@ class CompiledModule(Module):
                 raise
             return getattr(self.__dict__["_modules"]["_orig_mod"], name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._has_of_its_own(name):
+            super().__setattr__(name, value)
+        else:
+            setattr(self._orig_mod, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if self._has_of_its_own(name):
+            super().__delattr__(name)
+        else:
+            delattr(self._orig_mod, name)
+
+    def _has_of_its_own(self, name: str) -> bool:
+        """Whether an attribute is this module's; all others are the model's, also where they are set."""
+        return name in ("_orig_mod", "training") or hasattr(type(self), name)
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_plans", "_warned", "_lock")}
 

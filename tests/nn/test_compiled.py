@@ -328,6 +328,37 @@ class TestAsAModule:
         assert {key.removeprefix("_orig_mod.") for key in compiled.state_dict()} == set(model.state_dict())
         assert next(compiled.parameters()) is next(model.parameters())
 
+    def test_what_is_set_is_set_in_the_model(self):
+        """As in torch: an attribute, a parameter or a layer that is set on the compiled model takes effect."""
+
+        class Model(nn.Module):
+            scale = 0.5
+
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Identity()
+
+            def forward(self, x):
+                return self.layer(x) * self.scale
+
+        model = Model().eval()
+        compiled, x = convcore.compile(model), images(3)
+        for _ in range(3):
+            assert_same(compiled(x), x * 0.5)
+        compiled.scale = 2.5
+        assert model.scale == 2.5
+        assert_same(compiled(x), x * 2.5)
+        del compiled.scale
+        compiled.layer = nn.Tanh()
+        assert_same(compiled(x), x.tanh() * 0.5)
+        assert list(dict(compiled.named_children())) == ["_orig_mod"]
+        compiled.weight = nn.Parameter(convcore.ones(2))
+        assert list(dict(model.named_parameters())) == ["weight"]
+        compiled.train()
+        assert compiled.training
+        assert model.training
+        compiled.eval()
+
     def test_has_the_models_attributes(self, compiled):
         compiled._orig_mod.note = "mine"
         assert compiled.note == "mine"
