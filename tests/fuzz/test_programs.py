@@ -1,5 +1,6 @@
 """A short run of the random programs in every test run, and checks that what is wrong is found and made small."""
 
+import itertools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -33,20 +34,24 @@ def told(difference):
     return difference
 
 
-def failures(kind, count):
-    findings = [programs.check(kind, seed) for seed in range(count)]
-    return "\n\n".join(str(finding) for finding in findings if finding is not None)
+def failures(kind, count, counts=None):
+    """The first programs that fail, as text."""
+    findings = (programs.check(kind, seed, counts) for seed in range(count))
+    return "\n\n".join(map(str, itertools.islice(filter(None, findings), 3)))
+
+
+def test_training_is_torchs():
+    assert failures("training", 40) == ""
 
 
 def test_inference_with_changes_is_torchs():
     assert failures("inference", 80) == ""
 
 
-def test_half_of_the_compiled_programs_call_kernels_alone():
+def test_compiled_models_give_the_bits_of_the_plain_ones():
     counts = Counter()
-    for seed in range(30):
-        programs.check("compiled", seed, counts)
-    assert counts["compiled"] > 10
+    assert failures("compiled", 100, counts) == ""
+    assert counts["compiled"] > 20, "nearly all models are evaluated as they are: little is compared"
 
 
 @pytest.mark.parametrize("kind", programs.KINDS)
@@ -192,4 +197,4 @@ def test_the_command(capsys):
     assert programs.main(["--kind", "inference", "--programs", "2", "--seed", "3"]) == 0
     assert "inference: 2 programs" in capsys.readouterr().out
     assert programs.main(["--kind", "training", "--programs", "1", "--show"]) == 0
-    assert "# training 0\nretained = []\n" in capsys.readouterr().out
+    assert "# training 0\nclass Kept" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random_programs import operations
 from random_programs.compare import Difference
 from random_programs.inference import change, names
-from random_programs.networks import class_text, inputs, network
+from random_programs.networks import FUNCTIONS, class_text, inputs, network
 from random_programs.source import Outcome, Program
 from random_programs.writer import AbandonedError, Writer
 
@@ -71,6 +71,7 @@ def write(w: Writer) -> Program:
 
 
 def _network_program(w: Writer) -> Program:
+    w.need(FUNCTIONS)
     w.need("retained = []")
     inputs(w, "x")
     network(w, "Net", "x", steps=w.size, changes=w.chance(0.3))
@@ -188,6 +189,10 @@ def _between(w: Writer, arguments: list[str], forms: list[tuple[str, tuple[int, 
         changed = w.filled(w.pick(operations.IN_PLACE), arguments, w.pick(arguments))
         if changed is not None:
             w.add(changed)
+    if w.chance(0.3):
+        call = w.filled(w.pick(operations.PLACES), arguments)
+        if call is not None and not w.accepts(call):
+            w.add(f"see('refused', refused(lambda: {call}))")
     made = names(w, "y")
     if made and w.chance(0.25):
         w.add(w.filled(w.pick(operations.IN_PLACE), made, w.pick(made)) or "pass")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from random_programs.networks import inputs, modules, network, parameters
+from random_programs.networks import FUNCTIONS, inputs, modules, network, parameters
 from random_programs.source import Program
 from random_programs.writer import Writer
 
@@ -77,6 +77,7 @@ SHARING = re.compile(r"\.data = (\S+\.data|\S+\.weight|c\d+)$")
 
 def write(w: Writer) -> Program:
     """One program."""
+    w.need(FUNCTIONS)
     w.need("retained = []")
     inputs(w, "x")
     network(w, "Net", "x", steps=w.size)

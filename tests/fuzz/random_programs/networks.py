@@ -24,8 +24,9 @@ PLAIN = (
     "x = F.normalize(x, dim=1)", "x = x @ x.transpose(-1, -2) * 0.1", "x = F.dropout(x, 0.0)", "x = F.pad(x, (1, 0))",
     "x = x.cumsum(1) * 0.3", "x = x[:1].expand_as(x) + x", "x = x.repeat_interleave(2, 1)",
     "x = lib.einsum('ni...,ni...->ni...', x, {h})", "x = x.select(1, 0)[:, None] + x", "x = F.max_pool2d(F.relu(x), 2)",
-    "x = F.avg_pool2d(x, 2, 1)", "x = lib.sigmoid(x) * x", "x = x.unflatten(1, (1, -1))", "x = x.sort(-1).values",
-    "x = x.index_select(1, lib.tensor([0, 0]))", "x = x.gather(1, (x > 0).long()[:, :1])",
+    "x = F.avg_pool2d(x, 2, 1)", "x = lib.sigmoid(x) * x", "x = x.unflatten(1, (1, -1))",
+    "x = x.sort(-1, stable=True).values", "x = x.index_select(1, lib.tensor([0, 0]))",
+    "x = x.gather(1, (x > 0).long()[:, :1])",
 )  # fmt: skip
 IN_PLACE = (
     "x += {h}", "x *= 0.5", "x.mul_({h})", "x.add_({h}, alpha=0.3)", "x = x.relu_()", "F.relu_(x)", "x.clamp_(-1, 1)",
@@ -38,10 +39,33 @@ GRADIENTS = (
     "if x.requires_grad:\n    x.register_hook(lambda g: g * 0.5)",
     "if x.requires_grad:\n    x.register_hook(lambda g: kept.append(g))",
     "if x.requires_grad:\n    x.register_hook(lambda g: kept.append(g))\nx = x.clone()",
-    "if x.requires_grad:\n    x.register_hook(lambda g: g.clamp(-0.5, 0.5))",
-    "if x.requires_grad:\n    x.retain_grad()\n    retained.append(x)",
+    "if x.requires_grad:\n    x.register_hook(lambda g: g.clamp(-0.5, 0.5))", "x = Kept.apply(x)", "x = Kept.apply(x)",
+    "x = Squared.apply(x) * 0.3", "if x.requires_grad:\n    x.retain_grad()\n    retained.append(x)",
     "if x.requires_grad:\n    (x.register_hook(lambda g: g * 3)).remove()", "kept.append(x)",
 )  # fmt: skip
+# Parameters of x's own shape: what adds them passes the very gradient of x on to them.
+OWN = (
+    "x = x + {p}", "x = {p} + x", "x = x * {p}.sigmoid()", "x = x - {p}", "x = x + {p}.clone()",
+    "x = {p} * 1 + x.relu()",
+)  # fmt: skip
+FUNCTIONS = """\
+class Kept(lib.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+    @staticmethod
+    def backward(ctx, g):
+        kept.append(g)
+        return g
+class Squared(lib.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * x * 2"""
 
 
 @dataclass
@@ -104,6 +128,18 @@ def _add_layer(w: Writer, body: Body, text: str) -> bool:
     return True
 
 
+def _add_parameter(w: Writer, body: Body) -> bool:
+    shape = w.shape("x")
+    name = f"self.p{len(body.init) + 1}"
+    made = f"{name} = nn.Parameter(lib.zeros({shape if w.chance(0.6) else shape[1:]}))"
+    used = w.pick(OWN).replace("{p}", name)
+    if not (w.accepts(f"{made}\nself.to(dtype)") and w.accepts(used)):
+        return False
+    body.init.append(made)
+    body.forward.append(used)
+    return True
+
+
 def _step(w: Writer, body: Body, changes: bool) -> None:
     """One step that works, of a few that are tried."""
     for _ in range(8):
@@ -111,6 +147,10 @@ def _step(w: Writer, body: Body, changes: bool) -> None:
         if w.chance(0.55):
             text = layer(w, shape) if len(shape) > 1 else None
             if text is not None and _add_layer(w, body, text):
+                return
+            continue
+        if w.chance(0.12):
+            if _add_parameter(w, body):
                 return
             continue
         if w.chance(0.15) and body.layers:
@@ -122,6 +162,8 @@ def _step(w: Writer, body: Body, changes: bool) -> None:
         else:
             kinds = [PLAIN, PLAIN, PLAIN, IN_PLACE, GRADIENTS] if changes else [PLAIN]
             lines = _like(w, w.pick(w.pick(kinds)), body.others)
+        if lines is not None and "register_hook" in lines and w.value("x")._is_view():
+            continue  # torch forgets a hook of a view that is then changed in place
         if lines is not None and w.accepts(lines):
             if w.value("x").requires_grad and not w.accepts("x.sum().backward(retain_graph=True)"):
                 raise AbandonedError("a change in place of what the backward pass needs")

@@ -74,6 +74,24 @@ INDEXING = (
     "F.embedding_bag({i} % {s}, {x:f}, mode='sum')", "lib.eye({s}) * 2", "lib.ones({shape}) * {x:n}",
     "{x:n}.scatter_reduce(0, {i} % {s}, {x}, 'amax')",
 )  # fmt: skip
+# Places that may be out of range: where torch refuses them, convcore must, too.
+PLACES = (
+    "{x:a}.gather({d}, {i}.long())", "{x:a}.gather({d}, -{i}.long())", "{x:a}.gather({d}, {i}.long() - 1)",
+    "{x:a}.index_select({d}, {i}.long().reshape(-1))", "{x:a}.index_select({d}, {i}.long().reshape(-1) - 1)",
+    "{x:a}.take({i}.long() - 2)", "F.embedding({i}.long() - 1, {x:f})", "F.embedding({i}.long(), {x:f})",
+    "F.one_hot({x:i}.long() - 1, 3)", "F.one_hot({x:i}.long(), 3)", "F.cross_entropy({x:f}, {i}.long())",
+    "F.cross_entropy({x:f}, {i}.long() - 1)", "F.nll_loss({x:f}, {i}.long() - 1)", "{x:a}[{i}.long()]",
+    "{x:a}[-{i}.long()]", "lib.zeros(4).scatter(0, {x:i}.long().reshape(-1) - 1, 1.0)",
+    "lib.zeros(4).scatter_add(0, {x:i}.long().reshape(-1), lib.ones(99))",
+    "lib.zeros(4).index_add(0, {x:i}.long().reshape(-1) - 1, lib.ones({x}.numel()))",
+    "lib.bincount({x:i}.reshape(-1).long() - 1)",
+    "lib.zeros(4).index_copy(0, {x:i}.long().reshape(-1) - 1, lib.ones({x}.numel()))",
+    "{x:a}.index_fill({d}, {i}.long().reshape(-1), 1)", "{x:a}.select({d}, {k})", "{x:a}.narrow({d}, {k}, {p})",
+    "{x:n}.topk({p}, {d})", "{x:n}.kthvalue({p}, {d})", "{x:a}.unbind({p})",
+    "lib.zeros(3).index_put((lib.tensor([3]),), lib.ones(1)) + {x:n}", "{x:a}.squeeze({p}).transpose({p}, {k})",
+    "{x:a}.flip({p})", "{x:a}.sum({p})", "{x:n}.argmax({p})", "{x:n}.cumsum({p})", "{x:n}.sort({p})",
+    "{x:a}.repeat_interleave(-{p}, 0)", "{x:n}.amax({p})",
+)  # fmt: skip
 PRODUCTS = (
     "{x:f} @ {f}", "{x:f} @ {x}.transpose(-1, -2)", "lib.einsum('...i,...i->...', {x:f}, {x})", "lib.outer({x:f}, {f})",
     "{x:i} @ {x}.t()", "lib.matmul({x:f}, {f}.mT)", "F.cosine_similarity({x:f}, {f}, {d})", "lib.cdist({x:f}, {x})",

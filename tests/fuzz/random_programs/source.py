@@ -9,6 +9,7 @@ The names that a program may use, besides Python's own:
     shared(seed, *shape)   as `numbers`, but the tensor shares the memory of an array of NumPy
     fill(module, seed)     the module in the program's dtype, with parameters and running statistics from the seed
     compile(model)         `convcore.compile`, or the model itself where it is to be evaluated as it is
+    refused(call)          whether calling it raises an error
     see(name, value)       note a tensor, a module (with gradients), an optimiser, or a list of these
     kept                   a list that lives as long as the program, for hooks
 """
@@ -21,7 +22,7 @@ import sys
 import traceback
 import types
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,8 +139,18 @@ def namespace(library: Any, dtype: str, noise: float, seen: dict[str, np.ndarray
     return {
         "__name__": NAME, "lib": library, "nn": library.nn, "F": library.nn.functional, "optim": library.optim,
         "np": np, "copy": copy, "pickle": pickle, "numbers": numbers, "whole": whole, "mask": mask, "shared": shared,
-        "fill": fill, "see": see, "compile": lambda model: model, "kept": [], "dtype": getattr(library, dtype),
+        "fill": fill, "see": see,
+        "refused": refused, "compile": lambda model: model, "kept": [], "dtype": getattr(library, dtype),
     }  # fmt: skip
+
+
+def refused(call: Callable[[], Any]) -> bool:
+    """Whether a call raises an error."""
+    try:
+        call()
+    except Exception:
+        return True
+    return False
 
 
 def disturbed(array: np.ndarray, seed: int, noise: float) -> np.ndarray:

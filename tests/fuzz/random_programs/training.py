@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from random_programs.networks import inputs, modules, network, parameters
+from random_programs.networks import FUNCTIONS, inputs, modules, network, parameters
 from random_programs.source import Program
 from random_programs.writer import Writer
 
+# A gradient may be zero but for rounding, and many of these divide it by its own size: so eps is larger than usual, and
+# there is no Rprop, which steps by the sign.
 OPTIMISERS = (
     "SGD(net.parameters(), lr=0.05)", "SGD(net.parameters(), lr=0.05, momentum=0.9)",
     "SGD(net.parameters(), lr=0.05, momentum=0.8, nesterov=True, weight_decay=0.01)",
     "SGD(net.parameters(), lr=0.05, momentum=0.8, dampening=0.3)", "SGD(net.parameters(), lr=0.02, maximize=True)",
-    "Adam(net.parameters(), lr=0.01)", "Adam(net.parameters(), lr=0.01, weight_decay=0.1, amsgrad=True)",
-    "AdamW(net.parameters(), lr=0.01)", "RMSprop(net.parameters(), lr=0.01)",
-    "RMSprop(net.parameters(), lr=0.01, momentum=0.5, centered=True)", "Adagrad(net.parameters(), lr=0.05)",
-    "Adadelta(net.parameters(), lr=0.5)", "Adamax(net.parameters(), lr=0.01)", "NAdam(net.parameters(), lr=0.01)",
-    "RAdam(net.parameters(), lr=0.01)", "Rprop(net.parameters(), lr=0.01)",
+    "Adam(net.parameters(), lr=0.01, eps=1e-6)",
+    "Adam(net.parameters(), lr=0.01, eps=1e-6, weight_decay=0.1, amsgrad=True)",
+    "AdamW(net.parameters(), lr=0.01, eps=1e-6)", "RMSprop(net.parameters(), lr=0.01, eps=1e-6)",
+    "RMSprop(net.parameters(), lr=0.01, eps=1e-6, momentum=0.5, centered=True)",
+    "Adagrad(net.parameters(), lr=0.05, eps=1e-8)", "Adadelta(net.parameters(), lr=0.5)",
+    "Adamax(net.parameters(), lr=0.01, eps=1e-6)", "NAdam(net.parameters(), lr=0.01, eps=1e-6)",
+    "RAdam(net.parameters(), lr=0.01, eps=1e-6)",
     "SGD([{'params': [p for p in net.parameters() if p.dim() > 1]}, {'params': [p for p in "
     "net.parameters() if p.dim() < 2], 'lr': 0.1}], lr=0.02, momentum=0.5)",
 )  # fmt: skip
@@ -60,6 +64,7 @@ BEFORE_BACKWARD = (
 
 def write(w: Writer) -> Program:
     """One program."""
+    w.need(FUNCTIONS)
     w.need("retained = []")
     inputs(w, "x")
     if w.chance(0.4):
