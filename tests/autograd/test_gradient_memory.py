@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import convcore as cc
 from convcore import nn
@@ -252,6 +253,16 @@ def test_recorded_gradients_keep_their_numbers(change):
     kept.check()
 
 
+def test_memory_of_other_libraries_is_not_taken():
+    """Nothing in Python refers to an array that another library lends, but its own tensor."""
+    lender = torch.ones(300, 40)
+    x = leaf(300, 40)
+    x.register_hook(lambda gradient: cc.from_numpy(np.from_dlpack(lender)))
+    (x * 2).sum().backward()
+    zero(x)
+    assert lender.sum() == 300 * 40
+
+
 def test_accumulating_changes_no_gradient_that_is_still_under_way():
     """Somebody may hand in the `.grad` of another leaf, which is then both read from and added to."""
     for seed_of in ("u", "v", "w"):
@@ -307,12 +318,13 @@ class Positions(nn.Module):
 
 tied = nn.Linear(8, 8)
 NETS = {
-    "dense": (nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)), (3, 8)),
+    "dense": (nn.Sequential(nn.Linear(8, 600), nn.ReLU(), nn.Linear(600, 20)), (3, 8)),
     "the same layer twice": (nn.Sequential(tied, nn.ReLU(), tied), (3, 8)),
     "convolutions": (
         nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 1),
-            nn.GroupNorm(4, 16), nn.Conv2d(16, 16, 3, groups=16), nn.Flatten(), nn.Linear(16 * 6 * 6, 4),
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 32, 1),
+            nn.Conv2d(32, 32, 3, padding=1), nn.GroupNorm(4, 32), nn.Conv2d(32, 32, 3, groups=32), nn.Flatten(),
+            nn.Linear(32 * 6 * 6, 4),
         ),
         (2, 3, 16, 16),
     ),
