@@ -36,7 +36,8 @@ IMG_EXTENSIONS = tuple(ending for endings in FORMATS.values() for ending in endi
 
 # What Pillow raises on damaged files; warnings where the program's filters make errors of them.
 DAMAGED = (
-    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, TypeError, OverflowError, Warning,
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, TypeError, OverflowError,
+    RuntimeError, Warning,
 )  # fmt: skip
 
 _BOMB = "the picture has more than {:,} pixels, which could be a decompression bomb; make it smaller"
@@ -53,7 +54,7 @@ def read_image(
         ground: the colour behind transparent pixels, white by default.
         shrink: read JPEG at an eighth of the size: faster, for who only wants to know whether it can be read.
 
-    Grey of 16 bits is scaled, 65,535 to 255, and floating-point numbers, 1.0 to 255.
+    Grey of 16 bits is scaled, 65,535 to 255, and so are floating-point numbers, 1.0 to 255.
 
     Raises:
         CheckpointError: it is damaged, cut short, no picture, or too large, or its numbers have no known scale.

@@ -354,6 +354,23 @@ except (OSError, ValueError) as error:
     assert started("Image.open('cat.jpg').load()")[0]  # so the stand-in would have noted it
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_whatever_is_damaged_there_is_one_error(kind):
+    draw = np.random.default_rng(3)
+    content = saved(Image.fromarray(draw.integers(0, 256, (12, 10, 3), dtype=np.uint8)), kind)
+    messages = []
+    for _ in range(400):
+        damaged = bytearray(content)
+        for place in draw.integers(len(content), size=3):
+            damaged[place] = draw.integers(256)
+        try:
+            assert read(bytes(damaged)).ndim == 3
+        except CheckpointError as error:
+            messages.append(str(error))
+    assert messages
+    assert all(message.startswith("it: ") and "\n" not in message for message in messages)
+
+
 def test_every_ending_belongs_to_a_format():
     assert {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".jfif"} <= set(IMG_EXTENSIONS)
     registered = Image.registered_extensions()
