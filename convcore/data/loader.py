@@ -285,6 +285,7 @@ class DataLoader(Generic[T_co]):
         if self.worker_init_fn is None:
             return
         try:
+            # The 0 stands where batches have their numbers, which begin with 1.
             with random.drawing_from(np.random.default_rng([*key, 0, info.id + 1])):
                 self.worker_init_fn(info.id)
         except Exception as error:
