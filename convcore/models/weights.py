@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from convcore import io
 from convcore.errors import CheckpointError
 from convcore.io.files import opened
+from convcore.io.state_dict import PREFIX
 from convcore.models.preprocess import DigitImage, ImageClassification
 from convcore.nn import Module
 from convcore.nn.state import misfits, no_key_fits, prefixes
@@ -255,6 +256,8 @@ def read_weights(model: str, network: Module, found: Found) -> dict[str, Tensor]
     renamed = {}
     for key, tensor in state.items():
         old = key.removeprefix(extra)
+        if old not in own:  # a part of the network may have been in a DataParallel
+            old = old.replace(f".{PREFIX}", ".")
         new = old if known is None or known.rename is None or old in own else known.rename(old)
         if new is not None:
             renamed[new] = tensor

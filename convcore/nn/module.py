@@ -447,8 +447,8 @@ class Module:
         """Copy values into this module's parameters and buffers.
 
         Args:
-            strict: False skips keys that are missing or unexpected; wrong shapes are always an error. Batch norms'
-                `num_batches_tracked` may always be missing.
+            strict: False skips keys that are missing or unexpected, with a warning where no key fits; wrong shapes are
+                always an error. Batch norms' `num_batches_tracked` may always be missing.
             assign: put the given tensors themselves, with their dtypes, in the place of the module's, which keep only
                 whether they are Parameters and require gradients. An optimizer that holds the old ones must be made
                 anew.

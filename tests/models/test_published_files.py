@@ -139,6 +139,15 @@ def test_names_with_a_prefix_of_the_users(tmp_path):
     assert same(models.squeezenet1_1(weights=tmp_path / "w.pth"), network)
 
 
+def test_names_with_a_part_in_a_data_parallel(tmp_path):
+    """As PyTorch's own example of ImageNet wraps the features of AlexNet and VGG."""
+    network = models.squeezenet1_1()
+    cc.save(
+        {key.replace("features.", "features.module."): v for key, v in network.state_dict().items()}, tmp_path / "w"
+    )
+    assert same(models.squeezenet1_1(weights=tmp_path / "w"), network)
+
+
 def lite_keys(network):
     """The author's names of the network's entries, in their order."""
     parts, block = [], -1
