@@ -12,6 +12,7 @@ few loops that Python runs in C: 60 us for the 209 modules of a MobileNetV3-smal
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections import deque
 from itertools import chain
@@ -27,6 +28,8 @@ MOST_BYTES = 1 << 16  # of NumPy's arrays that are compared; to compare larger o
 _ABSENT = object()
 _LIBRARIES = ("convcore", "kernels", "numpy", "scipy")  # whose functions keep nothing that a model could leave there
 _TABLES = ("_parameters", "_buffers", "_modules")
+# What modules keep for themselves, and no result depends on; a compiled model within another changes its own.
+_BOOKKEEPING = ("_non_persistent", "_plans", "_warned", "_lock")
 _memory_of = attrgetter("version.memory")
 _changes_of = attrgetter("changes")
 
@@ -36,6 +39,12 @@ def _is_plain(value: Any) -> bool:
     if type(value) is tuple:
         return all(map(_is_plain, value))
     return type(value) in (bool, int, str, bytes, type(None)) or (type(value) is float and value != 0)
+
+
+def _is_pythons(value: Any) -> bool:
+    """Whether an object is of Python's own library: a logger, for one, leads to all others and changes with each."""
+    cls = type(value)
+    return cls is not types.SimpleNamespace and cls.__module__.partition(".")[0] in sys.stdlib_module_names
 
 
 class ModelState:
@@ -98,7 +107,7 @@ class ModelState:
             self._follow_items((value.__func__, value.__self__), name)
         elif isinstance(value, functools.partial):
             self._follow_items((value.func, *value.args, *value.keywords.values()), name)
-        elif isinstance(getattr(value, "__dict__", None), dict):
+        elif isinstance(getattr(value, "__dict__", None), dict) and not _is_pythons(value):
             self._follow_table(value.__dict__, name)
 
     def _follow_items(self, items: Any, name: str) -> None:
@@ -120,13 +129,14 @@ class ModelState:
             if key in _TABLES:
                 self._seen[id(value)] = value
                 self._follow_table(value, name)
-            elif key != "_non_persistent" and not _is_plain(value):
+            elif key not in _BOOKKEEPING and not _is_plain(value):
                 self._references.append((attributes, key, value))
                 self._follow(value, key)
         for cls in type(module).__mro__:
             if not cls.__module__.startswith(_LIBRARIES) and cls is not object:
-                for function in vars(cls).values():
-                    self._follow(getattr(function, "__func__", function), cls.__name__)  # of static and class methods
+                for key, value in vars(cls).items():
+                    self._variables.append((f"{key} of the class {cls.__name__}", vars(cls), key, value))
+                    self._follow(getattr(value, "__func__", value), key)  # of static and class methods the function
 
     def _follow_function(self, function: types.FunctionType) -> None:
         """The variables outside of a function that its code names."""

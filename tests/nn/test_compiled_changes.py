@@ -1,5 +1,6 @@
 """Compiled models that change between calls: parameters, buffers, modules, attributes, and what lies in no table."""
 
+import logging
 import types
 from typing import Any
 
@@ -184,6 +185,35 @@ class TestChanges:
         elif place == "an object":
             model.parts.scale = 5.0
         check()
+
+    def test_of_a_class(self):
+        class Model(nn.Module):
+            scale = 2.0
+
+            def forward(self, x):
+                return x * self.scale
+
+        model = Model().eval()
+        compiled = convcore.compile(model)
+        x = images(3)
+        for _ in range(3):
+            compiled(x)
+        Model.scale = 3.0
+        assert_same(compiled(x), x * 3)
+        for _ in range(3):
+            compiled(x)
+        Model.forward = lambda self, x: x - 1
+        assert_same(compiled(x), x - 1)
+
+    def test_of_a_logger_is_none(self):
+        """What Python's own objects hold is no part of a model."""
+        model = nn.Sequential(nn.ReLU()).eval()
+        model.log = logging.getLogger("convcore.test")
+        compiled = convcore.compile(model)
+        for seed in range(4):
+            logging.getLogger(f"convcore.test.{seed}")
+            compiled(images(3, seed=seed))
+        assert compiled.steps(images(3))
 
     def test_of_an_attribute(self):
         model: Any = nn.Sequential(nn.LeakyReLU(0.1), nn.BatchNorm1d(4)).eval()

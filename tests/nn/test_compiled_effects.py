@@ -29,21 +29,28 @@ def compiled(model):
 class TestForwardIsCalled:
     """Once for each call of the compiled model, at most: what it does besides its result happens as often."""
 
-    def test_as_often_as_the_model_is_called(self):
+    def test_as_often_as_the_model_is_called(self, monkeypatch):
+        calls, forward = [], nn.ReLU.forward
+        monkeypatch.setattr(nn.ReLU, "forward", lambda self, x: calls.append(1) or forward(self, x))
+        compiled = convcore.compile(nn.Sequential(nn.ReLU()).eval())
+        for expected in (1, 2, 2, 2):  # the third call is the list's
+            compiled(images(3))
+            assert len(calls) == expected
+
+    def test_and_counts_in_its_class(self):
         class Model(nn.Module):
             calls = 0
 
             def forward(self, x):
                 Model.calls += 1
-                return x + 1
+                return x * Model.calls
 
         compiled = convcore.compile(Model().eval())
         x = images(3)
-        for calls in (1, 2):
+        with pytest.warns(UserWarning, match="its forward changes calls of the class Model"):
             compiled(x)
-            assert Model.calls == calls
-        compiled(x)
-        assert Model.calls == 2  # the third call is the list's
+        for calls in (2, 3, 4):
+            assert_same(compiled(x), x * calls)
 
     def test_and_counts_in_an_attribute(self):
         class Model(nn.Module):
