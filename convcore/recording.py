@@ -51,6 +51,9 @@ _VIEWS = {
 _LEAVE_PYTHON = {np.ndarray.tofile, np.ndarray.dump}  # return nothing, and yet tell numbers
 
 
+STRANGER = "it reads a tensor that cannot be found in the model, and may be another one at the next call"
+
+
 class ShapeChangedError(Exception):
     """A step gave an array of another shape than the one it gave when it was noted."""
 
@@ -75,9 +78,8 @@ class Recording:
         self.tensors: list[weakref.ref[Any]] = []
         self.inputs = [laid_out_like(array) for array in inputs]
         self._spans = [memory_span(array) for array in inputs]
-        self._owners: dict[
-            int, tuple[Any, str, int]
-        ] = {}  # whose memory is known, by id: the owner, its kind, a number
+        self._owners: dict[int, tuple[Any, str, int]] = {}  # of known memory, by id: the owner, its kind, a number
+        self._elsewhere: dict[int, np.ndarray] = {}  # arrays of unknown memory in steps, and what they are views of
         self._thread = threading.get_ident()
         self._is_open = False
         for position, array in enumerate(inputs):
@@ -111,8 +113,11 @@ class Recording:
         return traced(array, self)
 
     def is_of_inputs(self, array: np.ndarray) -> bool:
-        """Whether an array's numbers may be others at the next call."""
-        return self._kind(array) in ("input", "made")
+        """Whether a tensor's numbers may be others at the next call; objects if it is none of the model's."""
+        kind = self._kind(array)
+        if kind is None and array.size:
+            self.objections.append(STRANGER)
+        return kind in ("input", "made")
 
     # The doors
 
@@ -221,6 +226,10 @@ class Recording:
         if self._is_open:
             self.objections.append(f"it looks at numbers ({how} in {caller()})")
 
+    def strangers(self) -> list[np.ndarray]:
+        """Arrays of unknown memory that steps read: tables, if they are no tensors'."""
+        return list(self._elsewhere.values())
+
     # What a step keeps
 
     def placed(self, array: np.ndarray) -> np.ndarray:
@@ -261,7 +270,14 @@ class Recording:
         if kind == "made":
             return "made", number, address - memory_span(owner)[0], *form
         place = self.arena.place(array)
-        return ("arena", *place, *form) if place is not None else ("elsewhere", address, *form)
+        if place is not None:
+            return "arena", *place, *form
+        if owner is None:
+            shown: Any = array
+            while isinstance(shown, np.ndarray):
+                self._elsewhere[id(shown)] = shown
+                shown = shown.base
+        return "elsewhere", address, *form
 
     def replay(self) -> None:
         """Make all calls again."""

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from convcore import recording
-from convcore.autograd import is_grad_enabled, no_grad, wrap
+from convcore.autograd import Variable, is_grad_enabled, no_grad, wrap
 from convcore.autograd.deferred import fuses
 from convcore.errors import DTypeError
 from convcore.nn.model_state import ModelState
@@ -154,6 +154,8 @@ class _NotedCall:
             self.objection = "its result lies in the memory of an input, a parameter or a buffer"
         elif any(np.may_share_memory(a, b) for i, a in enumerate(self._places) for b in self._places[:i]):
             self.objection = "two of its results share memory"
+        elif any(isinstance(holder, Variable) for holder in gc.get_referrers(*self.recording.strangers())):
+            self.objection = recording.STRANGER
         elif _are_kept(self.recording, self._leaves):
             self.objection = "tensors that its forward makes are kept outside of it, and a list of calls makes none"
 

@@ -12,9 +12,11 @@ few loops that Python runs in C: 60 us for the 209 modules of a MobileNetV3-smal
 from __future__ import annotations
 
 import functools
+import random
 import sys
 import types
 from collections import deque
+from collections.abc import Iterator
 from itertools import chain
 from operator import attrgetter, is_
 from typing import Any
@@ -65,6 +67,7 @@ class ModelState:
         self._sequences: list[tuple[str, Any, list[Any]]] = []
         self._arrays: list[tuple[str, np.ndarray, np.ndarray]] = []
         self._variables: list[tuple[str, Any, Any, Any]] = []
+        self._drawn: list[tuple[str, Any, Any]] = []  # generators of random numbers, and how far they are
         self._names: dict[int, str] = {}  # of modules and tables, by id
         self._objection: str | None = None
         self._seen: dict[int, Any] = {}  # what has been followed, by id; held, so that no other object gets the id
@@ -101,6 +104,10 @@ class ModelState:
             if value.nbytes > MOST_BYTES:
                 self._objection = f"{name} is an array of NumPy, which may change unseen; make it a buffer"
             self._arrays.append((name, value, value.copy()))
+        elif isinstance(value, (np.random.Generator, random.Random)):
+            self._drawn.append((name, value, _position(value)))
+        elif isinstance(value, Iterator):
+            self._objection = f"{name} is an iterator, and what it gives next nobody can tell"
         elif isinstance(value, types.FunctionType):
             self._follow_function(value)
         elif isinstance(value, types.MethodType):
@@ -174,6 +181,7 @@ class ModelState:
                 and all(len(now) == len(then) and all(map(is_, now, then)) for _, now, then in self._sequences)
                 and all(np.array_equal(now, then, equal_nan=now.dtype.kind in "fc") for _, now, then in self._arrays)
                 and all(_value(place, key) is value for _, place, key, value in self._variables)
+                and all(_position(generator) == position for _, generator, position in self._drawn)
             )
         except Exception:  # of comparing things that have become something else
             return False
@@ -194,6 +202,9 @@ class ModelState:
                 return name
         for name, now, then in self._sequences:
             if len(now) != len(then) or not all(map(is_, now, then)):
+                return name
+        for name, generator, position in self._drawn:
+            if _position(generator) != position:
                 return name
         for container in self._empty:
             if container:
@@ -217,6 +228,11 @@ class ModelState:
             if memory.exposures:
                 return f"an array of NumPy shares the memory of {name} and may change it unseen; let go of the array"
         return None
+
+
+def _position(generator: Any) -> Any:
+    """How far a generator of random numbers is: NumPy's or Python's."""
+    return generator.getstate() if isinstance(generator, random.Random) else generator.bit_generator.state
 
 
 def _value(place: Any, key: Any) -> Any:

@@ -18,7 +18,7 @@ from convcore import memory
 from convcore.ops.conv_far import room_for_grad_x
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import Axis, ConvGeometry, once_per_geometry
-from convcore.ops.layout import nhwc
+from convcore.ops.layout import contiguous, nhwc
 from kernels.cpu import conv_depthwise
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.depthwise_tile import LINE_BYTES
@@ -129,7 +129,7 @@ def _depthwise(src, filters: Filters, geometry: ConvGeometry, to_input: bool) ->
 
     def in_order(weight, bias) -> tuple[np.ndarray, np.ndarray]:
         ordered = _filters(weight, geometry, to_input).take(taps, axis=0)
-        return ordered, np.zeros(c, weight.dtype) if bias is None else np.ascontiguousarray(bias)
+        return ordered, np.zeros(c, weight.dtype) if bias is None else contiguous(bias)
 
     if to_input:
         dst = room_for_grad_x(geometry, src.dtype)

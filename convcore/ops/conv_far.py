@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from convcore import memory, recording
+from convcore import memory
 from convcore.ops.geometry import Axis, ConvGeometry, once_per_geometry
 
 # An axis is far if its padded size is larger than so many times what it reads and writes, and this: below it the usual
@@ -61,14 +61,15 @@ def gather(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     """What a convolution of `near(geometry)` takes in the place of x (N, C, ...)."""
     for i, axis in enumerate(geometry.axes):
         if _is_far(axis):
-            x = recording.made(_gather, x, i - len(geometry.axes), axis)
+            x = _gather(x, i - len(geometry.axes), axis)
     return x
 
 
 def _gather(x: np.ndarray, place: int, axis: Axis) -> np.ndarray:
     shape = list(x.shape)
     shape[place] = axis.size_out * axis.kernel
-    out = np.zeros(shape, x.dtype)
+    out = memory.empty(shape, x.dtype)
+    out.fill(0)
     source, target = np.moveaxis(x, place, 0), np.moveaxis(out, place, 0)
     for read, written in _readings(axis):
         target[written] = source[read]
@@ -79,7 +80,7 @@ def put_back(gradient: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     """The gradient of x (N, C, ...) from that of what was gathered; the taps of one place are added in their order."""
     for i, axis in reversed(list(enumerate(geometry.axes))):
         if _is_far(axis):
-            gradient = recording.made(_put_back, gradient, i - len(geometry.axes), axis)
+            gradient = _put_back(gradient, i - len(geometry.axes), axis)
     return gradient
 
 
@@ -98,5 +99,5 @@ def room_for_grad_x(geometry: ConvGeometry, dtype: np.dtype) -> np.ndarray:
     """Memory for the gradient of x, with zeros where the stride steps over a place, for there no kernel writes."""
     grad_x = memory.empty_channels_last(geometry.x_shape, dtype)
     if geometry.grad_input_walks.destinations < math.prod(geometry.x_shape[2:]):
-        recording.call(np.ndarray.fill, grad_x, 0)
+        grad_x.fill(0)
     return grad_x

@@ -18,7 +18,7 @@ from convcore.ops.conv_depthwise_passes import forward_depthwise, grad_input_dep
 from convcore.ops.conv_far import room_for_grad_x
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import Axis, ConvGeometry, Walks
-from convcore.ops.layout import nhwc
+from convcore.ops.layout import contiguous, nhwc
 from kernels.cpu import conv_grouped
 from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
 from kernels.cpu.target import REGISTER_BYTES, lanes
@@ -103,7 +103,7 @@ def _in_blocks(filters: np.ndarray) -> np.ndarray:
     n_blocks = -(-filters.shape[3] // widest)
     padded = np.zeros((*filters.shape[:3], n_blocks * widest), filters.dtype)
     padded[..., : filters.shape[3]] = filters
-    return np.ascontiguousarray(padded.reshape(*filters.shape[:3], n_blocks, widest).transpose(3, 0, 1, 2, 4))
+    return contiguous(padded.reshape(*filters.shape[:3], n_blocks, widest).transpose(3, 0, 1, 2, 4))
 
 
 def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: Walks, to_input) -> None:
@@ -125,7 +125,7 @@ def forward_grouped(x, filters: Filters, geometry: ConvGeometry):
         return forward_depthwise(x, filters, geometry)
 
     def in_blocks(weight, bias) -> tuple[np.ndarray, np.ndarray]:
-        start = np.zeros(geometry.c_out, x.dtype) if bias is None else np.ascontiguousarray(bias)
+        start = np.zeros(geometry.c_out, x.dtype) if bias is None else contiguous(bias)
         return _in_blocks(weight.transpose(2, 3, 1, 0)), start
 
     out = memory.empty_channels_last(geometry.out_shape, x.dtype)

@@ -23,7 +23,7 @@ from convcore.ops.conv_depthwise_passes import (
 from convcore.ops.conv_far import room_for_grad_x
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import ONE_PLANE, ConvGeometry, once_per_geometry
-from convcore.ops.layout import nchw, nhwc, nothing, zeros
+from convcore.ops.layout import contiguous, nchw, nhwc, nothing, zeros
 from convcore.ops.matmul import product, rows_times_filters
 from kernels.cpu import conv_direct, conv_im2col
 from kernels.cpu.conv_grad_weight import channels_per_sum, conv_grad_weight_direct, sum_filter_partials
@@ -64,7 +64,7 @@ def _packed(weight: np.ndarray, geometry: ConvGeometry, transposed: bool, rows, 
         strides, c_dst, c_src = strides[::-1], channels, filters
     panel_columns = tile_columns(weight.itemsize)
     panels = memory.empty((groups, -(-c_dst // panel_columns), rows.size, c_src, panel_columns), weight.dtype)
-    flat = np.ascontiguousarray(weight).reshape(-1)
+    flat = contiguous(weight).reshape(-1)
     pack_filters(flat, filters * channels * taps, *strides, geometry.k_w, rows, columns, c_dst, panels)
     return panels
 

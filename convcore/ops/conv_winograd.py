@@ -23,7 +23,7 @@ import numpy as np
 from convcore import memory
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import ConvGeometry
-from convcore.ops.layout import nhwc, nothing
+from convcore.ops.layout import contiguous, nhwc, nothing
 from kernels.cpu.conv_winograd import (
     DEPTH,
     conv2d_winograd,
@@ -157,7 +157,7 @@ class Winograd:
             start = np.zeros((n_panels + 1) * panel_columns, weight.dtype)
             if bias is not None:
                 start[:c_dst] = bias
-            return np.ascontiguousarray(weight).reshape(-1), start
+            return contiguous(weight).reshape(-1), start
 
         def transformed(weight, bias) -> tuple[np.ndarray, np.ndarray]:
             flat, start = as_they_are(weight, bias)

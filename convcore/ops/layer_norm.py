@@ -165,7 +165,7 @@ class LayerNorm(Function):
         sums = np.empty((2, weights.size))
         workspace = np.empty((-(-count // per_chunk), 2, weights.size))
         kernels.layer_norm_grads(
-            rows, np.ascontiguousarray(grad_out.array), weights, ctx.mean, ctx.invstd, ctx.settings[1], grad_x, sums,
+            rows, contiguous(grad_out.array), weights, ctx.mean, ctx.invstd, ctx.settings[1], grad_x, sums,
             workspace, per_chunk,
         )  # fmt: skip
         grad_weight, grad_bias = (

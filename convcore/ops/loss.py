@@ -22,6 +22,7 @@ from convcore import memory
 from convcore.autograd import Function, Variable, is_grad_enabled, twins, wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
 from convcore.ops.arguments import check_float_tensors, integer
+from convcore.ops.layout import contiguous
 from convcore.ops.matmul import linear
 from convcore.ops.reduction import read_reduction, reduced
 from convcore.ops.rows import from_rows, rows_along
@@ -94,7 +95,7 @@ class CrossEntropy(Function):
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction, label_smoothing):
-        rows, labels = rows_along(x.array, _class_axis(x.array.shape)), np.ascontiguousarray(target.array).reshape(-1)
+        rows, labels = rows_along(x.array, _class_axis(x.array.shape)), contiguous(target.array).reshape(-1)
         weights = _weights(weight, x)
         per_chunk = _rows_per_chunk(rows)
         loss, maxima, sums = (memory.empty(rows.shape[0], rows.dtype) for _ in range(3))
@@ -121,7 +122,7 @@ class CrossEntropy(Function):
         grad_loss = _grad_of_rows(grad_out.array, reduction, ctx.total_weight, rows.shape[0])
         grad_x = memory.empty(rows.shape, rows.dtype)
         cross_entropy_grad_input(
-            rows, np.ascontiguousarray(target.array).reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums,
+            rows, contiguous(target.array).reshape(-1), _weights(weight, x), ctx.maxima, ctx.sums,
             grad_loss, grad_x, label_smoothing, ignore_index, _rows_per_chunk(rows),
         )  # fmt: skip
         return wrap(from_rows(grad_x, x.array.shape, _class_axis(x.array.shape))), None, None, None, None, None
@@ -132,7 +133,7 @@ class NllLoss(Function):
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction):
-        rows, labels = rows_along(x.array, _class_axis(x.array.shape)), np.ascontiguousarray(target.array).reshape(-1)
+        rows, labels = rows_along(x.array, _class_axis(x.array.shape)), contiguous(target.array).reshape(-1)
         counted = labels != ignore_index
         columns = np.where(counted, labels, 0)
         row_weight = np.where(counted, _weights(weight, x)[columns], 0)
@@ -189,7 +190,7 @@ def _reduced(loss: np.ndarray, totals: Any, reduction: str, shape: tuple[int, ..
 def _grad_of_rows(grad_out: np.ndarray, reduction: str, total_weight: float, rows: int) -> np.ndarray:
     """The gradient of every row's loss."""
     if reduction == "none":
-        return np.ascontiguousarray(grad_out.reshape(-1))
+        return contiguous(grad_out.reshape(-1))
     with np.errstate(all="ignore"):
         scale = np.float64(grad_out) / (total_weight if reduction == "mean" else 1.0)
         return np.full(rows, scale, grad_out.dtype)
@@ -224,7 +225,7 @@ def _rows_per_chunk(rows: np.ndarray) -> int:
 def _weights(weight: Tensor | None, x: Tensor) -> np.ndarray:
     if weight is None:
         return _ones(x.array.shape[_class_axis(x.array.shape)], x.array.dtype)
-    return np.ascontiguousarray(weight.array)
+    return contiguous(weight.array)
 
 
 @functools.lru_cache(maxsize=16)

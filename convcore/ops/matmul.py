@@ -104,7 +104,7 @@ def _offsets(sizes: tuple[int, ...], steps: tuple[int, ...] | None, size: int, b
         starts = np.arange(math.prod(sizes)).reshape(sizes) * size
     else:
         starts = sum(np.arange(n).reshape(-1, *[1] * (len(sizes) - i - 1)) * steps[i] for i, n in enumerate(sizes))
-    return np.ascontiguousarray(np.broadcast_to(starts, batch)).reshape(-1)
+    return np.broadcast_to(starts, batch).reshape(-1).copy()
 
 
 def _split(count: int, m: int, k: int, n: int, panels: int, copied: bool, transposed: bool) -> tuple[int, int, int]:

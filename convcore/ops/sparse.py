@@ -16,6 +16,7 @@ import scipy.sparse
 from convcore.autograd import Function, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import check_float_tensors
+from convcore.ops.layout import contiguous
 from kernels.cpu.sparse import csr_matmul
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class SparseMatrix:
             values = self._values[x.dtype] = self._rows.data.astype(x.dtype)
         features = x.shape[1]
         out = np.empty((self.shape[0], features), x.dtype)
-        flat = np.ascontiguousarray(x).reshape(-1)
+        flat = contiguous(x).reshape(-1)
         csr_matmul(self._starts, self._columns, values, self._bounds, flat, out.reshape(-1), features)
         return out
 

@@ -17,6 +17,7 @@ import numpy as np
 from convcore.autograd import Function, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.arguments import AXIS_NAMES, check_float_tensors, numbers
+from convcore.ops.layout import contiguous
 from convcore.ops.pool import avg_pool1d, avg_pool2d, avg_pool3d
 from convcore.ops.pool_geometry import IntOrSeveral
 
@@ -152,7 +153,7 @@ def _max_unpool(
         if size < 1:
             raise ShapeError(f"{op}: the output's {name} must be at least 1, got {size}")
     rows, places = math.prod(shape[:-rank]), math.prod(shape[-rank:])
-    where = np.ascontiguousarray(indices.array).reshape(rows, places)
+    where = contiguous(indices.array).reshape(rows, places)
     if where.size and not (where.min() >= 0 and where.max() < math.prod(sizes)):
         raise ShapeError(
             f"{op}: indices must lie from 0 to {math.prod(sizes) - 1} in an output of sizes {tuple(sizes)}, got "

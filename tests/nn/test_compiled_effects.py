@@ -130,9 +130,53 @@ class TestForwardIsCalled:
     def test_and_numpy_draws(self):
         numbers = np.random.default_rng(0)
         compiled = convcore.compile(Function(lambda x: x + convcore.tensor(numbers.standard_normal(3))).eval())
+        with pytest.warns(UserWarning, match="its forward changes numbers"):
+            compiled(images(3))
+        assert len({compiled(images(3)).array.tobytes() for _ in range(5)}) == 5
+
+    def test_and_numpy_draws_unseen(self):
+        class Noise:
+            __slots__ = ("numbers",)
+
+        noise = Noise()
+        noise.numbers = np.random.default_rng(0)
+        compiled = convcore.compile(Function(lambda x: x + convcore.tensor(noise.numbers.standard_normal(3))).eval())
         with pytest.warns(UserWarning, match="tensor computes where it is not noted"):
             compiled(images(3))
         assert len({compiled(images(3)).array.tobytes() for _ in range(5)}) == 5
+
+    def test_and_takes_the_next_of_an_iterator(self):
+        scales = iter([2.0, 2.0, 2.0, 3.0, 4.0])
+        compiled = convcore.compile(Function(lambda x: x * next(scales)).eval())
+        x = images(3)
+        with pytest.warns(UserWarning, match="scales is an iterator"):
+            compiled(x)
+        for scale in (2, 2, 3, 4):
+            assert_same(compiled(x), x * scale)
+
+    @pytest.mark.parametrize("operation", ["conv2d", "linear", "mul", "index", "cat"])
+    def test_and_reads_a_tensor_that_is_hidden(self, operation):
+        """Only what can be found in the model can be compared; nobody would notice another one in its place."""
+
+        class Hidden:
+            __slots__ = ("weight",)
+
+        hidden = Hidden()
+        hidden.weight = images(4, 3, 3, 3)
+        functions = {
+            "conv2d": lambda x: nn.functional.conv2d(x, hidden.weight),
+            "linear": lambda x: nn.functional.linear(x[..., :3], hidden.weight[:, 0, 0]),
+            "mul": lambda x: x[:, :, :3, :3] * hidden.weight[0],
+            "index": lambda x: x * hidden.weight[1, 2, 0, 0],
+            "cat": lambda x: convcore.cat([x[0, :, :3, :3], hidden.weight[0]]),
+        }
+        compiled = convcore.compile(Function(functions[operation]).eval())
+        x = images(1, 3, 9, 9)
+        assert compiled.steps(x) == []
+        with pytest.warns(UserWarning, match=r"cannot be found in the model|computes where it is not noted"):
+            compiled(x)
+        hidden.weight = images(4, 3, 3, 3, seed=9)
+        assert_same(compiled(x), functions[operation](x))
 
     def test_and_prints_numbers(self, capsys):
         def function(x):

@@ -240,6 +240,18 @@ def warning_filters(sources: Sources) -> list[str]:
     ]
 
 
+def unseen_readers(sources: Sources) -> list[str]:
+    """NumPy does not tell traced arrays that these read them (`convcore.traced`): what follows would go unseen."""
+    names = {"ascontiguousarray", "asfortranarray", "asarray_chkfinite", "require", "frombuffer", "fromiter", "nditer"}
+    return [
+        f"{module}:{node.lineno}: np.{node.attr}; use convcore.ops.layout.contiguous, or a function of arrays"
+        for module, text in sources.items()
+        if module.startswith("convcore.ops.") and not module.startswith("convcore.ops.gpu")
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "np"
+    ]
+
+
 def long_files(sources: Sources) -> list[str]:
     """A file has one subject."""
     lengths = {module: len(text.splitlines()) for module, text in sources.items()}

@@ -54,6 +54,7 @@ def test_good_sources_break_no_rule():
         rules.foreign_compilers,
         rules.foreign_readers,
         rules.warning_filters,
+        rules.unseen_readers,
         rules.long_files,
         rules.undocumented,
         rules.kernel_docstrings,
@@ -162,6 +163,11 @@ def test_foreign_readers(text):
 def test_warning_filters(text):
     assert len(rules.warning_filters({"convcore.cli.a": text})) == 1
     assert rules.warning_filters({"benchmarks.a": text, "convcore.b": "import warnings\nwarnings.warn('x')"}) == []
+
+
+def test_unseen_readers():
+    text = "import numpy as np\nx = np.ascontiguousarray(y)\nz = np.where(x, 1, 2)\n"
+    assert found(rules.unseen_readers, {"convcore.ops.a": text, "convcore.nn.b": text}) == ["convcore.ops.a:2"]
 
 
 def test_long_files():

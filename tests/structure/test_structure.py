@@ -67,6 +67,7 @@ def test_the_sources_were_found():
         rules.early_cuda,
         rules.foreign_readers,
         rules.warning_filters,
+        rules.unseen_readers,
         rules.long_files,
         rules.undocumented,
         rules.kernel_docstrings,
