@@ -108,7 +108,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     channels = input.shape[1] if input.ndim > 1 else 1
     if weight.numel() not in (1, channels):
         raise ShapeError(f"prelu: weight must have 1 or {channels} elements, one a channel; got {weight.numel()}")
-    if weight.numel() > 1:
+    if weight.numel() != 1:
         weight = weight.reshape(-1, *[1] * (input.ndim - 2))
     elif weight.ndim > input.ndim:
         weight = weight.reshape(())

@@ -208,7 +208,7 @@ def multi_head_attention_forward(
             cat([t, b.expand(1, batch, embed)]) for t, b in zip(projected[1:], (bias_k, bias_v), strict=True)
         ]
         mask, padding = _wider(mask), _wider(padding)
-    q, k, v = (t.reshape(t.array.shape[0], batch * num_heads, -1).transpose(0, 1) for t in projected)
+    q, k, v = (t.reshape(t.array.shape[0], batch * num_heads, embed // num_heads).transpose(0, 1) for t in projected)
     k, v = k if static_k is None else static_k, v if static_v is None else static_v
     if add_zero_attn:
         zeros = wrap(np.zeros((batch * num_heads, 1, embed // num_heads), dtype))

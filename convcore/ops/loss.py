@@ -14,6 +14,7 @@ d l[k] / d x[j] = [k == j] - p[j] with p = softmax(x), so
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -323,7 +324,7 @@ def linear_cross_entropy(
         )
     outputs = linear_weight.array.shape[:-1]
     bias = None if linear_bias is None else linear_bias.reshape(-1)
-    logits = linear(input, linear_weight.reshape(-1, linear_weight.array.shape[-1]), bias)
+    logits = linear(input, linear_weight.reshape(math.prod(outputs), linear_weight.array.shape[-1]), bias)
     ignored = -100 if ignore_index is None else ignore_index
     return cross_entropy(
         logits.reshape(*input.array.shape[:-1], *outputs), target, weight, ignore_index=ignored, reduction=reduction,

@@ -36,6 +36,8 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
     total = sum(square(x) if ord == 2 else pow(abs(x), ord), dim, keepdim)
     zero = total == 0
     if ord < 0:
+        if x.array.size == 0 < total.array.size:
+            raise ShapeError(f"vector_norm: p = {ord} needs at least one element, got shape {x.array.shape}")
         return pow(total, 1 / ord)
     safe = where(zero, 1.0, total)
     return where(zero, 0.0, sqrt(safe) if ord == 2 else pow(safe, 1 / ord))

@@ -138,19 +138,17 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float = 0, *, 
         value: the one number, in place of `src`.
         reduce: None replaces, "add" adds, "multiply" multiplies.
     """
-    source = src if value is None else value
-    if reduce is not None:
-        if reduce not in ("add", "multiply"):
-            raise ShapeError(f'scatter: reduce must be None, "add" or "multiply", got {reduce!r}')
-        x, values, places = places_of_elements("scatter", input, dim, index, source)
-        if reduce == "add":
-            return reshape(Accumulate.apply(x, values, places), input.array.shape)
+    if reduce not in (None, "add", "multiply"):
+        raise ShapeError(f'scatter: reduce must be None, "add" or "multiply", got {reduce!r}')
+    x, values, places = places_of_elements("scatter", input, dim, index, src if value is None else value)
+    if places[0].size == 0:
+        return input.clone()
+    if reduce == "add":
+        return reshape(Accumulate.apply(x, values, places), input.array.shape)
+    if reduce == "multiply":
         out = x.array.copy()
         np.multiply.at(out, places, values.array)
         return reshape(wrap(out), input.array.shape)
-    x, values, places = places_of_elements("scatter", input, dim, index, source)
-    if places[0].size == 0:
-        return input.clone()
     return reshape(Overwrite.apply(x, values, places, False, "scatter"), input.array.shape)
 
 

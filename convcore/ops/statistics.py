@@ -31,7 +31,7 @@ def _spread(
     count = math.prod([input.array.shape[i] for i in dims])
     average = mean(input, dims, keepdim=True)
     distance = input - average
-    variance = sum(distance * distance, dims, keepdim) / float(max(count - correction, 0))
+    variance = sum(distance * distance, dims, keepdim) / float(max(count - correction, 0) if count else 0)
     return variance, average if keepdim else average.reshape(variance.array.shape)
 
 

@@ -81,3 +81,35 @@ def test_norms_over_the_last_axes(name, shape):
 def test_one_axis_is_enough_only_without_elements(shape, training):
     with pytest.raises(ShapeError, match=r"input must have a batch axis and a channel axis.*got shape"):
         cc.nn.functional.batch_norm(cc.ones(shape), None, None, training=training)
+
+
+def labels(library: Any, count: int) -> Any:
+    return library.zeros(count, dtype=library.int64)
+
+
+CALLS = {
+    "var of nothing, corrected upwards": lambda lib: lib.zeros(0, 2).var(correction=-1),
+    "std of nothing, corrected upwards": lambda lib: lib.zeros(0, 2).std(0, correction=-2),
+    "scatter of nothing": lambda lib: lib.zeros(0, 5).scatter(0, lib.zeros(0, 2).long(), lib.zeros(0, 2), reduce="add"),
+    "prelu without channels": lambda lib: lib.nn.functional.prelu(lib.zeros(5, 0, 5), lib.zeros(0)),
+    "attention between no words": lambda lib: lib.nn.MultiheadAttention(4, 2)(*[lib.zeros(0, 2, 4)] * 3)[0],
+    "attention in no images": lambda lib: lib.nn.MultiheadAttention(4, 2)(*[lib.zeros(3, 0, 4)] * 3)[0],
+    "logits of no features": lambda lib: lib.nn.functional.linear_cross_entropy(
+        lib.zeros(3, 0), lib.zeros(4, 0), labels(lib, 3), linear_bias=lib.arange(4.0)
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:var():UserWarning", "ignore:std():UserWarning", "ignore:The reduce:UserWarning")
+@pytest.mark.parametrize("name", CALLS)
+def test_what_there_is_to_compute_is_that_of_torch(name):
+    ours, theirs = (CALLS[name](library).detach().numpy() for library in (cc, torch))
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [-1, -0.5, -2.0])
+def test_a_norm_without_a_value_for_nothing(p):
+    with pytest.raises(ShapeError, match=rf"p = {p} needs at least one element, got shape \(2, 0\)"):
+        cc.zeros(2, 0).norm(p, 1)
+    assert cc.zeros(0, 2).norm(p, 1).shape == (0,)
