@@ -118,12 +118,12 @@ class _Conv(_ConvLayer):
             border += [before, total - before if isinstance(self.padding, str) else before]
         return border
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            x, padding = F.pad(x, self._border(), self.padding_mode), 0
+            input, padding = F.pad(input, self._border(), self.padding_mode), 0
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        return convolve(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv1d(_Conv):
@@ -210,12 +210,12 @@ class _ConvTranspose(_ConvLayer):
         )
         super().__init__(self.rank, in_channels, out_channels, *settings)
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Convolve; `output_size`, of the spatial axes or of all, takes the place of output_padding."""
-        extra = self.output_padding if output_size is None else self._output_padding(x, output_size)
+        extra = self.output_padding if output_size is None else self._output_padding(input, output_size)
         convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.rank - 1]
         settings: Any = (self.stride, self.padding, extra, self.groups, self.dilation)
-        return convolve(x, self.weight, self.bias, *settings)
+        return convolve(input, self.weight, self.bias, *settings)
 
     def _output_padding(self, x: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
         wanted = tuple(output_size)[-self.rank :]

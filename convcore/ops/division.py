@@ -13,7 +13,7 @@ import numpy as np
 from convcore.autograd import Variable
 from convcore.errors import DivisionError, DTypeError
 from convcore.ops.arithmetic import Div, add, mul, sub
-from convcore.ops.dtypes import as_tensors, float32, result_type
+from convcore.ops.dtypes import as_tensors, float32, require_tensor, result_type
 from convcore.ops.elementwise import sign, where
 from convcore.ops.pointwise import EITHER, KEEP, REFUSE, SECOND, TO_FLOAT, of_two, truth
 
@@ -114,10 +114,18 @@ copysign = of_two(
 nextafter = of_two(
     "nextafter", np.nextafter, (lambda a, b, y: 1.0, None), "The next float after the input towards `other`", REFUSE
 )
-heaviside = of_two(
+_heaviside = of_two(
     "heaviside", lambda a, b, out=None: np.where(a == 0, b, a > 0).astype(b.dtype), (None, None),
     "0 below 0, 1 above, and `other` at 0", KEEP,
 )  # fmt: skip
+
+
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """0 below 0, 1 above, and `values` at 0"""
+    require_tensor("heaviside", "values", values)
+    return _heaviside(input, values)
+
+
 gcd = of_two("gcd", lambda a, b, out=None: np.gcd(a, b), (None, None), "The greatest common divisor", bools=False)
 lcm = of_two("lcm", lambda a, b, out=None: np.abs(np.lcm(a, b)), (None, None), "The least common multiple", bools=False)
 

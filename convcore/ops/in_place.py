@@ -140,8 +140,8 @@ def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
     return x
 
 
-def copy_(input: Tensor, src: Tensor) -> Tensor:
-    """Replace the elements by those of `src`, which broadcasts."""
+def copy_(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Replace the elements by those of `src`, which broadcasts, at once: `non_blocking` has no effect."""
     require_tensor("copy_", "src", src)
     return put("copy_", input, (), src)
 

@@ -61,7 +61,9 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return matmul(input, tensor)
 
 
-vdot = dot
+def vdot(input: Tensor, other: Tensor) -> Tensor:
+    """`dot`: of real numbers it is the same"""
+    return dot(input, other)
 
 
 def inner(input: Tensor, other: Tensor) -> Tensor:

@@ -255,7 +255,12 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 
 
 moveaxis = movedim
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose` under NumPy's name"""
+    return transpose(input, axis0, axis1)
 
 
 def matrix_transpose(input: Tensor) -> Tensor:
