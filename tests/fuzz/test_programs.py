@@ -41,11 +41,11 @@ def failures(kind, count, counts=None):
 
 
 def test_training_is_torchs():
-    assert failures("training", 40) == ""
+    assert failures("training", 30) == ""
 
 
 def test_inference_with_changes_is_torchs():
-    assert failures("inference", 80) == ""
+    assert failures("inference", 60) == ""
 
 
 def test_compiled_models_give_the_bits_of_the_plain_ones():
