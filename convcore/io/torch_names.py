@@ -280,5 +280,5 @@ def refusal(name: str) -> str:
     module = name.partition(".")[0]
     if module in sys.stdlib_module_names or module in _OTHER_NAMES:
         return ""
-    reason = next(reason for pattern, reason in _REASONS if re.fullmatch(pattern, name))
+    reason = next(reason for pattern, reason in _REASONS if re.fullmatch(pattern, name, re.DOTALL))
     return f" ({reason.format(remedy=_REMEDY)})"

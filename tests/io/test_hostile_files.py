@@ -86,6 +86,7 @@ def test_calls_are_refused_by_name(tmp_path, protocol, wrap):
         (b"cos\nsystem\n(X\x02\x00\x00\x00lstR.", r"wants 'os\.system'"),
         (b"(X\x02\x00\x00\x00lsios\nsystem\n.", r"wants 'os\.system'"),
         (b"(cos\nsystem\nX\x02\x00\x00\x00lso.", r"wants 'os\.system'"),
+        (b"\x8c\x04my\nm\x8c\x05Ne\nt2\x93.", r"wants 'my\\nm\.Ne\\nt2', .* which holds a whole model"),
         (b"\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R.", r"wants 'os\.system'"),
         (b"ccollections\nOrderedDict.update\n.", r"wants 'collections\.OrderedDict\.update'"),
         (b"\x8c\x0bcollections\x8c\x15OrderedDict.__class__\x93.", r"wants 'collections\.OrderedDict\.__class__'"),
@@ -378,6 +379,16 @@ def files():
         stream = streams.BytesIO()
         torch.save(checkpoint, stream, _use_new_zipfile_serialization=zipped)
         yield ("zip" if zipped else "legacy"), stream.getvalue()
+    plain = {
+        "set": {1, 2},
+        "bytes": bytearray(b"ab"),
+        "complex": 1j,
+        "counts": collections.Counter("ab"),
+        "w": weights["a"],
+    }
+    stream = streams.BytesIO()
+    torch.save(plain, stream, pickle_protocol=4, _use_new_zipfile_serialization=False)
+    yield "legacy, protocol 4", stream.getvalue()
     yield "safetensors", safetensors.torch.save({k: v.contiguous() for k, v in weights.items()})
     for name, save in (("npz", np.savez), ("npz compressed", np.savez_compressed)):
         stream = streams.BytesIO()
