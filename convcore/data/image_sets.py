@@ -22,6 +22,21 @@ FASHION_MNIST_CLASSES = (
     "t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
 
+# Names of the parts of MNIST's files, each with both ways to write it.
+_PARTS = (("images", ("-idx3", ".idx3")), ("labels", ("-idx1", ".idx1")))
+
+# Where the files lie below the folder that a person names: as torchvision stores them, or as an archive unpacks.
+_INSIDE = {
+    "mnist": ("MNIST/raw", "raw", "MNIST"),
+    "fashion_mnist": ("FashionMNIST/raw", "raw", "FashionMNIST"),
+    "cifar10": ("cifar-10-batches-bin",),
+}
+_ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip", ".7z", ".rar")
+_BINARY = (
+    "its files are pickles, which are programs and are not read: take the binary version, cifar-10-binary.tar.gz of "
+    "https://www.cs.toronto.edu/~kriz/cifar.html"
+)
+
 
 def digits(split: str = "train") -> TensorDataset:
     """10,000 real handwritten digits that come with the package; see `DIGITS.md` beside the file for their origin.
@@ -48,10 +63,12 @@ def digits(split: str = "train") -> TensorDataset:
 def mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
     """MNIST's own files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with `t10k`.
 
-    Each file may be packed (.gz), and may be written with a dot as in `train-images.idx3-ubyte`.
+    Each file may be packed (.gz), may be written with a dot as in `train-images.idx3-ubyte`, and may lie in a folder of
+    its own name, as Kaggle's do.
 
     Args:
-        folder: where the files are; nothing is downloaded.
+        folder: where the files are, or where torchvision has put them: the folder above `MNIST/raw`. Nothing is
+            downloaded.
         split: "train" (60,000) or "test" (10,000).
 
     Returns:
@@ -65,7 +82,8 @@ def mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset
 
 
 def fashion_mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
-    """Fashion-MNIST's files in `folder`: same names, format and sizes as MNIST's, see `mnist`.
+    """Fashion-MNIST's files in `folder`: same names, format and sizes as MNIST's, see `mnist`; torchvision's folder is
+    `FashionMNIST/raw`.
 
     The classes are `FASHION_MNIST_CLASSES` (Xiao, Rasul, Vollgraf 2017).
     """
@@ -83,23 +101,20 @@ def cifar10(folder: str | os.PathLike[str], split: str = "train") -> TensorDatas
         Images, float32 in [0, 1], (N, 3, 32, 32), and labels, int64, (N,), numbers of `CIFAR10_CLASSES`.
 
     Raises:
-        FileNotFoundError: a file is missing.
+        FileNotFoundError: a file is missing; the message says what to do about the Python version, and archives.
         CheckpointError: a file is damaged.
     """
     _check_split("cifar10", split)
-    root = Path(folder)
-    if (root / "cifar-10-batches-bin").is_dir():
-        root = root / "cifar-10-batches-bin"
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
-    batches = [read_cifar10_batch(_find("cifar10", root, [name])) for name in names]
+    batches = [read_cifar10_batch(path) for path in _find("cifar10", Path(folder), [[name] for name in names])]
     return _dataset(np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches]))
 
 
 def _idx_pair(collection: str, folder: str | os.PathLike[str], split: str) -> TensorDataset:
     _check_split(collection, split)
     prefix = "train" if split == "train" else "t10k"
-    images_path = _find(collection, Path(folder), [f"{prefix}-images-idx3-ubyte", f"{prefix}-images.idx3-ubyte"])
-    labels_path = _find(collection, Path(folder), [f"{prefix}-labels-idx1-ubyte", f"{prefix}-labels.idx1-ubyte"])
+    names = [[f"{prefix}-{part}{mark}-ubyte" for mark in marks] for part, marks in _PARTS]
+    images_path, labels_path = _find(collection, Path(folder), names)
     images, labels = read_idx(images_path), read_idx(labels_path)
     for path, array, ndim in ((images_path, images, 3), (labels_path, labels, 1)):
         if array.ndim != ndim or array.dtype != np.uint8:
@@ -123,17 +138,50 @@ def _check_split(collection: str, split: str) -> None:
         raise ShapeError(f"{collection}: split must be 'train' or 'test', got {split!r}")
 
 
-def _find(collection: str, folder: Path, names: list[str]) -> Path:
-    """The first of the files, or its packed form, that exists."""
-    candidates = [folder / (name + ending) for name in names for ending in ("", ".gz")]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+def _find(collection: str, folder: Path, wanted: list[list[str]]) -> list[Path]:
+    """The files of a collection, each by the first of its names that is there; all out of one folder.
+
+    That is the given one, or one in which torchvision or an archive puts the files: the first that has any of them.
+    """
+    for root in (folder, *(folder / inside for inside in _INSIDE[collection])):
+        found = [_first(root, names) for names in wanted]
+        paths = [path for path in found if path is not None]
+        if len(paths) == len(wanted):
+            return paths
+        if paths:
+            raise _missing(collection, root, wanted[found.index(None)][0])
+    raise _missing(collection, folder, wanted[0][0])
+
+
+def _first(root: Path, names: list[str]) -> Path | None:
+    """The first of these files, or its packed form, that is in a folder, or in a folder of its name in there."""
+    files = [name + ending for name in names for ending in ("", ".gz")]
+    places = [root, *(root / file for file in files)]
+    return next((place / file for place in places for file in files if (place / file).is_file()), None)
+
+
+def _missing(collection: str, folder: Path, name: str) -> FileNotFoundError:
+    """The error about a file that is not there; it says what is there in its place."""
+    if folder.is_file():
+        return FileNotFoundError(f"{collection}: {folder} is a file, not a folder; {_about_file(folder.name)}")
     if not folder.is_dir():
-        raise FileNotFoundError(f"{collection}: {folder} is not a folder")
-    raise FileNotFoundError(
-        f"{collection}: no {names[0]} or {names[0]}.gz in {folder}; the files must be there, nothing is downloaded"
-    )
+        return FileNotFoundError(f"{collection}: {folder} is not a folder")
+    there = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    about = "the files must be there, nothing is downloaded"
+    if collection == "cifar10" and {"data_batch_1", "test_batch", "cifar-10-batches-py"} & set(there):
+        about = f"what is there is its Python version; {_BINARY}"
+    elif archives := [entry for entry in there if entry.endswith(_ARCHIVES)]:
+        about = f"there is {archives[0]}; {_about_file(archives[0])}"
+    elif there:
+        about += "; there are " + ", ".join(there[:5]) + (", .." if len(there) > 5 else "")
+    return FileNotFoundError(f"{collection}: no {name} or {name}.gz in {folder}; {about}")
+
+
+def _about_file(name: str) -> str:
+    """What to do with a file that was given, or found, in place of a folder."""
+    if name.startswith("cifar-10-python"):
+        return f"that is the Python version; {_BINARY}"
+    return "unpack it, and give the folder" if name.endswith(_ARCHIVES) else "give the folder that it is in"
 
 
 def _dataset(images: np.ndarray, labels: np.ndarray) -> TensorDataset:

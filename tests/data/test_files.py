@@ -158,3 +158,71 @@ def test_damaged_cifar(tmp_path, content, message):
     (tmp_path / "test_batch.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"cifar10: no test_batch\.bin"):
         cifar10(tmp_path, "test")
+
+
+def raw_mnist(folder, ending="", dot=False, own_folders=False):
+    """MNIST's four files as different sources store them."""
+    for prefix, n in (("train", 7), ("t10k", 2)):
+        for part, array in (("images-idx3", IMAGES[:n]), ("labels-idx1", LABELS[:n])):
+            name = f"{prefix}-{part.replace('-', '.') if dot else part}-ubyte"
+            place = folder / name if own_folders else folder
+            place.mkdir(parents=True, exist_ok=True)
+            (place / (name + ending)).write_bytes(gzip.compress(idx(array)) if ending else idx(array))
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("dot", [False, True])
+@pytest.mark.parametrize("own_folders", [False, True])
+@pytest.mark.parametrize(
+    ("reader", "inside"),
+    [(mnist, "."), (mnist, "MNIST/raw"), (mnist, "raw"), (mnist, "MNIST"), (fashion_mnist, "FashionMNIST/raw")],
+)
+def test_mnist_as_torchvision_and_kaggle_store_it(tmp_path, ending, dot, own_folders, reader, inside):
+    raw_mnist(tmp_path / inside, ending, dot, own_folders)
+    images, labels = (t.array for t in reader(tmp_path).tensors)
+    np.testing.assert_array_equal(images[:, 0], IMAGES.astype(np.float32) / 255)
+    np.testing.assert_array_equal(labels, LABELS)
+    assert len(reader(tmp_path, "test")) == 2
+
+
+def test_the_two_collections_of_one_torchvision_folder_are_kept_apart(tmp_path):
+    raw_mnist(tmp_path / "FashionMNIST" / "raw")
+    assert len(fashion_mnist(tmp_path)) == 7
+    with pytest.raises(FileNotFoundError, match=r"mnist: no train-images-idx3-ubyte or .*; there are FashionMNIST"):
+        mnist(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    with pytest.raises(FileNotFoundError, match=rf"no train-labels-idx1-ubyte or .*\.gz in {tmp_path};"):
+        fashion_mnist(tmp_path)  # its labels are not put beside the images of another folder
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cifar-10-batches-py/data_batch_1", "its Python version; its files are pickles, .* cifar-10-binary.tar.gz of"),
+        ("data_batch_1", "what is there is its Python version; .* take the binary version"),
+        ("cifar-10-python.tar.gz", "there is cifar-10-python.tar.gz; that is the Python version; .* binary version"),
+        ("cifar-10-binary.tar.gz", "there is cifar-10-binary.tar.gz; unpack it, and give the folder"),
+        ("archive.zip", "there is archive.zip; unpack it, and give the folder"),
+        ("train/0_frog.png", "nothing is downloaded; there are train"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_cifar_in_other_forms_is_named(tmp_path, name, message, split):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"\x80\x02.")
+    with pytest.raises(FileNotFoundError, match=message):
+        cifar10(tmp_path, split)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cifar-10-python.tar.gz", "is a file, not a folder; that is the Python version; its files are pickles"),
+        ("cifar-10-binary.tar.gz", "is a file, not a folder; unpack it, and give the folder"),
+        ("data_batch_1.bin", "is a file, not a folder; give the folder that it is in"),
+    ],
+)
+def test_a_file_in_place_of_the_folder(tmp_path, name, message):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=f"{name} {message}"):
+        cifar10(tmp_path / name)
