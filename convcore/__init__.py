@@ -14,6 +14,7 @@ Here are tensors and the functions on them, under torch's names. Beside them:
 
 from math import e, inf, nan, pi
 
+from convcore import interrupts as interrupts  # isort: skip  # at once: Ctrl-C during the imports that follow
 from convcore import config  # isort: skip  # before all others: it checks whose package `kernels` is found
 from convcore.tensor import Size, Tensor  # isort: skip  # first: `convcore.tensor` must end up as the function
 

@@ -13,8 +13,6 @@ import os
 import sys
 from pathlib import Path
 
-from convcore import interrupts
-
 
 def check_kernels_package() -> None:
     """Refuse a package `kernels` that is not convcore's own: another distribution uses the same import name.
@@ -64,6 +62,5 @@ def _install_announcement() -> None:
     cache.on_first_compile = announce_compile
 
 
-interrupts.end_in_one_line()
 check_kernels_package()
 _install_announcement()

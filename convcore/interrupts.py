@@ -47,3 +47,6 @@ def raised() -> Iterator[None]:
 def _end(_signal: int, _frame: FrameType | None) -> None:
     os.write(2, b"convcore: interrupted\n")
     os._exit(INTERRUPTED)
+
+
+end_in_one_line()  # now: the imports that may be interrupted come next

@@ -17,22 +17,27 @@ WEIGHTS_HELP = "a file, the folder of a run, or a name as in `convcore weights`"
 def shape(text: str) -> tuple[int, ...]:
     """ "1x28x28" as (1, 28, 28)."""
     parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"a shape is written CxHxW, such as 1x28x28, got {text!r}")
+    if len(parts) != 3 or not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"a shape is written CxHxW, such as 1x28x28, got {text!r:.60}")
     return tuple(int(part) for part in parts)
 
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
+    return _whole(text, 1, 10**9)
 
 
 def seed(text: str) -> int:
     """A whole number of at least 0, as random generators are seeded with."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return _whole(text, 0, 2**64 - 1)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    digits = text if len(text) < 30 else f"{text[:20]}.."
+    if not text.isdecimal() or (text.strip("0") == "" and least > 0):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {digits!r}")
+    if len(text) > 30 or int(text) > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most:,}, got {digits}")
     return int(text)
 
 
@@ -48,7 +53,10 @@ def path(text: str) -> Path:
 
 def whole_path(text: str) -> str:
     """A file or folder by its whole path, so that a resume from elsewhere finds it."""
-    return str(path(text).resolve())
+    try:
+        return str(path(text).resolve())
+    except (RuntimeError, OSError) as error:  # links in a circle, or a name that is too long
+        raise argparse.ArgumentTypeError(f"{text!r:.200}: {error!s:.200}") from None
 
 
 def data(text: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from convcore.cli.arguments import path, positive, seed, weights, whole_path
+from convcore.cli.arguments import positive, seed, weights, whole_path
 from convcore.cli.compiling import announce_compile
 from convcore.cli.drawing import drawn
 from convcore.cli.pictures import add_corrupt_option, open_folder
@@ -54,7 +53,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "folder", metavar="FOLDER", nargs="?", type=whole_path, help="pictures in a sub-folder for each class"
     )
-    parser.add_argument("--test", type=path, metavar="FOLDER", help="pictures for the test, in the same sub-folders")
+    parser.add_argument(
+        "--test", type=whole_path, metavar="FOLDER", help="pictures for the test, in the same sub-folders"
+    )
     parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
     parser.add_argument(
         "--weights", type=weights, help="to begin with: a file, or a name as in `convcore weights` (default imagenet)"
@@ -125,7 +126,7 @@ def new_settings(args: argparse.Namespace) -> FinetuneSettings:
     return FinetuneSettings(**given_settings(args, FinetuneSettings))
 
 
-def open_test(folder: Path, settings: FinetuneSettings, pictures: ImageFolder) -> ImageFolder:
+def open_test(folder: str, settings: FinetuneSettings, pictures: ImageFolder) -> ImageFolder:
     """The pictures for the test, whose classes must be those of the training."""
     test = open_folder("finetune", folder, settings.corrupt)
     if test.classes != pictures.classes:
@@ -140,7 +141,7 @@ def compile_kernels(job: Finetuning) -> None:
     for name in job.unfrozen:
         unfreeze(network.get_submodule(name))
     with announce_compile():
-        warm_up(network, card.image_shape, job.settings.batch_size)
+        warm_up(network, card.image_shape, min(job.settings.batch_size, len(job.train_data.dataset)))
 
 
 def describe(job: Finetuning) -> None:

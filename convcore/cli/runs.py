@@ -77,19 +77,11 @@ def run_folder(args: argparse.Namespace) -> Iterator[None]:
                     f"{args.command}: {out} holds a run already ({', '.join(earlier)}): --resume goes on with it, "
                     "--overwrite replaces it, another --out leaves it alone"
                 )
-            remove_leftovers(out)
             yield
     finally:
         for folder in made:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()
-
-
-def remove_leftovers(out: Path) -> None:
-    """Remove what runs that were killed while they wrote have left of new files: nobody else writes here now."""
-    for name in (CHECKPOINT, WEIGHTS, HISTORY):
-        for file in out.glob(f"{name}.*.tmp"):
-            file.unlink()
 
 
 def use_threads(n: int | None) -> None:

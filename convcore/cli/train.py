@@ -22,7 +22,7 @@ from convcore.errors import ConvcoreError, ShapeError
 from convcore.interrupts import INTERRUPTED
 from convcore.plot import training_curves
 from convcore.training import Settings, Trainer, evaluate, prepare, read_data, warm_up
-from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT, build
+from convcore.training.recipe import EVALUATION_BATCH, MAX_SHIFT, build, part_sizes
 from convcore.training.trainer import HISTORY, WEIGHTS
 
 CURVES = "curves.png"
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     with run_folder(args):
         settings = resumed_settings(args, Settings) if args.resume else Settings(**given_settings(args, Settings))
         train, test = read_data(settings.data)
+        part_sizes(settings, len(train))  # before memory is taken for a batch
         compile_kernels(settings, train)
         trainer = prepare(settings, train, args.out, progress=not args.quiet)
         if args.resume:

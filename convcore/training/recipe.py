@@ -112,20 +112,31 @@ def card_of(settings: Settings, train: TensorDataset) -> ModelCard | None:
     return ModelCard(known_name(settings.model), CLASSES[kind], transforms)
 
 
+def part_sizes(settings: Settings, count: int) -> tuple[int, int]:
+    """Of `count` images, how many are trained on and how many are set aside for validation.
+
+    Raises:
+        ShapeError: they are too few.
+    """
+    used = count if settings.limit is None else min(settings.limit, count)
+    held_out = used // VALIDATION_SHARE
+    if held_out == 0 or used - held_out < settings.batch_size:
+        raise ShapeError(
+            f"{used} training images are too few: a sixteenth is set aside for validation, and the rest must fill "
+            f"a batch of {settings.batch_size}"
+        )
+    return used - held_out, held_out
+
+
 def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str], progress: bool = True) -> Trainer:
     """A trainer ready to `fit(settings.epochs)`: Adam, a one-cycle learning rate up to `settings.lr`, random shifts.
 
     Seeds the default random generator, from which initial weights and dropout are drawn.
     """
     random.manual_seed(settings.seed)
-    part: Any = train if settings.limit is None else Subset(train, np.arange(min(settings.limit, len(train))))
-    held_out = len(part) // VALIDATION_SHARE
-    if held_out == 0 or len(part) - held_out < settings.batch_size:
-        raise ShapeError(
-            f"{len(part)} training images are too few: a sixteenth is set aside for validation, and the rest must fill "
-            f"a batch of {settings.batch_size}"
-        )
-    training, validation = random_split(part, [len(part) - held_out, held_out], seed=settings.seed)
+    sizes = part_sizes(settings, len(train))
+    part: Any = train if settings.limit is None else Subset(train, np.arange(sum(sizes)))
+    training, validation = random_split(part, sizes, seed=settings.seed)
     h_in, w_in = train.tensors[0].array.shape[2:]
     shifts = RandomCrop((h_in, w_in), padding=MAX_SHIFT, generator=settings.seed)
     # The last, smaller batch is left out: batch norm's statistics would be poor there. Each epoch leaves out others.
