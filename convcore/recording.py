@@ -334,7 +334,10 @@ def _make_again(
     for result, array in zip(results, given if several else (given,), strict=True):
         if result.shape != np.shape(array):
             raise ShapeChangedError(f"the shape of what {function.__name__} gives depends on numbers")
-        np.copyto(result, array)
+        if not np.may_share_memory(result, array):
+            np.copyto(result, array)
+        elif result.__array_interface__ != array.__array_interface__:
+            raise ShapeChangedError(f"which part of its argument {function.__name__} gives depends on numbers")
 
 
 def _arrays_in(value: Any) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from compiling import Function, assert_as_it_is, assert_same, images, network
 
 import convcore
 from convcore import nn
+from convcore.autograd import wrap
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +130,30 @@ class TestOfIntegersAndBools:
 
 
 TABLE = convcore.tensor(np.random.default_rng(5).standard_normal((5, 4), np.float32))
+
+
+class TestNumPy:
+    """Functions of NumPy in a model's own code, on the arrays of tensors."""
+
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda a: np.trim_zeros(a),  # a part of its argument, which one depends on numbers
+            lambda a: np.nan_to_num(a, copy=False) + a,  # changes its argument and returns it
+            lambda a: np.sort(a)[::-1],
+            lambda a: np.where(a > 0, a, 0),
+            lambda a: np.concatenate([a[a > 0], a[a <= 0]]),
+            lambda a: np.split(a, 3)[1] * 2,
+            lambda a: np.add.reduce(a, keepdims=True) + np.cumsum(a),
+            lambda a: np.frexp(a)[0],
+            lambda a: np.lib.stride_tricks.sliding_window_view(a, 2).mean(1),
+            lambda a: a.clip(0, 1).round(2).astype(np.float64),
+        ],
+    )
+    def test_results_are_the_same(self, function):
+        compiled = convcore.compile(Function(lambda x: wrap(function(x.clone().array)) * 2).eval())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for numbers in ([0, 1, 2], [1, 2, 0], [0, 3, 0], [1, 2, 3], [-1, 0, 0], [0, 5, 6]):
+                x = convcore.tensor([float(number) for number in numbers])
+                assert_same(compiled(x), compiled._orig_mod(x))
