@@ -2,16 +2,18 @@
 
 A large array fresh from the system costs a page fault for every 4 KiB that is written, more than many kernels take
 to compute it. So the pool keeps the blocks of arrays that nobody holds any more and hands them out again. An array from
-the pool is an ordinary ndarray; when it and all views of it are gone, its block returns by itself.
+the pool is an ordinary ndarray; when it and all views of it are gone, its block returns by itself: it waits in a queue,
+and the next call sorts it in. What puts it there is C code, for Ctrl-C would be lost in Python code that runs when an
+object ends.
 """
 
 import bisect
 import contextlib
 import math
 import operator
-import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -28,33 +30,31 @@ class _Block(np.ndarray):
     arena: "weakref.ref[Arena] | None" = None  # whose it is, if not the pool's
 
 
-# An RLock: Python's garbage collector can run anywhere, also while the lock is held, and then a _Lease may end.
-_lock = threading.RLock()
+# There is no lock: an interrupt could leave it locked. Each step is a single call of C code; counts that two threads
+# changed at once are put right by `_count`.
 _idle: dict[int, list[_Block]] = {}  # blocks by size
+_NO_BLOCKS: list[_Block] = []
 _idle_bytes = 0
 _used_bytes = 0
 _peak_bytes = 0
 
 
-def _after_fork_in_child() -> None:
-    """Another thread of the parent may have held the lock; it does not exist in the child to release it."""
-    global _lock
-    _lock = threading.RLock()
+class _WayBack(weakref.ref):
+    """A reference to a lease, whose end of life puts it into `_returned`."""
+
+    block: _Block | None = None  # none as long as it is not lent
+    size = 0
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+_lent: set[_WayBack] = set()
+_returned: deque[_WayBack] = deque()  # blocks that nobody holds any more, and that no call has seen yet
 
 
 class _Lease(np.ndarray):
     """The base of an array from the pool, which lies within it: its end of life returns the block."""
 
-    block: _Block
     lent = 0  # bytes of the block; NumPy may make other arrays of this class, and they return nothing
-
-    def __del__(self) -> None:
-        if self.lent:
-            _give_back(self.block, self.lent)
 
 
 def is_lease(array: object) -> bool:
@@ -79,21 +79,26 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
         array = np.empty(shape, dtype)
         return array if arena is None else shown(array, True)
     size = _size_class(nbytes)
-    with _lock:
-        blocks = (_idle if arena is None else arena.idle).get(size)
-        block = blocks.pop() if blocks else None
-        if block is not None and arena is None:
-            _idle_bytes -= size
-        _used_bytes += size
-        if _used_bytes > _peak_bytes:
-            _peak_bytes = _used_bytes
+    _sort_in()
+    try:
+        block = (_idle if arena is None else arena.idle).get(size, _NO_BLOCKS).pop()
+    except IndexError:
+        block = None
+    if block is not None and arena is None:
+        _idle_bytes -= size
+    _used_bytes += size
+    if _used_bytes > _peak_bytes:
+        _peak_bytes = _used_bytes
     if block is None:
         block = np.ndarray.__new__(_Block, (size + ALIGNMENT,), np.uint8)
         block = block[-block.ctypes.data % ALIGNMENT :][:size]
         if arena is not None:
             arena.add(block)
     lease = np.ndarray.__new__(_Lease, (nbytes,), np.uint8, block)
-    lease.block, lease.lent = block, size
+    lease.lent = size
+    way_back = _WayBack(lease, _returned.append)
+    way_back.block, way_back.size = block, size
+    _lent.add(way_back)
     array = np.ndarray(shape, dtype, lease)
     return array if arena is None else shown(array, False)
 
@@ -105,17 +110,37 @@ def empty_channels_last(shape: Sequence[int], dtype) -> np.ndarray:
     return block.transpose(0, block.ndim - 1, *range(1, block.ndim - 1))
 
 
-def _give_back(block: _Block, size: int) -> None:
+def _sort_in() -> None:
+    """Make the blocks that came back idle. One whose way an interrupt stops is no longer anybody's, and ends."""
     global _idle_bytes, _used_bytes
-    with _lock:
+    while _returned:
+        try:
+            way_back = _returned.popleft()
+        except IndexError:  # another thread was first
+            return
+        _lent.discard(way_back)
+        block, size = way_back.block, way_back.size
+        if block is None:
+            continue
         _used_bytes -= size
         if block.arena is not None:
             arena = block.arena()
             if arena is not None:
                 arena.idle.setdefault(size, []).append(block)
         elif _idle_bytes + size <= MAX_IDLE:
-            _idle.setdefault(size, []).append(block)
             _idle_bytes += size
+            _idle.setdefault(size, []).append(block)
+
+
+def _count() -> None:
+    """Sort in what came back, and count anew: where an interrupt stopped a call the counts may be wrong."""
+    global _idle_bytes, _used_bytes
+    _sort_in()
+    for way_back in list(_lent):
+        if way_back() is None:
+            _lent.discard(way_back)
+    _idle_bytes = sum([size * len(blocks) for size, blocks in _idle.items()])
+    _used_bytes = sum([way_back.size for way_back in list(_lent)])
 
 
 class Arena:
@@ -192,9 +217,9 @@ _lenders: dict[int, tuple[Arena, Any]] = {}  # by the thread that they lend to: 
 def clear() -> None:
     """Return every idle block to the system."""
     global _idle_bytes
-    with _lock:
-        _idle.clear()
-        _idle_bytes = 0
+    _count()
+    _idle.clear()
+    _idle_bytes = 0
 
 
 def stats() -> dict[str, int]:
@@ -202,12 +227,12 @@ def stats() -> dict[str, int]:
 
     Neither small arrays nor what compiled models keep is counted.
     """
-    with _lock:
-        return {"used": _used_bytes, "peak": _peak_bytes, "idle": _idle_bytes}
+    _count()
+    return {"used": _used_bytes, "peak": _peak_bytes, "idle": _idle_bytes}
 
 
 def reset_peak() -> None:
     """Start measuring the peak anew from what is in use now."""
     global _peak_bytes
-    with _lock:
-        _peak_bytes = _used_bytes
+    _count()
+    _peak_bytes = _used_bytes

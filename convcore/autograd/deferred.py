@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from convcore.autograd.variable import Variable
 
 
-_FOR_EVER = 0  # no object has this id
+_FOR_EVER = object()
 
 
 class Memory:
@@ -52,7 +52,7 @@ class Memory:
     Attributes:
         changes: how often it was changed, or may have been, since this object exists.
         dependants: inputs of deferred tensors, of which it is one.
-        exposures: what lets NumPy code write to it; empty if nothing does.
+        exposures: references to what lets NumPy code write to it, or `_FOR_EVER`; empty if nothing does.
         derived: results computed from it and kept until it changes (`convcore.ops.derived`).
     """
 
@@ -61,7 +61,7 @@ class Memory:
     def __init__(self) -> None:
         self.changes = 0
         self.dependants: set[weakref.ref[Inputs]] = set()
-        self.exposures: set[int] = set()
+        self.exposures: set[Any] = set()
         self.derived: dict[Any, Any] = {}
 
     def settle_dependants(self) -> None:
@@ -93,16 +93,13 @@ class Memory:
 class Exposure:
     """The base object of an array that was handed out: NumPy keeps it alive as long as any view of the array."""
 
-    __slots__ = ("__array_interface__", "array", "memory")
+    __slots__ = ("__array_interface__", "__weakref__", "array")
 
     def __init__(self, memory: Memory, array: np.ndarray):
-        self.memory = memory
         self.array = array
         self.__array_interface__ = array.__array_interface__
-        memory.exposures.add(id(self))
-
-    def __del__(self) -> None:
-        self.memory.exposures.discard(id(self))
+        # A callback of C code: Python code could be stopped by Ctrl-C, which would be lost there.
+        memory.exposures.add(weakref.ref(self, memory.exposures.discard))
 
 
 class _State(threading.local):

@@ -30,7 +30,8 @@ class Version:
 
     Attributes:
         count: in-place changes so far.
-        viewers: tensors alive that show the memory through view operations (slice, reshape, ..), the first included.
+        viewers: references to what the tensors alive hold that show the memory through view operations (slice,
+            reshape, ..), the first included.
         memory: who must hear of changes, if anybody must.
     """
 
@@ -38,7 +39,7 @@ class Version:
 
     def __init__(self) -> None:
         self.count = 0
-        self.viewers = 0
+        self.viewers: set[weakref.ref[_Viewer]] | None = None
         self.memory: Memory | None = None
 
     def watched(self) -> Memory:
@@ -51,14 +52,13 @@ class Version:
 class _Viewer:
     """Held by one tensor for its lifetime: counts it as a viewer of its memory."""
 
-    __slots__ = ("version",)
+    __slots__ = ("__weakref__",)
 
     def __init__(self, version: Version):
-        self.version = version
-        version.viewers += 1
-
-    def __del__(self) -> None:
-        self.version.viewers -= 1
+        # A callback of C code: Python code could be stopped by Ctrl-C, which would be lost there.
+        if version.viewers is None:
+            version.viewers = set()
+        version.viewers.add(weakref.ref(self, version.viewers.discard))
 
 
 class Variable:
@@ -203,7 +203,7 @@ class Variable:
 
     def has_other_views(self) -> bool:
         """Whether a view operation made another tensor on this memory that is still alive."""
-        return self._viewer is not None and self.version.viewers > 1
+        return self._viewer is not None and len(self.version.viewers or ()) > 1
 
     def before_change(self) -> Tensor:
         """A stand-in with this tensor's present place in the graph, from which its value after a change is computed."""
@@ -259,16 +259,20 @@ class Variable:
             memory.settle_dependants()
 
     def before_write(self) -> np.ndarray:
-        """The array, to write to it: deferred tensors that depend on its present numbers are computed first."""
+        """The array, to write to it: deferred tensors that depend on its present numbers are computed first.
+
+        The change counts from now on, whatever may stop it, so that backward refuses to use what it saved before.
+        """
         self._settle_dependants()
+        self.version.count += 1
+        self.mark_changed()
         return self.array
 
     def mark_changed(self) -> None:
-        """Note that the memory was changed in place, so that backward can refuse to use what it saved before."""
-        version = self.version
-        version.count += 1
-        if version.memory is not None:
-            version.memory.changes += 1
+        """Note that what `before_write` began has ended: nothing that was computed meanwhile may be kept."""
+        memory = self.version.memory
+        if memory is not None:
+            memory.changes += 1
 
     def backward(
         self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False

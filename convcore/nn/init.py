@@ -51,7 +51,7 @@ def _fill(name: str, tensor: Tensor, draw: Callable[[int], np.ndarray | float]) 
         return tensor
     with no_grad():
         tensor.begin_in_place(name)
-        array = tensor.array
+        array = tensor.before_write()
         in_place = isinstance(array, np.ndarray) and array.flags.c_contiguous
         flat = array.reshape(-1) if in_place else np.empty(array.size, array.dtype)
         for start in range(0, flat.size, _CHUNK):

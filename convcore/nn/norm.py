@@ -131,7 +131,7 @@ class _BatchNorm(_Norm):
             mean = var = None
         out = F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
         if update and batches is not None:
-            batches.array += 1
+            batches.before_write()[...] += 1
             batches.mark_changed()
         return out
 

@@ -11,8 +11,6 @@ too, and `clear` drops them all.
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -30,20 +28,10 @@ if TYPE_CHECKING:
 LIMIT = 1024**3  # bytes
 OVERHEAD = 1024  # bytes that an entry counts besides its arrays, so that their number is bounded, too
 
-# An RLock: Python's garbage collector can run anywhere, also while the lock is held, and then an entry may end.
-_lock = threading.RLock()
-_recent: OrderedDict[int, tuple[Any, int]] = OrderedDict()  # reference and bytes by id, first what was used long ago
-_bytes = 0
-
-
-def _after_fork_in_child() -> None:
-    """Another thread of the parent may have held the lock; it does not exist in the child to release it."""
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+# The bytes of the entries alive, first of what was used long ago. An entry leaves it by the callback of its reference,
+# when it ends, and in no other way. All steps are single calls of C code: wherever Ctrl-C comes, what is found with a
+# memory is known here, and what is known here is alive.
+_recent: OrderedDict[weakref.ref[_Entry], int] = OrderedDict()
 
 
 class _Entry:
@@ -59,8 +47,11 @@ class _Entry:
         self.result = result
         self.nbytes = OVERHEAD + sum(part.nbytes for part in (result if isinstance(result, tuple) else (result,)))
 
-    def __del__(self) -> None:
-        _forget(id(self))
+    def drop(self) -> None:
+        """Take it from its tensor, which ends it unless somebody is using it right now."""
+        memory = self.memory()
+        if memory is not None and memory.derived.get(self.place) is self:
+            memory.derived.pop(self.place, None)
 
 
 def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
@@ -84,9 +75,7 @@ def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
     place = (_place(array), key)
     entry = memory.derived.get(place)
     if entry is not None and entry.changes == changes:
-        with _lock:
-            if id(entry) in _recent:
-                _recent.move_to_end(id(entry))
+        _recent.move_to_end(weakref.ref(entry))
         return entry.result
     result = build()
     if memory.changes == changes and not memory.exposures:
@@ -122,44 +111,34 @@ def derived_from_all(tensors: Sequence[Tensor | None], key: Hashable, build: Cal
 
 
 def _keep(entry: _Entry) -> None:
-    global _bytes
     memory = entry.memory()
     if memory is None or entry.nbytes > LIMIT:
         return
-    with _lock:
-        for other in list(memory.derived.values()):
-            if other.changes != memory.changes:  # nobody will ask for it again
-                _drop(id(other))
-        memory.derived[entry.place] = entry
-        _recent[id(entry)] = weakref.ref(entry), entry.nbytes
-        _bytes += entry.nbytes
-        while _bytes > LIMIT:
-            _drop(next(iter(_recent)))
+    for other in list(memory.derived.values()):
+        if other.changes != memory.changes:  # nobody will ask for it again
+            other.drop()
+    _recent[weakref.ref(entry, _recent.pop)] = entry.nbytes  # before anybody can find it
+    memory.derived[entry.place] = entry
+    excess = sum(_recent.values()) - LIMIT
+    for reference, nbytes in list(_recent.items()):
+        if excess <= 0:
+            break
+        _drop(reference)
+        excess -= nbytes
 
 
-def _drop(identity: int) -> None:
-    """Take an entry from its tensor, which ends it."""
-    entry = _recent[identity][0]()
-    _forget(identity)
-    memory = None if entry is None else entry.memory()
-    if entry is not None and memory is not None and memory.derived.get(entry.place) is entry:
-        del memory.derived[entry.place]
-
-
-def _forget(identity: int) -> None:
-    global _bytes
-    with _lock:
-        _bytes -= _recent.pop(identity, (None, 0))[1]
+def _drop(reference: weakref.ref[_Entry]) -> None:
+    entry = reference()
+    if entry is not None:
+        entry.drop()
 
 
 def clear() -> None:
     """Drop everything that is kept."""
-    with _lock:
-        while _recent:
-            _drop(next(iter(_recent)))
+    for reference in list(_recent):
+        _drop(reference)
 
 
 def stats() -> dict[str, int]:
     """How many results are kept, and how many bytes they count."""
-    with _lock:
-        return {"entries": len(_recent), "bytes": _bytes}
+    return {"entries": len(_recent), "bytes": sum(_recent.values())}

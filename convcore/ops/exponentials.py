@@ -10,7 +10,7 @@ import numpy as np
 from convcore.autograd import Function, Variable, wrap
 from convcore.ops.arithmetic import mul, pow, reciprocal
 from convcore.ops.dtypes import as_tensors, float64, floating, require_floating, require_tensor
-from convcore.ops.elementwise import clamp, log, sigmoid
+from convcore.ops.elementwise import clamp, sigmoid, where
 from convcore.ops.pointwise import REFUSE, of_input, of_output, of_two
 
 if TYPE_CHECKING:
@@ -34,12 +34,25 @@ logaddexp2 = of_two(
 )  # fmt: skip
 
 
+def _log_odds(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """log(x / (1 - x))"""
+    return np.log(np.divide(x, 1 - x, out=out), out=out)
+
+
+def _logit_slope(x: Any) -> Any:
+    """1 / (x (1 - x)), which is infinite at 0 and 1; NaN outside, as the value."""
+    return where((x < 0) | (x > 1), math.nan, reciprocal(x * (1 - x)))
+
+
+_logit = of_input("logit", _log_odds, _logit_slope, "log(x / (1 - x)) of each element")
+
+
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)) of each element, the inverse of `sigmoid`; with `eps` x is limited to [eps, 1 - eps] before"""
     x = floating("logit", input)
     if eps is not None:
         x = clamp(x, eps, 1 - eps)
-    return log(x / (1 - x))
+    return _logit(x)
 
 
 def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:

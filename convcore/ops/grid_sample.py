@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
-FAR_OUTSIDE = -100.0  # where a place is no number
+FAR_OUTSIDE = -100.0  # where a place is infinitely far, or no number: there the result is made NaN at the end
 
 
 class PiecewiseLinear(Function):
@@ -69,7 +69,7 @@ def grid_sample(
         align_corners: whether -1 and 1 are the centres of the outermost values, or (False, the default) their edges.
 
     Returns:
-        (N, C, H_out, W_out) or (N, C, D_out, H_out, W_out), channels-last in memory.
+        (N, C, H_out, W_out) or (N, C, D_out, H_out, W_out), channels-last in memory; NaN where a coordinate is NaN.
 
     Raises:
         ShapeError: shapes do not fit, or a spatial axis of the input is empty.
@@ -103,6 +103,9 @@ def grid_sample(
         term = values[row] * weight.unsqueeze(-1)
         out = term if out is None else out + term
     assert out is not None
+    nowhere = np.isnan(grid.array).any(axis=-1)
+    if nowhere.any():
+        out = out + wrap(np.where(nowhere, np.nan, 0).astype(out.array.dtype)[..., None])
     return out.permute(0, rank + 1, *range(1, rank + 1))
 
 

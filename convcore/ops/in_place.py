@@ -50,7 +50,7 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
     if category(result.array.dtype) > category(x.array.dtype):
         raise DTypeError(f"{op}: a result of {result.array.dtype} cannot be stored in place in {x.array.dtype}")
     result = convert(result, x.array.dtype)
-    np.copyto(x.array, result.array)
+    np.copyto(x.before_write(), result.array)
     x.mark_changed()
     x.take_place_of(result)
     return x
@@ -86,8 +86,8 @@ def view_twin(operation: Callable[P, Any]) -> Callable[P, Any]:
     def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
         is_recorded(name, input)
         result = cast(Any, operation)(input.before_change(), *args, **settings)
+        input.before_write()
         input.array = result.array
-        input.mark_changed()
         input.take_place_of(result)
         return input
 
@@ -135,7 +135,7 @@ def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
     (new,) = as_tensors(op, value, dtype=x.array.dtype)
     if recorded:
         return change(op, x, Overwrite.apply, new, position, basic, op)
-    _assign(op, x.array, position, new.array)
+    _assign(op, x.before_write(), position, new.array)
     x.mark_changed()
     return x
 

@@ -94,8 +94,8 @@ def smooth_l1_loss(
     reduction = read_reduction("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
         raise ShapeError(f"smooth_l1_loss: beta must be at least 0, got {beta}")
-    size = _difference("smooth_l1_loss", input, target).abs()
-    return reduced(_huber(size, beta) / beta if beta else size, reduction)
+    difference = _difference("smooth_l1_loss", input, target)
+    return reduced(_huber(difference, beta) / beta if beta else difference.abs(), reduction)
 
 
 def huber_loss(
@@ -114,16 +114,16 @@ def huber_loss(
     reduction = read_reduction("huber_loss", reduction)
     if delta <= 0:
         raise ShapeError(f"huber_loss: delta must be greater than 0, got {delta}")
-    losses = _huber(_difference("huber_loss", input, target).abs(), delta)
+    losses = _huber(_difference("huber_loss", input, target), delta)
     if weight is not None:
         _check_weight("huber_loss", input, weight)
         losses = losses * weight
     return reduced(losses, reduction)
 
 
-def _huber(size: Tensor, delta: float) -> Tensor:
-    inside = size.clamp(max=delta)
-    return inside * (size - inside * 0.5)
+def _huber(difference: Tensor, delta: float) -> Tensor:
+    inside = difference.clamp(-delta, delta)
+    return inside * (difference - inside * 0.5)
 
 
 class BinaryCrossEntropy(Function):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.ops.arithmetic import pow, square, sub
 from convcore.ops.axes import axis
+from convcore.ops.comparison import isnan
 from convcore.ops.dtypes import convert, element_type, floating, require_floating
 from convcore.ops.elementwise import abs, sign, sqrt, where
 from convcore.ops.reduce import Dims, amax, amin, sum
@@ -30,10 +31,10 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
     if ord == -math.inf:
         return amin(abs(x), dim, keepdim)
     if ord == 0:
-        return sum(abs(sign(x)), dim, keepdim)
+        return sum(abs(sign(where(isnan(x), 1.0, x))), dim, keepdim)
     if ord == 1:
         return sum(abs(x), dim, keepdim)
-    total = sum(square(x) if ord == 2 else pow(abs(x), ord), dim, keepdim)
+    total = sum(square(x) if ord == 2 else _power(abs(x), ord), dim, keepdim)
     zero = total == 0
     if ord < 0:
         if x.array.size == 0 < total.array.size:
@@ -41,6 +42,14 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
         return pow(total, 1 / ord)
     safe = where(zero, 1.0, total)
     return where(zero, 0.0, sqrt(safe) if ord == 2 else pow(safe, 1 / ord))
+
+
+def _power(size: Tensor, ord: float) -> Tensor:
+    """size^ord, whose gradient at 0 is 0 also where the slope there is infinite."""
+    if ord >= 1:
+        return pow(size, ord)
+    zero = size == 0
+    return where(zero, 0.0 if ord > 0 else math.inf, pow(where(zero, 1.0, size), ord))
 
 
 def norm(

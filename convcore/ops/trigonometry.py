@@ -28,8 +28,16 @@ acosh = of_input("acosh", np.arccosh, lambda x: rsqrt((x - 1) * (x + 1)), "The i
 atanh = of_input("atanh", np.arctanh, lambda x: reciprocal(1 - x * x), "The inverse of `tanh`; NaN beyond 1")
 arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
 
+
+def _over_square(part: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """part / (a^2 + b^2), and 0 at the origin, as in torch."""
+    square = a * a + b * b
+    zero = square == 0
+    return where(zero, 0.0, part / where(zero, 1.0, square))
+
+
 atan2 = of_two(
-    "atan2", np.arctan2, (lambda a, b, y: b / (a * a + b * b), lambda a, b, y: -a / (a * a + b * b)),
+    "atan2", np.arctan2, (lambda a, b, y: _over_square(b, a, b), lambda a, b, y: _over_square(-a, a, b)),
     "The angle between the x axis and the point (other, input)", TO_FLOAT,
 )  # fmt: skip
 arctan2 = atan2
