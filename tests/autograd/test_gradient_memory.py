@@ -274,6 +274,27 @@ def test_accumulating_changes_no_gradient_that_is_still_under_way():
         assert [tensor.grad.tolist() for tensor in (u, v, w)] == [[20, 40], [30, 60], [40, 80]]
 
 
+@pytest.mark.parametrize("size", [2, 200])
+def test_a_sum_may_be_added_to_itself_in_another_order(size):
+    x: Any = leaf(size, size)
+    given = cc.randn(size, size)
+    x.grad, expected = given, given.array + given.array.T
+    before = given.array.copy()
+    x.register_hook(lambda gradient: x.grad.t())
+    (x * 2).sum().backward()
+    np.testing.assert_array_equal(x.grad.array, expected)
+    np.testing.assert_array_equal(given.array, before)  # it was also the gradient that the hook returned
+
+
+def test_a_recorded_sum_is_a_new_tensor():
+    x: Any = cc.tensor([2.0], requires_grad=True)
+    (x**3).sum().backward(create_graph=True)
+    first = x.grad
+    (x**2).sum().backward(create_graph=True)
+    assert (first.tolist(), x.grad.tolist()) == ([12], [16])
+    assert grad((x.grad * first).sum(), x)[0].tolist() == [12 * 14 + 16 * 12]
+
+
 def test_grad_stays_the_same_tensor_while_it_adds_up():
     x = leaf(3)
     x.sum().backward()
