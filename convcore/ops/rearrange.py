@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import Variable, wrap
+from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.arguments import integer, one_by_one_or
 from convcore.ops.axes import axes, axis
@@ -17,7 +17,7 @@ from convcore.ops.creation import zeros
 from convcore.ops.dtypes import element_type, int64, require_tensor
 from convcore.ops.elementwise import where
 from convcore.ops.in_place import Overwrite
-from convcore.ops.indexing import Index, getitem
+from convcore.ops.indexing import Index, Scatter, getitem
 from convcore.ops.joining import cat
 from convcore.ops.shape import expand, permute, reshape, sizes, transpose
 from convcore.recording import constant
@@ -169,10 +169,25 @@ def diagonal_places(
     return rows, columns, [*[i for i in range(ndim) if i not in (first, second)], first, second]
 
 
+class Diagonal(Function):
+    """A diagonal of the last two axes, in the same memory. Its gradient stands at its places, and zeros elsewhere."""
+
+    @staticmethod
+    def forward(ctx, x, offset, rows, columns):
+        ctx.shape, ctx.index = x.array.shape, (..., rows, columns)
+        out = x.array.diagonal(offset, -2, -1)
+        out.flags.writeable = x.array.flags.writeable
+        return x.view_of_memory(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Scatter.apply(grad_out, ctx.shape, ctx.index, False), None, None, None
+
+
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The elements on a diagonal of the planes of two axes, as the last axis"""
+    """The elements on a diagonal of the planes of two axes, as the last axis; a view of the same memory"""
     rows, columns, order = diagonal_places("diagonal", input, offset, dim1, dim2)
-    return getitem(permute(input, order), (..., wrap(constant(rows)), wrap(constant(columns))))
+    return Diagonal.apply(permute(input, order), offset, rows, columns)
 
 
 def _on_diagonal(height: int, width: int, offset: int) -> tuple[np.ndarray, np.ndarray]:
@@ -205,7 +220,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Of a vector the matrix with it on a diagonal; of a matrix its diagonal"""
     if input.array.ndim not in (1, 2):
         raise ShapeError(f"diag: input must be a vector or a matrix, got shape {input.array.shape}")
-    return diag_embed(input, diagonal) if input.array.ndim == 1 else diagonal_of(input, diagonal)
+    return diag_embed(input, diagonal) if input.array.ndim == 1 else diagonal_of(input, diagonal).clone()
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 import convcore
-from convcore.errors import DTypeError, ShapeError
+from convcore.errors import DTypeError, GraphError, ShapeError
 
 
 def test_views_share_memory_and_its_counter_of_changes():
@@ -176,3 +177,27 @@ def test_chunk_and_split_of_uneven_sizes():
     assert [c.tolist() for c in x.split(4)] == [[0, 1, 2, 3], [4, 5, 6]]
     assert [len(c) for c in convcore.zeros(0).chunk(2)] == [0, 0]
     assert [len(c) for c in convcore.zeros(0).split(2)] == [0]
+
+
+@pytest.mark.parametrize(
+    ("offset", "dims"), [(0, (0, 1)), (1, (0, 1)), (-1, (1, 0)), (1, (0, 2)), (0, (-1, 1)), (9, (0, 1))]
+)
+def test_a_diagonal_is_a_view(offset, dims):
+    """As in torch: what is written to it is written to the tensor, and what is written there shows in it."""
+    numbers = np.arange(24.0).reshape(2, 3, 4)
+    ours, theirs = convcore.tensor(numbers), torch.tensor(numbers)
+    first, second = ours.diagonal(offset, *dims), theirs.diagonal(offset, *dims)
+    first.mul_(-2)
+    second.mul_(-2)
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    ours.add_(1)
+    theirs.add_(1)
+    np.testing.assert_array_equal(first.numpy(), second.numpy())
+    x, other = convcore.tensor(numbers, requires_grad=True), torch.tensor(numbers, requires_grad=True)
+    (x.diagonal(offset, *dims) ** 2).sum().backward()
+    (other.diagonal(offset, *dims) ** 2).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), other.grad.numpy())
+    assert not np.shares_memory(convcore.diag(ours[0]).array, ours.array)
+    expanded = convcore.ones(1).expand(3, 3).diagonal()
+    with pytest.raises(GraphError, match="memory is read-only"):
+        expanded.zero_()
