@@ -52,6 +52,8 @@ KNOWN = {  # a piece of what convcore says, and why that is so
     "must be float32 or float64": "torch computes nothing of integers where there is nothing to compute",
     "alpha must be an integer for operands of int64": "torch cuts factors of integers",
     "index must be an integer tensor": "torch does not look at the dtype of an empty index",
+    "gather: index must have the input's number of axes": "torch does not look at the axes of an empty index",
+    "from_numpy: dtype must be one of": "there are no floats of 16 bits",
     "labels must have input's shape": "torch takes a label of shape (1,) for an input without a batch",
     "searchsorted: both must have one dtype": "torch does not look at the dtypes where one has no axes, or is empty",
     "index must hold integers": "torch does not look at the dtype of an empty index",
