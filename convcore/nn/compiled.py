@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import struct
+import pickle
+import random
 import threading
 import warnings
 import weakref
@@ -32,11 +33,11 @@ from convcore import recording
 from convcore.autograd import Variable, is_grad_enabled, no_grad, wrap
 from convcore.autograd.deferred import fuses
 from convcore.errors import DTypeError
-from convcore.nn.model_state import ModelState
+from convcore.nn.model_state import ModelState, frozen
 from convcore.nn.module import Module
 from convcore.ops import algorithms
 from convcore.ops.layout import empty_like
-from convcore.random import default_generator
+from convcore.random import active
 from convcore.recording import Recording, ShapeChangedError
 from convcore.tensor import Tensor
 from convcore.traced import Traced, plain
@@ -126,7 +127,7 @@ class _NotedCall:
 
     def __init__(self, model: Module, state: ModelState, args: tuple[Any, ...]):
         given, own = _tensors(args), [tensor for _, tensor in state.tensors]
-        counts, draws = [tensor.version.count for tensor in given], default_generator.get_state()
+        counts, draws = [tensor.version.count for tensor in given], _draws()
         self.recording = Recording([tensor.array for tensor in given], [tensor.array for tensor in own])
         with _traced(self.recording, [*given, *own]), self.recording.made():
             self.result = model(*args)
@@ -142,7 +143,7 @@ class _NotedCall:
         self.changes_model = change is not None
         if counts != [tensor.version.count for tensor in given]:
             self.objection = "it changes its input"
-        elif draws != default_generator.get_state():
+        elif draws != _draws():
             self.objection = "it draws random numbers"
         elif change is not None:
             self.objection = f"its forward changes {change}, which a list of calls would not do"
@@ -154,6 +155,8 @@ class _NotedCall:
             self.objection = "its result lies in the memory of an input, a parameter or a buffer"
         elif any(np.may_share_memory(a, b) for i, a in enumerate(self._places) for b in self._places[:i]):
             self.objection = "two of its results share memory"
+        elif not all(map(_is_ordinary, self._leaves)):
+            self.objection = "its result has what no list of calls gives: a class of its own, attributes, requires_grad"
         elif any(isinstance(holder, Variable) for holder in gc.get_referrers(*self.recording.strangers())):
             self.objection = recording.STRANGER
         elif _are_kept(self.recording, self._leaves):
@@ -205,6 +208,11 @@ def _tensors(args: tuple[Any, ...]) -> list[Any]:
     return [value for value in args if isinstance(value, Tensor)]
 
 
+def _draws() -> tuple[Any, ...]:
+    """How far the generators are that all may draw from: convcore's, Python's and NumPy's."""
+    return active().get_state(), random.getstate(), pickle.dumps(np.random.get_state(legacy=False))
+
+
 def _are_kept(noted: Recording, results: list[Any]) -> bool:
     """Whether tensors that were made while a recording was are alive, and no results."""
 
@@ -227,13 +235,19 @@ def _copied(array: np.ndarray) -> np.ndarray:
     return copy
 
 
+def _is_ordinary(leaf: Any) -> bool:
+    """Whether a part of a result is a tensor that has nothing but numbers."""
+    return type(leaf) is Tensor and not leaf.requires_grad and not leaf.__dict__
+
+
 def _mapped(tree: Any, function: Callable[[Any], Any]) -> Any:
-    """Tuples, lists and dictionaries with `function` of each leaf."""
-    if isinstance(tree, dict):
+    """Tuples, lists and dictionaries with `function` of each leaf. Classes of the user's are leaves: they may hold more
+    than their items."""
+    if type(tree) in (dict, OrderedDict):
         return type(tree)((key, _mapped(value, function)) for key, value in tree.items())
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*[_mapped(item, function) for item in tree])
-    if isinstance(tree, (tuple, list)):
+    if type(tree) in (tuple, list):
         return type(tree)([_mapped(item, function) for item in tree])
     return None if tree is None else function(tree)
 
@@ -363,21 +377,11 @@ def _form(args: tuple[Any, ...]) -> Any:
             # What NumPy may write to is not fused with what follows.
             form.append((array.shape, array.dtype, array.strides, memory is not None and bool(memory.exposures)))
         else:
-            frozen = _frozen(value)
-            if frozen is None:
+            setting = frozen(value)
+            if setting is None:
                 return None
-            form.append(frozen)
+            form.append(setting)
     return tuple(form)
-
-
-def _frozen(value: Any) -> Any:
-    """A number, a text or a tuple of such, so that only what is the very same is equal; None for anything else."""
-    if isinstance(value, tuple):
-        items = [_frozen(item) for item in value]
-        return None if None in items else (type(value), *items)
-    if type(value) is float:
-        return float, struct.pack("d", value)  # 0.0 == -0.0, and nan != nan
-    return (type(value), value) if type(value) in (bool, int, str, bytes, type(None)) else None
 
 
 def compile(model: Module) -> CompiledModule:
@@ -390,12 +394,12 @@ def compile(model: Module) -> CompiledModule:
     compiled, with a warning that says why: where forward looks at numbers, draws some, computes with NumPy what cannot
     be noted, changes its inputs, attributes or buffers, or keeps a tensor.
 
-    What the model consists of may change at any time: parameters, buffers, modules and other attributes, also within
-    lists and dictionaries, and the global variables that its own functions name. Then it is called and noted again.
-    What is not noticed is other code that changes its behaviour from call to call, such as the contents of a file. Once
-    compiled, forward is not called any more, so what it prints or counts elsewhere is missing. Each compiled form of
-    inputs holds the memory of its intermediate results and of its filters as the kernels want them; `clear_caches`
-    frees it.
+    What the model consists of may change at any time: parameters, buffers, modules and other attributes, whatever is in
+    lists, dictionaries, objects and their classes, and the variables that its own functions name, also those of other
+    Python files (`config.scale`). Then it is called and noted again. What is not noticed is other code that changes its
+    behaviour from call to call, such as the contents of a file, or an installed package that is patched. Once compiled,
+    forward is not called any more, so what it prints or counts elsewhere is missing. Each compiled form of inputs holds
+    the memory of its intermediate results and of its filters as the kernels want them; `clear_caches` frees it.
 
     Args:
         model: any module. Its inputs may be tensors, numbers, texts and tuples of these. With other inputs, keyword

@@ -1,22 +1,34 @@
 """What the result of a model depends on besides its inputs, as it was at one moment: to find out what has changed.
 
 `ModelState` follows everything that can be reached from a module: the tables of parameters, buffers and modules, plain
-attributes, tensors and modules in lists or dictionaries, and the global and enclosing variables that the model's own
-functions name. Numbers and texts are compared by value, all else by identity; of tensors the changes of their memory
-are counted, and containers are compared by what they hold.
+attributes, whatever is in lists, dictionaries and objects, the classes of modules and of the user's own objects, and
+the variables outside of the model's own functions that these name, also those of other Python files (`config.scale`).
+Values are compared by identity, numbers and texts also by value and type; of tensors the changes of their memory are
+counted, and containers are compared by what they hold.
+
+It ends at code that is not the user's: Python's own library, convcore, NumPy, and installed packages other than those
+that the model's modules come from.
 
 It is asked before each call of a compiled model, and a network has thousands of attributes. So they are compared in a
-few loops that Python runs in C: 60 us for the 209 modules of a MobileNetV3-small, where a loop in Python took 520.
+few loops that Python runs in C.
 """
 
 from __future__ import annotations
 
+import array
+import contextvars
 import functools
+import gc
+import pickle
 import random
+import struct
 import sys
+import threading
 import types
+import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from operator import attrgetter, is_
 from typing import Any
@@ -28,25 +40,41 @@ from convcore.nn.module import Module
 
 MOST_BYTES = 1 << 16  # of NumPy's arrays that are compared; to compare larger ones would cost more than it saves
 _ABSENT = object()
-_LIBRARIES = ("convcore", "kernels", "numpy", "scipy")  # whose functions keep nothing that a model could leave there
+_LIBRARIES = {"convcore", "kernels", "numpy", "scipy", *sys.stdlib_module_names}  # keep nothing that a model left there
 _TABLES = ("_parameters", "_buffers", "_modules")
 # What modules keep for themselves, and no result depends on; a compiled model within another changes its own.
 _BOOKKEEPING = ("_non_persistent", "_plans", "_warned", "_lock")
+# Of Python's library, whose objects lead to all others of their kind, or change whenever they are used.
+_NOT_FOLLOWED = {"_io", "asyncio", "concurrent", "io", "logging", "multiprocessing", "queue", "threading", "weakref"}
 _memory_of = attrgetter("version.memory")
 _changes_of = attrgetter("changes")
+_requires_grad_of = attrgetter("_requires_grad")
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a value is as good as any that is equal to it. 0.0 is not: -0.0 equals it."""
-    if type(value) is tuple:
-        return all(map(_is_plain, value))
-    return type(value) in (bool, int, str, bytes, type(None)) or (type(value) is float and value != 0)
+def frozen(value: Any) -> Any:
+    """A number, a text or a tuple of such, so that only what is the very same is equal; None for anything else."""
+    if isinstance(value, tuple):
+        items = [frozen(item) for item in value]
+        return None if None in items else (type(value), *items)
+    if type(value) is float:
+        return float, struct.pack("d", value)  # 0.0 == -0.0, and nan != nan
+    return (type(value), value) if type(value) in (bool, int, str, bytes, type(None)) else None
 
 
-def _is_pythons(value: Any) -> bool:
-    """Whether an object is of Python's own library: a logger, for one, leads to all others and changes with each."""
-    cls = type(value)
-    return cls is not types.SimpleNamespace and cls.__module__.partition(".")[0] in sys.stdlib_module_names
+def _is_same(now: Any, then: Any) -> bool:
+    if now is then:
+        return True
+    value = frozen(then)
+    return value is not None and frozen(now) == value
+
+
+def _first_name(module_name: Any) -> str:
+    return module_name.partition(".")[0] if isinstance(module_name, str) else ""
+
+
+def _is_installed(package: str) -> bool:
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file
 
 
 class ModelState:
@@ -60,37 +88,59 @@ class ModelState:
     def __init__(self, model: Module):
         self.modules: list[Module] = []
         self.tensors: list[tuple[str, Variable]] = []
-        self._attributes: list[dict[str, Any]] = []  # of modules: most are settings, numbers
-        self._references: list[tuple[dict[Any, Any], Any, Any]] = []  # those attributes that are something else
-        self._tables: list[dict[Any, Any]] = []  # the other dictionaries
+        self._tables: list[dict[Any, Any]] = []  # attributes of modules, objects and classes, and dictionaries
         self._empty: list[Any] = []  # containers that hold nothing
         self._sequences: list[tuple[str, Any, list[Any]]] = []
         self._arrays: list[tuple[str, np.ndarray, np.ndarray]] = []
-        self._variables: list[tuple[str, Any, Any, Any]] = []
-        self._drawn: list[tuple[str, Any, Any]] = []  # generators of random numbers, and how far they are
-        self._names: dict[int, str] = {}  # of modules and tables, by id
+        self._variables: list[tuple[str, Callable[[], Any], Any]] = []  # how to read each, and what it was
+        self._contents: list[tuple[str, Callable[[], Any], Any]] = []  # the same of what is compared by value
+        self._names: dict[int, str] = {}  # of tables, by id
         self._objection: str | None = None
         self._seen: dict[int, Any] = {}  # what has been followed, by id; held, so that no other object gets the id
+        self._own = {_first_name(cls.__module__) for module in model.modules() for cls in type(module).__mro__}
+        self._files: list[types.ModuleType] = []
+        self._used: set[str] = set()  # names and texts in the code of functions
         self._follow(model, type(model).__name__)
-        self._copies = [dict(table) for table in self._attributes]
+        self._follow_files()
         self._sizes, self._keys = list(map(len, self._tables)), list(chain.from_iterable(self._tables))
         self._values = list(chain.from_iterable(map(dict.values, self._tables)))
         self._variables_of_tensors = [tensor for _, tensor in self.tensors]
         self._memories = [tensor.version.watched() for tensor in self._variables_of_tensors]
         self._changes = list(map(_changes_of, self._memories))
+        self._requirements = list(map(_requires_grad_of, self._variables_of_tensors))
 
     # Following
 
     def _follow(self, value: Any, name: str) -> None:
-        if id(value) in self._seen or isinstance(value, (type, types.ModuleType)) or _is_plain(value):
+        if id(value) in self._seen or frozen(value) is not None:
             return
         self._seen[id(value)] = value
         if isinstance(value, Module):
             self._follow_module(value, name)
         elif isinstance(value, Variable):
             self.tensors.append((name, value))
-        elif isinstance(value, dict):
+            self._follow_table(vars(value), name)
+        elif isinstance(value, type):
+            self._follow_class(value)
+        elif isinstance(value, types.ModuleType):
+            if not self._is_library(value.__name__):
+                self._files.append(value)
+        elif isinstance(value, types.FunctionType):
+            self._follow_function(value)
+        elif isinstance(value, (threading.local, contextvars.ContextVar)):
+            self._objection = f"{name} is a {type(value).__name__}, which each thread sees with values of its own"
+        elif isinstance(value, Iterator):
+            self._objection = f"{name} is an iterator, and what it gives next nobody can tell"
+        else:
+            self._follow_parts(value, name)
+            self._follow_object(value, name)
+
+    def _follow_parts(self, value: Any, name: str) -> None:
+        """What Python's and NumPy's own types hold."""
+        if isinstance(value, dict):
             self._follow_table(value, name)
+        elif isinstance(value, types.MappingProxyType):
+            self._follow(gc.get_referents(value)[0], name)  # the dictionary that it shows
         elif isinstance(value, (list, deque, set)):
             if value:
                 self._sequences.append((name, value, list(value)))
@@ -104,18 +154,26 @@ class ModelState:
             if value.nbytes > MOST_BYTES:
                 self._objection = f"{name} is an array of NumPy, which may change unseen; make it a buffer"
             self._arrays.append((name, value, value.copy()))
-        elif isinstance(value, (np.random.Generator, random.Random)):
-            self._drawn.append((name, value, _position(value)))
-        elif isinstance(value, Iterator):
-            self._objection = f"{name} is an iterator, and what it gives next nobody can tell"
-        elif isinstance(value, types.FunctionType):
-            self._follow_function(value)
+            if value.dtype.hasobject:
+                self._follow_items(value.ravel().tolist(), name)
+        elif isinstance(value, np.random.Generator):
+            self._compare(name, partial(getattr, value.bit_generator, "state"))
+        elif isinstance(value, np.random.RandomState):
+            self._compare(name, partial(pickle.dumps, value))
+        elif isinstance(value, random.Random):
+            self._compare(name, value.getstate)
+        elif isinstance(value, (bytearray, array.array)):
+            self._compare(name, partial(bytes, value))
         elif isinstance(value, types.MethodType):
             self._follow_items((value.__func__, value.__self__), name)
         elif isinstance(value, functools.partial):
             self._follow_items((value.func, *value.args, *value.keywords.values()), name)
-        elif isinstance(getattr(value, "__dict__", None), dict) and not _is_pythons(value):
-            self._follow_table(value.__dict__, name)
+        elif isinstance(value, property):
+            self._follow(value.fget, name)
+        elif isinstance(value, (staticmethod, classmethod)):
+            self._follow(value.__func__, name)
+        elif isinstance(value, weakref.ref):
+            self._follow(value(), name)
 
     def _follow_items(self, items: Any, name: str) -> None:
         for item in items:
@@ -127,42 +185,81 @@ class ModelState:
         for key, value in table.items():
             self._follow(value, str(key))
 
+    def _follow_object(self, value: Any, name: str) -> None:
+        """The attributes of an object, and its class."""
+        cls = type(value)
+        if _first_name(cls.__module__) in _NOT_FOLLOWED:
+            return
+        if isinstance(getattr(value, "__dict__", None), dict):
+            self._follow_table(value.__dict__, name)
+        self._follow_class(cls)
+        for base in cls.__mro__:
+            for key, slot in vars(base).items() if not self._is_library(base.__module__) else ():
+                if isinstance(slot, types.MemberDescriptorType):
+                    self._read(f"{key} of {name}", partial(getattr, value, key, _ABSENT), key)
+
     def _follow_module(self, module: Module, name: str) -> None:
         self.modules.append(module)
         attributes = vars(module)
-        self._attributes.append(attributes)
+        self._tables.append(attributes)
         self._names[id(attributes)] = name
         for key, value in attributes.items():
             if key in _TABLES:
                 self._seen[id(value)] = value
                 self._follow_table(value, name)
-            elif key not in _BOOKKEEPING and not _is_plain(value):
-                self._references.append((attributes, key, value))
+            elif key not in _BOOKKEEPING:
                 self._follow(value, key)
-        for cls in type(module).__mro__:
-            if not cls.__module__.startswith(_LIBRARIES) and cls is not object:
-                for key, value in vars(cls).items():
-                    self._variables.append((f"{key} of the class {cls.__name__}", vars(cls), key, value))
-                    self._follow(getattr(value, "__func__", value), key)  # of static and class methods the function
+        self._follow_class(type(module))
+
+    def _follow_class(self, cls: type) -> None:
+        for base in cls.__mro__:
+            if not self._is_library(base.__module__):
+                table = gc.get_referents(vars(base))[0]  # the dictionary itself, which `vars` only shows
+                if id(table) not in self._seen:
+                    self._seen[id(table)] = table
+                    self._follow_table(table, f"the class {base.__name__}")
 
     def _follow_function(self, function: types.FunctionType) -> None:
         """The variables outside of a function that its code names."""
-        if (function.__module__ or "").startswith(_LIBRARIES):
+        if self._is_library(function.__module__):
             return
         codes = [function.__code__]
         while codes:
             code = codes.pop()
             codes.extend(constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+            self._used.update(code.co_names, (text for text in code.co_consts if type(text) is str))  # getattr(x, "y")
             for name in code.co_names:
-                value = function.__globals__.get(name, _ABSENT)
-                self._variables.append((f"the global variable {name}", function.__globals__, name, value))
-                if value is not _ABSENT:
-                    self._follow(value, name)
+                self._read(f"the global variable {name}", partial(function.__globals__.get, name, _ABSENT), name)
         for cell, name in zip(function.__closure__ or (), function.__code__.co_freevars, strict=True):
-            value = _content(cell)
-            self._variables.append((f"the variable {name}", cell, None, value))
-            self._follow(value, name)
-        self._follow_items(function.__defaults__ or (), function.__name__)
+            self._read(f"the variable {name}", partial(_content, cell), name)
+        for name in ("__code__", "__defaults__", "__kwdefaults__"):
+            self._read(f"{name} of {function.__name__}", partial(getattr, function, name), name)
+        self._follow_table(vars(function), function.__name__)
+
+    def _follow_files(self) -> None:
+        """The variables of Python files that go by a name which some function uses."""
+        followed: set[tuple[int, str]] = set()
+        while True:
+            pairs = [(file, name) for file in self._files for name in self._used.intersection(vars(file))]
+            pairs = [(file, name) for file, name in pairs if (id(file), name) not in followed]
+            if not pairs:
+                return
+            for file, name in pairs:
+                followed.add((id(file), name))
+                self._read(f"{name} of {file.__name__}", partial(vars(file).get, name, _ABSENT), name)
+
+    def _is_library(self, module_name: Any) -> bool:
+        """Whether code of a module is not the user's."""
+        package = _first_name(module_name)
+        return package in _LIBRARIES or (package not in self._own and _is_installed(package))
+
+    def _read(self, name: str, read: Callable[[], Any], short: str) -> None:
+        value = read()
+        self._variables.append((name, read, value))
+        self._follow(value, short)
+
+    def _compare(self, name: str, read: Callable[[], Any]) -> None:
+        self._contents.append((name, read, read()))
 
     # Comparing
 
@@ -170,41 +267,51 @@ class ModelState:
         """Whether nothing has changed."""
         try:
             return (
-                self._attributes == self._copies
-                and not any(self._empty)
+                not any(self._empty)
                 and list(map(len, self._tables)) == self._sizes
                 and list(chain.from_iterable(self._tables)) == self._keys
-                and all(map(is_, chain.from_iterable(map(dict.values, self._tables)), self._values))
+                and self._are_values_the_same()
                 and all(map(is_, map(_memory_of, self._variables_of_tensors), self._memories))
                 and list(map(_changes_of, self._memories)) == self._changes
-                and all(table.get(key) is value for table, key, value in self._references)
+                and list(map(_requires_grad_of, self._variables_of_tensors)) == self._requirements
                 and all(len(now) == len(then) and all(map(is_, now, then)) for _, now, then in self._sequences)
                 and all(np.array_equal(now, then, equal_nan=now.dtype.kind in "fc") for _, now, then in self._arrays)
-                and all(_value(place, key) is value for _, place, key, value in self._variables)
-                and all(_position(generator) == position for _, generator, position in self._drawn)
+                and all(_is_same(read(), value) for _, read, value in self._variables)
+                and all(read() == value for _, read, value in self._contents)
             )
         except Exception:  # of comparing things that have become something else
             return False
+
+    def _are_values_the_same(self) -> bool:
+        if all(map(is_, chain.from_iterable(map(dict.values, self._tables)), self._values)):
+            return True
+        values = list(chain.from_iterable(map(dict.values, self._tables)))
+        if not all(map(_is_same, values, self._values)):
+            return False
+        self._values = values  # equal numbers are other objects
+        return True
 
     def change(self) -> str | None:
         """What is not as it was, for messages; None if all is."""
         if self.is_as_it_was():
             return None
-        for table, copy in zip(self._attributes, self._copies, strict=True):
-            for key in (*copy, *table):
-                if table.get(key, _ABSENT) is not copy.get(key, _ABSENT):
+        keys, values = iter(self._keys), iter(self._values)
+        for table, size in zip(self._tables, self._sizes, strict=True):
+            then = {next(keys): next(values) for _ in range(size)}
+            for key in (*then, *table):
+                if not _is_same(table.get(key, _ABSENT), then.get(key, _ABSENT)):
                     return f"{key} of {self._names[id(table)]}"
         for (name, tensor), memory, changes in zip(self.tensors, self._memories, self._changes, strict=True):
             if tensor.version.memory is not memory or memory.changes != changes:
                 return name
-        for name, place, key, value in self._variables:
-            if _value(place, key) is not value:
+        for name, read, value in self._variables:
+            if not _is_same(read(), value):
                 return name
         for name, now, then in self._sequences:
             if len(now) != len(then) or not all(map(is_, now, then)):
                 return name
-        for name, generator, position in self._drawn:
-            if _position(generator) != position:
+        for name, read, value in self._contents:
+            if read() != value:
                 return name
         for container in self._empty:
             if container:
@@ -228,16 +335,6 @@ class ModelState:
             if memory.exposures:
                 return f"an array of NumPy shares the memory of {name} and may change it unseen; let go of the array"
         return None
-
-
-def _position(generator: Any) -> Any:
-    """How far a generator of random numbers is: NumPy's or Python's."""
-    return generator.getstate() if isinstance(generator, random.Random) else generator.bit_generator.state
-
-
-def _value(place: Any, key: Any) -> Any:
-    """A global variable, by its name, or what a function's cell holds."""
-    return _content(place) if key is None else place.get(key, _ABSENT)
 
 
 def _content(cell: Any) -> Any:

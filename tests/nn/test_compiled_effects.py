@@ -1,6 +1,9 @@
 """Compiled models whose forward does more than return a result: it is called as often as the model is, or no more."""
 
+import collections
+import logging
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,8 +125,7 @@ class TestForwardIsCalled:
         model = Function(lambda x: x * random.random()).eval()
         compiled = convcore.compile(model)
         x = images(3)
-        compiled(x)
-        with pytest.warns(UserWarning, match="gets something else at each call"):
+        with pytest.warns(UserWarning, match="draws random numbers"):
             compiled(x)
         assert len({compiled(x).array.tobytes() for _ in range(5)}) == 5
 
@@ -135,10 +137,7 @@ class TestForwardIsCalled:
         assert len({compiled(images(3)).array.tobytes() for _ in range(5)}) == 5
 
     def test_and_numpy_draws_unseen(self):
-        class Noise:
-            __slots__ = ("numbers",)
-
-        noise = Noise()
+        noise: Any = logging.getLogger("convcore.noise")  # an object of Python, which is not followed
         noise.numbers = np.random.default_rng(0)
         compiled = convcore.compile(Function(lambda x: x + convcore.tensor(noise.numbers.standard_normal(3))).eval())
         with pytest.warns(UserWarning, match="tensor computes where it is not noted"):
@@ -157,11 +156,7 @@ class TestForwardIsCalled:
     @pytest.mark.parametrize("operation", ["conv2d", "linear", "mul", "index", "cat"])
     def test_and_reads_a_tensor_that_is_hidden(self, operation):
         """Only what can be found in the model can be compared; nobody would notice another one in its place."""
-
-        class Hidden:
-            __slots__ = ("weight",)
-
-        hidden = Hidden()
+        hidden: Any = logging.getLogger("convcore.hidden")  # an object of Python, which is not followed
         hidden.weight = images(4, 3, 3, 3)
         functions = {
             "conv2d": lambda x: nn.functional.conv2d(x, hidden.weight),
@@ -189,6 +184,35 @@ class TestForwardIsCalled:
         for _ in range(3):
             compiled(images(3))
         assert capsys.readouterr().out.count("tensor(") == 4
+
+    @pytest.mark.parametrize("kind", ["parameter", "attribute", "requires_grad"])
+    def test_and_returns_more_than_numbers(self, kind):
+        def function(x):
+            y: Any = nn.Parameter(x * 2) if kind == "parameter" else x * 2
+            if kind == "attribute":
+                y.length = 3
+            return y.requires_grad_() if kind == "requires_grad" else y
+
+        with convcore.no_grad():
+            compiled = convcore.compile(Function(function).eval())
+            with pytest.warns(UserWarning, match="its result has what no list of calls gives"):
+                compiled(images(3))
+            for _ in range(3):
+                result, expected = compiled(images(3)), function(images(3))
+                assert type(result) is type(expected)
+                assert result.requires_grad == expected.requires_grad
+                assert vars(result) == vars(expected)
+
+    def test_and_returns_a_dictionary_of_another_class(self):
+        def function(x):
+            result = collections.defaultdict(list)
+            result["twice"] = x * 2
+            return result
+
+        compiled = convcore.compile(Function(function).eval())
+        with pytest.warns(UserWarning, match="its result is neither a tensor nor"):
+            compiled(images(3))
+        assert compiled(images(3)).default_factory is list
 
     def test_and_returns_its_input(self):
         """Who changes the result changes the input, as without compiling."""
