@@ -58,6 +58,10 @@ class ShapeChangedError(Exception):
     """A step gave an array of another shape than the one it gave when it was noted."""
 
 
+class NumbersChangedError(Exception):
+    """A step found numbers for which other steps are wanted."""
+
+
 class Recording:
     """Calls in their order, and the memory that they work on.
 
@@ -226,6 +230,18 @@ class Recording:
         if self._is_open:
             self.objections.append(f"it looks at numbers ({how} in {caller()})")
 
+    def flag(self) -> np.ndarray:
+        """Memory for a kernel to note something in; 0 at the beginning of a replay, which `expects_unset` sees to."""
+        array = np.zeros(1, np.int64)
+        self._know(array, "made", len(self._owners))
+        return array
+
+    def expects_unset(self, flag: np.ndarray) -> None:
+        """Have a replay look whether a flag is 0, as it should be now."""
+        self.note(_check_unset, (flag,), {})
+        if flag[0]:
+            self.objections.append("its numbers are too large for the fastest algorithm")
+
     def strangers(self) -> list[np.ndarray]:
         """Arrays of unknown memory that steps read: tables, if they are no tensors'."""
         return list(self._elsewhere.values())
@@ -340,6 +356,12 @@ def _make_again(
             raise ShapeChangedError(f"which part of its argument {function.__name__} gives depends on numbers")
 
 
+def _check_unset(flag: np.ndarray) -> None:
+    if flag[0]:
+        flag[0] = 0
+        raise NumbersChangedError("these numbers are too large for the fastest algorithm")
+
+
 def _arrays_in(value: Any) -> list[np.ndarray]:
     if isinstance(value, np.ndarray):
         return [value]
@@ -423,6 +445,20 @@ def filled(array: np.ndarray) -> np.ndarray:
     """An array made from Python's numbers alone, for a tensor of the user's: a recording makes it again."""
     recording = current()
     return array if recording is None else recording.filled(array)
+
+
+def flag() -> np.ndarray:
+    """A 0 in an array (1,), for a kernel to note there what hardly ever happens."""
+    recording = current()
+    return np.zeros(1, np.int64) if recording is None else recording.flag()
+
+
+def is_set(flag: np.ndarray) -> bool:
+    """Whether a kernel has noted something in a flag. A replay looks, too, and where it has, the model is called."""
+    recording = current()
+    if recording is not None:
+        recording.expects_unset(flag)
+    return bool(flag[0])
 
 
 def looked_at(how: str) -> None:

@@ -234,6 +234,15 @@ def save(tmp_path):
         cc.save({"x": object()}, tmp_path / "y.pth")
 
 
+def state_that_fits_nowhere(tmp_path):
+    theirs, ours = torch.nn.Linear(2, 3), cc.nn.Linear(2, 3)
+    state = {f"model.{name}": tensor for name, tensor in theirs.state_dict().items()}
+    theirs.load_state_dict(state, strict=False)
+    state = {f"model.{name}": tensor for name, tensor in ours.state_dict().items()}
+    with pytest.warns(UserWarning, match=r"model\."):
+        ours.load_state_dict(state, strict=False)
+
+
 def wrong_input(tmp_path):
     with pytest.raises(RuntimeError):
         torch.nn.functional.conv2d(torch.ones(1, 2, 3, 3), torch.ones(1, 3, 2, 2))
@@ -265,6 +274,7 @@ SHOWN = {
     "`torchvision.models`": model_weights,
     "`load`": load,
     "`save`": save,
+    "`load_state_dict(strict=False)`": state_that_fits_nowhere,
     "wrong input": wrong_input,
 }
 

@@ -111,7 +111,7 @@ class _Plan:
             return self._noted.repeated(args)
         except ShapeChangedError as error:
             self._object(str(error))
-        except Exception:  # what is wrong with these numbers the model says in its own words
+        except Exception:  # NumbersChangedError, or what is wrong with these numbers the model says in its own words
             pass
         return self._model(*args)
 

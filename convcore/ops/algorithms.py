@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Algorithm:
         refuses: (geometry, dtype) -> None, or the reason why this algorithm cannot compute it.
         advises_against: (geometry, dtype) -> None, or what is lost and why: "slower: ..", "less accurate: ..". Asked
             only where the algorithm does not refuse.
+        checked: what "auto" runs in the place of `run`, if anything: it computes by another algorithm where numbers are
+            too large for this one.
         fuses: whether `run` takes `relu`, to rectify what it stores, and `addend`, an array of the result's shape that
             is added before.
     """
@@ -49,6 +51,7 @@ class Algorithm:
     refuses: Callable[[Any, np.dtype], str | None] = no_objection
     advises_against: Callable[[Any, np.dtype], str | None] = no_objection
     fuses: bool = False
+    checked: Callable[..., Any] | None = None
 
 
 Request = str | tuple[str, ...]
@@ -98,7 +101,7 @@ def select(op: str, records: Sequence[Algorithm], request: Request, geometry: An
                 raise UnsupportedError(f"{op}: algorithm {name!r} cannot compute this: {reason}")
             return record
         if name == "auto" and (record.refuses(geometry, dtype) or record.advises_against(geometry, dtype)) is None:
-            return record
+            return record if record.checked is None else replace(record, run=record.checked)
     known = ", ".join(repr(record.name) for record in records)
     raise UnsupportedError(f"{op}: there is no algorithm {name!r}; it must be 'auto' or one of {known}")
 

@@ -397,9 +397,11 @@ _REFERENCE = "shifted views in float64, one filter tap at a time"
 
 def _winograd(pass_name: str, fuses: bool = False) -> tuple[Algorithm, Algorithm]:
     """The records of one pass by F(2x2, 3x3) and F(4x4, 3x3)."""
+    direct = {"forward": forward_direct, "grad_input": grad_input_direct, "grad_weight": grad_weight_direct}[pass_name]
     small, large = (
-        (getattr(of, pass_name), conv_winograd.refuse, of.adviser(pass_name), fuses)
+        (run, conv_winograd.refuse, of.adviser(pass_name), fuses, conv_winograd.or_else(run, direct))
         for of in (conv_winograd.F2, conv_winograd.F4)
+        for run in (getattr(of, pass_name),)
     )
     return Algorithm("winograd2x2", _WINOGRAD_2X2, *small), Algorithm("winograd", _WINOGRAD, *large)
 

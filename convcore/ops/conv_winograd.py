@@ -12,11 +12,13 @@ forward pass and gradient of the input are finite wherever (float32, from the su
     m = 4   100 |x| and 36100 C |x| |w| stay below 3.4e38: |x| up to 3e36, C |x| |w| up to 9e33
     m = 2     4 |x| and    81 C |x| |w| stay below 3.4e38: |x| up to 8e37, C |x| |w| up to 4e36
 
-Beyond that NaN or infinity may come where the direct algorithm still has a number.
+Beyond that NaN or infinity may come where the direct algorithm still has a number. A NaN or an infinity in the input
+spreads over the m x m tiles of output whose (m+2) x (m+2) tiles of input hold it, also to pixels whose filter does not
+reach it, and over all nine taps of a filter's gradient.
 
-A NaN or an infinity spreads over the m x m tiles of output whose (m+2) x (m+2) tiles of input hold it, also to pixels
-whose filter does not reach it, and over all nine taps of a filter's gradient. `use_algorithm("direct")` switches both
-off.
+So the kernels note whether a result is not finite (0 times it is added to a vector that they look at once a task), and
+where "auto" has chosen, the direct algorithm then computes the pass again (`or_else`). Finite results are right: what
+overflows on the way to one never becomes finite again. Who asks for Winograd by its name gets Winograd.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from convcore import memory
+from convcore import memory, recording
 from convcore.ops.filters import Filters
 from convcore.ops.geometry import ConvGeometry
 from convcore.ops.layout import contiguous, nhwc, nothing
@@ -41,6 +43,8 @@ from kernels.cpu.conv_winograd import (
 )
 from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd, sum_winograd_parts
 from kernels.cpu.target import lanes, tile_columns
+
+_UNASKED = np.zeros(1, np.int64)  # where kernels note an overflow that nobody asks for
 
 
 class Channels(NamedTuple):
@@ -154,7 +158,9 @@ class Winograd:
             return f"slower: with {tiles} tiles of {size} outputs, {better} needs fewer multiplications"
         return None
 
-    def _run(self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, relu: bool, addend) -> None:
+    def _run(
+        self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, relu: bool, addend, overflowed
+    ) -> None:  # fmt: skip
         """dst = src * weight + addend with zeros above and left; `transposed` exchanges channels and turns filters."""
         c_src, c_dst = src.shape[1], dst.shape[1]
         strides = (9, c_dst * 9) if transposed else (c_src * 9, 9)
@@ -185,8 +191,9 @@ class Winograd:
                 tasks = -(-tasks // 4) * 4
             tiles_per_task = max(1, -(-tiles // tasks))
             conv2d_winograd(
-                source, panels, start, added, relu, destination, self.m, *pads, tiles_per_task, PANELS_AT_ONCE
-            )
+                source, panels, start, added, relu, destination, overflowed, self.m, *pads, tiles_per_task,
+                PANELS_AT_ONCE,
+            )  # fmt: skip
             return
         flat, start = filters.prepared("as they are", as_they_are)
         depths = -(-c_src // DEPTH)
@@ -201,27 +208,28 @@ class Winograd:
             blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
             panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
             conv2d_winograd_many_filters(
-                planes, flat, *strides, transposed, start, added, relu, destination, self.m, c_src, first,
+                planes, flat, *strides, transposed, start, added, relu, destination, overflowed, self.m, c_src, first,
                 panels_per_task, -(-(end - first) // blocks),
             )  # fmt: skip
 
     def forward(
-        self, x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None
-    ):
-        """out = x * weight + bias + addend."""
+        self, x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None,
+        overflowed: np.ndarray = _UNASKED,
+    ):  # fmt: skip
+        """out = x * weight + bias + addend; 1 in overflowed (1,) where that is not finite."""
         out = memory.empty_channels_last(geometry.out_shape, x.dtype)
         pads = geometry.height.pad_before, geometry.width.pad_before
-        self._run(x, filters, out, pads, False, relu, addend)
+        self._run(x, filters, out, pads, False, relu, addend, overflowed)
         return out
 
-    def grad_input(self, grad_out, weight, geometry: ConvGeometry):
+    def grad_input(self, grad_out, weight, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):
         """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
         grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
         pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
-        self._run(grad_out, Filters(weight), grad_x, pads, True, False, None)
+        self._run(grad_out, Filters(weight), grad_x, pads, True, False, None, overflowed)
         return grad_x
 
-    def grad_weight(self, x, grad_out, geometry: ConvGeometry):
+    def grad_weight(self, x, grad_out, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):
         """grad_weight: the products of transformed tiles of x and of grad_out, summed over the tiles."""
         c_in, c_out = geometry.c_in, geometry.c_out
         tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
@@ -240,8 +248,20 @@ class Winograd:
             -(-tiles // blocks), channels, panels_per_task,
         )  # fmt: skip
         result = memory.empty(geometry.weight_shape, x.dtype)
-        sum_winograd_parts(partials, result, CHANNELS_PER_SUM)
+        sum_winograd_parts(partials, result, overflowed, CHANNELS_PER_SUM)
         return result
 
 
 F2, F4 = Winograd(2), Winograd(4)
+
+
+def or_else(run: Callable[..., Any], direct: Callable[..., Any]) -> Callable[..., Any]:
+    """`run`, a pass by Winograd's algorithm, or `direct` where its result is not finite."""
+
+    @functools.wraps(run)
+    def checked(*args: Any) -> Any:
+        overflowed = recording.flag()
+        result = run(*args, overflowed=overflowed)
+        return direct(*args) if recording.is_set(overflowed) else result
+
+    return checked

@@ -21,6 +21,7 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.conv_winograd_transforms import (
+    all_finite,
     bias_point,
     place,
     points,
@@ -30,7 +31,7 @@ from kernels.cpu.conv_winograd_transforms import (
 )
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.pack import prefetch_rows, transpose_block
-from kernels.cpu.simd import vlanes
+from kernels.cpu.simd import vlanes, vsplat, vstore
 from kernels.cpu.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.winograd_matrices import TAPS
 from kernels.jit import inline, kernel, prange
@@ -141,14 +142,16 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
 
 
 @kernel
-def conv2d_winograd(src, panels, start, addend, relu, dst, m, pad_top, pad_left, tiles_per_task, panels_at_once):
+def conv2d_winograd(
+    src, panels, start, addend, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
+):
     """A 3x3 convolution of stride 1: the forward pass, or the gradient of the input with flipped, transposed filters.
 
     Computes   dst[n, h, w, k] = start[k] + addend[n, h, w, k] + sum over (r, s, c) of
                src[n, h + r - pad_top, w + s - pad_left, c] * g[k, c, r, s]; if `relu`, max(0, that), NaN stays NaN.
     Requires   src (N, H, W, C), dst (N, H', W', K) C-contiguous; panels from `transform_filters_winograd`; start
                padded to full panels, and one more panel of zeros; addend as dst, or empty where nothing is to be added.
-    Writes     all of dst.
+    Writes     all of dst; 1 to overflowed (1,) where a result is not finite.
     Parallel   over blocks of tiles, counted over the whole batch.
     Why        9 m^2 / (m+2)^2 times fewer multiplications; a block's transformed tiles and the products of
                `panels_at_once` panels stay in L2 between the three stages.
@@ -167,7 +170,8 @@ def conv2d_winograd(src, panels, start, addend, relu, dst, m, pad_top, pad_left,
         mode = flush_denormals()
         first, end = task * tiles_per_task, min((task + 1) * tiles_per_task, tiles)
         tile = np.empty(points(m) * row, src.dtype)
-        scratch = np.empty(points(m) * lanes, src.dtype)
+        scratch = np.empty((points(m) + 1) * lanes, src.dtype)
+        vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
         planes = np.empty(points(m) * plane, src.dtype)
         products = np.empty(panels_at_once * points(m) * product_plane, src.dtype)
         taps = np.zeros(1, np.int64)
@@ -185,6 +189,8 @@ def conv2d_winograd(src, panels, start, addend, relu, dst, m, pad_top, pad_left,
                 m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, p, count,
                 tiles_h, tiles_w, first, end, scratch,
             )  # fmt: skip
+        if not all_finite(scratch, points(m) * lanes):
+            overflowed[0] = 1
         restore_denormals(mode)
 
 
@@ -229,6 +235,7 @@ def conv2d_winograd_many_filters(
     addend,
     relu,
     dst,
+    overflowed,
     m,
     c_src,
     first_tile,
@@ -241,7 +248,7 @@ def conv2d_winograd_many_filters(
     Requires   planes from `transform_tiles_winograd`; weight, strides and `flipped` as `transform_filters_winograd`;
                start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous; addend as dst,
                or empty where nothing is to be added.
-    Writes     dst where the slab's tiles lie.
+    Writes     dst where the slab's tiles lie; 1 to overflowed (1,) where a result is not finite.
     Parallel   over blocks of tiles and of panels of filters.
     Why        see `conv2d_winograd`. The transformed filters never leave L2; they are made for DEPTH
                channels at a time, and the products of a task's tiles are summed over these.
@@ -261,7 +268,8 @@ def conv2d_winograd_many_filters(
         first_panel, first = task % panel_blocks * panels_per_task, task // panel_blocks * tiles_per_task
         count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)
         turned = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
-        scratch = np.empty(points(m) * lanes, planes.dtype)
+        scratch = np.empty((points(m) + 1) * lanes, planes.dtype)
+        vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
         panels = np.empty(count * points(m) * panel_plane, planes.dtype)
         products = np.empty(count * points(m) * product_plane, planes.dtype)
         taps = np.zeros(1, np.int64)
@@ -287,4 +295,6 @@ def conv2d_winograd_many_filters(
             m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, first_panel, count,
             tiles_h, tiles_w, first_tile + first, first_tile + end, scratch,
         )  # fmt: skip
+        if not all_finite(scratch, points(m) * lanes):
+            overflowed[0] = 1
         restore_denormals(mode)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kernels.cpu.brgemm import brgemm, split_evenly
 from kernels.cpu.conv_winograd_transforms import (
+    all_finite,
     copy_tile,
     place,
     points,
@@ -23,7 +24,7 @@ from kernels.cpu.conv_winograd_transforms import (
 )
 from kernels.cpu.denormals import flush_denormals, restore_denormals
 from kernels.cpu.pack import transpose_block
-from kernels.cpu.simd import vlanes, vload, vstore
+from kernels.cpu.simd import vlanes, vload, vsplat, vstore
 from kernels.cpu.target import TILE_VECTORS
 from kernels.cpu.winograd_matrices import TAPS
 from kernels.jit import inline, kernel, prange
@@ -144,12 +145,12 @@ def conv2d_grad_weight_winograd(
 
 
 @kernel
-def sum_winograd_parts(partials, grad_weight, channels_per_task):
+def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
     """Add up the parts of a filter gradient and bring it into the filters' layout.
 
     Computes   grad_weight[p * PC + j, c, r, s] = sum over i of partials[i, p, c, r * 3 + s, j].
     Requires   partials (parts, n_panels, C, 9, PC), grad_weight (K, C, 3, 3), C-contiguous.
-    Writes     all of grad_weight.
+    Writes     all of grad_weight; 1 to overflowed (1,) where a sum is not finite.
     Parallel   over panels of filters and blocks of channels.
     Why        the parts are read in straight lines; their sum is turned in squares (`transpose_block`).
     """
@@ -163,13 +164,19 @@ def sum_winograd_parts(partials, grad_weight, channels_per_task):
         mode = flush_denormals()
         p, first = task // blocks, task % blocks * channels_per_task
         rows = min(channels_per_task, channels - first) * taps
-        scratch = np.empty(rows * panel_columns, partials.dtype)
+        scratch = np.empty(rows * panel_columns + lanes, partials.dtype)
+        zero = vsplat(scratch, 0.0)
+        check = zero
         source = (p * channels + first) * taps * panel_columns
         for e in range(0, rows * panel_columns, lanes):
             total = vload(sums, source + e)
             for i in range(1, parts):
                 total = total + vload(sums, source + i * part_size + e)
             vstore(total, scratch, e)
+            check = check + total * zero
+        vstore(check, scratch, rows * panel_columns)
+        if not all_finite(scratch, rows * panel_columns):
+            overflowed[0] = 1
         transpose_block(
             scratch, 0, panel_columns, rows, min(panel_columns, filters - p * panel_columns),
             out, (p * panel_columns * channels + first) * taps, channels * taps, rows,

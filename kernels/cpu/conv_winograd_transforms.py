@@ -84,7 +84,8 @@ def transform_output(m, products, at, plane, addend, relu, count, dst, target, r
     """dst[target + i * row + j * column + k] = (A^T M A)[i, j] for k < count, with M[e] = products[at + e * plane + k].
 
     Only the `rows` x `columns` of the m x m tile that lie inside the image; plus what lies at the same place of
-    `addend`, unless that is empty; if `relu`, max(0, that).
+    `addend`, unless that is empty; if `relu`, max(0, that). The vector of scratch behind those of the tile stays 0 as
+    long as all of this is finite.
     """
     lanes, size = vlanes(products), m + TAPS - 1
     limit, past = vsplat(products, 0.0 if relu else -np.inf), dst.size * dst.itemsize >= STREAM_BYTES
@@ -94,8 +95,17 @@ def transform_output(m, products, at, plane, addend, relu, count, dst, target, r
         for i in range(rows):
             _last_output_line(
                 m, scratch, i * size * lanes, lanes, dst, target + i * row + k, column, addend, addend.size > 0,
-                limit, columns, count - k, past,
+                limit, columns, count - k, past, size * size * lanes,
             )  # fmt: skip
+
+
+@inline
+def all_finite(scratch, at):
+    """Whether the vector at scratch[at], to which 0 times each result was added, is still 0: infinity and NaN stay."""
+    finite = True
+    for l in range(vlanes(scratch)):
+        finite = finite and scratch[at + l] == 0  # NaN is not
+    return finite
 
 
 @inline

@@ -148,20 +148,25 @@ def line_product(matrices: Mapping[int, Matrix]):
 
 
 def bounded_line_product(matrices: Mapping[int, Matrix]):
-    """A function (m, source, at, step, target, to, to_step, addend, adds, limit, number, count, past): a tile's last.
+    """A function (m, source, at, step, target, to, to_step, addend, adds, limit, number, count, past, check): the last
+    product of a tile.
 
     As `line_product`, but stores the first `number` results, of each the first `count` lanes; plus what stands at their
     places in `addend` if it `adds`; and `limit` where they are below it. A NaN stays NaN.
     If `past`, what fills whole vectors is stored past the caches.
+    0 times each result, before `limit`, is added to the vector source[check], which so stays 0 while all are finite.
     """
 
     @intrinsic
-    def product(typing_context, m, source, at, step, target, to, to_step, addend, adds, limit, number, count, past):
+    def product(
+        typing_context, m, source, at, step, target, to, to_step, addend, adds, limit, number, count, past, check
+    ):
         def codegen(context, builder, sig, args):
             origin = _Line(context, builder, source, *args[1:4])
             goal = _Line(context, builder, target, *args[4:7])
             other = _Line(context, builder, addend, args[7], *args[5:7])
-            is_added, limit_value, wanted, used, streams = args[8:13]
+            is_added, limit_value, wanted, used, streams, check_at = args[8:14]
+            checked = _Line(context, builder, source, args[1], check_at, _INT(0))
             lane_count = origin.vector.count
             whole = builder.icmp_signed(">=", used, _INT(lane_count))
             numbers = ir.VectorType(_INT, lane_count)
@@ -171,6 +176,8 @@ def bounded_line_product(matrices: Mapping[int, Matrix]):
             mask = builder.icmp_signed("<", ir.Constant(numbers, list(range(lane_count))), spread)
 
             def emit(matrix):
+                zero, kind = ir.Constant(origin.vector, None), origin.vector
+                check_slot = cgutils.alloca_once_value(builder, checked.load(1)[0])
                 for i, value in enumerate(emit_product(builder, matrix, origin.load(len(matrix[0])))):
                     inside = builder.icmp_signed("<", _INT(i), wanted)
                     slot = cgutils.alloca_once_value(builder, value)
@@ -178,6 +185,8 @@ def bounded_line_product(matrices: Mapping[int, Matrix]):
                         with builder.if_then(is_added):
                             builder.store(builder.fadd(value, other.load_lanes(i, mask)), slot)
                         total = builder.load(slot, typ=origin.vector)
+                        terms = [total, zero, builder.load(check_slot, typ=kind)]
+                        builder.store(call_intrinsic(builder, "llvm.fmuladd.{}", kind, kind, terms), check_slot)
                         below = builder.fcmp_ordered("<=", total, limit_value)
                         bounded = builder.select(below, limit_value, total)
                         with builder.if_else(whole) as (full, partial):
@@ -188,6 +197,7 @@ def bounded_line_product(matrices: Mapping[int, Matrix]):
                                     goal.store(i, bounded)
                             with partial:
                                 goal.store(i, bounded, mask)
+                checked.store(0, builder.load(check_slot, typ=kind))
 
             _for_each_size(builder, args[0], matrices, emit)
             return context.get_dummy_value()
@@ -207,6 +217,7 @@ def bounded_line_product(matrices: Mapping[int, Matrix]):
             index,
             index,
             types.boolean,
+            index,
         ), codegen
 
     return product
