@@ -16,10 +16,11 @@ from convcore.io.files import bytes_left
 MAX_NAME = 256  # bytes of a module's or a function's name
 MAX_STRING = 1 << 26  # bytes
 
-# What calls make may take FREE bytes, and COPIED for each byte of the pickle so far. True files stay below: a set of
-# small integers has 35 bytes of memory for one of the pickle, a tensor 20.
+# What calls get and make may take FREE bytes, and COPIED for each byte of the pickle so far. True files stay below: a
+# set of small integers has 38 bytes of memory for one of the pickle, a tensor 22.
 FREE = 1 << 20
 COPIED = 40
+MAX_PARTS = 64  # of a tuple that is a key
 OBJECT = 512  # bytes of a tensor, a storage and the like, about
 
 
@@ -48,9 +49,11 @@ PLAIN = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 def is_flat(value: Any) -> bool:
-    """Whether this may be a key: a tuple of tuples of tuples could be made so that its hash takes for ever."""
+    """Whether this may be a key: the hash of a long tuple, or of tuples of tuples, could take for ever."""
     parts = value if type(value) is tuple else (value,)
-    return all(isinstance(part, (str, bytes, int, float, complex, type(None))) for part in parts)
+    return len(parts) <= MAX_PARTS and all(
+        isinstance(part, (str, bytes, int, float, complex, type(None))) for part in parts
+    )
 
 
 def made_set(items: Any) -> set[Any]:
@@ -146,12 +149,16 @@ class Machine:
             ) from None
 
     def spend(self, made: Any) -> None:
-        """Count the memory of something that is not written out in the file.
+        """Count the memory of something that is not written out in the file; raises as `count` does."""
+        self.count(sys.getsizeof(made) if isinstance(made, PLAIN) else OBJECT)
+
+    def count(self, size: int) -> None:
+        """Count bytes of memory that instructions read or make.
 
         Raises:
-            CheckpointError: it is too much for a file of this length.
+            CheckpointError: there are too many for a file of this length.
         """
-        self.spent += sys.getsizeof(made) if isinstance(made, PLAIN) else OBJECT
+        self.spent += size
         if self.spent > FREE + COPIED * (self.length - self.left):
             raise CheckpointError(
                 f"damaged or hostile: {self.length - self.left:,} bytes of the pickle ask for {self.spent:,} bytes of "
@@ -220,6 +227,8 @@ class Machine:
         if not isinstance(called, Global) or called.build is None or not isinstance(arguments, tuple):
             what = called.name if isinstance(called, Global) else f"a {type(called).__name__}"
             raise CheckpointError(f"damaged or hostile: the pickle calls {what}")
+        # Reading them takes time, also where little is made of them.
+        self.count(8 * sum(len(given) for given in (arguments, *arguments) if isinstance(given, PLAIN)))
         try:
             made = called.build(*arguments)
         except (TypeError, UnicodeError):

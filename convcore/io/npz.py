@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 # Memory in proportion to the file: weights pack by little, zeros by a factor of 1000.
 MAX_RATIO = 100
 MIN_LIMIT = 1 << 26
+
+# What NumPy raises where a header is no dictionary in Python's spelling.
+HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
 _CONVERTED = {np.dtype(np.float16): np.dtype(np.float32)}
 
@@ -39,7 +43,10 @@ def read_npz(file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
         with archive.open(info) as record:
             array = _read_array(record, info, left)
         left -= array.nbytes
-        tensors[info.filename.removesuffix(".npy")] = wrap(array)
+        name = info.filename.removesuffix(".npy")
+        if name in tensors:
+            raise CheckpointError(f"damaged: the archive has two arrays of the name {name!r:.80}")
+        tensors[name] = wrap(array)
     return tensors
 
 
@@ -47,7 +54,11 @@ def _read_array(record: IO[bytes], info: zipfile.ZipInfo, limit: int) -> np.ndar
     version = np.lib.format.read_magic(record)
     if version != (1, 0):  # the others are for headers of 64 KiB and more, which plain arrays do not have
         raise CheckpointError(f"array {info.filename!r:.80} has version {version} of NumPy's format, not (1, 0)")
-    shape, column_major, dtype = np.lib.format.read_array_header_1_0(record)
+    try:
+        shape, column_major, dtype = np.lib.format.read_array_header_1_0(record)
+    except HEADER_ERRORS as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise CheckpointError(f"damaged: the header of array {info.filename!r:.80}: {reason:.100}") from None
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.newbyteorder("=") in map(np.dtype, ("u2", "u4", "u8")):
         raise CheckpointError(f"array {info.filename!r:.80} has elements of type {dtype}, which convcore does not have")
     size = math.prod(shape) * dtype.itemsize

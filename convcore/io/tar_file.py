@@ -130,7 +130,8 @@ class _Tar:
 
     def persistent_load(self, saved_id: Any) -> Any:
         """What an id in a pickle stands for; pickles write it as a number or as the digits of one."""
-        text = saved_id.decode("ascii", "replace") if isinstance(saved_id, bytes) else str(saved_id)
-        if not isinstance(saved_id, (int, str, bytes)) or not text.isdecimal() or len(text) > 20:
+        text = saved_id.decode("ascii", "replace") if isinstance(saved_id, bytes) else saved_id
+        text = str(text) if isinstance(text, int) else text  # of nested lists the text could be without end
+        if not isinstance(text, str) or not text.isdecimal() or len(text) > 20:
             raise CheckpointError("damaged: the pickle refers to something that is not a tensor")
         return self.find(int(text), object)

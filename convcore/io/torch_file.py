@@ -102,7 +102,11 @@ def read_legacy(file: IO[bytes], encoding: str) -> Any:
     keys = storages.unpickled(file)
     if isinstance(keys, list):
         keys = [key.decode("ascii", "replace") if isinstance(key, bytes) else key for key in keys]
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages.by_key):
+    if (
+        not isinstance(keys, list)
+        or not all(isinstance(key, str) for key in keys)
+        or sorted(keys) != sorted(storages.by_key)
+    ):
         raise CheckpointError("damaged: the list of storages is not that of the tensors")
     for key in keys:
         storage, prefix = storages.by_key[key], file.read(8)

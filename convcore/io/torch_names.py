@@ -103,6 +103,8 @@ class NumpyType(Buildable):
     _KNOWN = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
     def __init__(self, code: Any, *_: Any):
+        if not isinstance(code, str):  # to show anything else could take for ever
+            raise TypeError
         if code not in self._KNOWN:
             raise CheckpointError(f"the file has a NumPy number of type {code!r:.20}")
         self.dtype = np.dtype(code)
