@@ -90,7 +90,7 @@ def decode_image(
             image.draft(None, (image.width // 8 + 1, image.height // 8 + 1))
         _scale_transparency(image)
         image.load()
-        turn = orientation(exif or image.info.get("exif"))  # TIFF has no such block: Pillow turns it while it unpacks
+        turn = orientation(exif, image.info)  # TIFF has no such block: Pillow turns it while it unpacks
         return upright(eight_bits(name, image, mode, ground), turn)
 
 

@@ -8,7 +8,9 @@ Source: CIPA DC-008-2019, "Exchangeable image file format for digital still came
 from __future__ import annotations
 
 import io
+import re
 import struct
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -26,6 +28,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _EXIF = b"Exif\0\0"
+_XMP = re.compile(rb'tiff:Orientation(?:\s*=\s*["\']|>)\s*([1-8])\s*["\'<]')
 _NOTES = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where a picture's info has the orientation
 
 
@@ -56,8 +59,36 @@ def take_exif(file: BinaryIO) -> tuple[BinaryIO, bytes]:
     return io.BytesIO(content), block
 
 
-def orientation(block: Any) -> int:
-    """The orientation that an EXIF block notes, 1 to 8; `UPRIGHT` if it notes none or is damaged.
+def orientation(block: Any, info: Mapping[Any, Any]) -> int:
+    """The orientation of a picture, 1 to 8; `UPRIGHT` if none is noted.
+
+    The first of these that notes one counts: the EXIF block, here or in a PNG as ImageMagick keeps it, and XMP.
+
+    Args:
+        block: the EXIF block of a JPEG; b"" for that in `info`.
+        info: what else Pillow found beside the pixels.
+    """
+    exif = noted(block or info.get("exif") or _raw_profile(info.get("Raw profile type exif")))
+    if exif is not None:
+        return exif if exif in _TURNS else UPRIGHT
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        xmp = info.get(name, b"")
+        found = _XMP.search(xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp)
+        if found is not None:
+            return int(found[1])
+    return UPRIGHT
+
+
+def _raw_profile(text: Any) -> bytes:
+    """The block in a PNG's text: an empty line, its kind, its length, then hexadecimal digits in lines."""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except (AttributeError, ValueError):
+        return b""
+
+
+def noted(block: Any) -> int | None:
+    """The orientation that an EXIF block notes, None if it notes none or is damaged.
 
     The block: optionally "Exif" and two zeros; "II" or "MM" for the order of bytes; 42; where the list of tags begins;
     there their number, and for each 12 bytes: tag, type, count, value.
@@ -71,10 +102,10 @@ def orientation(block: Any) -> int:
             tag, kind = struct.unpack_from(f"{order}HH", block, start + 2 + 12 * i)
             if tag == _ORIENTATION:
                 (value,) = struct.unpack_from(order + _INTEGERS[kind], block, start + 10 + 12 * i)
-                return value if value in _TURNS else UPRIGHT
+                return value
     except (KeyError, TypeError, struct.error):
         pass
-    return UPRIGHT
+    return None
 
 
 def upright(image: Image.Image, value: int) -> Image.Image:

@@ -11,7 +11,8 @@ from convcore.errors import DTypeError, UnsupportedError
 
 MODES = ("RGB", "L", "RGBA", "LA")
 GROUND = "white"  # what is seen through transparent pixels: paper
-_BITS, _PHOTOMETRY = 258, 262  # numbers of TIFF's tags
+_BITS, _PHOTOMETRY, _FORMAT = 258, 262, 339  # numbers of TIFF's tags
+_SIGNED = 2  # the format of integers with a sign
 _RENDERED = ("CMYK", "YCbCr", "HSV", "LAB", "RGBX")  # colours that are no red, green and blue, or more than these
 
 
@@ -44,7 +45,7 @@ def eight_bits(op: str, image: Image.Image, mode: str = "RGB", ground: str = GRO
         behind = ImageColor.getrgb(ground)
     except ValueError:
         raise DTypeError(f"{op}: ground must be the name of a colour, or as in '#ff8800', got {ground!r}") from None
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_signed(image):
         image = _scaled(op, image)
     elif image.mode in _RENDERED:
         image = _rendered(op, image)
@@ -74,8 +75,8 @@ def _scaled(op: str, image: Image.Image) -> Image.Image:
                 "white; save it with 8 or 16 bits, or as floating-point numbers in [0, 1]"
             )
         levels = (numbers.astype(np.uint32) * 255 + white // 2) // white  # rounded
-        if _tag(image, _PHOTOMETRY) == 0:  # 0 is white; Pillow minds that up to 8 bits
-            levels = 255 - levels
+    if _tag(image, _PHOTOMETRY) == 0:  # 0 is white; Pillow minds that up to 8 bits
+        levels = 255 - levels
     grey = Image.fromarray(levels.astype(np.uint8))
     if "transparency" not in image.info:
         return grey
@@ -88,10 +89,17 @@ def _white(image: Image.Image) -> int | None:
 
     Pillow has 32-bit integers from PNG and PGM files of 16 bits, too, then scaled to 65,535.
     """
+    if _is_signed(image):
+        return None
     if image.mode == "I":
         return 65535 if image.format in ("PNG", "PPM") else None
     bits = _tag(image, _BITS)
     return 2 ** bits[0] - 1 if bits else 65535  # TIFF knows 12 bits as well
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Whether the integers of a TIFF file have a sign, which Pillow passes over in those of 8 bits."""
+    return _SIGNED in (_tag(image, _FORMAT) or ())
 
 
 def _tag(image: Image.Image, number: int) -> Any:
