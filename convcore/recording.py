@@ -185,7 +185,9 @@ class Recording:
         if not (function in _VIEWS and all(is_view)):
             # What is new moves into the arena, where its memory is used again once nobody holds it.
             homes = [array if view else self._moved(array) for array, view in zip(results, is_view, strict=True)]
-            if not several and not is_view[0] and isinstance(function, np.ufunc):
+            if isinstance(function, np.ufunc) and "out" in settings:
+                self.note(function, args, settings)
+            elif isinstance(function, np.ufunc) and not several:
                 self.note(function, args, {**settings, "out": homes[0]})
             else:
                 self.note(_make_again, (homes, several, function, list(args), settings), {})
