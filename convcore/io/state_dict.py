@@ -23,6 +23,7 @@ WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."
 PREFIX = "module."
 LIGHTNING = "pytorch-lightning_version"  # a key of checkpoints whose weights are those of an attribute
 MAX_DEPTH = 8
+KEY_ADVICE = "; key= says where they are"
 
 
 def find_state_dict(checkpoint: Any, key: str | None = None) -> dict[str, Tensor]:
@@ -55,7 +56,7 @@ def find_state_dict(checkpoint: Any, key: str | None = None) -> dict[str, Tensor
     if not _tensors(found):
         raise CheckpointError(
             f"find_state_dict: no weights found; the checkpoint has the keys {_listed(checkpoint)}, and the weights "
-            f"were looked for under {', '.join(KNOWN_KEYS[:4])} and the like; key= says where they are"
+            f"were looked for under {', '.join(KNOWN_KEYS[:4])} and the like{KEY_ADVICE}"
         )
     weights = plain_names(_tensors(found))
     return _attribute(weights) if LIGHTNING in checkpoint else weights

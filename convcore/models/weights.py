@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from convcore import io
 from convcore.errors import CheckpointError
 from convcore.io.files import opened
-from convcore.io.state_dict import PREFIX
+from convcore.io.state_dict import KEY_ADVICE, PREFIX
 from convcore.models.preprocess import DigitImage, ImageClassification
 from convcore.nn import Module
 from convcore.nn.state import misfits, no_key_fits, prefixes
@@ -248,7 +248,7 @@ def _not_found(model: str, table: type[WeightsEnum] | None, weights: str | os.Pa
 def read_weights(model: str, network: Module, found: Found) -> dict[str, Tensor]:
     """The state dict in a file, under the network's own keys as far as it is known how they were called before."""
     own = network.state_dict()
-    state = io.find_state_dict(io.load(found.path))
+    state = _state_dict(model, found.path)
     extra, _ = prefixes(own, state)
     known, table = found.known, table_of(model)
     if known is None and table is not None:
@@ -262,6 +262,18 @@ def read_weights(model: str, network: Module, found: Found) -> dict[str, Tensor]
         if new is not None:
             renamed[new] = tensor
     return renamed
+
+
+def _state_dict(model: str, path: Path) -> dict[str, Tensor]:
+    content = io.load(path)
+    if not isinstance(content, Mapping):
+        kind = type(content).__name__
+        raise CheckpointError(f"{model}: {path}: a dictionary of tensors is wanted, got {kind}; save a state_dict()")
+    try:
+        return io.find_state_dict(content)
+    except CheckpointError as error:
+        reason = str(error).removeprefix("find_state_dict: ").removesuffix(KEY_ADVICE)
+        raise CheckpointError(f"{model}: {path}: {reason}") from None
 
 
 def load_weights(model: str, network: Module, found: Found, state: dict[str, Tensor]) -> None:

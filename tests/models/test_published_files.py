@@ -133,6 +133,25 @@ def test_a_file_that_does_not_fit_is_named_with_a_key(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "no weights found; the checkpoint has the keys (none), and the weights were looked for"),
+        (
+            {"epoch": 3, "best": {"fc.weight": cc.ones(2)}},
+            "no weights found; the checkpoint has the keys 'epoch', 'best'",
+        ),
+        ([cc.ones(2)], "a dictionary of tensors is wanted, got list"),
+        (cc.ones(2), "a dictionary of tensors is wanted, got Tensor"),
+    ],
+)
+def test_a_file_without_weights_is_named(tmp_path, content, message):
+    cc.save(content, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=rf"resnet18: {tmp_path / 'w.pth'}: {re.escape(message)}") as caught:
+        models.resnet18(weights=tmp_path / "w.pth")
+    assert "key=" not in str(caught.value)  # which a command does not have
+
+
 def test_names_with_a_prefix_of_the_users(tmp_path):
     network = models.squeezenet1_1()
     cc.save({f"backbone.{key}": value for key, value in network.state_dict().items()}, tmp_path / "w.pth")
