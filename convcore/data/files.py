@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from convcore.errors import CheckpointError
+from convcore.io.elements import MAX_AXES
+from convcore.io.foreign import HEAD, named
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_MAX_RATIO = 1032  # deflate cannot encode more than 1032 bytes in one (Deutsch 1996, RFC 1951: 258 bytes in 2 bits)
@@ -67,15 +69,18 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         OSError: the file cannot be opened.
     """
     source = _Source(path)
-    magic = source.read(4)
+    head = source.read(HEAD)
+    magic = head[:4]
     if len(magic) < 4:
         raise CheckpointError(f"{source.path}: an IDX file begins with 4 magic bytes, this one has {len(magic)} bytes")
     zeros, code, ndim = struct.unpack(">HBB", magic)
     if zeros != 0 or code not in IDX_DTYPES or ndim == 0:
         known = ", ".join(f"{known_code:02x}" for known_code in IDX_DTYPES)
+        what = named(head)
         raise CheckpointError(
             f"{source.path}: not an IDX file: its magic number is 0x{magic.hex()}, expected 0x0000TTNN with type TT "
             f"one of {known} and NN > 0 axes (MNIST: 0x00000803 for images, 0x00000801 for labels)"
+            + (f". It is {what}" if what is not None and zeros != 0 else "")
         )
     header_bytes = 4 + 4 * ndim
     header = source.read(header_bytes)
@@ -84,6 +89,8 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
             f"{source.path}: the header of an IDX file with {ndim} axes has {header_bytes} bytes, this file has "
             f"{len(header)}"
         )
+    if ndim > MAX_AXES:
+        raise CheckpointError(f"{source.path}: the header promises {ndim} axes, more than any array has ({MAX_AXES})")
     shape = struct.unpack(f">{ndim}I", header[4:])
     dtype = np.dtype(IDX_DTYPES[code])
     expected = header_bytes + math.prod(shape) * dtype.itemsize
@@ -97,7 +104,12 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     if len(content) != expected:
         actual = f"more than {expected:,}" if len(content) > expected else f"{len(content):,}"
         raise CheckpointError(f"{described}; the file has {actual}: it is cut short or damaged")
-    array = np.frombuffer(content, dtype, offset=header_bytes).reshape(shape)
+    try:
+        array = np.frombuffer(content, dtype, offset=header_bytes).reshape(shape)
+    except ValueError:
+        raise CheckpointError(
+            f"{source.path}: the header promises shape {shape}, of which no array can be made: it is damaged"
+        ) from None
     return array.astype(dtype.newbyteorder("="))
 
 

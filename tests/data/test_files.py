@@ -66,8 +66,12 @@ HUGE = struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1)
         (gzip.compress(GOOD)[:-30], "gzip file is damaged or cut short after"),
         (gzip.compress(GOOD)[:30] + b"\xff" * 30, "gzip file is damaged or cut short"),
         (gzip.compress(HUGE), "can unpack to at most"),
+        (struct.pack(">HBB65I", 0, 8, 65, *[1] * 65) + b"x", "promises 65 axes, more than any array has"),
+        (struct.pack(">HBB3I", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), r"shape \(0, 4294967295, 4294967295\), of which no"),
+        (b"<!DOCTYPE html><html>404", "its magic number is 0x3c21444f, .* It is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "is 0x76657273, .* It is a pointer of Git LFS"),
     ],
-    ids=range(13),
+    ids=range(17),
 )
 def test_damaged_idx(tmp_path, content, message):
     path = tmp_path / "train-images-idx3-ubyte"
