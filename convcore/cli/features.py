@@ -13,6 +13,7 @@ from convcore import nn
 from convcore.autograd import no_grad
 from convcore.cli.arguments import WEIGHTS_HELP, path, positive, weights
 from convcore.cli.compiling import announce_compile
+from convcore.cli.output import printable
 from convcore.cli.pictures import add_corrupt_option, open_folder, readable
 from convcore.data import DataLoader, Dataset, Transformed, read_image
 from convcore.errors import ShapeError, UnsupportedError
@@ -89,5 +90,5 @@ def run(args: argparse.Namespace) -> int:
     features = np.concatenate(rows)
     entries = {"features": features, "paths": np.array(paths), **entries}
     replace_file("features", args.out, lambda file: np.savez(file, **entries))
-    print(f"{features.shape[1]} features of each of {len(paths)} pictures: {args.out}")
+    print(printable(f"{features.shape[1]} features of each of {len(paths)} pictures: {args.out}"))
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 from convcore.cli.arguments import positive, seed, weights, whole_path
 from convcore.cli.compiling import announce_compile
 from convcore.cli.drawing import drawn
+from convcore.cli.output import printable
 from convcore.cli.pictures import add_corrupt_option, open_folder
 from convcore.cli.runs import (
     add_run_options,
@@ -151,9 +152,9 @@ def describe(job: Finetuning) -> None:
     settings, size = job.settings, job.card.image_shape[-1]
     parameters = sum(parameter.array.size for parameter in job.network.parameters())
     print(
-        f"{job.card.model} ({parameters:,} parameters) on {settings.folder}: {len(job.pictures.classes)} classes, "
-        f"{len(job.train_data.dataset):,} pictures to train on, {len(job.validation_data.dataset):,} to choose "
-        "the best epoch"
+        f"{job.card.model} ({parameters:,} parameters) on {printable(settings.folder)}: {len(job.pictures.classes)} "
+        f"classes, {len(job.train_data.dataset):,} pictures to train on, {len(job.validation_data.dataset):,} to "
+        "choose the best epoch"
     )
     print(f"Adam, batches of {settings.batch_size}, pictures of {size}x{size}, seed {settings.seed}")
     if job.trainer.history:
@@ -178,7 +179,7 @@ def report(job: Finetuning, test: ImageFolder | None) -> None:
     )
     print(f"{part} accuracy {score.accuracy:.2%} ({int(counts.trace()):,} of {score.samples:,} pictures {used})")
     out = trainer.out
-    print(f"weights    {out / WEIGHTS}")
-    print(f"history    {out / HISTORY}")
+    print(printable(f"weights    {out / WEIGHTS}"))
+    print(printable(f"history    {out / HISTORY}"))
     print(f"curves     {drawn(out / CURVES, partial(training_curves, trainer.history))}")
     print(f"confusion  {drawn(out / CONFUSION, partial(confusion_matrix, counts, classes))}")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from convcore.cli.output import printable
 from convcore.data import IMG_EXTENSIONS, ImageFolder, read_image
 from convcore.data.folders import counted
 from convcore.errors import CheckpointError
@@ -37,11 +38,8 @@ def open_folder(op: str, folder: str | Path, corrupt: str) -> ImageFolder:
     """
     pictures = _Folder(Path(folder).expanduser())
     if pictures.passed_over:
-        print(
-            f"passed over in {pictures.root}: {counted(pictures.passed_over)} (pictures end in "
-            f"{', '.join(IMG_EXTENSIONS)})",
-            file=sys.stderr,
-        )
+        passed_over = f"passed over in {pictures.root}: {counted(pictures.passed_over)}"
+        print(printable(f"{passed_over} (pictures end in {', '.join(IMG_EXTENSIONS)})"), file=sys.stderr)
     found = pictures.find_corrupt()
     _settle(op, found, corrupt)
     pictures.leave_out(found)
@@ -77,4 +75,4 @@ def _settle(op: str, found: Sequence[tuple[str, str]], corrupt: str) -> None:
             f"{op}: cannot read {len(found)} of the pictures: {named}{more}; remove them, or use --corrupt skip"
         )
     for path, reason in found:
-        print(f"left out: {path}: {reason}", file=sys.stderr)
+        print(printable(f"left out: {path}: {reason}"), file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import Any
 from convcore.cli.arguments import data, positive, seed
 from convcore.cli.compiling import announce_compile
 from convcore.cli.drawing import drawn
+from convcore.cli.output import printable
 from convcore.cli.runs import (
     add_run_options,
     given_settings,
@@ -103,8 +104,9 @@ def describe(trainer: Trainer, settings: Settings, test: TensorDataset) -> None:
         return
     parameters = sum(parameter.array.size for parameter in trainer.model.parameters())
     print(
-        f"{settings.model} ({parameters:,} parameters) on {settings.data}: {len(trainer.train_data.dataset):,} images "
-        f"to train on, {len(trainer.validation_data.dataset):,} to choose the best epoch, {len(test):,} for the test"
+        f"{settings.model} ({parameters:,} parameters) on {printable(settings.data)}: "
+        f"{len(trainer.train_data.dataset):,} images to train on, {len(trainer.validation_data.dataset):,} to choose "
+        f"the best epoch, {len(test):,} for the test"
     )
     print(
         f"Adam, learning rate up to {settings.lr:g} in one cycle, batches of {settings.batch_size}, images shifted by "
@@ -127,6 +129,6 @@ def report(trainer: Trainer, test: TensorDataset) -> None:
         f"test accuracy {accuracy:.2%} ({round(accuracy * len(test)):,} of {len(test):,} images that were used neither "
         "to train nor to choose)"
     )
-    print(f"weights  {trainer.out / WEIGHTS}")
-    print(f"history  {trainer.out / HISTORY}")
+    print(printable(f"weights  {trainer.out / WEIGHTS}"))
+    print(printable(f"history  {trainer.out / HISTORY}"))
     print(f"curves   {drawn(trainer.out / CURVES, partial(training_curves, trainer.history))}")
