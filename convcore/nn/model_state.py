@@ -96,12 +96,13 @@ class ModelState:
         self._contents: list[tuple[str, Callable[[], Any], Any]] = []  # the same of what is compared by value
         self._names: dict[int, str] = {}  # of tables, by id
         self._objection: str | None = None
+        self._waiting: deque[tuple[Any, str]] = deque()  # what is still to be followed; no recursion, chains are long
         self._seen: dict[int, Any] = {}  # what has been followed, by id; held, so that no other object gets the id
         self._own = {_first_name(cls.__module__) for module in model.modules() for cls in type(module).__mro__}
         self._files: list[types.ModuleType] = []
         self._used: set[str] = set()  # names and texts in the code of functions
         self._follow(model, type(model).__name__)
-        self._follow_files()
+        self._follow_all()
         self._sizes, self._keys = list(map(len, self._tables)), list(chain.from_iterable(self._tables))
         self._values = list(chain.from_iterable(map(dict.values, self._tables)))
         self._variables_of_tensors = [tensor for _, tensor in self.tensors]
@@ -111,7 +112,23 @@ class ModelState:
 
     # Following
 
+    def _follow_all(self) -> None:
+        """All that can be reached, and the variables of Python files that go by a name which some function uses."""
+        followed: set[tuple[int, str]] = set()
+        while self._waiting:
+            while self._waiting:
+                self._visit(*self._waiting.popleft())
+            pairs = {(id(file), name): file for file in self._files for name in self._used.intersection(vars(file))}
+            for file_and_name, file in pairs.items():
+                if file_and_name not in followed:
+                    name = file_and_name[1]
+                    self._read(f"{name} of {file.__name__}", partial(vars(file).get, name, _ABSENT), name)
+            followed.update(pairs)
+
     def _follow(self, value: Any, name: str) -> None:
+        self._waiting.append((value, name))
+
+    def _visit(self, value: Any, name: str) -> None:
         if id(value) in self._seen or frozen(value) is not None:
             return
         self._seen[id(value)] = value
@@ -235,18 +252,6 @@ class ModelState:
         for name in ("__code__", "__defaults__", "__kwdefaults__"):
             self._read(f"{name} of {function.__name__}", partial(getattr, function, name), name)
         self._follow_table(vars(function), function.__name__)
-
-    def _follow_files(self) -> None:
-        """The variables of Python files that go by a name which some function uses."""
-        followed: set[tuple[int, str]] = set()
-        while True:
-            pairs = [(file, name) for file in self._files for name in self._used.intersection(vars(file))]
-            pairs = [(file, name) for file, name in pairs if (id(file), name) not in followed]
-            if not pairs:
-                return
-            for file, name in pairs:
-                followed.add((id(file), name))
-                self._read(f"{name} of {file.__name__}", partial(vars(file).get, name, _ABSENT), name)
 
     def _is_library(self, module_name: Any) -> bool:
         """Whether code of a module is not the user's."""

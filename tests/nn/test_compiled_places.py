@@ -99,6 +99,13 @@ class TestChangesOfANumber:
     def test_in_a_buffer(self, holder):
         check(Function(lambda x: x * holder[0]), lambda: holder.__setitem__(0, 3))
 
+    def test_in_a_long_chain(self):
+        last = Data()
+        first: Any = last
+        for _ in range(3000):
+            first = WithDict(first)
+        check(Function(lambda x: x * last.scale if first else x), lambda: setattr(last, "scale", 3.0))
+
     def test_behind_a_weak_reference(self):
         holder = Data()
         reference: Any = weakref.ref(owner := WithDict(holder))
