@@ -5,6 +5,8 @@ Half precision and bfloat16 become float32, which holds every one of their numbe
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -67,6 +69,11 @@ ELEMENT_TYPES = (
     _element("uint8", "ByteStorage", "U8"),
     _element("bool", "BoolStorage", "BOOL", stored="uint8", dtype="bool"),
 )
+
+
+def is_too_large(shape: Iterable[int], itemsize: int) -> bool:
+    """Whether no memory could hold an array of this shape; NumPy refuses it also where another axis has length 0."""
+    return math.prod(max(n, 1) for n in shape) * itemsize >= 1 << 62
 
 
 def read_elements(file: IO[bytes], element: ElementType, out: np.ndarray, big_endian: bool = False) -> None:

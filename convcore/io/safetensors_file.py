@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import CheckpointError, DTypeError
-from convcore.io.elements import ELEMENT_TYPES, MAX_AXES, ElementType, read_elements
+from convcore.io.elements import ELEMENT_TYPES, MAX_AXES, ElementType, is_too_large, read_elements
 from convcore.io.files import Path, bytes_left, opened, replace_file
 from convcore.io.foreign import HEAD, named
 
@@ -122,7 +122,7 @@ def read_safetensors(file: IO[bytes]) -> dict[str, Tensor]:
         count = math.prod(shape)
         if begin != end_before or end - begin != count * element.itemsize:
             raise CheckpointError(
-                f"damaged: tensor {name!r} of shape {shape} and type {element.name} stands at bytes {begin:,} to "
+                f"damaged: tensor {name!r:.80} of shape {shape} and type {element.name} stands at bytes {begin:,} to "
                 f"{end:,}, expected {end_before:,} to {end_before + count * element.itemsize:,}"
             )
         end_before = end
@@ -173,17 +173,19 @@ def _described(name: str, entry: dict[str, Any]) -> tuple[ElementType, tuple[int
     kind, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(kind, str) or kind not in _ELEMENTS:
         raise CheckpointError(
-            f"tensor {name!r} has elements of type {str(kind)[:20]}; convcore reads {', '.join(_ELEMENTS)}"
+            f"tensor {name!r:.80} has elements of type {str(kind)[:20]}; convcore reads {', '.join(_ELEMENTS)}"
         )
     if not isinstance(shape, list) or len(shape) > MAX_AXES or not all(_is_size(size) for size in shape):
-        raise CheckpointError(f"damaged: tensor {name!r} has no shape of at most {MAX_AXES} sizes")
+        raise CheckpointError(f"damaged: tensor {name!r:.80} has no shape of at most {MAX_AXES} sizes")
+    if is_too_large(shape, _ELEMENTS[kind].itemsize):
+        raise CheckpointError(f"damaged: tensor {name!r:.80} of shape {tuple(shape)} is larger than any memory")
     return _ELEMENTS[kind], tuple(shape)
 
 
 def _offsets(name: str, entry: Any) -> tuple[int, int]:
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(offset) for offset in offsets):
-        raise CheckpointError(f"damaged: tensor {name!r} has no pair of data_offsets")
+        raise CheckpointError(f"damaged: tensor {name!r:.80} has no pair of data_offsets")
     return offsets[0], offsets[1]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import sys
 from collections import Counter, OrderedDict
@@ -13,7 +12,7 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import CheckpointError
-from convcore.io.elements import ELEMENT_TYPES, MAX_AXES, ElementType
+from convcore.io.elements import ELEMENT_TYPES, MAX_AXES, ElementType, is_too_large
 from convcore.io.machine import Buildable, Global, made_set
 
 
@@ -61,7 +60,7 @@ def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_g
             f"damaged: a tensor of size {size} and stride {stride} at {offset:,} leaves its storage of "
             f"{array.size:,} elements"
         )
-    if math.prod(size) * itemsize >= 1 << 62 or any(step * itemsize >= 1 << 62 for step in stride):
+    if is_too_large(size, itemsize) or any(step * itemsize >= 1 << 62 for step in stride):
         raise CheckpointError(f"damaged: a tensor of size {size} and stride {stride} is larger than any memory")
     steps = tuple(itemsize * step for step in stride) if not empty else None
     view = np.ndarray(size, array.dtype, array if not empty else None, offset * itemsize if not empty else 0, steps)

@@ -1,13 +1,15 @@
 """Small files that use the same data again and again: written out, or read each time, it would be endless."""
 
 import io as streams
+import json
 import pickle
+import re
 import tarfile
 import tracemalloc
 import zipfile
 
 import pytest
-from test_hostile_files import archive_of, refused, stream_of
+from test_hostile_files import REBUILD, STORAGE, archive_of, refused, stream_of
 
 DEFAULTDICT = b"ccollections\ndefaultdict\n"
 
@@ -108,3 +110,23 @@ def test_headers_of_arrays_that_python_cannot_read(header):
 def test_two_arrays_of_one_name():
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (0,)}\n"
     refused(npz_of(header, header), "damaged: the archive has two arrays of the name 'a'")
+
+
+def safetensors_of(name, shape, size):
+    """A file in the format safetensors with one tensor of this shape, and so many zeros."""
+    header = json.dumps({name: {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(size)
+
+
+@pytest.mark.parametrize("shape", [(0, 1 << 61), (1 << 61, 0, 1 << 61), (0, 1 << 31, 1 << 31)])
+def test_no_elements_in_a_shape_beyond_all_memory(shape):
+    """NumPy raises an error of its own where the other axes are too long, though there is no element."""
+    refused(safetensors_of("w", shape, 0), f"damaged: tensor 'w' of shape {re.escape(str(shape))} is larger than any")
+    sizes = b"".join(b"\x8a\x09" + n.to_bytes(9, "little") for n in shape)
+    tensor = REBUILD + b"(" + STORAGE + b"K\x00(" + sizes + b"t(" + b"K\x00" * len(shape) + b"ttR."
+    for wrap in (archive_of, stream_of):
+        refused(wrap(b"\x80\x02" + tensor), "damaged: a tensor of size .* is larger than any memory")
+
+
+def test_names_of_megabytes_are_not_repeated():
+    refused(safetensors_of("w" * 2_000_000, (1,), 8), "damaged: tensor 'ww.* stands at bytes 0 to 8, expected 0 to 4")
