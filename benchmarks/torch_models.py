@@ -31,7 +31,7 @@ _IMPORTS = (
 _OVERWRITING = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU)
 
 
-def model(build: Callable[..., Any], size: int = 224) -> Callable[..., Any]:
+def model(build: Callable[..., Any], shape: tuple[int, int, int] = (3, 224, 224)) -> Callable[..., Any]:
     """In place of the registry's: nothing is registered, and there are no pretrained weights."""
     return build
 
