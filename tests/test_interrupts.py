@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import convcore
-from convcore import memory
+from convcore import memory, nn
 from convcore.autograd import deferred, variable
+from convcore.nn import compiled as compiled_models
 from convcore.nn import functional as F
 from convcore.ops import conv_far, derived, filters, geometry
 from convcore.ops import pool_geometry as pools
@@ -21,14 +22,14 @@ from convcore.ops import pool_geometry as pools
 KEEPERS = {module.__file__ for module in (derived, memory, deferred, variable, filters, geometry, pools, conv_far)}
 
 
-def interrupted_at(place: int, action: Any) -> bool:
-    """Run `action`, interrupted before that bytecode; whether it came so far."""
+def interrupted_at(place: int, action: Any, files: set[Any] = KEEPERS) -> bool:
+    """Run `action`, interrupted before that bytecode of these files; whether it came so far."""
     counter = itertools.count()
     came = False
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
         nonlocal came
-        if frame.f_code.co_filename not in KEEPERS:
+        if frame.f_code.co_filename not in files:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode" and next(counter) == place:
@@ -122,3 +123,23 @@ def test_an_interrupt_while_an_array_ends_is_not_lost():
     used = memory.stats()["used"]
     assert not interrupted_at(0, held.clear)
     assert memory.stats()["used"] < used
+
+
+def test_compiled_models_are_never_stale_after_an_interrupt():
+    model = nn.Conv2d(16, 16, 3).eval()
+    compiled, x = convcore.compile(model), convcore.randn(1, 16, 6, 6)
+
+    def step():
+        model.weight.mul_(-1.5)
+        compiled(x)
+
+    with convcore.no_grad():
+        for place in range(10_000):
+            convcore.clear_caches()
+            for _ in range(2):
+                compiled(x)
+            came = interrupted_at(place, step, {compiled_models.__file__})
+            np.testing.assert_array_equal(compiled(x).numpy(), model(x).numpy())
+            if not came:
+                break
+        assert place > 50

@@ -46,12 +46,14 @@ class _Plan:
         self._begin()
 
     def _begin(self) -> None:
-        self.state = ModelState(self._model)
-        self.objection = self.state.objection()
-        self._trains = self.state.in_training()
+        # The state comes last: wherever Ctrl-C comes, an old list never stands beside a new state.
         self._is_final = False  # whether the objection, or the list, holds as long as the state does
         self._changes_itself = False  # then the objection holds whatever the state is
         self._noted: NotedCall | None = None
+        state = ModelState(self._model)
+        self.objection = state.objection()
+        self._trains = state.in_training()
+        self.state = state
 
     @property
     def is_ready(self) -> bool:

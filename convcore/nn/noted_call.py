@@ -107,7 +107,8 @@ def _traced(noted: Recording, tensors: list[Any]) -> Iterator[None]:
                 tensor.array = own
         for reference in noted.tensors:
             tensor = reference()
-            if tensor is not None and tensor.deferred is None and isinstance(tensor.array, Traced):
+            # One whose making Ctrl-C stopped has no `deferred` yet, and is nobody's.
+            if tensor is not None and getattr(tensor, "deferred", tensor) is None and isinstance(tensor.array, Traced):
                 tensor.array = plain(tensor.array)
 
 
