@@ -143,6 +143,34 @@ def _count() -> None:
     _used_bytes = sum([way_back.size for way_back in list(_lent)])
 
 
+def owner(array: Any) -> Any:
+    """The last object behind an array: the one that owns its memory, the same for all of its views."""
+    while True:
+        base = getattr(array, "base", None)
+        if base is None:
+            return array
+        array = base
+
+
+def span(array: np.ndarray) -> tuple[int, int]:
+    """The first address of an array's elements, and the first one behind them."""
+    start = stop = array.__array_interface__["data"][0]
+    if array.size:
+        for size, stride in zip(array.shape, array.strides, strict=True):
+            reach = (size - 1) * stride
+            start, stop = (start + reach, stop) if stride < 0 else (start, stop + reach)
+        stop += array.itemsize
+    return start, stop
+
+
+def laid_out_like(array: np.ndarray) -> np.ndarray:
+    """Memory for as many numbers, in the same places relative to each other; the base is all of it."""
+    start, stop = span(array)
+    block = np.zeros(stop - start, np.uint8)
+    offset = array.__array_interface__["data"][0] - start
+    return np.ndarray(array.shape, array.dtype, block, offset, array.strides)
+
+
 class Arena:
     """Blocks that are not the pool's: one thread's arrays come from them for a while, and return to them.
 

@@ -80,8 +80,8 @@ class Recording:
         self.wiring: list[tuple[Any, ...]] = []
         self.objections: list[str] = []
         self.tensors: list[weakref.ref[Any]] = []
-        self.inputs = [laid_out_like(array) for array in inputs]
-        self._spans = [memory_span(array) for array in inputs]
+        self.inputs = [memory.laid_out_like(array) for array in inputs]
+        self._spans = [memory.span(array) for array in inputs]
         self._owners: dict[int, tuple[Any, str, int]] = {}  # of known memory, by id: the owner, its kind, a number
         self._elsewhere: dict[int, np.ndarray] = {}  # arrays of unknown memory in steps, and what they are views of
         self._thread = threading.get_ident()
@@ -96,12 +96,12 @@ class Recording:
     # Whose memory an array shows
 
     def _know(self, array: np.ndarray, kind: str, number: int) -> None:
-        owner = memory_owner(array)
+        owner = memory.owner(array)
         self._owners[id(owner)] = owner, kind, number
 
     def _kind(self, array: np.ndarray) -> str | None:
         """What is known of an array's memory: "input", "state", "made" or "constant"; None if nothing is."""
-        known = self._owners.get(id(memory_owner(array)))
+        known = self._owners.get(id(memory.owner(array)))
         if known is not None:
             return known[1]
         return "made" if self.arena.place(array) is not None else None
@@ -280,13 +280,13 @@ class Recording:
         """Which memory an array shows, and how."""
         address = array.__array_interface__["data"][0]
         form = array.shape, array.strides, array.dtype
-        owner, kind, number = self._owners.get(id(memory_owner(array)), (None, "", 0))
+        owner, kind, number = self._owners.get(id(memory.owner(array)), (None, "", 0))
         if kind == "input":
             return "input", [address - start for start, stop in self._spans if start <= address < stop], *form
         if kind == "constant":
             return "constant", array.dtype, array.shape, array.tobytes()
         if kind == "made":
-            return "made", number, address - memory_span(owner)[0], *form
+            return "made", number, address - memory.span(owner)[0], *form
         place = self.arena.place(array)
         if place is not None:
             return "arena", *place, *form
@@ -372,34 +372,6 @@ def _arrays_in(value: Any) -> list[np.ndarray]:
     elif not isinstance(value, (tuple, list)):
         return []
     return [array for item in value for array in _arrays_in(item)]
-
-
-def memory_owner(array: Any) -> Any:
-    """The last object behind an array: the one that owns its memory, the same for all of its views."""
-    while True:
-        base = getattr(array, "base", None)
-        if base is None:
-            return array
-        array = base
-
-
-def memory_span(array: np.ndarray) -> tuple[int, int]:
-    """The first address of an array's elements, and the first one behind them."""
-    start = stop = array.__array_interface__["data"][0]
-    if array.size:
-        for size, stride in zip(array.shape, array.strides, strict=True):
-            reach = (size - 1) * stride
-            start, stop = (start + reach, stop) if stride < 0 else (start, stop + reach)
-        stop += array.itemsize
-    return start, stop
-
-
-def laid_out_like(array: np.ndarray) -> np.ndarray:
-    """Memory for as many numbers, in the same places relative to each other; the base is all of it."""
-    start, stop = memory_span(array)
-    block = np.zeros(stop - start, np.uint8)
-    offset = array.__array_interface__["data"][0] - start
-    return np.ndarray(array.shape, array.dtype, block, offset, array.strides)
 
 
 # Functions through which many operations go; the one that called them says more.

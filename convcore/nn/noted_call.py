@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from convcore import recording
+from convcore import memory, recording
 from convcore.autograd import Variable, wrap
 from convcore.nn.model_state import ModelState
 from convcore.nn.module import Module
@@ -138,7 +138,7 @@ def _copied(array: np.ndarray) -> np.ndarray:
     """A copy with the same strides."""
     copy = empty_like(array)
     if copy.strides != array.strides:
-        copy = recording.laid_out_like(array)
+        copy = memory.laid_out_like(array)
     np.copyto(copy, array)
     return copy
 
