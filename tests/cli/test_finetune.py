@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def test_the_file_of_weights_is_enough_to_classify(capsys, whole_run, others):
     card = read_card(whole_run / "weights.safetensors")
     assert card is not None
     assert (card.model, card.classes) == ("efficientnet_lite0", CLASSES)
-    assert (card.transforms.crop_size, card.transforms.interpolation) == (64, "bicubic")
+    preparation: Any = card.transforms
+    assert (preparation.crop_size, preparation.interpolation) == (64, "bicubic")
     network = get_model(card.model, num_classes=3, weights=whole_run / "weights.safetensors")
     assert network.classifier[1].out_features == 3
     paths = sorted(others.glob("*/*"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from test_cli import run
 import convcore as cc
 from convcore.cli import main
 from convcore.data import CIFAR10_CLASSES
+from convcore.errors import ShapeError
 from convcore.models import get_model
 from kernels.cache import cache_directory
 
@@ -165,7 +167,8 @@ def test_every_wrong_request_is_one_line(capsys, files, monkeypatch, command):
     monkeypatch.chdir(files)
     monkeypatch.setenv("CONVCORE_WEIGHTS", str(files / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(files / "torch"))
-    asked = [request for request in requests() if (request[0] if {*request[:1]} & {*COMMANDS} else None) == command]
+    given: list[Any] = list(requests())
+    asked = [request for request in given if (request[0] if {*request[:1]} & {*COMMANDS} else None) == command]
     assert asked
     before = sorted(files.rglob("*"))
     wrong = []
@@ -269,7 +272,7 @@ def test_a_full_disk_behind_the_output_is_one_line():
         (MemoryError(), 2, "the memory does not suffice: MemoryError"),
         (ValueError("odd\nsecond"), 1, r"ValueError: odd\nsecond (`python -X dev -m convcore` shows where)"),
         (RecursionError(), 1, "RecursionError: RecursionError (`python -X dev"),
-        (cc.errors.ShapeError("rule\n  x  (1,)  float32"), 2, "error: rule\n"),
+        (ShapeError("rule\n  x  (1,)  float32"), 2, "error: rule\n"),
         (OSError(2, "No such file or directory", "a\nb"), 2, r"error: a\nb: No such file or directory"),
     ],
 )

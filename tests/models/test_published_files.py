@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +108,8 @@ def test_old_keys_of_any_file(tmp_path):
 def test_pictures_are_prepared_as_the_file_wants_it(tmp_path, name, preparation):
     io.save_file(models.mobilenet_v2().state_dict(), tmp_path / name)
     _, card = load_classifier("classify", "mobilenet_v2", str(tmp_path / name))
-    assert (card.transforms.crop_size, card.transforms.resize_size) == preparation
+    transforms: Any = card.transforms
+    assert (transforms.crop_size, transforms.resize_size) == preparation
 
 
 def test_a_file_of_other_classes_says_how_many(tmp_path):

@@ -212,7 +212,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: nn.Dropout(1.5), ShapeError, "Dropout: p is a probability and must lie from 0 to 1, got 1.5"),
     (lambda: nn.CrossEntropyLoss(reduction="average"), ShapeError, "CrossEntropyLoss: reduction must be"),
     (lambda: nn.Hardtanh(1, 1), ShapeError, "Hardtanh: min_val must be below max_val, got 1 and 1"),
-    (lambda: nn.Unflatten(1, (2, 1.5)), DTypeError, "Unflatten: unflattened_size must be an integer, got 1.5"),
+    (lambda: untyped.Unflatten(1, (2, 1.5)), DTypeError, "Unflatten: unflattened_size must be an integer, got 1.5"),
     (lambda: untyped.Unflatten(1, "a"), DTypeError, "Unflatten: unflattened_size must be an integer, got 'a'"),
     (lambda: untyped.HuberLoss(delta=1j), DTypeError, r"HuberLoss: delta must be a number, got 1j \(complex\)"),
     (lambda: nn.MultiMarginLoss(weight=cc.ones(2, 2)), ShapeError, r"weight must have 1 axis, got shape \(2, 2\)"),

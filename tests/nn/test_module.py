@@ -308,7 +308,10 @@ def test_a_copy_of_a_model_begins_without_gradients():
     assert copy.deepcopy(net).weight.grad is None
     assert copy.deepcopy(theirs).weight.grad is None
     assert net.weight.grad is not None
-    np.testing.assert_array_equal(copy.deepcopy(x).grad.numpy(), x.grad.numpy())
+    copied = copy.deepcopy(x)
+    assert x.grad is not None
+    assert copied.grad is not None
+    np.testing.assert_array_equal(copied.grad.numpy(), x.grad.numpy())
     assert copy.deepcopy(other).grad is not None
 
 

@@ -1,6 +1,7 @@
 """What overflows in Winograd's transforms but not in the direct algorithm is right where "auto" has chosen Winograd."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_a_nan_stays_where_its_filter_reaches():
 @pytest.mark.parametrize("in_place", [False, True])
 def test_with_batch_norm_sum_and_relu_in_one_kernel(in_place):
     convcore.manual_seed(0)
-    layers = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)).eval()
+    layers: Any = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)).eval()
     x = drawn(1, 32, 16, 16, scale=5e36)
     with convcore.no_grad():
         layers[0].weight.mul_(1e-3)
@@ -77,7 +78,7 @@ def test_with_batch_norm_sum_and_relu_in_one_kernel(in_place):
 
 def test_in_a_compiled_model():
     """A list of calls looks whether a kernel has met an infinity; then the model is called, and the list holds on."""
-    model = nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 32, 3, padding=1)).eval()
+    model: Any = nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 32, 3, padding=1)).eval()
     compiled = convcore.compile(model)
     with convcore.no_grad():
         model[0].weight.mul_(1e-4)
@@ -89,7 +90,7 @@ def test_in_a_compiled_model():
 
 
 def test_in_a_model_that_is_compiled_with_such_numbers():
-    model = nn.Sequential(nn.Conv2d(32, 64, 3, padding=1)).eval()
+    model: Any = nn.Sequential(nn.Conv2d(32, 64, 3, padding=1)).eval()
     compiled = convcore.compile(model)
     with convcore.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

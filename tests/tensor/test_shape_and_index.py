@@ -196,6 +196,8 @@ def test_a_diagonal_is_a_view(offset, dims):
     x, other = convcore.tensor(numbers, requires_grad=True), torch.tensor(numbers, requires_grad=True)
     (x.diagonal(offset, *dims) ** 2).sum().backward()
     (other.diagonal(offset, *dims) ** 2).sum().backward()
+    assert x.grad is not None
+    assert other.grad is not None
     np.testing.assert_array_equal(x.grad.numpy(), other.grad.numpy())
     assert not np.shares_memory(convcore.diag(ours[0]).array, ours.array)
     expanded = convcore.ones(1).expand(3, 3).diagonal()
