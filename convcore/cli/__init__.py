@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             flush_output()
             return code
     except KeyboardInterrupt:
+        # Where it has passed an exec() of text, as of a dataclass or in Numba, Python remembers it as unhandled, and
+        # would end by the signal in spite of the exit code. The next exec() of text forgets that.
+        exec("")
         print(f"{name}: interrupted", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:  # `convcore weights | head -1`

@@ -231,6 +231,20 @@ def test_ctrl_c_is_one_line_at_any_time(tmp_path, after):
     assert "interrupted" in err
 
 
+def test_ctrl_c_in_text_that_is_executed(tmp_path):
+    """As dataclasses do it: of a module (-m) Python takes the interrupt for unhandled, and would end by the signal."""
+    (tmp_path / "command.py").write_text(
+        "import sys\nfrom convcore import cli\n"
+        "def command_line():\n    exec('raise KeyboardInterrupt')\n"
+        "cli.command_line = command_line\nsys.exit(cli.main(['summary']))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-m", "command"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "convcore: interrupted\n")
+
+
 def test_ctrl_c_during_the_imports_of_the_command_alone(run_python):
     """Not of a program that uses convcore: there it is KeyboardInterrupt as ever."""
     for arguments, handler in ((["-c"], "default_int_handler"), (["/usr/bin/convcore", "train"], "_end")):
