@@ -159,12 +159,12 @@ def test_samplers_draw_from_the_seed_of_the_loader():
 
 
 def both_globals(index):
-    return [np.random.randint(1 << 20), np.random.randn(), python_random.random()]  # noqa: NPY002
+    return [np.random.randint(1 << 20), np.random.randn(), python_random.random()]
 
 
 def seed_globals(seed):
     convcore.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(seed)
     python_random.seed(seed)
 
 
@@ -178,7 +178,7 @@ def test_global_generators_of_numpy_and_python_without_workers():
     seed_globals(1)
     loader = DataLoader(Drawn(both_globals), 2, collate_fn=list)
     mixed = [(batch, both_globals(0)) for batch in loader]
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     python_random.seed(1)
     assert mixed == [([both_globals(0), both_globals(0)], both_globals(0)) for _ in range(6)]
 
