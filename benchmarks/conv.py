@@ -11,10 +11,10 @@ import torch
 from benchmarks.formats import TORCH_FORMATS, channels_last
 from benchmarks.row import check_same, row
 from benchmarks.timing import Timing, compare
-from convcore.ops.algorithms import select
-from convcore.ops.conv_passes import PASSES
-from convcore.ops.filters import Filters
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv.algorithm import select
+from convcore.ops.conv.geometry import conv_geometry
+from convcore.ops.conv.passes import PASSES
+from convcore.ops.core.filters import Filters
 from convcore.testing.cases import LAYER_CASES, ConvCase
 
 CASES = LAYER_CASES

@@ -23,7 +23,7 @@ import convcore
 from benchmarks import BenchmarkError
 from benchmarks.nets import AS_IT_IS, training_step
 from convcore.gpu.memory import pool
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv.geometry import conv_geometry
 from convcore.testing.cases import LAYER_CASES, ConvCase
 
 UNITS = {(7, 5): 64, (8, 0): 64}  # multiply-add units of a multiprocessor; 128 in all other generations since

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from convcore.ops.layout import nchw, nhwc
+from convcore.ops.core.layout import nchw, nhwc
 
 TORCH_FORMATS = {"torch NCHW": torch.contiguous_format, "torch channels_last": torch.channels_last}
 

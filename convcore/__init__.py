@@ -24,103 +24,109 @@ from convcore.autograd import enable_grad, inference_mode, is_grad_enabled, no_f
 # So many names are packed.
 # isort: off
 # fmt: off
-from convcore.ops import derived
-from convcore.ops.activation import celu, selu
-from convcore.ops.activation_composed import hardshrink, prelu, rrelu, threshold
-from convcore.ops.dtypes import bool_ as bool
-from convcore.ops.algorithms import use_algorithm
-from convcore.ops.arithmetic import add, mul, multiply, neg, negative, pow, reciprocal, rsub, square, sub, subtract
-from convcore.ops.comparison import (
+from convcore.ops.core import weight_cache
+from convcore.ops.activation.functions import celu, selu
+from convcore.ops.activation.composed import hardshrink, prelu, rrelu, threshold
+from convcore.ops.core.dtypes import bool_ as bool
+from convcore.ops.conv.algorithm import use_algorithm
+from convcore.ops.elementwise.arithmetic import (
+    add, mul, multiply, neg, negative, pow, reciprocal, rsub, square, sub, subtract,
+)
+from convcore.ops.elementwise.comparison import (
     allclose, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, eq, equal,
     ge, greater, greater_equal, gt, isclose, isfinite, isin, isinf, isnan, isneginf, isposinf, isreal, le, less,
     less_equal, logical_and, logical_not, logical_or, logical_xor, lt, ne, not_equal,
 )
-from convcore.ops.bilinear import bilinear
-from convcore.ops.conv import conv1d, conv2d, conv3d
-from convcore.ops.conv_explain import explain_conv2d
-from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from convcore.ops.creation import (
+from convcore.ops.linear.bilinear import bilinear
+from convcore.ops.conv.functions import conv1d, conv2d, conv3d
+from convcore.ops.conv.explain import explain_conv2d
+from convcore.ops.conv.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from convcore.ops.create.creation import (
     arange, empty, empty_like, empty_permuted, empty_strided, eye, from_numpy, full, full_like, linspace, logspace,
     ones, ones_like, scalar_tensor, tensor, zeros, zeros_like,
 )
-from convcore.ops.division import (
+from convcore.ops.elementwise.division import (
     addcdiv, addcmul, copysign, div, divide, floor_divide, fmax, fmin, fmod, gcd, heaviside, lcm, lerp, nextafter,
     remainder, true_divide,
 )
-from convcore.ops.dtypes import bfloat16, clone, float16, float32, float64, int8, int16, int32, int64, uint8
-from convcore.ops.einsum import einsum
-from convcore.ops.elementwise import (
+from convcore.ops.core.dtypes import bfloat16, clone, float16, float32, float64, int8, int16, int32, int64, uint8
+from convcore.ops.linear.einsum import einsum
+from convcore.ops.elementwise.functions import (
     abs, absolute, clamp, clamp_max, clamp_min, clip, erf, exp, log, masked_fill, maximum, minimum, relu, rsqrt,
     sigmoid, sign, sqrt, tanh, where,
 )
-from convcore.ops.exponentials import (
+from convcore.ops.elementwise.exponentials import (
     exp2, expm1, float_power, frexp, ldexp, log10, log1p, log2, logaddexp, logaddexp2, logit,
 )
-from convcore.ops.in_place import resize_as_, zero_
-from convcore.ops.indexing import argwhere, gather, nonzero, nonzero_static, unravel_index
-from convcore.ops.joining import (
+from convcore.ops.elementwise.in_place import resize_as_, zero_
+from convcore.ops.shape.indexing import argwhere, gather, nonzero, nonzero_static, unravel_index
+from convcore.ops.shape.joining import (
     cat, chunk, column_stack, concat, concatenate, dsplit, dstack, hsplit, hstack, row_stack, split,
     split_with_sizes, stack, tensor_split, unbind, unsafe_chunk, unsafe_split, vsplit, vstack,
 )
-from convcore.ops.matmul import matmul
-from convcore.ops.norms import dist, norm, renorm
-from convcore.ops.placement import channels_last, channels_last_3d, contiguous_format, device, preserve_format
-from convcore.ops.products import (
+from convcore.ops.linear.matmul import matmul
+from convcore.ops.reduce.vector_norm import dist, norm, renorm
+from convcore.ops.core.device import channels_last, channels_last_3d, contiguous_format, device, preserve_format
+from convcore.ops.linear.products import (
     addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, ger, inner, kron, mm, mv, outer, tensordot, vdot,
 )
-from convcore.ops.rearrange import (
+from convcore.ops.rearrange.functions import (
     block_diag, cartesian_prod, combinations, diag, diag_embed, diagflat, diagonal, flip, fliplr, flipud, meshgrid,
     repeat_interleave, roll, rot90, tile, trace, tril, tril_indices, triu, triu_indices,
 )
-from convcore.ops.reduce import (
+from convcore.ops.reduce.functions import (
     all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, logsumexp, max, mean, min, nanmean, nansum, prod,
     sum,
 )
-from convcore.ops.rounding import ceil, fix, floor, frac, nan_to_num, positive, round, sgn, signbit, trunc
-from convcore.ops.sampling import (
+from convcore.ops.elementwise.rounding import ceil, fix, floor, frac, nan_to_num, positive, round, sgn, signbit, trunc
+from convcore.ops.create.sampling import (
     bernoulli, multinomial, normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm,
 )
-from convcore.ops.scan import (
+from convcore.ops.reduce.scan import (
     cummax, cummin, cumprod, cumsum, cumulative_trapezoid, diff, logcumsumexp, trapezoid, trapz,
 )
-from convcore.ops.scatter import (
+from convcore.ops.rearrange.scatter import (
     index_add, index_copy, index_fill, index_put, index_select, masked_scatter, masked_select, scatter, scatter_add,
 )
-from convcore.ops.shape import (
+from convcore.ops.shape.views import (
     adjoint, atleast_1d, atleast_2d, atleast_3d, broadcast_shapes, broadcast_tensors, broadcast_to, expand, flatten,
     moveaxis, movedim, narrow, permute, ravel, reshape, select, squeeze, swapaxes, swapdims, t, transpose,
     unflatten, unsqueeze,
 )
-from convcore.ops.softmax import log_softmax, softmax
-from convcore.ops.sorting import (
+from convcore.ops.activation.softmax import log_softmax, softmax
+from convcore.ops.reduce.sorting import (
     argsort, bincount, bucketize, msort, searchsorted, sort, take, take_along_dim, topk, unique,
     unique_consecutive,
 )
-from convcore.ops.special import digamma, erfc, erfinv, i0, igamma, igammac, lgamma, mvlgamma, polygamma, xlogy
-from convcore.ops.statistics import (
+from convcore.ops.elementwise.special import (
+    digamma, erfc, erfinv, i0, igamma, igammac, lgamma, mvlgamma, polygamma, xlogy,
+)
+from convcore.ops.reduce.statistics import (
     corrcoef, cov, kthvalue, median, mode, nanmedian, nanquantile, quantile, std, std_mean, var, var_mean,
 )
-from convcore.ops.trigonometry import (
+from convcore.ops.elementwise.trigonometry import (
     acos, acosh, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, asin, asinh, atan, atan2, atanh, cos,
     cosh, deg2rad, hypot, rad2deg, sin, sinc, sinh, tan,
 )
-from convcore.ops.copies import (
+from convcore.ops.rearrange.copies import (
     alias_copy, as_strided_copy, detach, detach_copy, diagonal_copy, diagonal_scatter, expand_copy, fill, narrow_copy,
     permute_copy, select_copy, select_scatter, slice_copy, slice_scatter, split_copy, split_with_sizes_copy,
     squeeze_copy, t_copy, transpose_copy, unbind_copy, unfold_copy, unsqueeze_copy, view_copy,
 )
-from convcore.ops.distance import cdist, cosine_similarity, pairwise_distance, pdist
-from convcore.ops.gradient import gradient
-from convcore.ops.histogram import histc, histogram, histogramdd
-from convcore.ops.real_numbers import angle, conj, conj_physical, imag, is_complex, real, resolve_conj, resolve_neg
-from convcore.ops.reparametrisation import norm_except_dim
-from convcore.ops.scatter_reduce import index_reduce, scatter_reduce
-from convcore.ops.strided import as_strided, as_strided_scatter
-from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
-from convcore.ops.pad import constant_pad_nd
-from convcore.ops.pixels import channel_shuffle, pixel_shuffle, pixel_unshuffle
-from convcore.ops.pool import adaptive_avg_pool1d, avg_pool1d, max_pool1d, max_pool2d, max_pool3d
-from convcore.ops.queries import (
+from convcore.ops.reduce.distance import cdist, cosine_similarity, pairwise_distance, pdist
+from convcore.ops.reduce.gradient import gradient
+from convcore.ops.reduce.histogram import histc, histogram, histogramdd
+from convcore.ops.elementwise.real_numbers import (
+    angle, conj, conj_physical, imag, is_complex, real, resolve_conj, resolve_neg,
+)
+from convcore.ops.norm.reparametrisation import norm_except_dim
+from convcore.ops.rearrange.scatter_reduce import index_reduce, scatter_reduce
+from convcore.ops.rearrange.strided import as_strided, as_strided_scatter
+from convcore.ops.norm.layer_norm import group_norm, layer_norm, rms_norm
+from convcore.ops.image.pad import constant_pad_nd
+from convcore.ops.image.pixel_shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from convcore.ops.pool.functions import adaptive_avg_pool1d, avg_pool1d, max_pool1d, max_pool2d, max_pool3d
+from convcore.ops.create.queries import (
     as_tensor, can_cast, dtype, finfo, get_default_dtype, iinfo, is_floating_point, is_nonzero, is_tensor, numel,
     promote_types, result_type,
 )
@@ -128,7 +134,7 @@ from convcore.ops.queries import (
 from convcore.amp import GradScaler, autocast
 from convcore.io import load, save
 from convcore.nn.compiled import clear_plans, compile
-from convcore.ops.guard import guard_functions
+from convcore.ops.core.public_api import guard_functions
 from convcore.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from kernels.threads import get_num_threads, set_num_threads
 
@@ -138,7 +144,7 @@ __version__ = "0.1.0"
 def clear_caches() -> None:
     """Return memory that is kept for later: idle blocks of the pool, packed weights, the plans of compiled models."""
     clear_plans()
-    derived.clear()
+    weight_cache.clear()
     memory.clear()
 
 

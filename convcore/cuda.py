@@ -10,7 +10,7 @@ from convcore.autograd import wrap
 from convcore.errors import DTypeError, OutOfMemoryError
 from convcore.gpu import memory, probe
 from convcore.gpu.array import KINDS, DeviceArray
-from convcore.ops import moves
+from convcore.ops.core import transfer
 from convcore.tensor import Tensor
 
 __all__ = [
@@ -41,26 +41,26 @@ def get_device_name(device: Any = None) -> str:
     Raises:
         DeviceError: there is none; says why.
     """
-    moves.gpu(device)
+    transfer.gpu(device)
     return probe.driver().name()
 
 
 def synchronize(device: Any = None) -> None:
     """Wait until everything that was asked of the GPU is done. Without this a clock measures only the asking."""
-    moves.gpu(device)
+    transfer.gpu(device)
     probe.driver().synchronize()
 
 
 def memory_allocated(device: Any = None) -> int:
     """Bytes of the GPU's memory that tensors hold."""
-    moves.gpu(device)
+    transfer.gpu(device)
     pool = memory.current()
     return 0 if pool is None else pool.used
 
 
 def max_memory_allocated(device: Any = None) -> int:
     """The most bytes that tensors held at a time so far."""
-    moves.gpu(device)
+    transfer.gpu(device)
     pool = memory.current()
     return 0 if pool is None else pool.peak
 
@@ -124,7 +124,7 @@ def as_tensor(array: Any) -> Tensor:
         raise DTypeError(
             f"as_tensor: dtype must be one of {', '.join(map(str, KINDS))}, got {np.dtype(interface['typestr'])}"
         )
-    moves.start()
+    transfer.start()
     if interface.get("stream") not in (None, 1):  # it may still be written to on a stream of its own
         synchronize()
     shared: Any = DeviceArray(np.asarray(_Foreign(array, interface)))

@@ -7,16 +7,21 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd.variable import set_tensor_class
+from convcore.ops.activation import composed
+from convcore.ops.core import dtypes
 
-from convcore.ops import (  # isort: skip  # so many names are packed
-    activation_composed, arithmetic, comparison, division, dtypes, elementwise, exponentials, in_place, norms, products,
-    real_numbers, reduce, rounding, scan, special, statistics, trigonometry,
+from convcore.ops.elementwise import (  # isort: skip  # so many names are packed
+    arithmetic, comparison, division, exponentials, functions as elementwise, in_place, real_numbers, rounding, special,
+    trigonometry,
 )  # fmt: skip
-from convcore.ops import matmul as matrices
-from convcore.ops import shape as shapes
-from convcore.ops import softmax as probabilities
-from convcore.ops.guard import guard_methods
-from convcore.ops.in_place import twin
+from convcore.ops.activation import softmax as probabilities
+from convcore.ops.core.public_api import guard_methods
+from convcore.ops.elementwise.in_place import twin
+from convcore.ops.linear import matmul as matrices
+from convcore.ops.linear import products
+from convcore.ops.reduce import functions as reduce
+from convcore.ops.reduce import scan, statistics, vector_norm
+from convcore.ops.shape import views as shapes
 from convcore.tensor_data import Size
 from convcore.tensor_parts import TensorParts
 
@@ -215,8 +220,8 @@ class Tensor(TensorParts):
     masked_fill_ = twin(elementwise.masked_fill)
     relu = elementwise.relu
     relu_ = elementwise.relu_
-    prelu = activation_composed.prelu
-    hardshrink = activation_composed.hardshrink
+    prelu = composed.prelu
+    hardshrink = composed.hardshrink
     signbit = rounding.signbit
 
     where = elementwise.where_of
@@ -350,10 +355,10 @@ class Tensor(TensorParts):
     argmin = reduce.argmin
     count_nonzero = reduce.count_nonzero
     logsumexp = reduce.logsumexp
-    norm = norms.norm
-    renorm = norms.renorm
-    renorm_ = twin(norms.renorm)
-    dist = norms.dist
+    norm = vector_norm.norm
+    renorm = vector_norm.renorm
+    renorm_ = twin(vector_norm.renorm)
+    dist = vector_norm.dist
     softmax = probabilities.softmax
     log_softmax = probabilities.log_softmax
     var = statistics.var

@@ -9,10 +9,10 @@ import numpy as np
 
 from convcore.autograd import Variable, is_grad_enabled, wrap
 from convcore.errors import DeviceError, DTypeError, GraphError, ShapeError
-from convcore.ops import dtypes, moves
-from convcore.ops.guard import guard_methods
-from convcore.ops.placement import CPU, CUDA, Device
-from convcore.ops.shape import contiguous
+from convcore.ops.core import dtypes, transfer
+from convcore.ops.core.device import CPU, CUDA, Device
+from convcore.ops.core.public_api import guard_methods
+from convcore.ops.shape.views import contiguous
 from convcore.recording import looked_at
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class TensorData(Variable):
     @property
     def device(self) -> Device:
         """Where it lies: "cpu" or "cuda:0"."""
-        return moves.device_of(self)
+        return transfer.device_of(self)
 
     @property
     def ndim(self) -> Integer:
@@ -98,12 +98,12 @@ class TensorData(Variable):
     @property
     def is_cpu(self) -> Truth:
         """Whether it lies on the CPU."""
-        return moves.device_of(self) == CPU
+        return transfer.device_of(self) == CPU
 
     @property
     def is_cuda(self) -> Truth:
         """Whether it lies on a GPU."""
-        return moves.device_of(self) == CUDA
+        return transfer.device_of(self) == CUDA
 
     def element_size(self) -> Integer:
         """Bytes of one element."""
@@ -275,21 +275,21 @@ class TensorData(Variable):
         given = [target for target in targets if not isinstance(target, Truth)]  # of non_blocking and copy
         for target in given:
             if isinstance(target, Variable):
-                dtype, device = target.array.dtype, moves.device_of(target)
+                dtype, device = target.array.dtype, transfer.device_of(target)
             elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto"):
                 device = target
             else:
                 dtype = target
         result: Any = self if dtype is None else dtypes.convert(self, dtypes.element_type("to", dtype))
         if device is not None:
-            result = moves.move(result, Device(device))
+            result = transfer.move(result, Device(device))
         if copy and result is self:
             result = dtypes.clone(result)
         return result if memory_format is None else contiguous(result, memory_format)
 
     def cpu(self) -> Any:
         """The tensor on the CPU: itself, or a copy."""
-        return moves.move(self, CPU)
+        return transfer.move(self, CPU)
 
     def cuda(self, device: Any = None) -> Any:
         """The tensor on the GPU: itself, or a copy.
@@ -297,7 +297,7 @@ class TensorData(Variable):
         Raises:
             DeviceError: there is no GPU that can be used; says why, and what to do.
         """
-        return moves.move(self, moves.gpu(device))
+        return transfer.move(self, transfer.gpu(device))
 
     def half(self) -> Any:
         """Refused: there are no floats of 16 bits."""
@@ -352,4 +352,4 @@ def _leaf(cls: type, array: Any, requires_grad: bool) -> Any:
 def _restore(cls: type, array: np.ndarray, requires_grad: bool, on_gpu: Truth = False) -> Any:
     """What was pickled. An array in memory that is not its own, a buffer of whoever unpickles, is copied out of it."""
     numbers = array if array.flags.owndata else array.copy(order="K")
-    return _leaf(cls, moves.move(wrap(numbers), CUDA).array if on_gpu else numbers, requires_grad)
+    return _leaf(cls, transfer.move(wrap(numbers), CUDA).array if on_gpu else numbers, requires_grad)

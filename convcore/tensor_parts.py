@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from convcore.ops import (
-    copies,
-    creation,
-    in_place,
-    indexing,
-    joining,
-    rearrange,
-    sampling,
-    sorting,
-    strided,
-)
-from convcore.ops import histogram as histograms
-from convcore.ops import scatter as scatters
-from convcore.ops import scatter_reduce as scatter_reduce_ops
-from convcore.ops import shape as shapes
-from convcore.ops.guard import guard_methods
-from convcore.ops.in_place import twin, view_twin
+from convcore.ops.core.public_api import guard_methods
+from convcore.ops.create import creation, sampling
+from convcore.ops.elementwise import in_place
+from convcore.ops.elementwise.in_place import twin, view_twin
+from convcore.ops.rearrange import copies, strided
+from convcore.ops.rearrange import functions as rearrange
+from convcore.ops.rearrange import scatter as scatters
+from convcore.ops.rearrange import scatter_reduce as scatter_reduce_ops
+from convcore.ops.reduce import histogram as histograms
+from convcore.ops.reduce import sorting
+from convcore.ops.shape import indexing, joining
+from convcore.ops.shape import views as shapes
 from convcore.tensor_data import TensorData
 
 

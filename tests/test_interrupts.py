@@ -16,10 +16,12 @@ from convcore import memory, nn
 from convcore.autograd import deferred, variable
 from convcore.nn import compiled as compiled_models
 from convcore.nn import functional as F
-from convcore.ops import conv_far, derived, filters, geometry
-from convcore.ops import pool_geometry as pools
+from convcore.ops.conv import far as conv_far
+from convcore.ops.conv import geometry
+from convcore.ops.core import filters, weight_cache
+from convcore.ops.pool import geometry as pools
 
-KEEPERS = {module.__file__ for module in (derived, memory, deferred, variable, filters, geometry, pools, conv_far)}
+KEEPERS = {module.__file__ for module in (weight_cache, memory, deferred, variable, filters, geometry, pools, conv_far)}
 
 
 def interrupted_at(place: int, action: Any, files: set[Any] = KEEPERS) -> bool:
@@ -61,8 +63,8 @@ def lost(monkeypatch):
 
 def assert_counts_are_possible():
     gc.collect()
-    kept, blocks = derived.stats(), memory.stats()
-    assert kept["bytes"] >= kept["entries"] * derived.OVERHEAD
+    kept, blocks = weight_cache.stats(), memory.stats()
+    assert kept["bytes"] >= kept["entries"] * weight_cache.OVERHEAD
     assert 0 <= blocks["used"] <= blocks["peak"]
     assert blocks["idle"] >= 0
 
@@ -72,7 +74,7 @@ STEPS = {
     "one tensor is freed, another made": lambda x, weight: [x + 1, x * 2],
     "a view and an array come and go": lambda x, weight: [weight[:2].numpy(), weight.view(-1), F.conv2d(x, weight)],
     "a result waits": lambda x, weight: [F.relu(F.conv2d(x, weight)), weight.add_(0.5)],
-    "caches are cleared": lambda x, weight: [F.conv2d(x, weight), derived.clear(), memory.clear()],
+    "caches are cleared": lambda x, weight: [F.conv2d(x, weight), weight_cache.clear(), memory.clear()],
     "pooling": lambda x, weight: [F.max_pool2d(x, 3, 2)],
 }  # fmt: skip
 
@@ -99,7 +101,7 @@ def test_results_stay_right_wherever_a_step_is_interrupted(name):
 
 
 def test_what_is_kept_beyond_the_limit_goes_after_interrupts_too(monkeypatch):
-    monkeypatch.setattr(derived, "LIMIT", 40 * 1024)
+    monkeypatch.setattr(weight_cache, "LIMIT", 40 * 1024)
     x, weights = convcore.randn(1, 8, 6, 6), [convcore.randn(8, 8, 3, 3) for _ in range(12)]
 
     def step():
@@ -110,7 +112,7 @@ def test_what_is_kept_beyond_the_limit_goes_after_interrupts_too(monkeypatch):
         for place in range(0, 3000, 7):
             interrupted_at(place, step)
         step()
-        assert derived.stats()["bytes"] <= derived.LIMIT
+        assert weight_cache.stats()["bytes"] <= weight_cache.LIMIT
     weights.clear()
     gc.collect()
 

@@ -9,7 +9,7 @@ import pytest
 import convcore
 from convcore import memory, nn
 from convcore.nn import functional as F
-from convcore.ops import layout
+from convcore.ops.core import layout
 
 BIG = (300, 257)  # more than memory.SMALLEST_POOLED, and no round number
 

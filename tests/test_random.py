@@ -10,7 +10,7 @@ import pytest
 import convcore
 from convcore import random
 from convcore.errors import CheckpointError, DTypeError, ShapeError
-from convcore.ops.sampling import rand, randint, randn, randperm
+from convcore.ops.create.sampling import rand, randint, randn, randperm
 from convcore.random import Generator
 
 

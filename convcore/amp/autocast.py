@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from convcore.autograd import twins
 from convcore.errors import DTypeError, UnsupportedError
 from convcore.gpu import probe
-from convcore.ops.dtypes import Half, bfloat16, float16
-from convcore.ops.placement import Device
+from convcore.ops.core.device import Device
+from convcore.ops.core.dtypes import Half, bfloat16, float16
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

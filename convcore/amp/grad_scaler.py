@@ -18,9 +18,9 @@ from convcore.autograd import twins
 from convcore.autograd.variable import Variable
 from convcore.errors import CheckpointError, DTypeError
 from convcore.gpu import probe
-from convcore.ops import layout
-from convcore.ops.placement import Device
-from convcore.ops.unscale import unscale
+from convcore.ops.core import layout
+from convcore.ops.core.device import Device
+from convcore.ops.elementwise.unscale import unscale
 from convcore.optim import Optimizer
 
 

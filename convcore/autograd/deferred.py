@@ -53,7 +53,7 @@ class Memory:
         changes: how often it was changed, or may have been, since this object exists.
         dependants: inputs of deferred tensors, of which it is one.
         exposures: references to what lets NumPy code write to it, or `_FOR_EVER`; empty if nothing does.
-        derived: results computed from it and kept until it changes (`convcore.ops.derived`).
+        derived: results computed from it and kept until it changes (`convcore.ops.core.weight_cache`).
     """
 
     __slots__ = ("__weakref__", "changes", "dependants", "derived", "exposures")

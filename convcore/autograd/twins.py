@@ -1,7 +1,7 @@
 """Twins: which Function, or plain function of arrays, computes on a GPU what another computes on the CPU.
 
 This is the only place that asks where tensors lie. `Function.apply` asks it for the class to run, and the few functions
-that compute outside of a Function ask with `of`. The twins stand in `convcore.ops.gpu` and enter themselves below; a
+that compute outside of a Function ask with `of`. The twins stand in `convcore.ops.cuda` and enter themselves below; a
 Function that only looks at shapes and moves axes runs everywhere, and is its own twin. Inside `convcore.amp.autocast` a
 Function may have another twin, which rounds what it multiplies.
 """

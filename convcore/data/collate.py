@@ -11,10 +11,10 @@ import numpy as np
 from convcore.autograd import Variable, wrap
 from convcore.data.dataset import shared
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import require_tensors
-from convcore.ops.creation import tensor
-from convcore.ops.dtypes import element_type
-from convcore.ops.joining import stack
+from convcore.ops.core.arguments import require_tensors
+from convcore.ops.core.dtypes import element_type
+from convcore.ops.create.creation import tensor
+from convcore.ops.shape.joining import stack
 
 
 def default_collate(batch: Sequence[Any]) -> Any:

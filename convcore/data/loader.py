@@ -18,7 +18,7 @@ from convcore.data.fetch import END, Fetcher, StreamFetcher, note
 from convcore.data.sampler import BatchSampler, RandomSampler, SequentialSampler, batch_count
 from convcore.data.worker import Worker, WorkerInfo, own_copy, stop_all
 from convcore.errors import LoaderTimeoutError, ShapeError, UnsupportedError
-from convcore.ops.arguments import integer
+from convcore.ops.core.arguments import integer
 
 T_co = TypeVar("T_co", covariant=True)
 _FIXED = ("batch_size", "batch_sampler", "dataset", "drop_last", "sampler")

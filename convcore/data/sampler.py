@@ -14,9 +14,9 @@ import numpy as np
 
 from convcore.autograd import Variable
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import integer
-from convcore.ops.creation import tensor
-from convcore.ops.sampling import multinomial
+from convcore.ops.core.arguments import integer
+from convcore.ops.create.creation import tensor
+from convcore.ops.create.sampling import multinomial
 from convcore.random import Generator, numpy_generator
 
 T_co = TypeVar("T_co", covariant=True)

@@ -17,7 +17,7 @@ import convcore
 from convcore import nn
 from convcore.nn import functional as F
 from convcore.nn.graph import GCNConv, gcn_matrix
-from convcore.ops.sparse import SparseMatrix
+from convcore.ops.linear.sparse import SparseMatrix
 from convcore.optim import Adam
 from convcore.tensor import Tensor
 

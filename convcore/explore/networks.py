@@ -22,7 +22,7 @@ from convcore.models.labels import imagenet_labels
 from convcore.models.parts import head_name
 from convcore.models.preprocess import ImageClassification
 from convcore.models.weights import TABLES, locate
-from convcore.ops.creation import zeros
+from convcore.ops.create.creation import zeros
 from convcore.summary import Layer
 from convcore.tensor import Tensor
 

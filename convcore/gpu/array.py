@@ -3,7 +3,7 @@
 What an array is apart from its numbers (shape, strides, views) NumPy knows already. So a DeviceArray holds a NumPy
 array that stands at the device's address and is never read, and leaves transposing, slicing and broadcasting to it.
 Operations that only look at shapes and move axes run on it as they are. Everything that reads numbers goes to kernels,
-by the twins in `convcore.ops.gpu`, or is refused: nothing is ever copied to the host unasked.
+by the twins in `convcore.ops.cuda`, or is refused: nothing is ever copied to the host unasked.
 """
 
 from __future__ import annotations

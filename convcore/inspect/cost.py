@@ -11,7 +11,7 @@ import numpy as np
 from convcore.autograd import no_grad
 from convcore.errors import UnsupportedError
 from convcore.nn import functional as F
-from convcore.ops.geometry import ConvGeometry, Padding, conv_geometry
+from convcore.ops.conv.geometry import ConvGeometry, Padding, conv_geometry
 from convcore.tensor import Tensor
 
 WINOGRAD_TILES = {"winograd2x2": 2, "winograd": 4}

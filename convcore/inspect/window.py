@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convcore.errors import ShapeError
-from convcore.ops.geometry import Axis, ConvGeometry, Padding, conv_geometry
+from convcore.ops.conv.geometry import Axis, ConvGeometry, Padding, conv_geometry
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def nearest_output(geometry: ConvGeometry, row: int, column: int) -> tuple[int, 
 def output_size(axis: Axis) -> str:
     """The formula of the output's size along one axis, with its numbers filled in: "floor((28 + 1 + 1 - ..".
 
-    The formula is that of `convcore.ops.geometry`.
+    The formula is that of `convcore.ops.conv.geometry`.
     """
     a = axis
     reach = f"{a.dilation} * ({a.kernel} - 1)"

@@ -8,7 +8,7 @@ from typing import Any
 from convcore import nn
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.nn import functional as F
-from convcore.ops.creation import ones
+from convcore.ops.create.creation import ones
 from convcore.tensor import Tensor
 
 Layer = Callable[..., nn.Module]

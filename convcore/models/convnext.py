@@ -15,7 +15,7 @@ from typing import Any
 from convcore import nn
 from convcore.models.blocks import Conv2dNormActivation, Layer, LayerNorm2d, Permute, StochasticDepth, initialise
 from convcore.models.registry import model
-from convcore.ops.creation import full
+from convcore.ops.create.creation import full
 from convcore.tensor import Tensor
 
 

@@ -15,7 +15,7 @@ from convcore import nn
 from convcore.models.blocks import initialise
 from convcore.models.registry import model
 from convcore.nn import functional as F
-from convcore.ops.joining import cat
+from convcore.ops.shape.joining import cat
 from convcore.tensor import Tensor
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from convcore import nn
 from convcore.models.registry import model
 from convcore.nn import functional as F
-from convcore.ops.joining import cat
+from convcore.ops.shape.joining import cat
 from convcore.tensor import Tensor
 
 EPS = 1e-15  # in the denominator of attention, which is 0 where no key agrees with a query

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from convcore import nn
 from convcore.models.registry import model
 from convcore.nn import functional as F
-from convcore.ops.creation import tensor
-from convcore.ops.joining import cat
+from convcore.ops.create.creation import tensor
+from convcore.ops.shape.joining import cat
 from convcore.tensor import Tensor
 
 

@@ -14,7 +14,7 @@ from convcore import nn
 from convcore.errors import UnsupportedError
 from convcore.models.blocks import initialise
 from convcore.models.registry import model
-from convcore.ops.joining import cat
+from convcore.ops.shape.joining import cat
 from convcore.tensor import Tensor
 
 

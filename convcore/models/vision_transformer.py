@@ -21,8 +21,8 @@ from convcore import nn
 from convcore.errors import ShapeError
 from convcore.models.blocks import MLP, Layer
 from convcore.models.registry import model
-from convcore.ops.creation import zeros
-from convcore.ops.joining import cat
+from convcore.ops.create.creation import zeros
+from convcore.ops.shape.joining import cat
 from convcore.tensor import Tensor
 
 _LAYER_NORM = partial(nn.LayerNorm, eps=1e-6)

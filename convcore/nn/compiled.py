@@ -30,7 +30,7 @@ from convcore.errors import DTypeError
 from convcore.nn.model_state import ModelState, frozen
 from convcore.nn.module import Module
 from convcore.nn.noted_call import NotedCall
-from convcore.ops import algorithms
+from convcore.ops.conv import algorithm
 from convcore.recording import Recording, ShapeChangedError
 from convcore.tensor import Tensor
 
@@ -221,7 +221,7 @@ _compiled: weakref.WeakSet[CompiledModule] = weakref.WeakSet()
 
 def _form(args: tuple[Any, ...]) -> Any:
     """What tells calls apart that need lists of their own; None for one that can have none."""
-    form: list[Any] = [algorithms.requested("auto")]
+    form: list[Any] = [algorithm.requested("auto")]
     arrays: list[np.ndarray] = []
     for value in args:
         if type(value) is Tensor:

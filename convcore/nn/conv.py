@@ -10,8 +10,8 @@ from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.module import Module
 from convcore.nn.parameter import empty_parameter
-from convcore.ops.arguments import integer, numbers
-from convcore.ops.pad import MODES
+from convcore.ops.core.arguments import integer, numbers
+from convcore.ops.image.pad import MODES
 from convcore.tensor import Tensor
 
 IntOrSeveral = int | Sequence[int]

@@ -10,7 +10,7 @@ from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.module import Module
 from convcore.nn.parameter import Parameter, empty_parameter
-from convcore.ops.arguments import integer
+from convcore.ops.core.arguments import integer
 from convcore.tensor import Tensor
 
 

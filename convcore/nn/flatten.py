@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from convcore.errors import UnsupportedError
 from convcore.nn.module import Module
-from convcore.ops.arguments import integer
-from convcore.ops.axes import axis
+from convcore.ops.core.arguments import integer
+from convcore.ops.core.axes import axis
 from convcore.tensor import Tensor
 
 

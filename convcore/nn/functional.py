@@ -8,9 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from convcore.ops import dropout as dropout_op
-from convcore.ops import elementwise, matmul, norm
-from convcore.ops.activation import (
+from convcore.ops.activation import dropout as dropout_op
+from convcore.ops.activation.channel_dropout import (
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from convcore.ops.activation.composed import (
+    glu,
+    gumbel_softmax,
+    hardshrink,
+    prelu,
+    rrelu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from convcore.ops.activation.functions import (
     celu,
     elu,
     gelu,
@@ -25,35 +43,23 @@ from convcore.ops.activation import (
     silu,
     softplus,
 )
-from convcore.ops.activation_composed import (
-    glu,
-    gumbel_softmax,
-    hardshrink,
-    prelu,
-    rrelu,
-    softmin,
-    softshrink,
-    softsign,
-    tanhshrink,
-    threshold,
-)
-from convcore.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
-from convcore.ops.bilinear import bilinear
-from convcore.ops.conv import conv1d, conv2d, conv3d
-from convcore.ops.conv_explain import explain_conv2d
-from convcore.ops.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from convcore.ops.ctc import ctc_loss
-from convcore.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
-from convcore.ops.embedding import embedding, embedding_bag, one_hot
-from convcore.ops.feature_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from convcore.ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
-from convcore.ops.grid_sample import affine_grid, grid_sample
-from convcore.ops.guard import guard_functions
-from convcore.ops.instance_norm import instance_norm, local_response_norm
-from convcore.ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
-from convcore.ops.layer_norm import group_norm, layer_norm, rms_norm
-from convcore.ops.loss import cross_entropy, linear_cross_entropy, nll_loss
-from convcore.ops.loss_elements import (
+from convcore.ops.activation.softmax import log_softmax, softmax
+from convcore.ops.conv.explain import explain_conv2d
+from convcore.ops.conv.functions import conv1d, conv2d, conv3d
+from convcore.ops.conv.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from convcore.ops.core.public_api import guard_functions
+from convcore.ops.elementwise import functions as elementwise
+from convcore.ops.image.grid_sample import affine_grid, grid_sample
+from convcore.ops.image.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
+from convcore.ops.image.pad import pad
+from convcore.ops.image.pixel_shuffle import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
+from convcore.ops.linear import matmul
+from convcore.ops.linear.attention import multi_head_attention_forward, scaled_dot_product_attention
+from convcore.ops.linear.bilinear import bilinear
+from convcore.ops.linear.embedding import embedding, embedding_bag, one_hot
+from convcore.ops.loss.cross_entropy import cross_entropy, linear_cross_entropy, nll_loss
+from convcore.ops.loss.ctc import ctc_loss
+from convcore.ops.loss.elementwise import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     gaussian_nll_loss,
@@ -65,7 +71,7 @@ from convcore.ops.loss_elements import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from convcore.ops.loss_margin import (
+from convcore.ops.loss.margin import (
     cosine_embedding_loss,
     hinge_embedding_loss,
     margin_ranking_loss,
@@ -75,9 +81,11 @@ from convcore.ops.loss_margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from convcore.ops.pad import pad
-from convcore.ops.pixels import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
-from convcore.ops.pool import (
+from convcore.ops.norm import batch_norm as norm
+from convcore.ops.norm.instance_norm import instance_norm, local_response_norm
+from convcore.ops.norm.layer_norm import group_norm, layer_norm, rms_norm
+from convcore.ops.pool.fractional import fractional_max_pool2d, fractional_max_pool3d
+from convcore.ops.pool.functions import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
@@ -91,8 +99,8 @@ from convcore.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
-from convcore.ops.softmax import log_softmax, softmax
-from convcore.ops.unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
+from convcore.ops.pool.unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
+from convcore.ops.reduce.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from convcore.tensor import Tensor
 
 __all__ = [

@@ -21,8 +21,8 @@ from convcore.nn import init
 from convcore.nn.linear import Linear
 from convcore.nn.module import Module
 from convcore.nn.parameter import Parameter
-from convcore.ops.creation import zeros
-from convcore.ops.sparse import SparseMatrix, sparse_matmul
+from convcore.ops.create.creation import zeros
+from convcore.ops.linear.sparse import SparseMatrix, sparse_matmul
 from convcore.tensor import Tensor
 
 

@@ -20,7 +20,7 @@ from scipy.special import ndtr, ndtri
 
 from convcore.autograd import no_grad
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.ops.arguments import integer
+from convcore.ops.core.arguments import integer
 from convcore.random import Generator, numpy_generator
 from convcore.tensor import Tensor
 

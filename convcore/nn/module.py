@@ -18,8 +18,8 @@ from convcore.errors import AbsentError, ConvcoreError, DTypeError
 from convcore.nn.hooks import Hook, Hooks, Registered
 from convcore.nn.parameter import Parameter
 from convcore.nn.state import LoadResult, load_into
-from convcore.ops.dtypes import float32, float64
-from convcore.ops.moves import gpu
+from convcore.ops.core.dtypes import float32, float64
+from convcore.ops.core.transfer import gpu
 from convcore.tensor import Tensor
 
 

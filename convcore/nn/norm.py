@@ -13,9 +13,9 @@ from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.module import Module
 from convcore.nn.parameter import empty_parameter
-from convcore.ops.arguments import integer
-from convcore.ops.dtypes import element_type, float32
-from convcore.ops.moves import placed
+from convcore.ops.core.arguments import integer
+from convcore.ops.core.dtypes import element_type, float32
+from convcore.ops.core.transfer import placed
 from convcore.tensor import Tensor
 
 

@@ -16,7 +16,7 @@ from convcore import memory, recording
 from convcore.autograd import Variable, wrap
 from convcore.nn.model_state import ModelState
 from convcore.nn.module import Module
-from convcore.ops.layout import empty_like
+from convcore.ops.core.layout import empty_like
 from convcore.random import active
 from convcore.recording import Recording
 from convcore.tensor import Tensor

@@ -7,8 +7,8 @@ from typing import Any
 from convcore import memory
 from convcore.autograd import wrap
 from convcore.errors import DTypeError
-from convcore.ops.dtypes import element_type, float32
-from convcore.ops.moves import placed
+from convcore.ops.core.dtypes import element_type, float32
+from convcore.ops.core.transfer import placed
 from convcore.tensor import Tensor
 
 

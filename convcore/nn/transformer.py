@@ -24,8 +24,8 @@ from convcore.nn.dropout import Dropout
 from convcore.nn.layer_norm import LayerNorm
 from convcore.nn.linear import Linear
 from convcore.nn.module import Module
-from convcore.ops.dtypes import element_type
-from convcore.ops.moves import placed
+from convcore.ops.core.dtypes import element_type
+from convcore.ops.core.transfer import placed
 from convcore.tensor import Tensor
 
 Activation = str | Callable[[Tensor], Tensor]

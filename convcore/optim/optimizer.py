@@ -13,7 +13,7 @@ from convcore.autograd import enable_grad, no_grad
 from convcore.autograd.clear import clear_gradients
 from convcore.autograd.variable import Variable, wrap
 from convcore.errors import CheckpointError
-from convcore.ops import layout
+from convcore.ops.core import layout
 from convcore.tensor import Tensor
 
 

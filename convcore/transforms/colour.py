@@ -10,7 +10,7 @@ from PIL import Image
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import pair
+from convcore.ops.core.arguments import pair
 from convcore.transforms import functional as F
 from convcore.transforms.base import RandomTransform, Transform, interval, probability
 from convcore.transforms.images import channels_first, channels_last, channels_of

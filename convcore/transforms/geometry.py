@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from convcore.errors import ShapeError
-from convcore.ops.arguments import pair
+from convcore.ops.core.arguments import pair
 from convcore.transforms import functional as F
 from convcore.transforms.base import RandomTransform, Transform, interval, probability
 from convcore.transforms.functional.geometry import BILINEAR, NEAREST, Interpolation, margins

@@ -12,7 +12,7 @@ import numpy as np
 
 from convcore.autograd import Variable
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import integer
+from convcore.ops.core.arguments import integer
 from convcore.transforms.base import RandomTransform
 from convcore.transforms.images import checked, same_kind
 

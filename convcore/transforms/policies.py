@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.ops.arguments import integer
+from convcore.ops.core.arguments import integer
 from convcore.transforms import functional as F
 from convcore.transforms.base import RandomTransform
 from convcore.transforms.functional.geometry import NEAREST, Interpolation

@@ -1,7 +1,8 @@
 """The activations of networks beyond those in elementwise.py, as functions of vectors; all keep their input.
 
-`settings` are the numbers that a function is called with, in the order of its arguments in `convcore.ops.activation`.
-A value that must not be a product with 0 (which turns infinity into NaN) is chosen by a blend.
+`settings` are the numbers that a function is called with, in the order of its arguments in
+`convcore.ops.activation.functions`. A value that must not be a product with 0 (which turns infinity into NaN) is chosen
+by a blend.
 """
 
 from kernels.cpu.elementwise import elementwise

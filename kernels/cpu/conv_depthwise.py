@@ -18,7 +18,7 @@ multiplied by zeros, and the micro-kernel knows no borders. A span is a row of a
 In the height, spans are cut into *bands* of a few rows, which are what threads share out.
 
 The gradient of the input walks the same way from grad_out, with one set of spans for each remainder modulo the stride
-(`convcore.ops.geometry.Axis.grad_input_walk` derives them).
+(`convcore.ops.conv.geometry.Axis.grad_input_walk` derives them).
 """
 
 from kernels.cpu.brgemm import split_evenly

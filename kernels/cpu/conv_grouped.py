@@ -19,7 +19,7 @@ from kernels.cpu.spread import spread
 from kernels.cpu.target import REGISTER_BYTES
 from kernels.jit import kernel, prange
 
-# Columns of a table of phases (`convcore.ops.geometry.AxisWalk`).
+# Columns of a table of phases (`convcore.ops.conv.geometry.AxisWalk`).
 DST, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3
 
 

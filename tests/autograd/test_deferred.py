@@ -14,7 +14,7 @@ import convcore.nn.functional as F
 from convcore import nn, optim
 from convcore.autograd import grad, wrap
 from convcore.errors import GraphError
-from convcore.ops import fused_norm
+from convcore.ops.norm import fused as fused_norm
 
 CHANNELS = 3
 

@@ -10,7 +10,7 @@ from simulator import launch
 
 from convcore.gpu import memory, probe
 from convcore.gpu.array import DeviceArray
-from convcore.ops import moves
+from convcore.ops.core import transfer
 from kernels.cuda import jit
 
 
@@ -94,5 +94,5 @@ def device(run: Run = simulate, total: int = 2**30, generation: tuple[int, int] 
         mock.patch.object(memory, "_pool", None),
         mock.patch.object(jit.Kernel, "launch", launched),
     ):
-        moves.start()
+        transfer.start()
         yield driver

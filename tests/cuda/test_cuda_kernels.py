@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import empty
 
-from convcore.ops.pool_geometry import adaptive_pool_geometry, avg_pool_geometry, max_pool_geometry
+from convcore.ops.pool.geometry import adaptive_pool_geometry, avg_pool_geometry, max_pool_geometry
 from kernels.cuda import calls, elementwise, layout, loss, norm, optim, pool
 from kernels.cuda.calls import ceil_div
 from kernels.cuda.dropout import dropout_forward

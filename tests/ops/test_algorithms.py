@@ -8,12 +8,12 @@ import pytest
 import convcore
 from convcore import ones
 from convcore.errors import UnsupportedError
-from convcore.ops.algorithms import Algorithm, explain, select, use_algorithm
-from convcore.ops.conv import conv2d
-from convcore.ops.conv_explain import explain_conv2d
-from convcore.ops.conv_passes import PASSES
-from convcore.ops.filters import Filters
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv.algorithm import Algorithm, explain, select, use_algorithm
+from convcore.ops.conv.explain import explain_conv2d
+from convcore.ops.conv.functions import conv2d
+from convcore.ops.conv.geometry import conv_geometry
+from convcore.ops.conv.passes import PASSES
+from convcore.ops.core.filters import Filters
 from convcore.testing.cases import SMALL_CASES, ConvCase
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

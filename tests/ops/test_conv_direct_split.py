@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from convcore.ops.conv_passes import MIN_TASKS, _direct_settings, _rows_for
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv.geometry import conv_geometry
+from convcore.ops.conv.passes import MIN_TASKS, _direct_settings, _rows_for
 from kernels.cpu.target import tile_columns
 
 

@@ -10,10 +10,11 @@ import convcore
 from convcore import ones
 from convcore.errors import DTypeError, ShapeError, UnsupportedError
 from convcore.nn import functional as F
-from convcore.ops import algorithms, conv_passes
-from convcore.ops import conv as conv_ops
-from convcore.ops.conv_explain import explain_conv2d
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv import algorithm as algorithms
+from convcore.ops.conv import functions as conv_ops
+from convcore.ops.conv import passes
+from convcore.ops.conv.explain import explain_conv2d
+from convcore.ops.conv.geometry import conv_geometry
 
 conv2d: Any = conv_ops.conv2d  # it is given wrong arguments on purpose
 
@@ -138,9 +139,9 @@ def calls(monkeypatch):
         return dataclasses.replace(record, run=run)
 
     def choose(geometry, pass_name, name, dtype):
-        return watched(algorithms.select("conv2d", conv_passes.PASSES[pass_name], name, geometry, dtype))
+        return watched(algorithms.select("conv2d", passes.PASSES[pass_name], name, geometry, dtype))
 
-    monkeypatch.setattr("convcore.ops.conv._algorithm", choose)
+    monkeypatch.setattr("convcore.ops.conv.functions._algorithm", choose)
     return names
 
 
@@ -199,7 +200,7 @@ def test_explanation_names_every_algorithm_with_a_verdict():
 
 
 def test_an_algorithm_that_refuses_says_why(monkeypatch):
-    monkeypatch.setattr(conv_passes, "MAX_PATCHES_ROW_BYTES", 100)
+    monkeypatch.setattr(passes, "MAX_PATCHES_ROW_BYTES", 100)
     x, weight = (
         ones(1, 2, 17, 5),
         ones(3, 2, 3, 3),

@@ -10,8 +10,8 @@ import pytest
 import convcore
 from convcore.autograd import grad
 from convcore.nn import functional as F
-from convcore.ops.conv_far import near
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv.far import near
+from convcore.ops.conv.geometry import conv_geometry
 from convcore.testing import gradcheck
 
 MEBIBYTE = 1024  # of the unit of ru_maxrss

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 import convcore
 from convcore import memory
 from convcore.errors import UnsupportedError
-from convcore.ops.conv import conv2d
-from convcore.ops.conv_explain import explain_conv2d
-from convcore.ops.conv_passes import PASSES
-from convcore.ops.filters import Filters
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv.explain import explain_conv2d
+from convcore.ops.conv.functions import conv2d
+from convcore.ops.conv.geometry import conv_geometry
+from convcore.ops.conv.passes import PASSES
+from convcore.ops.core.filters import Filters
 from convcore.testing.cases import SMALL_CASES, ConvCase
 from kernels.cpu.target import lanes
 from kernels.threads import max_num_threads

@@ -8,12 +8,12 @@ import pytest
 import convcore
 from convcore import memory, ones
 from convcore.errors import UnsupportedError
-from convcore.ops import conv_winograd
-from convcore.ops.conv import conv2d
-from convcore.ops.conv_explain import explain_conv2d
-from convcore.ops.conv_winograd import F2, F4
-from convcore.ops.filters import Filters
-from convcore.ops.geometry import conv_geometry
+from convcore.ops.conv import winograd as conv_winograd
+from convcore.ops.conv.explain import explain_conv2d
+from convcore.ops.conv.functions import conv2d
+from convcore.ops.conv.geometry import conv_geometry
+from convcore.ops.conv.winograd import F2, F4
+from convcore.ops.core.filters import Filters
 from kernels.cpu.conv_winograd import transform_filters_winograd
 from kernels.cpu.target import tile_columns
 from kernels.cpu.winograd_matrices import winograd_matrices

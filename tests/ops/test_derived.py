@@ -8,8 +8,8 @@ import pytest
 
 import convcore
 from convcore import nn
-from convcore.ops import derived as cache
-from convcore.ops.derived import derived
+from convcore.ops.core import weight_cache as cache
+from convcore.ops.core.weight_cache import derived
 
 
 @pytest.fixture(autouse=True)

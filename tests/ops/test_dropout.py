@@ -10,7 +10,7 @@ import convcore
 from convcore import random
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, GraphError, ShapeError
-from convcore.ops.dropout import dropout
+from convcore.ops.activation.dropout import dropout
 from kernels import threads
 from kernels.cpu.dropout import ELEMENTS_PER_CHUNK, dropout_forward
 from kernels.cpu.philox import philox4x32

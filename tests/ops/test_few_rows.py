@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import convcore
-from convcore.ops.few_rows import FEW, MAX_TERMS, MIN_COLUMNS, MOST_OF_FEW_COLUMNS, product_few_rows
-from convcore.ops.matmul import product
+from convcore.ops.linear.matmul import product
+from convcore.ops.linear.skinny_gemm import FEW, MAX_TERMS, MIN_COLUMNS, MOST_OF_FEW_COLUMNS, product_few_rows
 from kernels import threads
 from kernels.reference import matmul as reference
 

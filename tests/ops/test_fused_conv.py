@@ -11,7 +11,7 @@ import convcore.nn.functional as F
 from convcore import nn
 from convcore.autograd import no_fusion
 from convcore.errors import UnsupportedError
-from convcore.ops import derived
+from convcore.ops.core import weight_cache
 
 CASES = {
     "direct": ((2, 5, 40, 40), (24, 5, 3, 3), {"stride": 2, "padding": 1}),
@@ -169,12 +169,12 @@ def outputs(layers, x):
 
 def test_rearranged_weights_are_kept_until_the_weights_change():
     layers, x = model()
-    derived.clear()
+    weight_cache.clear()
     first = outputs(layers, x)
-    kept = derived.stats()
+    kept = weight_cache.stats()
     assert kept["entries"] >= 3  # scaled filters, filters in panels, a right operand in panels
     np.testing.assert_array_equal(outputs(layers, x), first)
-    assert derived.stats() == kept
+    assert weight_cache.stats() == kept
     for change in (
         lambda: layers[0].weight.detach().mul_(2),
         lambda: layers[1].running_var.mul_(3),
@@ -193,10 +193,10 @@ def test_rearranged_weights_are_kept_until_the_weights_change():
 
 def test_training_keeps_nothing():
     layers, x = model()
-    derived.clear()
+    weight_cache.clear()
     layers.train()
     layers(x).sum().backward()
-    assert derived.stats()["entries"] == 0
+    assert weight_cache.stats()["entries"] == 0
 
 
 ACTIVATIONS = {
@@ -256,13 +256,13 @@ def test_a_trained_batch_norm_after_a_frozen_convolution_gets_its_gradients():
 def test_series_keep_one_arrangement_of_their_filters():
     """The weight is seen as one of images through another view at each call."""
     layer, x = nn.Conv1d(8, 16, 3), convcore.randn(2, 8, 50)
-    derived.clear()
+    weight_cache.clear()
     with convcore.no_grad():
         first = layer(x).numpy()
-        kept = derived.stats()
+        kept = weight_cache.stats()
         assert kept["entries"] == 1
         np.testing.assert_array_equal(layer(x).numpy(), first)
-        assert derived.stats() == kept
+        assert weight_cache.stats() == kept
 
 
 def test_the_same_filters_in_other_groups_are_arranged_anew():

@@ -6,7 +6,7 @@ import pytest
 import convcore
 import convcore.nn.functional as F
 from convcore import nn
-from convcore.ops.large_arrays import SMALLEST
+from convcore.ops.core.parallel_ufuncs import SMALLEST
 from kernels.cpu.gemm import gemm
 from kernels.jit import watched
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import convcore
-from convcore.ops import large_arrays
-from convcore.ops.layout import empty_like
+from convcore.ops.core import parallel_ufuncs
+from convcore.ops.core.layout import empty_like
 from kernels.reference import arithmetic as reference
 
 SHAPE = (2, 35, 33, 29)  # more than SMALLEST in float32, and no multiple of a vector or of a chunk
@@ -34,7 +34,7 @@ def flushed(array: np.ndarray) -> np.ndarray:
 def run(ufunc: Any, *arrays: np.ndarray) -> tuple[bool, np.ndarray]:
     out = empty_like(max(arrays, key=lambda array: array.size))
     out[...] = 7
-    return large_arrays.computed(ufunc, arrays, out), out
+    return parallel_ufuncs.computed(ufunc, arrays, out), out
 
 
 def bits(array: np.ndarray) -> np.ndarray:

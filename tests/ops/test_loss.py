@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError, UnsupportedError
-from convcore.ops.loss import cross_entropy, nll_loss
-from convcore.ops.loss_elements import mse_loss
+from convcore.ops.loss.cross_entropy import cross_entropy, nll_loss
+from convcore.ops.loss.elementwise import mse_loss
 from kernels import threads
 from kernels.cpu import loss as kernels
 from kernels.reference import loss as reference

@@ -8,8 +8,8 @@ import torch
 
 import convcore
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops import matmul as matmul_ops
-from convcore.ops.matmul import linear, product
+from convcore.ops.linear import matmul as matmul_ops
+from convcore.ops.linear.matmul import linear, product
 from convcore.testing import gradcheck, gradgradcheck
 from kernels.cpu.target import tile_columns
 from kernels.reference import matmul as reference

@@ -9,7 +9,7 @@ import torch
 import convcore
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.norm import batch_norm
+from convcore.ops.norm.batch_norm import batch_norm
 from kernels import threads
 from kernels.cpu import norm as kernels
 from kernels.reference import norm as reference

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pool_cases import CASES, Case, image, name
 
-from convcore.ops.pool_geometry import max_pool_geometry
+from convcore.ops.pool.geometry import max_pool_geometry
 from kernels.cpu import norm, norm_pool
 from kernels.reference import pool as pool_reference
 from kernels.threads import get_num_threads, max_num_threads, set_num_threads

@@ -9,7 +9,7 @@ import torch
 import convcore
 from convcore.errors import DTypeError, ShapeError, UnsupportedError
 from convcore.nn import functional as F
-from convcore.ops.resample import axis_map
+from convcore.ops.image.resample import axis_map
 from convcore.testing import gradcheck, gradgradcheck
 from kernels.cpu.resample import resample_axis
 from kernels.reference import resample as reference

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pool_cases import ADAPTIVE, CASES, UNDILATED, image, name
 
 from convcore.autograd import grad, no_grad, wrap
-from convcore.ops.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from convcore.ops.pool.functions import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 
 N, C = 2, 5
 

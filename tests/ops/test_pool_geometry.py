@@ -10,8 +10,8 @@ from pool_cases import CASES, name
 
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
-from convcore.ops.pool_geometry import max_pool_geometry
+from convcore.ops.pool.functions import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from convcore.ops.pool.geometry import max_pool_geometry
 from kernels.reference import pool as reference
 
 IMAGES = np.zeros((2, 3, 8, 6), np.float32)

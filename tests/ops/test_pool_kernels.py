@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pool_cases import ADAPTIVE, CASES, UNDILATED, Case, image, name
 
-from convcore.ops.pool_geometry import adaptive_pool_geometry, avg_pool_geometry, max_pool_geometry, position_dtype
+from convcore.ops.pool.geometry import adaptive_pool_geometry, avg_pool_geometry, max_pool_geometry, position_dtype
 from kernels.cpu.pool import (
     CHANNEL_BLOCK,
     avg_pool2d_forward,

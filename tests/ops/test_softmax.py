@@ -9,7 +9,7 @@ import torch
 import convcore
 from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.softmax import log_softmax, softmax
+from convcore.ops.activation.softmax import log_softmax, softmax
 from kernels import threads
 from kernels.cpu import softmax as kernels
 from kernels.reference import softmax as reference

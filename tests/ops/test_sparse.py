@@ -6,7 +6,7 @@ import scipy.sparse
 
 import convcore as cc
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.sparse import ENTRIES_PER_TASK, SparseMatrix, sparse_matmul
+from convcore.ops.linear.sparse import ENTRIES_PER_TASK, SparseMatrix, sparse_matmul
 from convcore.testing import gradcheck, gradgradcheck
 from kernels import threads
 from kernels.cpu import sparse as kernels

@@ -1,11 +1,11 @@
-"""How large numbers may become before Winograd's transforms overflow: the bounds that conv_winograd.py states."""
+"""How large numbers may become before Winograd's transforms overflow: the bounds that winograd.py states."""
 
 import numpy as np
 import pytest
 
 import convcore
 from convcore.nn import functional as F
-from convcore.ops import conv_winograd
+from convcore.ops.conv import winograd as conv_winograd
 from kernels.cpu.winograd_matrices import winograd_matrices
 
 INPUT = {4: 100, 2: 4}  # what the input's transform multiplies by, at most

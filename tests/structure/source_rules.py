@@ -205,7 +205,7 @@ def foreign_compilers(sources: Sources) -> list[str]:
 
 def early_cuda(sources: Sources) -> list[str]:
     """What works without a GPU imports the kernels for GPUs, and what calls them, only when somebody asks for one."""
-    lazy = "kernels.cuda", "convcore.ops.gpu"
+    lazy = "kernels.cuda", "convcore.ops.cuda"
     return [
         f"{module}:{found.line}: import {found.target} inside of the function that needs it"
         for module in sources
@@ -244,9 +244,9 @@ def unseen_readers(sources: Sources) -> list[str]:
     """NumPy does not tell traced arrays that these read them (`convcore.traced`): what follows would go unseen."""
     names = {"ascontiguousarray", "asfortranarray", "asarray_chkfinite", "require", "frombuffer", "fromiter", "nditer"}
     return [
-        f"{module}:{node.lineno}: np.{node.attr}; use convcore.ops.layout.contiguous, or a function of arrays"
+        f"{module}:{node.lineno}: np.{node.attr}; use convcore.ops.core.layout.contiguous, or a function of arrays"
         for module, text in sources.items()
-        if module.startswith("convcore.ops.") and not module.startswith("convcore.ops.gpu")
+        if module.startswith("convcore.ops.") and not module.startswith("convcore.ops.cuda")
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "np"
     ]

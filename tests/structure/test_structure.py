@@ -34,7 +34,7 @@ STEPS = {
     "batch_norm_max_pool2d_grad_sums": "references: batch_norm_backward, max_pool2d_grad_input",
     "batch_norm_max_pool2d_grad_input": "references: batch_norm_backward, max_pool2d_grad_input",
     "pack_filters": "moves numbers",
-    "unscale": "defined in convcore/ops/unscale.py, in plain NumPy",
+    "unscale": "defined in convcore/ops/elementwise/unscale.py, in plain NumPy",
     "pack_matrices": "moves numbers",
     "sum_filter_partials": "a step of conv_grad_weight",
     "column_sums": "reference: conv_grad_bias",

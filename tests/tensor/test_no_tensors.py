@@ -9,7 +9,7 @@ import pytest
 import convcore as cc
 from convcore.errors import ConvcoreError, DTypeError
 from convcore.nn import functional as F
-from convcore.ops.guard import guarded, tensors_of
+from convcore.ops.core.public_api import guarded, tensors_of
 
 PLACES = {"convcore": (cc, cc.__all__), "F": (F, F.__all__), "Tensor": (cc.Tensor, dir(cc.Tensor))}
 

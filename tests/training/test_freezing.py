@@ -9,7 +9,7 @@ import convcore
 from convcore import models, nn, optim
 from convcore.autograd import sweep
 from convcore.nn import functional as F
-from convcore.ops import conv
+from convcore.ops.conv import functions as conv
 from convcore.training import train_unfrozen
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from convcore.errors import ShapeError
-from convcore.ops.joining import cat
+from convcore.ops.shape.joining import cat
 from convcore.tensor import Tensor
 
 

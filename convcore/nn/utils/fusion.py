@@ -12,7 +12,7 @@ from typing import Any
 
 from convcore.errors import UnsupportedError
 from convcore.nn.parameter import Parameter
-from convcore.ops.creation import ones_like, zeros_like
+from convcore.ops.create.creation import ones_like, zeros_like
 from convcore.tensor import Tensor
 
 

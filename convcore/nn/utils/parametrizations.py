@@ -1,4 +1,7 @@
-"""Ready-made parametrizations: weight norm and spectral norm; the equations are in `convcore.ops.reparametrisation`."""
+"""Ready-made parametrizations: weight norm and spectral norm.
+
+The equations are in `convcore.ops.norm.reparametrisation`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from typing import Any
 
 from convcore.nn.module import Module
 from convcore.nn.utils.parametrize import register_parametrization
-from convcore.ops import reparametrisation as ops
-from convcore.ops.distance import normalize
-from convcore.ops.sampling import randn
+from convcore.ops.create.sampling import randn
+from convcore.ops.norm import reparametrisation as ops
+from convcore.ops.reduce.distance import normalize
 from convcore.tensor import Tensor
 
 

@@ -12,7 +12,7 @@ from convcore.errors import GraphError
 from convcore.nn.module import Module
 from convcore.nn.parameter import Parameter
 from convcore.nn.utils.parametrizations import output_axis, start_vectors
-from convcore.ops import reparametrisation as ops
+from convcore.ops.norm import reparametrisation as ops
 
 
 class _Recomputed:

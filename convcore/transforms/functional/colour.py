@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image, ImageEnhance, ImageOps
 
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.arguments import pair
+from convcore.ops.core.arguments import pair
 from convcore.transforms.images import checked, from_pillow, same_kind, to_pillow, with_pixels
 
 LUMA = np.array([0.2989, 0.587, 0.114])  # ITU-R BT.601: how bright red, green and blue appear

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.ops.arguments import pair
+from convcore.ops.core.arguments import pair
 from convcore.transforms.images import (
     Fill,
     InterpolationMode,

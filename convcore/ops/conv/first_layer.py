@@ -1,0 +1,44 @@
+"""Running the gradient of the input of first layers: when it is accepted, and how its work is split.
+
+See kernels/cpu/conv_first_layer.py for the algorithm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convcore import memory
+from convcore.ops.conv.geometry import ConvGeometry
+from convcore.ops.core.layout import contiguous, nhwc
+from kernels.cpu.conv_first_layer import conv2d_grad_input_first_layer
+
+# From 6 channels on the direct algorithm was faster on one Zen 3 core (AVX2): 0.86 to 0.95 of this one's time; see
+# benchmarks/NOTES.md, "Gradient of the input of first layers".
+MAX_CHANNELS = 4
+ROWS_PER_TASK = 32  # of grad_x; the more, the fewer rows of grad_out are multiplied twice
+
+
+def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Only one group."""
+    if geometry.groups > 1:
+        return f"it computes one group, there are {geometry.groups}"
+    return None
+
+
+def advise_against(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Only few channels: more of them fill vectors by themselves."""
+    if geometry.c_in > MAX_CHANNELS:
+        return f"slower: it is for images of up to {MAX_CHANNELS} channels, here {geometry.c_in}"
+    return None
+
+
+def grad_input(grad_out, weight, geometry: ConvGeometry):
+    """grad_x: each pixel of grad_out times the filters, added where it belongs."""
+    grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
+    height, width = geometry.height, geometry.width
+    matrix = contiguous(weight.reshape(geometry.c_out, geometry.reduction).T)
+    conv2d_grad_input_first_layer(
+        nhwc(grad_out), matrix, nhwc(grad_x), geometry.k_h, geometry.k_w, height.stride, width.stride,
+        height.pad_before, width.pad_before, height.dilation, width.dilation, ROWS_PER_TASK,
+    )  # fmt: skip
+    return grad_x

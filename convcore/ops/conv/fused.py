@@ -1,0 +1,143 @@
+"""A convolution that nobody will differentiate, fused with the batch norm, the sum and the activation that follow it.
+
+The batch norm is folded into the filters (`convcore.ops.core.filters`). What is added, such as the shortcut of a
+residual block, and a ReLU come in as the kernel stores its results, where the kernel can; any other function of one
+element runs over the image where it lies. So the image is written once, or twice, where four operations would write it
+four times and read it three times.
+
+`DeferredConv` is what `conv2d` returns where nothing is recorded; see `convcore.autograd.deferred`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcore.autograd import Deferred, Inputs, is_recorded, may_defer, wrap, wrap_deferred
+from convcore.ops.conv.algorithm import Algorithm
+from convcore.ops.conv.geometry import ConvGeometry
+from convcore.ops.core.arguments import form
+from convcore.ops.core.filters import KeptFilters
+from convcore.ops.core.layout import flat, nchw, nhwc
+from kernels.cpu.elementwise import Elementwise
+from kernels.cpu.elementwise import relu as RELU
+
+if TYPE_CHECKING:
+    from convcore.ops.norm.fused import Normalisation
+    from convcore.tensor import Tensor
+
+Activation = tuple[Elementwise, tuple[float, ...]] | None
+
+SMALLEST_OUTPUT = 16 * 1024  # bytes: below, waiting costs more than fusing saves
+SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wait, if the output is so much larger
+
+
+class ConvInputs(Inputs):
+    """A call of `conv2d`, and a tensor that is added to its result."""
+
+    __slots__ = ("addend", "bias", "geometry", "record", "weight", "x")
+
+    def __init__(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: ConvGeometry,
+        record: Algorithm,
+        addend: Tensor | None = None,
+    ):
+        super().__init__(x, weight, bias, addend)
+        self.x, self.weight, self.bias, self.geometry, self.record = x, weight, bias, geometry, record
+        self.addend = addend
+
+
+class DeferredConv(Deferred):
+    """x * weight + bias, perhaps normalised, added to and activated, not yet computed.
+
+    Attributes:
+        activation: a function of each element, as its kernels and its settings.
+    """
+
+    __slots__ = ("activation", "norm")
+
+    inputs: ConvInputs
+
+    def __init__(self, inputs: ConvInputs, norm: Normalisation | None, activation: Activation, parent: Deferred | None):
+        super().__init__(inputs, parent, 0, False)
+        self.norm, self.activation = norm, activation
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.inputs.geometry.out_shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.inputs.weight.array.dtype
+
+    def compute(self) -> Tensor:
+        inputs, activation = self.inputs, self.activation
+        given = inputs.x.array, KeptFilters(inputs.weight, inputs.bias, self.norm), inputs.geometry
+        if inputs.record.fuses:
+            relu = activation is not None and activation[0] is RELU
+            out = inputs.record.run(*given, relu, None if inputs.addend is None else inputs.addend.array)
+            if relu:
+                return wrap(out)
+        else:
+            out = inputs.record.run(*given)
+        if activation is not None:
+            kernels, settings = activation
+            kernels.forward(flat(out), flat(out), settings)
+        return wrap(out)
+
+    def batch_norm(self, norm: Normalisation) -> Tensor | None:
+        if norm.training or self.activation is not None or self.norm is not None or not norm.is_finite:
+            return None
+        if self.inputs.addend is not None:
+            return None
+        return wrap_deferred(DeferredConv(self.inputs, norm, None, self))
+
+    def add(self, other: Tensor) -> Tensor | None:
+        summed = self._with(other)
+        return None if summed is None else wrap_deferred(summed)
+
+    def add_in_place(self, other: Tensor) -> bool:
+        summed = self._with(other)
+        return summed is not None and self.become(summed)
+
+    def _with(self, other: Tensor) -> DeferredConv | None:
+        """The sum of this image and another of its shape; None if the kernel cannot add it."""
+        i, like = self.inputs, form(other)
+        if not i.record.fuses or i.addend is not None or self.activation is not None:
+            return None
+        if other.deferred is self or is_recorded(other):
+            return None
+        if like.shape != self.shape or like.dtype != self.dtype or not may_defer(other):
+            return None
+        inputs = ConvInputs(i.x, i.weight, i.bias, i.geometry, i.record, other)
+        return DeferredConv(inputs, self.norm, None, self)
+
+    def activate(self, kernels: Elementwise, settings: tuple[float, ...]) -> Tensor | None:
+        if self.activation is not None:
+            return None
+        return wrap_deferred(DeferredConv(self.inputs, self.norm, (kernels, settings), self))
+
+    def activate_in_place(self, kernels: Elementwise, settings: tuple[float, ...]) -> bool:
+        if self.activation is not None:
+            return False
+        return self.become(DeferredConv(self.inputs, self.norm, (kernels, settings), self.parent))
+
+
+def defer_conv(
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, record: Algorithm
+) -> Tensor | None:
+    """The convolution of a call that is not recorded, to be computed at the first look; None if it should not wait."""
+    out_bytes = geometry.out_size * weight.array.itemsize
+    if out_bytes < SMALLEST_OUTPUT or not may_defer(weight) or (bias is not None and not may_defer(bias)):
+        return None
+    if not may_defer(x):
+        if x.array.nbytes * SNAPSHOT_SHARE > out_bytes:
+            return None
+        block = nhwc(x.array)
+        x = wrap(nchw(block.copy() if np.may_share_memory(block, x.array) else block))
+    return wrap_deferred(DeferredConv(ConvInputs(x, weight, bias, geometry, record), None, None, None))

@@ -1,0 +1,267 @@
+"""Running Winograd's F(m x m, 3x3) for m = 2 and 4: what it computes, when it pays, and how its work is split.
+
+See kernels/cpu/conv_winograd.py and conv_winograd_grad_weight.py for the algorithm. Error on normally distributed data,
+as a part of the result's maximum (tested, as are those of the direct algorithm):
+
+    m = 4   at most 5e-5, typically 1e-5
+    m = 2   at most 5e-6, as the direct algorithm
+
+The transforms multiply, so numbers overflow earlier than in the direct algorithm. With C channels that are summed over,
+forward pass and gradient of the input are finite wherever (float32, from the sums of the matrices' rows; tested)
+
+    m = 4   100 |x| and 36100 C |x| |w| stay below 3.4e38: |x| up to 3e36, C |x| |w| up to 9e33
+    m = 2     4 |x| and    81 C |x| |w| stay below 3.4e38: |x| up to 8e37, C |x| |w| up to 4e36
+
+Beyond that NaN or infinity may come where the direct algorithm still has a number. A NaN or an infinity in the input
+spreads over the m x m tiles of output whose (m+2) x (m+2) tiles of input hold it, also to pixels whose filter does not
+reach it, and over all nine taps of a filter's gradient.
+
+So the kernels note whether a result is not finite (0 times it is added to a vector that they look at once a task), and
+where "auto" has chosen, the direct algorithm then computes the pass again (`or_else`). Finite results are right: what
+overflows on the way to one never becomes finite again. Who asks for Winograd by its name gets Winograd.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convcore import memory, recording
+from convcore.ops.conv.geometry import ConvGeometry
+from convcore.ops.core.filters import Filters
+from convcore.ops.core.layout import contiguous, nhwc, nothing
+from kernels.cpu.conv_winograd import (
+    DEPTH,
+    conv2d_winograd,
+    conv2d_winograd_many_filters,
+    transform_filters_winograd,
+    transform_tiles_winograd,
+)
+from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd, sum_winograd_parts
+from kernels.cpu.target import lanes, tile_columns
+
+_UNASKED = np.zeros(1, np.int64)  # where kernels note an overflow that nobody asks for
+
+
+class Channels(NamedTuple):
+    """From how many channels on a pass is faster than by any other algorithm; `larger` is for the larger number."""
+
+    c_in: int
+    c_out: int
+    larger: int
+
+
+# Thresholds, from `python -m benchmarks algorithms` on one core of an AMD EPYC: benchmarks/ALGORITHMS-AVX2.md.
+# The channels that are summed over must pay for the input's transform; a gradient of the input with up to three
+# channels is better computed as that of a first layer.
+MIN_CHANNELS = {
+    "forward": Channels(c_in=8, c_out=1, larger=16),
+    "grad_input": Channels(c_in=4, c_out=8, larger=16),
+    "grad_weight": Channels(c_in=4, c_out=1, larger=8),
+}
+# m = 2 is for few tiles; there 16 channels took the direct algorithm 0.7 to 0.8 of its time, in these two passes.
+LARGER_OF_SMALL_TILES = {"forward": 32, "grad_input": 32, "grad_weight": 8}
+# The direct algorithm needs so many times more multiplications, else the transforms cost more than they save: thin
+# images and those of one pixel. (2x2 images of 64 channels: F(2x2) 1.3 to 1.5 times as fast as direct.)
+MIN_SAVING = 1.25
+# Transforming the filters costs as much as so many tiles: what decides between m = 2 and m = 4 where there are few.
+# 256 channels: m = 2 was faster up to one image of 8x8 (16 tiles against 4), m = 4 from 12x12 (36 against 9) on, which
+# bounds the number to 6 and 12; 8 images of 3x3 (32 against 8) to less than 11.
+FILTERS_AS_TILES = 8
+MIN_TASKS = 16
+PANELS_AT_ONCE = 2
+# Numbers of tiles are for the 36 points of m = 4; of the 16 points of m = 2 more fit into the same memory.
+POINTS_OF_LARGE_TILES = 36
+# Filters are transformed beforehand if there are more tiles than this and the transformed filters take at most so much.
+FEW_TILES = 128
+FILTERS_BYTES = 4 * 1024**2
+# Where they are transformed only once, they are read for fewer tiles, too.
+FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT = 32, 16 * 1024**2
+TILES_PER_TASK = 32
+# Otherwise tiles are, a slab at a time that takes at most so much.
+SLAB_BYTES = 8 * 1024**2
+SLAB_TILES_PER_TASK = 200
+MIN_SLAB_TILES_PER_TASK = 32
+TILES_PER_TRANSFORM = 16
+# The gradient of the filters: what a task transforms at once and multiplies should stay in L2.
+TILES_PER_BLOCK = 48
+CHANNELS_PER_TASK = 64
+FILTERS_PER_TASK = 128
+CHANNELS_PER_SUM = 16
+
+
+def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    """Why Winograd cannot compute this convolution; None if it can."""
+    height, width = geometry.height, geometry.width
+    if (height.kernel, width.kernel) != (3, 3):
+        return f"it is for 3x3 filters, not {height.kernel}x{width.kernel}"
+    if (height.stride, width.stride, height.dilation, width.dilation) != (1, 1, 1, 1):
+        return "it needs stride 1 and dilation 1"
+    if geometry.groups != 1:
+        return f"it does not do groups, here {geometry.groups}"
+    return None
+
+
+@dataclass(frozen=True)
+class Winograd:
+    """F(m x m, 3x3)."""
+
+    m: int
+
+    @property
+    def points(self) -> int:
+        """The values of a transformed tile."""
+        return (self.m + 2) ** 2
+
+    def tiles(self, n: int, height: int, width: int) -> int:
+        """The m x m tiles of n output images."""
+        return n * -(-height // self.m) * -(-width // self.m)
+
+    def as_many(self, tiles: int) -> int:
+        """How many tiles take the memory of so many with 36 points."""
+        return tiles * POINTS_OF_LARGE_TILES // self.points
+
+    def cost(self, geometry: ConvGeometry) -> int:
+        """The multiplications for each pair of channels, those of the filters' transform counted as tiles."""
+        return self.points * (self.tiles(geometry.n, geometry.h_out, geometry.w_out) + FILTERS_AS_TILES)
+
+    def adviser(self, pass_name: str) -> Callable[[ConvGeometry, np.dtype], str | None]:
+        """(geometry, dtype) -> why this should not compute a pass that it can compute; None if it should."""
+        return functools.partial(self._advise_against, pass_name)
+
+    def _advise_against(self, pass_name: str, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+        if dtype != np.float32:
+            return "less accurate: Winograd rounds more often than the direct algorithm, and float64 asks for accuracy"
+        least = MIN_CHANNELS[pass_name]
+        if self.m == 2:
+            least = least._replace(larger=LARGER_OF_SMALL_TILES[pass_name])
+        channels = geometry.c_in, geometry.c_out
+        if min(channels[0] - least.c_in, channels[1] - least.c_out, max(channels) - least.larger) < 0:
+            return (
+                f"slower: it pays from {least.c_in} to {least.c_out} channels on, the larger number at least "
+                f"{least.larger}; here {channels[0]} to {channels[1]}"
+            )
+        tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
+        outputs = geometry.n * geometry.h_out * geometry.w_out
+        if MIN_SAVING * self.points * tiles > 9 * outputs:
+            return (
+                f"slower: {tiles} tiles of {self.points} points for {outputs} outputs save less than "
+                f"{1 - 1 / MIN_SAVING:.0%} of the multiplications"
+            )
+        other = F4 if self.m == 2 else F2
+        if self.cost(geometry) > other.cost(geometry):
+            size, better = f"{self.m}x{self.m}", f"{other.m}x{other.m}"
+            return f"slower: with {tiles} tiles of {size} outputs, {better} needs fewer multiplications"
+        return None
+
+    def _run(
+        self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, relu: bool, addend, overflowed
+    ) -> None:  # fmt: skip
+        """dst = src * weight + addend with zeros above and left; `transposed` exchanges channels and turns filters."""
+        c_src, c_dst = src.shape[1], dst.shape[1]
+        strides = (9, c_dst * 9) if transposed else (c_src * 9, 9)
+        panel_columns = tile_columns(src.itemsize)
+        n_panels = -(-c_dst // panel_columns)
+
+        def as_they_are(weight, bias) -> tuple[np.ndarray, np.ndarray]:
+            start = np.zeros((n_panels + 1) * panel_columns, weight.dtype)
+            if bias is not None:
+                start[:c_dst] = bias
+            return contiguous(weight).reshape(-1), start
+
+        def transformed(weight, bias) -> tuple[np.ndarray, np.ndarray]:
+            flat, start = as_they_are(weight, bias)
+            panels = memory.empty((n_panels, self.points, c_src + 1, panel_columns), weight.dtype)
+            transform_filters_winograd(flat, *strides, transposed, c_dst, panels, self.m)
+            return panels, start
+
+        source, destination = nhwc(src), nhwc(dst)
+        added = nothing(4, dst.dtype) if addend is None else nhwc(addend)
+        tiles_h, tiles_w = self.tiles(1, dst.shape[2], 1), self.tiles(1, 1, dst.shape[3])
+        tiles = dst.shape[0] * tiles_h * tiles_w
+        few, most = (FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT) if filters.are_kept else (FEW_TILES, FILTERS_BYTES)
+        if tiles > self.as_many(few) and self.points * c_src * c_dst * src.itemsize <= most:
+            panels, start = filters.prepared(("transformed", self.m), transformed)
+            tasks = max(1, -(-tiles // self.as_many(TILES_PER_TASK)))
+            if tasks < MIN_TASKS:  # as many for each of two or four threads
+                tasks = -(-tasks // 4) * 4
+            tiles_per_task = max(1, -(-tiles // tasks))
+            conv2d_winograd(
+                source, panels, start, added, relu, destination, overflowed, self.m, *pads, tiles_per_task,
+                PANELS_AT_ONCE,
+            )  # fmt: skip
+            return
+        flat, start = filters.prepared("as they are", as_they_are)
+        depths = -(-c_src // DEPTH)
+        slabs = -(-tiles * depths * self.points * DEPTH * src.itemsize // SLAB_BYTES)
+        for slab in range(slabs):
+            first, end = slab * tiles // slabs, (slab + 1) * tiles // slabs
+            planes = memory.empty((depths, self.points, end - first + 1, DEPTH), src.dtype)
+            transform_tiles_winograd(
+                source, planes, self.m, *pads, tiles_h, tiles_w, first, self.as_many(TILES_PER_TRANSFORM)
+            )
+            wanted = min(-(-MIN_TASKS // n_panels), (end - first) // self.as_many(MIN_SLAB_TILES_PER_TASK))
+            blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
+            panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
+            conv2d_winograd_many_filters(
+                planes, flat, *strides, transposed, start, added, relu, destination, overflowed, self.m, c_src, first,
+                panels_per_task, -(-(end - first) // blocks),
+            )  # fmt: skip
+
+    def forward(
+        self, x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None,
+        overflowed: np.ndarray = _UNASKED,
+    ):  # fmt: skip
+        """out = x * weight + bias + addend; 1 in overflowed (1,) where that is not finite."""
+        out = memory.empty_channels_last(geometry.out_shape, x.dtype)
+        pads = geometry.height.pad_before, geometry.width.pad_before
+        self._run(x, filters, out, pads, False, relu, addend, overflowed)
+        return out
+
+    def grad_input(self, grad_out, weight, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):
+        """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
+        grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
+        pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
+        self._run(grad_out, Filters(weight), grad_x, pads, True, False, None, overflowed)
+        return grad_x
+
+    def grad_weight(self, x, grad_out, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):
+        """grad_weight: the products of transformed tiles of x and of grad_out, summed over the tiles."""
+        c_in, c_out = geometry.c_in, geometry.c_out
+        tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
+        if tiles == 0:
+            return np.zeros(geometry.weight_shape, x.dtype)  # the filter gradient of an empty batch: a sum of nothing
+        panel_columns, vector = tile_columns(x.itemsize), lanes(x.itemsize)
+        panels = -(-c_out // panel_columns)
+        blocks = -(-tiles // self.as_many(TILES_PER_BLOCK))
+        channels = -(-c_in // (-(-c_in // CHANNELS_PER_TASK) * vector)) * vector
+        panels_per_task = -(-panels // -(-panels * panel_columns // FILTERS_PER_TASK))
+        tasks_per_part = -(-c_in // channels) * -(-panels // panels_per_task)
+        parts = min(-(-MIN_TASKS // tasks_per_part), blocks)
+        partials = memory.empty((parts, panels, c_in, 9, panel_columns), x.dtype)
+        conv2d_grad_weight_winograd(
+            nhwc(x), nhwc(grad_out), partials, self.m, geometry.height.pad_before, geometry.width.pad_before,
+            -(-tiles // blocks), channels, panels_per_task,
+        )  # fmt: skip
+        result = memory.empty(geometry.weight_shape, x.dtype)
+        sum_winograd_parts(partials, result, overflowed, CHANNELS_PER_SUM)
+        return result
+
+
+F2, F4 = Winograd(2), Winograd(4)
+
+
+def or_else(run: Callable[..., Any], direct: Callable[..., Any]) -> Callable[..., Any]:
+    """`run`, a pass by Winograd's algorithm, or `direct` where its result is not finite."""
+
+    @functools.wraps(run)
+    def checked(*args: Any) -> Any:
+        overflowed = recording.flag()
+        result = run(*args, overflowed=overflowed)
+        return direct(*args) if recording.is_set(overflowed) else result
+
+    return checked

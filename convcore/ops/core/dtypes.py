@@ -1,0 +1,237 @@
+"""Element types: which there are, which one the result of an operation has, and conversion between them.
+
+The rules are torch's. Types form three categories, bool < integer < floating. Operands count in three classes, tensors
+with axes before tensors without before Python numbers, and a lower class changes the result only when its category
+is higher: float32 tensor * 2.5 stays float32, int64 tensor * 2.5 becomes float32.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore import memory, recording
+from convcore.autograd import Function, Variable, twins, wrap
+from convcore.errors import DTypeError
+from convcore.ops.core import parallel_ufuncs
+from convcore.ops.core.arguments import form
+from convcore.ops.core.layout import empty_like
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+uint8 = np.dtype(np.uint8)
+bool_ = np.dtype(np.bool_)
+
+
+class Half(enum.Enum):
+    """Numbers of 16 bits. `convcore.amp.autocast` multiplies them on a GPU; there are no tensors of them."""
+
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+    def __repr__(self) -> str:
+        return f"convcore.{self.name}"
+
+
+float16, bfloat16 = Half
+
+SUPPORTED = (float32, float64, int8, int16, int32, int64, uint8, bool_)
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+def category(dtype: np.dtype) -> int:
+    """0 for bool, 1 for integers, 2 for floats."""
+    return _CATEGORY[dtype.kind]
+
+
+def element_type(op: str, dtype: Any, default: np.dtype | None = None) -> np.dtype:
+    """`dtype` as one of the supported NumPy dtypes; Python's bool, int and float stand for bool, int64 and float64.
+
+    None stands for `default`, where there is one.
+    """
+    if dtype is None and default is not None:
+        return default
+    try:
+        if dtype is not None and np.dtype(dtype) in SUPPORTED:
+            return np.dtype(dtype)
+    except TypeError:
+        pass
+    raise DTypeError(f"{op}: dtype must be one of {', '.join(map(str, SUPPORTED))}, got {dtype!r}")
+
+
+def number_type(op: str, value: Any) -> np.dtype:
+    """The dtype that a Python or NumPy number stands for: bool, int64 or float32."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool_
+    if isinstance(value, (int, np.integer)):
+        return int64
+    if isinstance(value, (float, np.floating)):
+        return float32
+    hint = "; convert it with convcore.from_numpy" if isinstance(value, np.ndarray) else ""
+    raise DTypeError(f"{op}: operands must be tensors or numbers, got {type(value).__name__}{hint}")
+
+
+def result_type(op: str, *operands: Tensor | float) -> np.dtype:
+    """The dtype in which an operation on these operands computes."""
+    classes: list[list[np.dtype]] = [[], [], []]
+    for operand in operands:
+        if isinstance(operand, Variable):
+            classes[0 if operand.array.ndim else 1].append(operand.array.dtype)
+        else:
+            classes[2].append(number_type(op, operand))
+    result = bool_
+    for index, dtypes in enumerate(d for d in classes if d):
+        highest = functools.reduce(promote, dtypes)
+        if index == 0 or category(highest) > category(result):
+            result = highest
+    return result
+
+
+def promote(a: np.dtype, b: np.dtype) -> np.dtype:
+    """The dtype of an operation on tensors with axes of these two."""
+    difference = category(a) - category(b)
+    if difference == 0:
+        return np.promote_types(a, b)
+    return a if difference > 0 else b
+
+
+def as_tensors(op: str, *operands: Tensor | float, dtype: np.dtype | None = None) -> tuple[Any, ...]:
+    """The operands as tensors of `dtype`, or of their common result type."""
+    if dtype is None:
+        dtypes = {form(operand).dtype if isinstance(operand, Variable) else None for operand in operands}
+        if len(dtypes) == 1 and None not in dtypes:
+            return operands
+        dtype = result_type(op, *operands)
+    return tuple([_as_tensor(op, operand, dtype) for operand in operands])
+
+
+def _as_tensor(op: str, operand: Any, dtype: np.dtype) -> Any:
+    if isinstance(operand, Variable):
+        return convert(operand, dtype)
+    return wrap(recording.constant(number(op, operand, dtype)))
+
+
+def number(op: str, value: float, dtype: np.dtype) -> np.ndarray:
+    """A Python number as an array without axes; an integer that `dtype` does not hold is refused."""
+    try:
+        with np.errstate(all="ignore"):
+            return np.array(value, dtype)
+    except (OverflowError, ValueError):  # ValueError: of NaN
+        raise _too_large(op, value, dtype) from None
+
+
+def require_held(op: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse numbers that an integer dtype does not hold. As in torch -1 to -255 count as 255 to 1 in uint8."""
+    if dtype.kind not in "iu" or not array.size:
+        return
+    limits = np.iinfo(dtype)
+    for value in (array.min(), array.max()):
+        if np.isfinite(value) and not min(limits.min, -limits.max) <= value <= limits.max:
+            raise _too_large(op, value, dtype)
+
+
+def _too_large(op: str, value: Any, dtype: np.dtype) -> DTypeError:
+    limits = np.iinfo(dtype)
+    return DTypeError(
+        f"{op}: {value} does not fit into {dtype}, which holds {limits.min} to {limits.max}; use a wider dtype, such "
+        "as that of x.long()"
+    )
+
+
+def require_tensor(op: str, name: str, value: Any) -> None:
+    """Refuse what is not a tensor."""
+    if not isinstance(value, Variable):
+        raise DTypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}; convcore.tensor(...) makes one")
+
+
+def require_floating(op: str, x: Tensor, name: str = "input") -> None:
+    """Refuse a tensor that is not float32 or float64."""
+    if not isinstance(x, Variable):
+        raise DTypeError(f"{op}: {name} must be a tensor, got {type(x).__name__}")
+    dtype = form(x).dtype
+    if dtype.kind != "f":
+        raise DTypeError(f"{op}: {name} must be float32 or float64, got {dtype}; convert it with {name}.float()")
+
+
+def floating(op: str, x: Tensor, name: str = "input") -> Tensor:
+    """`x`, converted to float32 if it holds integers or bools."""
+    if not isinstance(x, Variable):
+        raise DTypeError(f"{op}: {name} must be a tensor, got {type(x).__name__}")
+    return x if form(x).dtype.kind == "f" else convert(x, float32)
+
+
+class Convert(Function):
+    """The same numbers in another dtype, rounded or cut where they do not fit."""
+
+    @staticmethod
+    def forward(ctx, x, dtype):
+        ctx.dtype = x.array.dtype
+        out = converted(x.array, dtype)
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return convert(grad_out, ctx.dtype), None
+
+
+def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy in another dtype with the same order of axes in memory."""
+    with np.errstate(all="ignore"):
+        return array.astype(dtype, order="K")
+
+
+def convert(x: Any, dtype: np.dtype) -> Any:
+    """`x` itself where it has this dtype, else a converted copy."""
+    return x if x.array.dtype == dtype else Convert.apply(x, dtype)
+
+
+class Clone(Function):
+    """A copy in memory of its own, with the same order of axes in memory."""
+
+    @staticmethod
+    def forward(ctx, x):
+        out = empty_like(x.array)
+        np.copyto(out, x.array)
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return grad_out
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy in memory of its own, inside the graph."""
+    return Clone.apply(input)
+
+
+def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
+    """Apply a NumPy ufunc whose result has its operands' dtype, into pooled memory where the result is large.
+
+    Silent on overflow, 0/0 and the like: infinity and NaN travel on as in torch.
+    """
+    if twins.in_use:
+        twin: Any = twins.of(compute, arrays[0])
+        if twin is not compute:
+            return twin(ufunc, *arrays)
+    model = arrays[0]
+    for array in arrays[1:]:
+        if array.size > model.size:
+            model = array
+    with np.errstate(all="ignore"):
+        if model.nbytes < memory.SMALLEST_POOLED or np.broadcast_shapes(*[a.shape for a in arrays]) != model.shape:
+            result = ufunc(*arrays)
+            return (
+                result if isinstance(result, np.ndarray) else np.asarray(result)
+            )  # of single numbers NumPy makes none
+        out = empty_like(model)
+        return out if parallel_ufuncs.computed(ufunc, arrays, out) else ufunc(*arrays, out=out)

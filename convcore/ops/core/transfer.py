@@ -1,0 +1,74 @@
+"""Moving tensors between the CPU and a GPU."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from convcore.autograd import Function, twins, wrap
+from convcore.gpu.array import DeviceArray, put
+from convcore.gpu.probe import driver
+from convcore.ops.core.device import CPU, CUDA, Device
+
+
+class Move(Function):
+    """The same numbers on another device; the gradient moves back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, device: Device):
+        ctx.back = device_of(x)
+        array: Any = put(x.array) if device == CUDA else x.array.get()
+        return wrap(array)
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Any):
+        return Move.apply(grad_out, ctx.back), None
+
+
+twins.runs_everywhere(Move)
+
+
+def device_of(x: Any) -> Device:
+    """Where a tensor lies."""
+    return CUDA if x.deferred is None and isinstance(x.array, DeviceArray) else CPU
+
+
+def gpu(device: Any) -> Device:
+    """The GPU that the argument of `cuda()` means: None, 0, or a device."""
+    return CUDA if device is None else Device("cuda", device) if isinstance(device, int) else Device(device)
+
+
+def move(x: Any, device: Device) -> Any:
+    """The tensor on a device: itself, or a copy.
+
+    Raises:
+        DeviceError: there is no GPU that can be used; says why, and what to do.
+        OutOfMemoryError: it has no room.
+        DTypeError: tensors of this dtype exist on the CPU only.
+    """
+    if device == device_of(x):
+        return x
+    if device == CUDA:
+        start()
+    return Move.apply(x, device)
+
+
+def placed(x: Any, device: Any) -> Any:
+    """A new tensor where it is wanted: it is made on the CPU, and moved."""
+    return x if device is None else move(x, Device(device))
+
+
+def near(x: Any, device: Any) -> Any:
+    """The device of what is made like a tensor: that tensor's, if none is given."""
+    return device_of(x) if device is None else device
+
+
+def start() -> None:
+    """Make a GPU ready: the first tensor is to go there."""
+    driver()
+    if not twins.in_use:
+        package = importlib.import_module("convcore.ops.cuda")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"convcore.ops.cuda.{module.name}")
+        twins.start()

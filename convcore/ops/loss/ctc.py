@@ -1,0 +1,199 @@
+"""Connectionist temporal classification: how probable a sequence of labels is, whichever steps its labels fall on.
+
+A path names a class at each of T steps. It stands for the labels that are left when repeats are joined and blanks are
+taken out: --aa-b-bb is abb. The loss is -log of the sum of the probabilities of all paths that stand for the target.
+
+With the target's labels between blanks, l = (-, a, -, b, -), and the log probabilities y[t, k], all in logarithms,
+
+    alpha[t, s] = y[t, l[s]] + log sum of alpha[t-1, s], alpha[t-1, s-1] and, past a blank between different labels,
+                  alpha[t-1, s-2]            what all paths up to step t that end at l[s] add up to
+    beta[t, s]                               the same for the paths from step t on
+    loss        = -log sum of the two last alpha[T-1, s]
+
+The share of paths that pass l[s] at step t is exp(alpha + beta - y[t, l[s]] + loss). Summed over the places of class k
+it is -d loss / d y[t, k]; torch's gradient has exp(y[t, k]) added, which the softmax that y comes from takes out again.
+
+Source: A. Graves et al., "Connectionist Temporal Classification" (2006), equations 6 to 10 and 15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Function, Variable, once_differentiable, wrap
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.core.arguments import check_float_tensors, integer, require_tensors
+from convcore.ops.loss.reduction import read_reduction
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+class CtcLoss(Function):
+    """The loss of each sequence; all recursions run over the batch at once, in float64."""
+
+    @staticmethod
+    def forward(ctx, log_probs, labels, steps, lengths, blank, zero_infinity):
+        y = log_probs.array.astype(np.float64)
+        extended = np.full((len(labels), 2 * labels.shape[1] + 1), blank)
+        extended[:, 1::2] = labels
+        passes = np.zeros(extended.shape, np.bool_)  # where the blank before may be left out
+        passes[:, 2:] = (extended[:, 2:] != blank) & (extended[:, 2:] != extended[:, :-2])
+        emitted = np.take_along_axis(y, np.broadcast_to(extended, (len(y), *extended.shape)), 2)
+        ends = 2 * lengths
+        with np.errstate(all="ignore"):
+            alpha = _forwards(emitted, passes, ends)
+            loss = _losses(alpha, steps, ends)
+            ctx.dtype = log_probs.array.dtype
+            if ctx.needs_input_grad[0]:
+                beta = _backwards(emitted, passes, steps, ends)
+                share = np.exp(alpha + beta - emitted + loss[:, None])
+                share = np.where(np.isneginf(alpha) & ~np.isinf(loss)[:, None], 0.0, share)
+                gradient = np.exp(y)
+                t, n, _ = np.ogrid[: len(y), : len(labels), :1]
+                np.subtract.at(gradient, (t, n, np.broadcast_to(extended, emitted.shape)), share)
+                gradient[np.arange(len(y))[:, None] >= steps] = 0
+                if zero_infinity:
+                    gradient[:, np.isinf(loss)] = 0
+                ctx.gradient = gradient
+        return wrap((np.where(np.isinf(loss), 0.0, loss) if zero_infinity else loss).astype(ctx.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        with np.errstate(all="ignore"):
+            gradient = ctx.gradient * grad_out.array[:, None]
+        return wrap(gradient.astype(ctx.dtype)), None, None, None, None, None
+
+
+def _shifted(rows: np.ndarray, by: int) -> np.ndarray:
+    """Each row moved to the right, -inf coming in."""
+    result = np.full(rows.shape, -np.inf)
+    result[:, by:] = rows[:, : rows.shape[1] - by]
+    return result
+
+
+def _forwards(emitted: np.ndarray, passes: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """alpha of all steps, also of those behind a sequence's last."""
+    alpha = np.full(emitted.shape, -np.inf)
+    if not len(alpha):
+        return alpha
+    places = np.arange(emitted.shape[2])
+    inside = places <= ends[:, None]
+    alpha[0, :, :2] = emitted[0, :, :2]
+    for t in range(1, len(alpha)):
+        before = alpha[t - 1]
+        reached = np.logaddexp(before, _shifted(before, 1))
+        reached = np.logaddexp(reached, np.where(passes, _shifted(before, 2), -np.inf))
+        alpha[t] = np.where(inside, reached + emitted[t], -np.inf)
+    alpha[0] = np.where(inside, alpha[0], -np.inf)
+    return alpha
+
+
+def _losses(alpha: np.ndarray, steps: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    rows = np.arange(len(ends))
+    if not len(alpha):
+        return np.where(ends == 0, 0.0, np.inf)
+    last = alpha[np.maximum(steps - 1, 0), rows]
+    total = np.logaddexp(last[rows, ends], np.where(ends > 0, last[rows, np.maximum(ends - 1, 0)], -np.inf))
+    return np.where(steps > 0, -total, np.where(ends == 0, 0.0, np.inf))
+
+
+def _backwards(emitted: np.ndarray, passes: np.ndarray, steps: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """beta: from each sequence's own last step back."""
+    beta = np.full(emitted.shape, -np.inf)
+    after = np.full(emitted.shape[1:], -np.inf)
+    places = np.arange(emitted.shape[2])
+    final = (places == ends[:, None]) | ((places == ends[:, None] - 1) & (ends[:, None] > 0))
+    for t in reversed(range(len(beta))):
+        onward = np.logaddexp(after, _shifted(after[:, ::-1], 1)[:, ::-1])
+        skipped = _shifted(np.where(passes, after, -np.inf)[:, ::-1], 2)[:, ::-1]
+        reached = np.logaddexp(onward, skipped) + emitted[t]
+        started = np.where(final, emitted[t], -np.inf)
+        left = (steps - 1 - t)[:, None]
+        after = np.where(left == 0, started, np.where(left > 0, reached, -np.inf))
+        beta[t] = after
+    return beta
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor | Sequence[int],
+    target_lengths: Tensor | Sequence[int],
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """The negative logarithm of the probability of label sequences, summed over all ways to align them with the steps.
+
+    Args:
+        log_probs: (T, N, C), or (T, C) of one sequence: log probabilities, as `log_softmax` returns them; float32 or
+            float64.
+        targets: (N, S), padded at will, or all sequences one behind the other in one axis; integers other than blank.
+        input_lengths, target_lengths: (N,) or sequences of N integers: how many steps and labels each sequence has.
+        blank: the class that stands for no label.
+        reduction: "none" returns (N,), "sum" their sum, "mean" the mean of losses that were divided by the number of
+            labels.
+        zero_infinity: count sequences without any alignment (more labels than steps) as 0, gradient included.
+
+    Raises:
+        ShapeError: a length or the blank is out of range, or shapes do not fit.
+        DTypeError: log_probs is no float tensor, or targets are no integers.
+    """
+    check_float_tensors("ctc_loss", log_probs=log_probs)
+    require_tensors("ctc_loss", targets=targets)
+    read_reduction("ctc_loss", reduction)
+    if targets.array.dtype.kind not in "iu":
+        raise DTypeError(f"ctc_loss: targets must hold integers, got {targets.array.dtype}")
+    single = log_probs.array.ndim == 2
+    y = log_probs.unsqueeze(1) if single else log_probs
+    if y.array.ndim != 3:
+        raise ShapeError(f"ctc_loss: log_probs must be (T, N, C) or (T, C), got shape {log_probs.array.shape}")
+    count, batch, classes = y.array.shape
+    if not 0 <= integer("ctc_loss", "blank", blank, 0) < classes:
+        raise ShapeError(f"ctc_loss: blank must be from 0 to {classes - 1}, got {blank}")
+    steps = _lengths("input_lengths", input_lengths, batch)
+    lengths = _lengths("target_lengths", target_lengths, batch)
+    if (steps > count).any():
+        raise ShapeError(f"ctc_loss: input_lengths must be at most T = {count}, got {steps.tolist()}")
+    labels = _labels(targets.array, lengths, single)
+    used = np.arange(labels.shape[1]) < lengths[:, None]
+    if ((labels < 0) | (labels >= classes))[used].any():
+        raise ShapeError(f"ctc_loss: targets must be from 0 to {classes - 1}")
+    losses = CtcLoss.apply(y, np.where(used, labels, blank), steps, lengths, blank, zero_infinity)
+    if reduction == "none":
+        return losses.squeeze(0) if single else losses
+    if reduction == "sum":
+        return losses.sum()
+    return (losses / wrap(np.maximum(lengths, 1).astype(losses.array.dtype))).mean()
+
+
+def _lengths(name: str, given: Any, batch: int) -> np.ndarray:
+    numbers = given.array if isinstance(given, Variable) else np.asarray(given)
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise DTypeError(f"ctc_loss: {name} must hold integers, got {numbers.dtype}")
+    if numbers.size != batch or (numbers < 0).any():
+        raise ShapeError(f"ctc_loss: {name} must be one length of at least 0 for each of {batch} sequences")
+    return numbers.reshape(-1).astype(np.int64)
+
+
+def _labels(targets: np.ndarray, lengths: np.ndarray, single: bool) -> np.ndarray:
+    """The targets as (N, S)."""
+    if targets.ndim == 2 and targets.shape[0] == len(lengths):
+        if targets.shape[1] < lengths.max(initial=0):
+            raise ShapeError(f"ctc_loss: target_lengths must be at most S = {targets.shape[1]}, got {lengths.tolist()}")
+        return targets
+    if targets.ndim != 1 or targets.size < lengths.sum() or (targets.size > lengths.sum() and not single):
+        raise ShapeError(
+            f"ctc_loss: targets must be (N, S), or have one axis of sum(target_lengths) = {lengths.sum()} labels, got "
+            f"shape {targets.shape}"
+        )
+    labels = np.zeros((len(lengths), lengths.max(initial=0)), np.int64)
+    starts = np.cumsum(lengths) - lengths
+    for row, start, length in zip(labels, starts, lengths, strict=True):
+        row[:length] = targets[start : start + length]
+    return labels

@@ -1,0 +1,68 @@
+"""Weights written in terms of other numbers: by length and direction, or divided by their largest singular value.
+
+weight norm     w = g * v / ||v||         a length g for every output (or one for all), v gives the direction
+                Source: Salimans & Kingma, "Weight Normalization" (2016), equation 2.
+spectral norm   w = v / sigma(v)          sigma(V) = max over x of ||V x|| / ||x||, V being v as a matrix with a row
+                for every output. Source: Miyato et al., "Spectral Normalization for GANs" (2018), section 2.1.
+
+sigma is found by the power method: with u <- V r / ||V r||, r <- V^T u / ||V^T u||, repeated, u^T V r tends to sigma.
+A weight changes little in a training step, so one step from the last u and r is enough. u and r are constants of the
+gradient: at the maximum sigma does not change with them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convcore.autograd import wrap
+from convcore.errors import ShapeError
+from convcore.ops.core.arguments import check_float_tensors, integer
+from convcore.ops.core.axes import axis
+from convcore.ops.reduce.vector_norm import vector_norm
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Tensor:
+    """The lengths of the slices of v at each place of the axis `dim`, with axes of length 1; dim=-1: one of all."""
+    check_float_tensors("norm_except_dim", v=v)
+    if dim == -1:
+        return vector_norm(v, pow)
+    kept = axis("norm_except_dim", dim, v.array.ndim)
+    if v.array.ndim < 2:  # no other axes: every element is a slice
+        return v.abs()
+    return vector_norm(v, pow, [i for i in range(v.array.ndim) if i != kept], keepdim=True)
+
+
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """The weight of direction v and lengths g: g * v / ||v||, the lengths as of `norm_except_dim`."""
+    check_float_tensors("weight_norm", v=v, g=g)
+    return v * (g / norm_except_dim(v, 2, dim))
+
+
+def as_matrix(weight: Tensor, dim: int) -> Tensor:
+    """A weight with its axis `dim` as the rows, all others joined as the columns."""
+    place = axis("spectral_norm", dim, weight.array.ndim)
+    if weight.array.ndim < 2 or weight.array.size == 0:
+        raise ShapeError(f"spectral_norm: the weight must have 2 or more axes, none empty, got {weight.array.shape}")
+    return weight.movedim(place, 0).flatten(1)
+
+
+def power_iterations(matrix: Tensor, u: Tensor, v: Tensor, count: int, eps: float) -> None:
+    """Move u (rows,) and v (columns,) towards the matrix's singular vectors of the largest value, in place, v first."""
+    values = matrix.array
+    for _ in range(integer("spectral_norm", "n_power_iterations", count, 0)):
+        for vector, moved in ((v, lambda: values.T @ u.array), (u, lambda: values @ v.array)):
+            product = moved()
+            vector.before_write()[...] = product / max(float(np.linalg.norm(product)), eps)
+            vector.mark_changed()
+
+
+def spectral_norm(weight: Tensor, u: Tensor, v: Tensor, dim: int = 0) -> Tensor:
+    """The weight over u^T W v, its largest singular value where u and v are the vectors that belong to it."""
+    rows, columns = wrap(u.array.copy()), wrap(v.array.copy())  # the next step moves u and v, backward needs these
+    sigma = rows @ (as_matrix(weight, dim) @ columns)
+    return weight / sigma

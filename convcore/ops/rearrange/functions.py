@@ -1,0 +1,304 @@
+"""Rearranging elements: turning round, repeating, triangles and diagonals."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Function, Variable, wrap
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.core.arguments import integer, one_by_one_or
+from convcore.ops.core.axes import axes, axis
+from convcore.ops.core.dtypes import element_type, int64, require_tensor
+from convcore.ops.create.creation import zeros
+from convcore.ops.elementwise.functions import where
+from convcore.ops.elementwise.in_place import Overwrite
+from convcore.ops.shape.indexing import Index, Scatter, getitem
+from convcore.ops.shape.joining import cat
+from convcore.ops.shape.views import expand, permute, reshape, sizes, transpose
+from convcore.recording import constant
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+def flip(input: Tensor, *axes_: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+    """A copy with the elements along the axes `dims` in reverse order"""
+    named = axes_ if dims is None else (dims,)
+    given: Any = named[0] if len(named) == 1 and isinstance(named[0], Sequence) else named
+    turned = axes("flip", tuple(given), input.array.ndim) if len(given) else ()
+    if not input.array.ndim or not turned:
+        return input.clone()
+    index = tuple([slice(None, None, -1) if i in turned else slice(None) for i in range(input.array.ndim)])
+    return Index.apply(input, index, True).clone()
+
+
+def fliplr(input: Tensor) -> Tensor:
+    """The columns in reverse order"""
+    if input.array.ndim < 2:
+        raise ShapeError(f"fliplr: needs at least 2 axes, got shape {input.array.shape}")
+    return flip(input, 1)
+
+
+def flipud(input: Tensor) -> Tensor:
+    """The rows in reverse order"""
+    if input.array.ndim < 1:
+        raise ShapeError("flipud: input must have at least 1 axis, got shape ()")
+    return flip(input, 0)
+
+
+def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+    """The elements shifted along axes; what leaves at one end enters at the other. Without dims, the flat tensor's."""
+    require_tensor("roll", "input", input)
+    if dims is None or (isinstance(dims, Sequence) and not dims):
+        if isinstance(shifts, Sequence) and len(shifts) != 1:
+            raise ShapeError(f"roll: several shifts need as many dims, got {shifts}")
+        return reshape(roll(reshape(input, -1), shifts, 0), input.array.shape) if input.array.size else input.clone()
+    shift = list(shifts) if isinstance(shifts, Sequence) else [shifts]
+    places = list(dims) if isinstance(dims, Sequence) else [dims]
+    if len(shift) != len(places):
+        raise ShapeError(f"roll: shifts and dims must be equally many, got {shift} and {places}")
+    moved = input
+    for amount, dim in zip(shift, places, strict=True):
+        place = axis("roll", dim, input.array.ndim, "dims")
+        if not input.array.ndim:
+            raise ShapeError("roll: a tensor without axes has no dims; leave them out")
+        if input.array.size:
+            order = np.roll(np.arange(input.array.shape[place]), amount)
+            moved = getitem(moved, (*[slice(None)] * place, wrap(constant(order))))
+    return moved if moved is not input else input.clone()
+
+
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    """The plane of two axes turned k times by 90 degrees, from the first axis towards the second"""
+    if len(dims) != 2 or input.array.ndim < 2:
+        raise ShapeError(f"rot90: needs 2 dims and at least 2 axes, got dims {dims} and shape {input.array.shape}")
+    first, second = (axis("rot90", d, input.array.ndim, "dims") for d in dims)
+    if first == second:
+        raise ShapeError(f"rot90: dims must be different axes, got {dims}")
+    k = integer("rot90", "k", k, -(1 << 62)) % 4
+    if k == 0:
+        return input.clone()
+    if k == 2:
+        return flip(input, first, second)
+    turned = flip(input, second if k == 1 else first)
+    return transpose(turned, first, second)
+
+
+def repeat(input: Tensor, *repeats_: int | Sequence[int], repeats: Sequence[int] | None = None) -> Tensor:
+    """The tensor side by side with itself, so many times along each axis; new axes come in front"""
+    counts = sizes("repeat", one_by_one_or(repeats_, repeats))
+    if len(counts) < input.array.ndim or any(c < 0 for c in counts):
+        raise ShapeError(f"repeat: needs a count of at least 0 for each of {input.array.ndim} axes, got {counts}")
+    shape = (1,) * (len(counts) - input.array.ndim) + input.array.shape
+    spread = expand(reshape(input, [s for size in shape for s in (1, size)]),
+                    [s for count, size in zip(counts, shape, strict=True) for s in (count, size)])  # fmt: skip
+    return reshape(spread, [count * size for count, size in zip(counts, shape, strict=True)]).clone()
+
+
+def tile(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
+    """`repeat`, in which counts of missing axes in front are 1"""
+    counts = sizes("tile", one_by_one_or(dims_, dims))
+    return repeat(input, (1,) * (input.array.ndim - len(counts)) + counts)
+
+
+def repeat_interleave(
+    input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each element along `dim` (of the flat tensor by default) repeated, so many times as its number in `repeats` says
+
+    Of one argument alone, counts, each position is repeated that many times.
+    """
+    if repeats is None:
+        return wrap(np.repeat(np.arange(input.array.size), input.array))
+    x = reshape(input, -1) if dim is None else input
+    place = 0 if dim is None else axis("repeat_interleave", dim, input.array.ndim)
+    if x.array.ndim == 0:
+        x = reshape(x, 1)
+    counts = repeats.array if isinstance(repeats, Variable) else np.asarray(repeats)
+    if counts.dtype.kind not in "iu" or (counts < 0).any() or counts.ndim > 1:
+        raise DTypeError(f"repeat_interleave: repeats must be integers of at least 0, got {repeats}")
+    if counts.size not in (1, x.array.shape[place]):
+        raise ShapeError(f"repeat_interleave: repeats must be 1 or {x.array.shape[place]} numbers, got {counts.size}")
+    order = np.repeat(np.arange(x.array.shape[place]), counts.reshape(-1) if counts.size != 1 else counts.item())
+    return getitem(x, (*[slice(None)] * place, wrap(constant(order))))
+
+
+def _triangle(op: str, keep: Any, input: Tensor, diagonal: int) -> Tensor:
+    if input.array.ndim < 2:
+        raise ShapeError(f"{op}: needs at least 2 axes, got shape {input.array.shape}")
+    mask = wrap(constant(keep(np.ones(input.array.shape[-2:], np.bool_), diagonal)))
+    return where(mask, input, wrap(constant(np.zeros((), input.array.dtype))))
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle of matrices, up to the diagonal so many above the main one; 0 elsewhere"""
+    return _triangle("tril", np.tril, input, diagonal)
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle of matrices, from the diagonal so many above the main one; 0 elsewhere"""
+    return _triangle("triu", np.triu, input, diagonal)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The rows and columns of the lower triangle of a row x col matrix: (2, n)"""
+    return wrap(np.stack(np.tril_indices(row, offset, col)).astype(element_type("tril_indices", dtype, int64)))
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The rows and columns of the upper triangle of a row x col matrix: (2, n)"""
+    return wrap(np.stack(np.triu_indices(row, offset, col)).astype(element_type("triu_indices", dtype, int64)))
+
+
+def diagonal_places(
+    op: str, input: Tensor, offset: int, dim1: int, dim2: int
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The rows and columns of a diagonal, and the order of axes in which those of its planes come last."""
+    ndim = input.array.ndim
+    if ndim < 2:
+        raise ShapeError(f"{op}: needs at least 2 axes, got shape {input.array.shape}")
+    first, second = axis(op, dim1, ndim, "dim1"), axis(op, dim2, ndim, "dim2")
+    if first == second:
+        raise ShapeError(f"{op}: dim1 and dim2 must be different axes, got {dim1} and {dim2}")
+    rows, columns = _on_diagonal(input.array.shape[first], input.array.shape[second], offset)
+    return rows, columns, [*[i for i in range(ndim) if i not in (first, second)], first, second]
+
+
+class Diagonal(Function):
+    """A diagonal of the last two axes, in the same memory. Its gradient stands at its places, and zeros elsewhere."""
+
+    @staticmethod
+    def forward(ctx, x, offset, rows, columns):
+        ctx.shape, ctx.index = x.array.shape, (..., rows, columns)
+        out = x.array.diagonal(offset, -2, -1)
+        out.flags.writeable = x.array.flags.writeable
+        return x.view_of_memory(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Scatter.apply(grad_out, ctx.shape, ctx.index, False), None, None, None
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The elements on a diagonal of the planes of two axes, as the last axis; a view of the same memory"""
+    rows, columns, order = diagonal_places("diagonal", input, offset, dim1, dim2)
+    return Diagonal.apply(permute(input, order), offset, rows, columns)
+
+
+def _on_diagonal(height: int, width: int, offset: int) -> tuple[np.ndarray, np.ndarray]:
+    count = max(min(height + min(offset, 0), width - max(offset, 0)), 0)
+    return np.arange(count) - min(offset, 0), np.arange(count) + max(offset, 0)
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Matrices that are 0 but for a diagonal, which holds the last axis; they lie along the axes dim1 and dim2"""
+    ndim = input.array.ndim + 1
+    if input.array.ndim < 1:
+        raise ShapeError("diag_embed: input must have at least 1 axis, got shape ()")
+    first, second = axis("diag_embed", dim1, ndim, "dim1"), axis("diag_embed", dim2, ndim, "dim2")
+    if first == second:
+        raise ShapeError(f"diag_embed: dim1 and dim2 must be different axes, got {dim1} and {dim2}")
+    count = input.array.shape[-1]
+    size = count + max(offset, -offset)
+    rows, columns = _on_diagonal(size, size, offset)
+    plane = zeros((*input.array.shape[:-1], size, size), dtype=input.array.dtype)
+    filled = Overwrite.apply(plane, input, (..., rows, columns), False, "diag_embed")
+    others = iter(range(ndim - 2))
+    places = {first: ndim - 2, second: ndim - 1}
+    return permute(filled, [places[i] if i in places else next(others) for i in range(ndim)])
+
+
+diagonal_of = diagonal
+
+
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Of a vector the matrix with it on a diagonal; of a matrix its diagonal"""
+    if input.array.ndim not in (1, 2):
+        raise ShapeError(f"diag: input must be a vector or a matrix, got shape {input.array.shape}")
+    return diag_embed(input, diagonal) if input.array.ndim == 1 else diagonal_of(input, diagonal).clone()
+
+
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """The matrix with all elements on a diagonal"""
+    return diag_embed(reshape(input, -1), offset)
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix's diagonal"""
+    if input.array.ndim != 2:
+        raise ShapeError(f"trace: input must be a matrix, got shape {input.array.shape}")
+    return diagonal(input).sum()
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """The matrix that is 0 but for the tensors, which follow each other along the diagonal"""
+    from_two = [reshape(t, 1, -1) if t.array.ndim < 2 else t for t in tensors]
+    for position, t in enumerate(from_two):
+        if t.array.ndim > 2:
+            raise ShapeError(f"block_diag: tensors must have at most 2 axes, tensors[{position}] is {t.array.shape}")
+    dtype = np.result_type(*[t.array.dtype for t in from_two]) if from_two else np.float32
+    height, width = (sum([t.array.shape[i] for t in from_two]) for i in (0, 1))
+    result = zeros((height, width), dtype=dtype)
+    row = column = 0
+    for t in from_two:
+        place = slice(row, row + t.array.shape[0]), slice(column, column + t.array.shape[1])
+        result = Overwrite.apply(result, t.to(dtype), place, True, "block_diag")
+        row, column = row + t.array.shape[0], column + t.array.shape[1]
+    return result
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """For each vector its values over the grid of all; "xy" exchanges the first two axes"""
+    given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
+    if not given or indexing not in ("ij", "xy"):
+        raise ShapeError(f'meshgrid: needs tensors, and indexing "ij" or "xy", got {len(given)} and {indexing!r}')
+    if any(t.array.ndim > 1 for t in given) or len({t.array.dtype for t in given}) > 1:
+        raise ShapeError("meshgrid: tensors must have at most 1 axis and one dtype")
+    swapped = indexing == "xy" and len(given) > 1
+    if swapped:
+        given[:2] = given[1], given[0]
+    shape = [t.array.size for t in given]
+    grids = [expand(reshape(t, [-1 if i == j else 1 for j in range(len(given))] if t.array.size else
+                            [0 if i == j else 1 for j in range(len(given))]), shape)
+             for i, t in enumerate(given)]  # fmt: skip
+    if swapped:
+        grids[:2] = grids[1], grids[0]
+    return tuple(grids)
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of `size` elements along an axis, `step` apart, with the elements of a window as a new last axis"""
+    place = axis("unfold", dimension, input.array.ndim)
+    size, step = integer("unfold", "size", size, 0), integer("unfold", "step", step, 1)
+    x = reshape(input, 1) if input.array.ndim == 0 else input
+    total = x.array.shape[place]
+    if size > total:
+        raise ShapeError(f"unfold: size must be at most {total}, the size of axis {dimension}, got {size}")
+    starts = np.arange(0, total - size + 1, step)
+    windows = getitem(x, (*[slice(None)] * place, wrap(constant(starts[:, None] + np.arange(size)))))
+    result = windows.movedim(place + 1, -1)
+    return reshape(result, size) if input.array.ndim == 0 else result
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All rows with one element of each vector"""
+    if len(tensors) == 1:
+        return tensors[0].clone()
+    grids = meshgrid(*tensors)
+    count = math.prod([t.array.size for t in tensors])
+    return cat([reshape(g, count, 1) for g in grids], 1)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of r elements of a vector, in its order: (count, r); with replacement, the same one more than once"""
+    if input.array.ndim != 1:
+        raise ShapeError(f"combinations: input must be a vector, got shape {input.array.shape}")
+    count = integer("combinations", "r", r, 0)
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(choose(range(input.array.size), count)), np.int64).reshape(-1, count)
+    return getitem(input, (wrap(places if count else np.zeros(0, np.int64)),))

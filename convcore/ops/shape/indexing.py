@@ -1,0 +1,177 @@
+"""Reading and writing parts of a tensor: x[index], gather.
+
+An index follows NumPy's rules (integers, slices, None, Ellipsis, bool masks, integer tensors). Slices and integers
+give views; masks and index tensors copy. The gradient of reading is writing: grad_x is zero except at the index,
+where every reading of an element adds its gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcore.autograd import Function, Variable, wrap
+from convcore.errors import DTypeError, ShapeError
+from convcore.ops.core.arguments import integer
+from convcore.ops.core.axes import axis
+
+if TYPE_CHECKING:
+    from convcore.tensor import Tensor
+
+
+def array_index(index: Any) -> tuple[tuple[Any, ...], bool]:
+    """An index as NumPy takes it, and whether it is basic: slices and integers only, which give a view.
+
+    The Ellipsis at the end makes NumPy return an array, never a bare number.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    result = [p.array if isinstance(p, Variable) else p for p in parts]
+    refuse_bytes("index", result)
+    # 0-dimensional integer tensors count as integers, as in torch.
+    result = [int(p) if isinstance(p, np.ndarray) and p.ndim == 0 and p.dtype.kind in "iu" else p for p in result]
+    basic = all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in result)
+    basic = basic and not any(isinstance(p, bool) for p in result)
+    if not any(p is Ellipsis for p in result):
+        result.append(Ellipsis)
+    return tuple(result), basic
+
+
+def refuse_bytes(op: str, parts: Sequence[Any]) -> None:
+    """Refuse arrays of uint8 as an index: torch takes them for masks, NumPy for places."""
+    if any(isinstance(p, np.ndarray) and p.dtype == np.uint8 for p in parts):
+        raise DTypeError(f"{op}: uint8 may mean places or a mask; use index.long() for places, index.bool() for a mask")
+
+
+def frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The index with its lists and arrays copied, so that the user may change them before backward."""
+    return tuple([np.array(p) if isinstance(p, (np.ndarray, list)) else p for p in index])
+
+
+class Index(Function):
+    """x[index]"""
+
+    @staticmethod
+    def forward(ctx, x, index, basic):
+        ctx.shape, ctx.basic = x.array.shape, basic
+        ctx.index = frozen(index) if ctx.needs_input_grad[0] else index
+        out = x.array[index]
+        return x.view_of_memory(out) if basic else wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Scatter.apply(grad_out, ctx.shape, ctx.index, ctx.basic), None, None
+
+
+class Scatter(Function):
+    """Zeros of a shape, and at the index the sum of the values that are placed there."""
+
+    @staticmethod
+    def forward(ctx, values, shape, index, basic):
+        ctx.index, ctx.basic = index, basic
+        out = np.zeros(shape, values.array.dtype)
+        if basic:
+            out[index] = values.array
+        else:
+            np.add.at(out, index, values.array)
+        return wrap(out)
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        return Index.apply(grad_out, ctx.index, ctx.basic), None, None, None
+
+
+def getitem(input: Tensor, index: Any) -> Tensor:
+    """input[index]"""
+    return Index.apply(input, *array_index(index))
+
+
+def in_range(op: str, places: np.ndarray, size: int, first: int = 0) -> np.ndarray:
+    """The places along an axis of this size, each from `first` on: 0, or -size where negative ones count from the end.
+
+    Raises:
+        IndexError: one of them lies outside.
+    """
+    outside = (places < first) | (places >= size)
+    if outside.any():
+        value = places[outside].flat[0]
+        if size == 0:
+            raise IndexError(f"{op}: index {value} is out of range, for the axis is empty")
+        raise IndexError(f"{op}: index must be from {first} to {size - 1}, got {value}")
+    return places
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """out[i][j].. = input with the coordinate of axis `dim` replaced by index[i][j]..
+
+    Shapes: index has the input's number of axes and is nowhere larger outside `dim`; the result has its shape.
+
+    Raises:
+        IndexError: a place is negative or too large.
+    """
+    place = axis("gather", dim, input.array.ndim)
+    if input.array.ndim == 0 and index.array.ndim == 1:
+        input = input.reshape(1)
+    where, shape = index.array, input.array.shape
+    if where.dtype.kind not in "iu":
+        raise DTypeError(f"gather: index must hold integers, got {where.dtype}")
+    if where.size == 0 and len(shape) <= 1:  # torch takes every empty index here
+        return getitem(input.reshape(-1), (np.zeros(0, np.int64),)).reshape(where.shape)
+    if where.ndim != len(shape) or any(
+        w > s for i, (w, s) in enumerate(zip(where.shape, shape, strict=True)) if i != place
+    ):
+        raise ShapeError(
+            f"gather: index must have the input's number of axes and be no larger outside dim={dim}, "
+            f"got index {where.shape} for input {shape}"
+        )
+    in_range("gather", where, shape[place] if shape else 1)
+    if len(shape) == 0:
+        return getitem(input, ())
+    return Index.apply(input, coordinates(where, place), False)
+
+
+def coordinates(places: np.ndarray, place: int) -> tuple[np.ndarray, ...]:
+    """NumPy's index for places along one axis: of each other axis the element's own coordinate."""
+    result = list(np.ogrid[tuple(slice(0, s) for s in places.shape)])
+    result[place] = places
+    return tuple(result)
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Where the elements are not 0: (count, axes), or as a tuple with one vector for each axis; int64"""
+    if input.array.ndim == 0:
+        found = np.flatnonzero(input.array)
+        return (wrap(found),) if as_tuple else wrap(np.zeros((found.size, 0), np.int64))
+    places = np.nonzero(input.array)
+    return tuple([wrap(p.copy()) for p in places]) if as_tuple else wrap(np.stack(places, axis=1))
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """Where the elements are not 0, cut or filled up with `fill_value` to `size` rows: (size, axes); int64"""
+    count = integer("nonzero_static", "size", size, 0)
+    found = nonzero(input).array[:count]
+    result = np.full((count, input.array.ndim), fill_value, np.int64)
+    result[: len(found)] = found
+    return wrap(result)
+
+
+def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """For each axis of a tensor of this shape the coordinates of the elements with these numbers; int64"""
+    sizes = [integer("unravel_index", "shape", s, 0) for s in (shape if isinstance(shape, Sequence) else [shape])]
+    if indices.array.dtype.kind not in "iu":
+        raise DTypeError(f"unravel_index: indices must hold integers, got {indices.array.dtype}")
+    where, count = indices.array.astype(np.int64), math.prod(sizes)
+    if where.size and not ((where >= -count) & (where < count)).all():
+        raise ShapeError(f"unravel_index: indices must be from {-count} to {count - 1} for shape {tuple(sizes)}")
+    result = []
+    for size in reversed(sizes):
+        result.append(wrap(np.asarray(where % max(size, 1), np.int64)))
+        where = where // max(size, 1)
+    return tuple(reversed(result))
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """Where the elements are not 0: (count, axes); int64"""
+    return nonzero(input)
