@@ -3,8 +3,8 @@
 A `Generator` holds two sources that start from the same seed:
 
 - a NumPy generator, for what is drawn once and in sequence (initial weights, permutations);
-- a counter for Philox (kernels/cpu/philox.py), for what is drawn in parallel (dropout masks). A call reserves a range
-  of counters, and the kernel computes each element's number from its own counter.
+- a counter for Philox (kernels/cpu/vector/philox.py), for what is drawn in parallel (dropout masks). A call reserves a
+  range of counters, and the kernel computes each element's number from its own counter.
 
 What is given no generator draws from `active()`: from `default_generator`, but inside `drawing_from` from that one's.
 A `DataLoader` fetches each batch inside of it, so what a dataset draws depends neither on the thread that fetches nor

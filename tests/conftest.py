@@ -91,7 +91,7 @@ TINY = '''
 
 import numba
 
-from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
 from kernels.cpu.tiny_helper import FACTOR, scaled
 from kernels.jit import kernel, prange
 
@@ -155,7 +155,7 @@ def copy_kernels(folder: Path) -> Path:
     (folder / "kernels" / "cpu").mkdir(parents=True)
     for name in (
         "__init__.py", "jit.py", "cache.py", "entry_points.py", "threads.py", "machine_code.py", "cpu/__init__.py",
-        "cpu/denormals.py", "cpu/target.py",
+        "cpu/vector/chunk.py", "cpu/vector/target.py",
     ):  # fmt: skip
         shutil.copy(ROOT / "kernels" / name, folder / "kernels" / name)
     (folder / "kernels" / "cpu" / "tiny.py").write_text(TINY)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from convcore.errors import ShapeError, UnsupportedError
-from kernels.cpu.winograd_matrices import winograd_matrices
+from kernels.cpu.conv.winograd_matrices import winograd_matrices
 
 Cell = tuple[str, int, int]  # grid, row, column
 

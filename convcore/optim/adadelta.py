@@ -9,7 +9,7 @@ import numpy as np
 
 from convcore.optim.optimizer import Optimizer, check_not_negative, flat_state, fresh_step, zeros_like
 from convcore.tensor import Tensor
-from kernels.cpu.optim_adaptive import adadelta_step
+from kernels.cpu.optim.adaptive import adadelta_step
 
 
 class Adadelta(Optimizer):

@@ -9,7 +9,7 @@ import numpy as np
 
 from convcore.optim.optimizer import Optimizer, check_not_negative, flat_state, fresh_step, zeros_like
 from convcore.tensor import Tensor
-from kernels.cpu.optim_adaptive import adagrad_step
+from kernels.cpu.optim.adaptive import adagrad_step
 
 
 class Adagrad(Optimizer):

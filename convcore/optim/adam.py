@@ -19,7 +19,7 @@ from convcore.optim.optimizer import (
     zeros_like,
 )
 from convcore.tensor import Tensor
-from kernels.cpu.optim import adam_amsgrad_step, adam_step
+from kernels.cpu.optim.sgd_adam import adam_amsgrad_step, adam_step
 
 
 @functools.lru_cache(maxsize=64)  # the parameters of a group mostly share them

@@ -11,7 +11,7 @@ import numpy as np
 from convcore.autograd import wrap
 from convcore.optim.optimizer import Optimizer, check_betas, check_not_negative, flat_state, fresh_step, zeros_like
 from convcore.tensor import Tensor
-from kernels.cpu.optim_adaptive import nadam_step
+from kernels.cpu.optim.adaptive import nadam_step
 
 
 class NAdam(Optimizer):

@@ -10,7 +10,7 @@ import numpy as np
 
 from convcore.optim.optimizer import Optimizer, check_betas, check_not_negative, flat_state, fresh_step, zeros_like
 from convcore.tensor import Tensor
-from kernels.cpu.optim_adaptive import radam_step
+from kernels.cpu.optim.adaptive import radam_step
 
 
 class RAdam(Optimizer):

@@ -10,7 +10,7 @@ import numpy as np
 from convcore.autograd import twins
 from convcore.optim.optimizer import Optimizer, check_not_negative, flat_state, zeros_like
 from convcore.tensor import Tensor
-from kernels.cpu.optim import sgd_momentum_step, sgd_step
+from kernels.cpu.optim.sgd_adam import sgd_momentum_step, sgd_step
 
 
 class SGD(Optimizer):

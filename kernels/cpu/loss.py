@@ -2,11 +2,11 @@
 
 import math
 
-from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.ordered import fenced
-from kernels.cpu.simd import load_lanes, store_lanes, vlanes, vmuladd, vsplat
-from kernels.cpu.softmax import row_maximum, sum_of_exponentials
-from kernels.cpu.vector_math import vexp
+from kernels.cpu.activation.softmax import row_maximum, sum_of_exponentials
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.fence import fenced
+from kernels.cpu.vector.math import vexp
+from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmuladd, vsplat
 from kernels.jit import kernel, prange
 
 

@@ -7,8 +7,8 @@ Architectures" (2009).
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import intrinsic, kernel, prange
 
 CHAINS = TILE_ROWS * TILE_VECTORS

@@ -14,9 +14,8 @@ Fewer channels than two vectors go one vector at a time, the last a part.
 
 import numpy as np
 
-from kernels.cpu.denormals import flush_denormals, restore_denormals
-from kernels.cpu.simd import load_lanes, store_lanes, vexceeds, vlanes, vload, vmuladd, vselect, vsplat, vstore
-from kernels.cpu.simd_integers import (
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.integers import (
     load_integer_lanes,
     store_integer_lanes,
     viequal,
@@ -24,6 +23,7 @@ from kernels.cpu.simd_integers import (
     visplat,
     vistore,
 )
+from kernels.cpu.vector.values import load_lanes, store_lanes, vexceeds, vlanes, vload, vmuladd, vselect, vsplat, vstore
 from kernels.jit import inline, kernel, prange
 
 # A sum of up to this many taps is made in one register, in the dtype of x. More are summed in runs of this length.

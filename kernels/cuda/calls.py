@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kernels.cuda.conv_depthwise import (
+from kernels.cuda.conv.depthwise import (
     conv2d_forward_depthwise,
     conv2d_grad_input_depthwise,
     conv2d_grad_weight_depthwise,
 )
-from kernels.cuda.conv_im2col import col2im, im2col
-from kernels.cuda.conv_implicit_gemm import (
+from kernels.cuda.conv.im2col import col2im, im2col
+from kernels.cuda.conv.implicit_gemm import (
     conv2d_forward_implicit_gemm,
     conv2d_grad_input_implicit_gemm,
     conv2d_grad_weight_implicit_gemm,
     pack_filters,
 )
-from kernels.cuda.gemm import gemm
+from kernels.cuda.linear.gemm import gemm
+from kernels.cuda.micro.tile import TILE_M, TILE_N
 from kernels.cuda.reduce import COLUMNS, column_sums, sum_blocks, sum_parts
-from kernels.cuda.tile import TILE_M, TILE_N
 
 Empty = Callable[[int], Any]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from kernels.cuda import conv16, gemm16, mma, numbers16
 from kernels.cuda.calls import (
     BLOCKS_WANTED,
     SHORTEST_PART,
@@ -18,9 +17,13 @@ from kernels.cuda.calls import (
     add_parts,
     ceil_div,
 )  # fmt: skip
+from kernels.cuda.conv import half as conv16
 from kernels.cuda.jit import Kernel
-from kernels.cuda.numbers16 import CHUNK, THREADS
-from kernels.cuda.tile16 import TILE_K, TILE_M, TILE_N
+from kernels.cuda.linear import half as gemm16
+from kernels.cuda.micro import half as numbers16
+from kernels.cuda.micro import mma
+from kernels.cuda.micro.half import CHUNK, THREADS
+from kernels.cuda.micro.tile_half import TILE_K, TILE_M, TILE_N
 
 
 class Products(NamedTuple):

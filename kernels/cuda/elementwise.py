@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernels.cuda.jit import Count, Floats, Kernel, cuda, device, f32, kernel_named, u32
-from kernels.cuda.vectors import load4, store4
+from kernels.cuda.micro.vectors import load4, store4
 
 THREADS = 256
 PER_BLOCK = 4 * THREADS

@@ -90,7 +90,7 @@ def problems(kernel: Any, found: Resources) -> list[str]:
 
 def uses_tensor_cores(kernel: Any) -> bool:
     """Whether a kernel is for GPUs with tensor cores alone."""
-    return kernel.generations[0] == importlib.import_module("kernels.cuda.mma").GENERATION
+    return kernel.generations[0] == importlib.import_module("kernels.cuda.micro.mma").GENERATION
 
 
 def ptxas() -> str:

@@ -26,7 +26,9 @@ import numpy as np
 import tensor_core
 from greenlet import greenlet
 
-from kernels.cuda import jit, mma, numbers16, vectors
+from kernels.cuda import jit
+from kernels.cuda.micro import half as numbers16
+from kernels.cuda.micro import mma, vectors
 
 FORWARD, REVERSE = 1, -1
 

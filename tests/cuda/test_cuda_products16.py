@@ -11,8 +11,9 @@ from tensor_core import rounded
 from test_cuda_conv import TOLERANCE, block, geometry, images, settings
 
 from convcore.testing.cases import SMALL_CASES
-from kernels.cuda import calls, calls16, numbers16
+from kernels.cuda import calls, calls16
 from kernels.cuda.calls16 import SCALAR, TENSOR_CORES
+from kernels.cuda.micro import half as numbers16
 from kernels.reference import conv as reference
 
 KINDS = "float16", "bfloat16"

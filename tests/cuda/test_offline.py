@@ -4,7 +4,8 @@ import offline
 import pytest
 from offline import Resources
 
-from kernels.cuda import jit, mma
+from kernels.cuda import jit
+from kernels.cuda.micro import mma
 
 GOOD = Resources(registers=32, shared=1024, stack=0, spills=0, doubles=0, long_divisions=0, tensor_products=0)
 

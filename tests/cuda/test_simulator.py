@@ -9,7 +9,7 @@ from simulator import SimulationError
 
 from kernels.cuda import jit
 from kernels.cuda.jit import Floats, cuda, f32, u32
-from kernels.cuda.vectors import load4
+from kernels.cuda.micro.vectors import load4
 
 
 def marked(body, shared=256):

@@ -13,7 +13,7 @@ from tensor_core import A, B, C
 
 from kernels.cuda import jit
 from kernels.cuda.jit import Floats, cuda, f32, u32
-from kernels.cuda.mma import instruction, mma_float16
+from kernels.cuda.micro.mma import instruction, mma_float16
 
 KINDS = "float16", "bfloat16"
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels.cpu.brgemm import brgemm, split_evenly
-from kernels.cpu.target import REGISTER_BYTES, TILE_ROWS, tile_columns
+from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, tile_columns
 from kernels.jit import kernel, prange
 
 

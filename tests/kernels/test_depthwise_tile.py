@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels.cpu.depthwise_tile import depthwise_tiles
-from kernels.cpu.target import lanes
+from kernels.cpu.micro.depthwise_tile import depthwise_tiles
+from kernels.cpu.vector.target import lanes
 from kernels.jit import kernel, prange
 
 

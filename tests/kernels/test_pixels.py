@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.cpu.pixels import put_pixels, take_pixels
+from kernels.cpu.conv.subsample import put_pixels, take_pixels
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])

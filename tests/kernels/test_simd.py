@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from kernels.cpu.pack import transpose_block
-from kernels.cpu.simd import (
+from kernels.cpu.micro.pack import transpose_block
+from kernels.cpu.vector.target import lanes
+from kernels.cpu.vector.transpose import vtranspose, vtranspose_part
+from kernels.cpu.vector.values import (
     load_lanes,
     store_lanes,
     vabs,
@@ -33,8 +35,6 @@ from kernels.cpu.simd import (
     vstore_part,
     vsum,
 )
-from kernels.cpu.simd_transpose import vtranspose, vtranspose_part
-from kernels.cpu.target import lanes
 from kernels.jit import kernel, prange
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.cpu.simd import vlanes, vload, vselect, vstore
-from kernels.cpu.simd_integers import (
+from kernels.cpu.vector.integers import (
     load_integer_lanes,
     store_integer_lanes,
     vbits,
@@ -15,7 +14,8 @@ from kernels.cpu.simd_integers import (
     visplat,
     vistore,
 )
-from kernels.cpu.target import lanes
+from kernels.cpu.vector.target import lanes
+from kernels.cpu.vector.values import vlanes, vload, vselect, vstore
 from kernels.jit import kernel, prange
 
 

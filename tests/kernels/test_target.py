@@ -3,8 +3,8 @@
 import llvmlite.binding as llvm
 import pytest
 
-from kernels.cpu import target
-from kernels.cpu.target import AVX2, AVX512, NEON, SSE, vector_unit
+from kernels.cpu.vector import target
+from kernels.cpu.vector.target import AVX2, AVX512, NEON, SSE, vector_unit
 
 X86 = "x86_64-unknown-linux-gnu"
 ALL_AVX512 = "+avx2,+fma,+avx512f,+avx512vl,+avx512dq"
@@ -67,7 +67,7 @@ def test_sizes_in_elements():
 REPORT = """
 import re
 import numpy as np
-from kernels.cpu import target
+from kernels.cpu.vector import target
 from kernels.cpu.tiny import scale
 x = np.ones(64, np.float32)
 scale(x, x)

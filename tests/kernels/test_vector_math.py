@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.cpu.elementwise import erf, exp, sigmoid, tanh
+from kernels.cpu.elementwise.functions import erf, exp, sigmoid, tanh
 from kernels.reference import elementwise as reference
 
 # Kernel, definition, and the largest error in units of the last place.

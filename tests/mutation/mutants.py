@@ -17,28 +17,28 @@ MUTANTS = [
     # The micro-kernel
     Mutant(
         "an edge tile writes one column too many",
-        "kernels/cpu/brgemm.py",
+        "kernels/cpu/micro/brgemm.py",
         'icmp_signed("<", lane, self.splat',
         'icmp_signed("<=", lane, self.splat',
         _BRGEMM,
     ),
     Mutant(
         "one tile too many has a row more",
-        "kernels/cpu/brgemm.py",
+        "kernels/cpu/micro/brgemm.py",
         'icmp_signed("<", index, larger)',
         'icmp_signed("<=", index, larger)',
         _BRGEMM,
     ),
     Mutant(
         "ReLU in the store turns NaN into 0",
-        "kernels/cpu/brgemm.py",
+        "kernels/cpu/micro/brgemm.py",
         'fcmp_ordered("<=", value',
         'fcmp_unordered("<=", value',
         f"{_BRGEMM} tests/ops/test_fused_conv.py",
     ),
     Mutant(
         "the rows of what is added lie where those of A do",
-        "kernels/cpu/brgemm.py",
+        "kernels/cpu/micro/brgemm.py",
         '"a_row" if name == "a" else "c_row"',
         '"c_row" if name == "c" else "a_row"',
         _BRGEMM,
@@ -46,14 +46,14 @@ MUTANTS = [
     # Packing
     Mutant(
         "columns beyond the last are not zeroed",
-        "kernels/cpu/pack.py",
+        "kernels/cpu/micro/pack.py",
         "for r in range(used_rows, min(lanes, out_columns - i)):",
         "for r in range(used_rows + 1, min(lanes, out_columns - i)):",
         f"{_CONV} {_WINOGRAD} {_MATMUL}",
     ),
     Mutant(
         "rows that do not fill a square are left out",
-        "kernels/cpu/pack.py",
+        "kernels/cpu/micro/pack.py",
         "for r in range(used_rows):",
         "for r in range(1, used_rows):",
         f"{_CONV} {_MATMUL}",
@@ -61,28 +61,28 @@ MUTANTS = [
     # Direct convolution
     Mutant(
         "the taps of another phase",
-        "kernels/cpu/conv_direct.py",
+        "kernels/cpu/conv/direct.py",
         "offsets_w[first_w + u] - w_first",
         "offsets_w[u] - w_first",
         _CONV,
     ),
     Mutant(
         "every group gets the bias of the first",
-        "kernels/cpu/conv_direct.py",
+        "kernels/cpu/conv/direct.py",
         "start, (g * n_panels + p) * lanes_per_panel, added",
         "start, p * lanes_per_panel, added",
         _CONV,
     ),
     Mutant(
         "strides of height and width are exchanged",
-        "kernels/cpu/conv_direct.py",
+        "kernels/cpu/conv/direct.py",
         "src_step_w * channels, 1, taps",
         "src_step_h * channels, 1, taps",
         _CONV,
     ),
     Mutant(
         "the row's stride is forgotten",
-        "kernels/cpu/conv_direct.py",
+        "kernels/cpu/conv/direct.py",
         "(j - j_first) * src_step_h * row_stride",
         "(j - j_first) * row_stride",
         _CONV,
@@ -90,21 +90,21 @@ MUTANTS = [
     # Gradient of the weight
     Mutant(
         "all parts add to one accumulator, a race",
-        "kernels/cpu/conv_grad_weight.py",
+        "kernels/cpu/conv/grad_weight.py",
         "slab = ((part * groups + g)",
         "slab = ((0 * groups + g)",
         _CONV,
     ),
     Mutant(
         "the second part of the batch is not added",
-        "kernels/cpu/conv_grad_weight.py",
+        "kernels/cpu/conv/grad_weight.py",
         "for i in range(1, parts):",
         "for i in range(2, parts):",
         _CONV,
     ),
     Mutant(
         "the dilation of rows is forgotten",
-        "kernels/cpu/conv_grad_weight.py",
+        "kernels/cpu/conv/grad_weight.py",
         "(r * dil_h * window_columns",
         "(r * window_columns",
         _CONV,
@@ -112,7 +112,7 @@ MUTANTS = [
     # im2col
     Mutant(
         "a pixel too many is inside the image",
-        "kernels/cpu/conv_im2col.py",
+        "kernels/cpu/conv/im2col.py",
         "if 0 <= h < h_in and 0 <= w < w_in:\n                        for c in range(columns):",
         "if 0 <= h < h_in and -1 < w <= w_in:\n                        for c in range(columns):",
         f"{_CONV} -k im2col",
@@ -120,14 +120,14 @@ MUTANTS = [
     # Winograd
     Mutant(
         "sums over channels begin anew with each block",
-        "kernels/cpu/conv_winograd.py",
+        "kernels/cpu/conv/winograd.py",
         "product_plane, l > 0, taps",
         "product_plane, l > DEPTH, taps",
         _WINOGRAD,
     ),
     Mutant(
         "a block's sums begin anew",
-        "kernels/cpu/conv_winograd_grad_weight.py",
+        "kernels/cpu/conv/winograd_grad_weight.py",
         "block > first_block, False, False",
         "block > first_block + 1, False, False",
         _WINOGRAD,
@@ -135,14 +135,14 @@ MUTANTS = [
     # Depthwise, grouped and first layers
     Mutant(
         "every channel of a group is its first",
-        "kernels/cpu/spread.py",
+        "kernels/cpu/micro/replicate.py",
         "x[pixel + pieces[0, p] + c]",
         "x[pixel + pieces[0, p]]",
         _GROUPED,
     ),
     Mutant(
         "the first row of a block is lost at its edge",
-        "kernels/cpu/conv_first_layer.py",
+        "kernels/cpu/conv/first_layer.py",
         "first_oh = max(0, (first_h + pad_top - reach",
         "first_oh = max(0, 1 + (first_h + pad_top - reach",
         "tests/ops/test_algorithms.py",
@@ -150,21 +150,21 @@ MUTANTS = [
     # Matrix products
     Mutant(
         "the bias is added to every part of a sum",
-        "kernels/cpu/gemm.py",
+        "kernels/cpu/linear/gemm.py",
         "(n_panels * panel_columns if is_first else 0)",
         "n_panels * panel_columns",
         _MATMUL,
     ),
     Mutant(
         "every block of a sum adds what is to be added once",
-        "kernels/cpu/gemm.py",
+        "kernels/cpu/linear/gemm.py",
         "added = addend if is_first and has_addend",
         "added = addend if has_addend",
         "tests/ops/test_fused_sum.py",
     ),
     Mutant(
         "every output of four gets the bias of the first",
-        "kernels/cpu/few_rows.py",
+        "kernels/cpu/linear/skinny_gemm.py",
         "sums[m, i] + bias[f + i]",
         "sums[m, i] + bias[f]",
         _FEW_ROWS,
@@ -189,14 +189,14 @@ MUTANTS = [
     # Normalisation
     Mutant(
         "evaluation uses the gradient of training",
-        "kernels/cpu/norm.py",
+        "kernels/cpu/norm/batch_norm.py",
         "    if frozen:\n        return scale",
         "    if not frozen:\n        return scale",
         _NORM,
     ),
     Mutant(
         "one repetition of the channels is not folded",
-        "kernels/cpu/norm.py",
+        "kernels/cpu/norm/batch_norm.py",
         "for j in range(channels, totals.shape[0]):",
         "for j in range(channels + 1, totals.shape[0]):",
         _NORM,
@@ -204,7 +204,7 @@ MUTANTS = [
     # Softmax and losses
     Mutant(
         "softmax does not subtract the maximum",
-        "kernels/cpu/softmax.py",
+        "kernels/cpu/activation/softmax.py",
         "sum_of_exponentials(flat_x, at, length, row_maximum(flat_x, at, length), flat_out)",
         "sum_of_exponentials(flat_x, at, length, x.dtype.type(0), flat_out)",
         _SOFTMAX,
@@ -226,28 +226,28 @@ MUTANTS = [
     # Elementwise, dropout, optimizers, sparse
     Mutant(
         "ReLU's gradient looks at the wrong sign",
-        "kernels/cpu/elementwise.py",
+        "kernels/cpu/elementwise/functions.py",
         "vselect(vless_equal(out, zero), zero, g)",
         "vselect(vless_equal(g, zero), zero, g)",
         "tests/ops/test_relu.py",
     ),
     Mutant(
         "denormals stay flushed after a kernel",
-        "kernels/cpu/denormals.py",
+        "kernels/cpu/vector/chunk.py",
         "        _write_mode(builder, arguments[0])\n        return context.get_dummy_value()",
         "        return context.get_dummy_value()",
         "tests/kernels/test_denormals.py",
     ),
     Mutant(
         "momentum adds the wrong share of the gradient",
-        "kernels/cpu/optim.py",
+        "kernels/cpu/optim/sgd_adam.py",
         "buffer = vmuladd(vsplat(param, share), g, buffer)",
         "buffer = vmuladd(vsplat(param, momentum), g, buffer)",
         "tests/optim/test_optim_kernels.py",
     ),
     Mutant(
         "a sparse row loses its last entry",
-        "kernels/cpu/sparse.py",
+        "kernels/cpu/linear/sparse.py",
         "                for e in range(starts[i], starts[i + 1]):\n                    neighbour",
         "                for e in range(starts[i], starts[i + 1] - 1):\n                    neighbour",
         "tests/ops/test_sparse.py",

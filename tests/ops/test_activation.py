@@ -11,8 +11,8 @@ import convcore
 import convcore.nn.functional as F
 from convcore.errors import DTypeError
 from convcore.testing import gradgradcheck
-from kernels.cpu import activation as kernels
-from kernels.cpu.elementwise import CHUNK
+from kernels.cpu.activation import functions as kernels
+from kernels.cpu.elementwise.functions import CHUNK
 from kernels.reference import activation as reference
 from kernels.threads import get_num_threads, max_num_threads, set_num_threads
 

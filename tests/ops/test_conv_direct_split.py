@@ -5,7 +5,7 @@ import pytest
 
 from convcore.ops.conv.geometry import conv_geometry
 from convcore.ops.conv.passes import MIN_TASKS, _direct_settings, _rows_for
-from kernels.cpu.target import tile_columns
+from kernels.cpu.vector.target import tile_columns
 
 
 @pytest.mark.parametrize("rows", [1, 7, 14, 56, 57, 223])

@@ -17,7 +17,7 @@ from convcore.ops.conv.geometry import conv_geometry
 from convcore.ops.conv.passes import PASSES
 from convcore.ops.core.filters import Filters
 from convcore.testing.cases import SMALL_CASES, ConvCase
-from kernels.cpu.target import lanes
+from kernels.cpu.vector.target import lanes
 from kernels.threads import max_num_threads
 
 

@@ -14,9 +14,9 @@ from convcore.ops.conv.functions import conv2d
 from convcore.ops.conv.geometry import conv_geometry
 from convcore.ops.conv.winograd import F2, F4
 from convcore.ops.core.filters import Filters
-from kernels.cpu.conv_winograd import transform_filters_winograd
-from kernels.cpu.target import tile_columns
-from kernels.cpu.winograd_matrices import winograd_matrices
+from kernels.cpu.conv.winograd import transform_filters_winograd
+from kernels.cpu.conv.winograd_matrices import winograd_matrices
+from kernels.cpu.vector.target import tile_columns
 from kernels.reference import conv as reference
 from kernels.threads import max_num_threads
 

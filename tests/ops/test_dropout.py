@@ -12,8 +12,8 @@ from convcore.autograd import wrap
 from convcore.errors import DTypeError, GraphError, ShapeError
 from convcore.ops.activation.dropout import dropout
 from kernels import threads
-from kernels.cpu.dropout import ELEMENTS_PER_CHUNK, dropout_forward
-from kernels.cpu.philox import philox4x32
+from kernels.cpu.activation.dropout import ELEMENTS_PER_CHUNK, dropout_forward
+from kernels.cpu.vector.philox import philox4x32
 from kernels.reference import dropout as reference
 
 # Counter, key and result from the file kat_vectors of Random123, the authors' own implementation.

@@ -7,7 +7,7 @@ import convcore
 import convcore.nn.functional as F
 from convcore import nn
 from convcore.ops.core.parallel_ufuncs import SMALLEST
-from kernels.cpu.gemm import gemm
+from kernels.cpu.linear.gemm import gemm
 from kernels.jit import watched
 
 # (name, image, filters, settings): each kernel that adds, with the edges and splits that it has.

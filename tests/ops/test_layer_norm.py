@@ -11,7 +11,7 @@ import convcore.nn.functional as F
 from convcore.errors import DTypeError, ShapeError
 from convcore.testing import gradgradcheck
 from kernels import threads
-from kernels.cpu import layer_norm as kernels
+from kernels.cpu.norm import layer_norm as kernels
 from kernels.reference import layer_norm as reference
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}

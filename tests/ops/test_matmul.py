@@ -11,7 +11,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.ops.linear import matmul as matmul_ops
 from convcore.ops.linear.matmul import linear, product
 from convcore.testing import gradcheck, gradgradcheck
-from kernels.cpu.target import tile_columns
+from kernels.cpu.vector.target import tile_columns
 from kernels.reference import matmul as reference
 from kernels.threads import max_num_threads
 

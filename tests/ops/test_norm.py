@@ -11,7 +11,7 @@ from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.norm.batch_norm import batch_norm
 from kernels import threads
-from kernels.cpu import norm as kernels
+from kernels.cpu.norm import batch_norm as kernels
 from kernels.reference import norm as reference
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}

@@ -5,7 +5,8 @@ import pytest
 from pool_cases import CASES, Case, image, name
 
 from convcore.ops.pool.geometry import max_pool_geometry
-from kernels.cpu import norm, norm_pool
+from kernels.cpu.norm import batch_norm as norm
+from kernels.cpu.norm import batch_norm_pool as norm_pool
 from kernels.reference import pool as pool_reference
 from kernels.threads import get_num_threads, max_num_threads, set_num_threads
 

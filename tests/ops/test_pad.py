@@ -11,7 +11,7 @@ from convcore.errors import DTypeError, ShapeError, UnsupportedError
 from convcore.nn import functional as F
 from convcore.ops.image.resample import axis_map
 from convcore.testing import gradcheck, gradgradcheck
-from kernels.cpu.resample import resample_axis
+from kernels.cpu.image import resample_axis
 from kernels.reference import resample as reference
 from kernels.threads import max_num_threads
 

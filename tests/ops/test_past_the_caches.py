@@ -5,7 +5,7 @@ import pytest
 
 import convcore
 import convcore.nn.functional as F
-from kernels.cpu.target import STREAM_BYTES
+from kernels.cpu.vector.target import STREAM_BYTES
 
 # Of two images; the result of one is below STREAM_BYTES. 60 and 37 channels leave lines that are not aligned, 64 none.
 CONVOLUTIONS = {

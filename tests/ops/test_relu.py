@@ -8,7 +8,7 @@ import torch
 
 import convcore
 from convcore.testing import gradgradcheck
-from kernels.cpu.elementwise import CHUNK, relu
+from kernels.cpu.elementwise.functions import CHUNK, relu
 from kernels.reference import elementwise as reference
 from kernels.threads import get_num_threads, max_num_threads, set_num_threads
 

@@ -11,7 +11,7 @@ from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.activation.softmax import log_softmax, softmax
 from kernels import threads
-from kernels.cpu import softmax as kernels
+from kernels.cpu.activation import softmax as kernels
 from kernels.reference import softmax as reference
 
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-14}

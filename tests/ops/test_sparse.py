@@ -9,7 +9,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.ops.linear.sparse import ENTRIES_PER_TASK, SparseMatrix, sparse_matmul
 from convcore.testing import gradcheck, gradgradcheck
 from kernels import threads
-from kernels.cpu import sparse as kernels
+from kernels.cpu.linear import sparse as kernels
 from kernels.reference import sparse as reference
 
 

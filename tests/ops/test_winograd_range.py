@@ -6,7 +6,7 @@ import pytest
 import convcore
 from convcore.nn import functional as F
 from convcore.ops.conv import winograd as conv_winograd
-from kernels.cpu.winograd_matrices import winograd_matrices
+from kernels.cpu.conv.winograd_matrices import winograd_matrices
 
 INPUT = {4: 100, 2: 4}  # what the input's transform multiplies by, at most
 ALL = {4: 36100, 2: 81}  # and what all three do together

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kernels import threads
-from kernels.cpu import optim_adaptive as kernels
-from kernels.cpu.optim import CHUNK
+from kernels.cpu.optim import adaptive as kernels
+from kernels.cpu.optim.sgd_adam import CHUNK
 from kernels.reference import optim_adaptive as reference
 
 SIZES = [0, 1, 37, 2 * CHUNK + 5]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kernels import threads
-from kernels.cpu import optim as kernels
-from kernels.cpu.optim import CHUNK
+from kernels.cpu.optim import sgd_adam as kernels
+from kernels.cpu.optim.sgd_adam import CHUNK
 from kernels.reference import optim as reference
 
 SIZES = [0, 1, 37, CHUNK, 2 * CHUNK + 5]

@@ -5,7 +5,7 @@ import source_rules as rules
 
 GOOD_KERNEL = '''
 """Kernels."""
-from kernels.cpu.denormals import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
 from kernels.jit import kernel, prange
 
 

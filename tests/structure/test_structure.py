@@ -51,7 +51,7 @@ STEPS = {
 
 
 def test_the_sources_were_found():
-    assert {"convcore", "convcore.autograd.sweep", "kernels.jit", "kernels.cpu.brgemm"} <= SOURCES.keys()
+    assert {"convcore", "convcore.autograd.sweep", "kernels.jit", "kernels.cpu.micro.brgemm"} <= SOURCES.keys()
     assert len(SOURCES) > 40
     assert "tests.structure.test_structure" in TESTS
 

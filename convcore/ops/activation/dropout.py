@@ -25,7 +25,7 @@ from convcore.ops.core.dtypes import require_floating
 from convcore.ops.core.layout import memory_order
 from convcore.ops.elementwise.in_place import change
 from convcore.random import active
-from kernels.cpu.dropout import dropout_forward
+from kernels.cpu.activation.dropout import dropout_forward
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

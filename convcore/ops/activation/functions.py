@@ -1,9 +1,9 @@
 """The activations of networks beyond ReLU, sigmoid and tanh: each y = f(x), one element at a time.
 
-Every one is a `Compiled` function: two kernels (`kernels.cpu.activation`), and the gradient once more in operations on
-tensors. Sources: Maas et al. 2013 (leaky ReLU), Clevert et al. 2015 (ELU), Hendrycks & Gimpel 2016 (GELU), Klambauer et
-al. 2017 (SELU), Barron 2017 (CELU), Ramachandran et al. 2017 (SiLU as swish), Howard et al. 2019 (the hard ones), Misra
-2019 (Mish).
+Every one is a `Compiled` function: two kernels (`kernels.cpu.activation.functions`), and the gradient once more in
+operations on tensors. Sources: Maas et al. 2013 (leaky ReLU), Clevert et al. 2015 (ELU), Hendrycks & Gimpel 2016
+(GELU), Klambauer et al. 2017 (SELU), Barron 2017 (CELU), Ramachandran et al. 2017 (SiLU as swish), Howard et al. 2019
+(the hard ones), Misra 2019 (Mish).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from convcore.ops.core.arguments import form
 from convcore.ops.core.dtypes import require_floating
 from convcore.ops.elementwise.functions import Compiled, clamp, erf, exp, sigmoid, tanh, where
 from convcore.ops.elementwise.in_place import change
-from kernels.cpu import activation as kernels
+from kernels.cpu.activation import functions as kernels
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

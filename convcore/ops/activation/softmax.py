@@ -23,7 +23,7 @@ from convcore.autograd import Function, wrap
 from convcore.ops.core.axes import axis
 from convcore.ops.core.dtypes import convert, element_type, require_floating
 from convcore.ops.core.rows import from_rows, rows_along
-from kernels.cpu.softmax import (
+from kernels.cpu.activation.softmax import (
     log_softmax_forward,
     log_softmax_grad_input,
     softmax_forward,

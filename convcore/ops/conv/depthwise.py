@@ -4,7 +4,7 @@ out[n, c, oh, ow] = bias[c] + sum over r, s of
     x[n, c, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left] * weight[c, 0, r, s]
 
 Source: the layer is L. Sifre's, in "Rigid-Motion Scattering for Image Classification" (2014), section 6.2; the kernel's
-form is explained in `kernels/cpu/conv_depthwise.py`.
+form is explained in `kernels/cpu/conv/depthwise.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from convcore.ops.conv.far import room_for_grad_x
 from convcore.ops.conv.geometry import Axis, ConvGeometry, once_per_geometry
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc
-from kernels.cpu import conv_depthwise
-from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
-from kernels.cpu.depthwise_tile import LINE_BYTES
+from kernels.cpu.conv import depthwise as conv_depthwise
+from kernels.cpu.conv.grad_weight import channels_per_sum, sum_filter_partials
+from kernels.cpu.micro.depthwise_tile import LINE_BYTES
 
 # Enough tasks that two to sixteen threads are evenly loaded.
 TASKS = 32
@@ -35,7 +35,7 @@ BAND_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class DepthwiseWalk:
-    """One dimension as `kernels/cpu/conv_depthwise.py` walks it.
+    """One dimension as `kernels/cpu/conv/depthwise.py` walks it.
 
     Attributes:
         spans: (n_spans, 5) integers; the kernel's file says what they mean.

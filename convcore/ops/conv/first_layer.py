@@ -1,6 +1,6 @@
 """Running the gradient of the input of first layers: when it is accepted, and how its work is split.
 
-See kernels/cpu/conv_first_layer.py for the algorithm.
+See kernels/cpu/conv/first_layer.py for the algorithm.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from convcore import memory
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.layout import contiguous, nhwc
-from kernels.cpu.conv_first_layer import conv2d_grad_input_first_layer
+from kernels.cpu.conv.first_layer import conv2d_grad_input_first_layer
 
 # From 6 channels on the direct algorithm was faster on one Zen 3 core (AVX2): 0.86 to 0.95 of this one's time; see
 # benchmarks/NOTES.md, "Gradient of the input of first layers".

@@ -34,7 +34,7 @@ from convcore.ops.conv.passes import PASSES, VOLUME_PASSES
 from convcore.ops.core.arguments import AXIS_NAMES, check_float_tensors, form
 from convcore.ops.core.filters import filters_of
 from convcore.ops.core.layout import nhwc
-from kernels.cpu.partial_sums import column_sums
+from kernels.cpu.reduce import column_sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

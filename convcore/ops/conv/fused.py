@@ -20,8 +20,8 @@ from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.arguments import form
 from convcore.ops.core.filters import KeptFilters
 from convcore.ops.core.layout import flat, nchw, nhwc
-from kernels.cpu.elementwise import Elementwise
-from kernels.cpu.elementwise import relu as RELU
+from kernels.cpu.elementwise.functions import Elementwise
+from kernels.cpu.elementwise.functions import relu as RELU
 
 if TYPE_CHECKING:
     from convcore.ops.norm.fused import Normalisation

@@ -33,7 +33,7 @@ Padding = int | Sequence[int] | str
 
 @dataclass(frozen=True)
 class AxisWalk:
-    """One dimension of a direct convolution, as `kernels/cpu/conv_direct.py` walks it.
+    """One dimension of a direct convolution, as `kernels/cpu/conv/direct.py` walks it.
 
     Attributes:
         phases: (n_phases, 4) integers: first destination index, how many, first tap, how many taps.

@@ -6,7 +6,7 @@ out[n, g*K + k, oh, ow] = bias[g*K + k] + sum over c, r, s of
 for K filters and C channels in each group. Where K = C and groups fill vectors without a rest the depthwise kernels
 find each channel within the vectors that they load, with any dilation; else the input is spread first. Source: the
 layer is that of S. Xie et al., "Aggregated Residual Transformations for Deep Neural Networks" (2017), section 3; the
-kernels' forms are explained in `kernels/cpu/depthwise_forms.py` and `kernels/cpu/conv_grouped.py`.
+kernels' forms are explained in `kernels/cpu/micro/depthwise_variants.py` and `kernels/cpu/conv/grouped.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from convcore.ops.conv.far import room_for_grad_x
 from convcore.ops.conv.geometry import Axis, ConvGeometry, Walks
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc
-from kernels.cpu import conv_grouped
-from kernels.cpu.conv_grad_weight import channels_per_sum, sum_filter_partials
-from kernels.cpu.target import REGISTER_BYTES, lanes
+from kernels.cpu.conv import grouped as conv_grouped
+from kernels.cpu.conv.grad_weight import channels_per_sum, sum_filter_partials
+from kernels.cpu.vector.target import REGISTER_BYTES, lanes
 
 # Groups of more results than so many vectors' lanes fill vectors by themselves (AVX2, 8 lanes; benchmarks/NOTES.md,
 # "Grouped convolution" and "Groups within vectors"). Spread, 2 to 4 results per group took 0.3 to 0.9 times as long as

@@ -27,11 +27,12 @@ from convcore.ops.conv.geometry import ONE_PLANE, ConvGeometry, once_per_geometr
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nchw, nhwc, nothing, zeros
 from convcore.ops.linear.matmul import product, rows_times_filters
-from kernels.cpu import conv_direct, conv_im2col
-from kernels.cpu.conv_grad_weight import channels_per_sum, conv_grad_weight_direct, sum_filter_partials
-from kernels.cpu.pack import pack_filters
-from kernels.cpu.pixels import put_pixels, take_pixels
-from kernels.cpu.target import TILE_ROWS, tile_columns
+from kernels.cpu.conv import direct as conv_direct
+from kernels.cpu.conv import im2col as conv_im2col
+from kernels.cpu.conv.grad_weight import channels_per_sum, conv_grad_weight_direct, sum_filter_partials
+from kernels.cpu.conv.subsample import put_pixels, take_pixels
+from kernels.cpu.micro.pack import pack_filters
+from kernels.cpu.vector.target import TILE_ROWS, tile_columns
 from kernels.reference import conv as reference
 
 # A task's window and its packed filters should both stay in L2: 1 to 2 MiB on today's servers, less on laptops.

@@ -1,6 +1,6 @@
 """Running Winograd's F(m x m, 3x3) for m = 2 and 4: what it computes, when it pays, and how its work is split.
 
-See kernels/cpu/conv_winograd.py and conv_winograd_grad_weight.py for the algorithm. Error on normally distributed data,
+See kernels/cpu/conv/winograd.py and winograd_grad_weight.py for the algorithm. Error on normally distributed data,
 as a part of the result's maximum (tested, as are those of the direct algorithm):
 
     m = 4   at most 5e-5, typically 1e-5
@@ -34,15 +34,15 @@ from convcore import memory, recording
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc, nothing
-from kernels.cpu.conv_winograd import (
+from kernels.cpu.conv.winograd import (
     DEPTH,
     conv2d_winograd,
     conv2d_winograd_many_filters,
     transform_filters_winograd,
     transform_tiles_winograd,
 )
-from kernels.cpu.conv_winograd_grad_weight import conv2d_grad_weight_winograd, sum_winograd_parts
-from kernels.cpu.target import lanes, tile_columns
+from kernels.cpu.conv.winograd_grad_weight import conv2d_grad_weight_winograd, sum_winograd_parts
+from kernels.cpu.vector.target import lanes, tile_columns
 
 _UNASKED = np.zeros(1, np.int64)  # where kernels note an overflow that nobody asks for
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convcore.ops.core.layout import contiguous, flat
-from kernels.cpu import arithmetic as kernels
+from kernels.cpu.elementwise import arithmetic as kernels
 
 SMALLEST = 128 * 1024  # bytes of the result: below, NumPy is done before the threads have begun
 _KERNELS = {np.add: kernels.add, np.multiply: kernels.multiply}

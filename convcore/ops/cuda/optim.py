@@ -1,4 +1,4 @@
-"""Optimizers' steps on a GPU, called as those of `kernels.cpu.optim`: with flat arrays, which they change in place."""
+"""Optimizers' steps on a GPU, called as those of `kernels.cpu.optim`: with flat arrays that they change in place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from convcore.autograd.twins import twin_of
 from convcore.ops.cuda.arrays import floats
 from convcore.ops.elementwise import unscale as on_cpu_unscale
-from kernels.cpu import optim as on_cpu
+from kernels.cpu.optim import sgd_adam as on_cpu
 from kernels.cuda import calls, optim
 from kernels.cuda.calls import ceil_div
 

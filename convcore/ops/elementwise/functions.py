@@ -19,7 +19,7 @@ from convcore.ops.elementwise.arithmetic import check_broadcast, reciprocal, unb
 from convcore.ops.elementwise.in_place import change
 from convcore.ops.elementwise.ufuncs import OfInput, of_input, of_output, step
 from convcore.ops.shape.indexing import nonzero
-from kernels.cpu import elementwise as kernels
+from kernels.cpu.elementwise import functions as kernels
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -18,7 +18,7 @@ from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.ops.core.layout import nchw, nhwc
 from convcore.recording import constant
-from kernels.cpu.resample import resample_axis
+from kernels.cpu.image import resample_axis
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -27,9 +27,9 @@ from convcore.ops.core.filters import Filters, filters_of
 from convcore.ops.core.layout import contiguous, nothing, zeros
 from convcore.ops.elementwise.arithmetic import unbroadcast
 from convcore.ops.linear.skinny_gemm import is_of_few, product_few_rows
-from kernels.cpu.gemm import gemm, sum_parts, transpose_add
-from kernels.cpu.pack import pack_matrices
-from kernels.cpu.target import L1_WAYS, REGISTER_BYTES, TILE_ROWS, tile_columns
+from kernels.cpu.linear.gemm import gemm, sum_parts, transpose_add
+from kernels.cpu.micro.pack import pack_matrices
+from kernels.cpu.vector.target import L1_WAYS, REGISTER_BYTES, TILE_ROWS, tile_columns
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from convcore.ops.core.layout import contiguous, zeros
-from kernels.cpu.few_rows import rows_times_matrix, rows_times_rows
+from kernels.cpu.linear.skinny_gemm import rows_times_matrix, rows_times_rows
 
 FEW = 16
 # Beyond so many results of a few columns the micro-kernel is faster, for it reads the many rows once: with 64 terms and

@@ -17,7 +17,7 @@ from convcore.autograd import Function, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import check_float_tensors
 from convcore.ops.core.layout import contiguous
-from kernels.cpu.sparse import csr_matmul
+from kernels.cpu.linear.sparse import csr_matmul
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -43,7 +43,7 @@ from convcore.ops.norm.fused import (
     rows_per_chunk,
     sums_workspace,
 )
-from kernels.cpu import norm as kernels
+from kernels.cpu.norm import batch_norm as kernels
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -39,10 +39,10 @@ from convcore.ops.core.rows import from_rows, rows_along
 from convcore.ops.elementwise.functions import relu
 from convcore.ops.pool.functions import MaxPool2d
 from convcore.ops.pool.geometry import PoolGeometry
-from kernels.cpu import norm as kernels
-from kernels.cpu import norm_pool as pool_kernels
-from kernels.cpu.elementwise import Elementwise
-from kernels.cpu.elementwise import relu as RELU
+from kernels.cpu.elementwise.functions import Elementwise
+from kernels.cpu.elementwise.functions import relu as RELU
+from kernels.cpu.norm import batch_norm as kernels
+from kernels.cpu.norm import batch_norm_pool as pool_kernels
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

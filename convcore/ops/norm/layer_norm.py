@@ -27,7 +27,7 @@ from convcore.errors import ShapeError, array_table
 from convcore.ops.core.arguments import check_float_tensors, integer
 from convcore.ops.core.layout import contiguous, zeros
 from convcore.ops.norm.batch_norm import of_nothing
-from kernels.cpu import layer_norm as kernels
+from kernels.cpu.norm import layer_norm as kernels
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

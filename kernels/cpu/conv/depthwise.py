@@ -1,0 +1,127 @@
+"""Depthwise convolution: each channel has a filter of its own, and channels are the lanes of the vectors.
+
+Groups of G channels and as many filters are convolved in the same way: output channel k reads the channels
+k // G * G + c, c < G, and `depthwise_tiles` finds them within the vectors that it loads.
+
+The passes are walks of addresses around `depthwise_tiles`. In each dimension the destinations are divided into *spans*:
+neighbours that read the same filter taps, all of them inside the source. In the middle of an image that is one span
+with all taps; at a border each span leaves out the taps that would read padding. So nothing is padded, copied or
+multiplied by zeros, and the micro-kernel knows no borders. A span is a row of a table:
+
+    DST        its first destination; the next ones lie `dst_step` apart
+    SRC        the source index that the first destination reads with the first tap
+    COUNT      how many destinations; from one to the next the source advances by `src_step`
+    FIRST_TAP  the first tap, counted in the order of the packed filters
+    TAPS       how many taps (none where a window lies wholly in the padding); from one to the next the source advances
+               by `tap_step`
+
+In the height, spans are cut into *bands* of a few rows, which are what threads share out.
+
+The gradient of the input walks the same way from grad_out, with one set of spans for each remainder modulo the stride
+(`convcore.ops.conv.geometry.Axis.grad_input_walk` derives them).
+"""
+
+from kernels.cpu.micro.brgemm import split_evenly
+from kernels.cpu.micro.depthwise_tile import depthwise_tiles
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.jit import kernel, prange
+
+# Columns of a table of spans.
+DST, SRC, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3, 4
+
+
+@kernel
+def conv2d_depthwise(
+    src, filters, bias, dst, bands, spans, src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h, tap_step_w,
+    bands_per_task, channels_per_block,
+):  # fmt: skip
+    """Convolve the channels of each group with its filters: the forward pass, or the gradient of the input.
+
+    Computes   dst[n, dh, dw, k] = bias[k] + sum over the taps (t, u) of dh's band and dw's span and over c < G of
+               src[n, SRC_h + i * src_step_h + t * tap_step_h, SRC_w + j * src_step_w + u * tap_step_w,
+               k // G * G + c] * filters[t, u, c, k], where dh and dw are destinations i and j of theirs, and t and u
+               count from FIRST_TAP.
+    Requires   src (N, H, W, C), dst (N, H', W', C) C-contiguous; filters (taps of h, taps of w, G, C) C-contiguous, in
+               the order of the tables; bias (C,); bands and spans, the tables of h and w; a G that `depthwise_tiles`
+               takes; `channels_per_block`, a multiple of VL and of G, or C.
+    Writes     all of dst.
+    Parallel   over images and blocks of bands.
+    Why        the accumulators of a tile stay in registers over all taps; tiles lie along the longer side of a band's
+               and a span's rectangle, so that the columns beside a border fill tiles as well.
+    """
+    n, h_src, w_src, channels = src.shape
+    _, h_dst, w_dst, _ = dst.shape
+    source, packed, destination = src.reshape(-1), filters.reshape(-1), dst.reshape(-1)
+    _, taps_w, group, _ = filters.shape
+    tap_size = group * channels
+    channel_blocks = max(channels // channels_per_block, 1)
+    band_blocks = (bands.shape[0] + bands_per_task - 1) // bands_per_task
+    src_h, src_w = src_step_h * w_src * channels, src_step_w * channels
+    dst_h, dst_w = dst_step_h * w_dst * channels, dst_step_w * channels
+    for task in prange(n * band_blocks):
+        mode = flush_denormals()
+        image, first = task // band_blocks, task % band_blocks * bands_per_task
+        for block in range(channel_blocks):
+            k = block * channels_per_block
+            width = channels_per_block if block < channel_blocks - 1 else channels - k
+            for band in range(first, min(first + bands_per_task, bands.shape[0])):
+                src_row = (image * h_src + bands[band, SRC]) * w_src
+                dst_row = (image * h_dst + bands[band, DST]) * w_dst
+                for span in range(spans.shape[0]):
+                    lines, rows = bands[band, COUNT], spans[span, COUNT]
+                    src_line, src_pixel, dst_line, dst_pixel = src_h, src_w, dst_h, dst_w
+                    if lines > rows:
+                        lines, rows = rows, lines
+                        src_line, src_pixel, dst_line, dst_pixel = src_w, src_h, dst_w, dst_h
+                    depthwise_tiles(
+                        lines, rows, width, group,
+                        source, (src_row + spans[span, SRC]) * channels + k, src_line, src_pixel,
+                        bands[band, TAPS], tap_step_h * w_src * channels, spans[span, TAPS], tap_step_w * channels,
+                        packed, (bands[band, FIRST_TAP] * taps_w + spans[span, FIRST_TAP]) * tap_size + k,
+                        taps_w * tap_size, tap_size, channels,
+                        destination, (dst_row + spans[span, DST]) * channels + k, dst_line, dst_pixel, 0,
+                        bias, k, False,
+                    )  # fmt: skip
+        restore_denormals(mode)
+
+
+@kernel
+def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, stride_w, dil_h, dil_w, group):
+    """The gradient of the filters, as partial sums over parts of the batch.
+
+    Computes   partials[i, 0, 0, r, s * G + c, k] = sum over the pixels (n, oh, ow) of part i whose tap (r, s) is inside
+               the image of x[n, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left,
+               k // G * G + c] * grad_out[n, oh, ow, k] with G = group.
+    Requires   x (N, H, W, C), grad_out (N, H', W', C) C-contiguous; partials (parts, 1, 1, k_h, k_w * G, C); bands and
+               spans, the tables of h and w for the forward pass; a G that `depthwise_tiles` takes.
+    Writes     all of partials.
+    Parallel   over parts, which divide the bands of the batch evenly; `sum_filter_partials` adds them in a fixed order.
+    Why        the sums of a filter row stay in registers over all pixels of a band and a span, and a band stays in the
+               cache from one filter row to the next.
+    """
+    n, h_in, w_in, channels = x.shape
+    _, h_out, w_out, _ = grad_out.shape
+    parts, _, _, k_h, run, _ = partials.shape
+    source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
+    n_bands = bands.shape[0]
+    separate = 1 if group > 1 else 0
+    for part in prange(parts):
+        mode = flush_denormals()
+        for i in range(part * k_h * run * channels, (part + 1) * k_h * run * channels):
+            sums[i] = 0
+        first, end_band = split_evenly(n * n_bands, parts, part)
+        for item in range(first, end_band):
+            image, band = item // n_bands, item % n_bands
+            x_row = (image * h_in + bands[band, SRC]) * w_in
+            gradient_row = (image * h_out + bands[band, DST]) * w_out
+            filter_row = (part * k_h + bands[band, FIRST_TAP]) * run
+            for span in range(spans.shape[0]):
+                depthwise_tiles(
+                    bands[band, TAPS], spans[span, TAPS], channels, group,
+                    source, (x_row + spans[span, SRC]) * channels, dil_h * w_in * channels, dil_w * channels,
+                    bands[band, COUNT], stride_h * w_in * channels, spans[span, COUNT], stride_w * channels,
+                    gradient, (gradient_row + spans[span, DST]) * channels, w_out * channels, channels, 0,
+                    sums, (filter_row + spans[span, FIRST_TAP] * group) * channels, run * channels,
+                    group * channels, separate * channels, sums, 0, True,
+                )  # fmt: skip
+        restore_denormals(mode)

@@ -1,0 +1,220 @@
+"""The gradient of the filters: a matrix product whose summation index runs over pixels.
+
+    grad_weight[k, c, r, s] = sum over pixels (n, oh, ow) of x[n, oh * stride + r * dil - pad, ..., c] * G[n, oh, ow, k]
+
+For one tap (r, s) that is (channels x pixels) times (pixels x filters). The micro-kernel takes tiles of a few channels
+by a panel of filters, and a *block* of a few hundred pixels as its sum. Both operands are first copied into the order
+in which it reads them:
+
+    window[tile, image, row, column, c]   the channels of one tile side by side, padding as real zeros
+    panels[panel, pixel, k]               G, a panel's filters side by side
+
+Another tap is then another place to start in the same window, so one copy serves all k_h * k_w of them. In the images
+themselves a step to the next pixel is C values long, often a power of two: the lines that a tile reads would fall into
+few sets of the L1 cache and push each other out. The copy costs 1 to 3 % and makes both streams contiguous.
+
+Source: E. Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD Architectures" (2018),
+section II-J, for the pass; the blocking is this file's own.
+"""
+
+import numpy as np
+
+from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.pack import SCRATCH_BYTES, copy_panels, copy_tiles, transpose_block
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.copy import clear_line, copy_line
+from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.vector.values import vlanes, vload_part, vstore
+from kernels.jit import inline, kernel, prange
+
+MAX_TILES_IN_PLACE = 8
+
+
+@inline
+def _copy_window(
+    x, image_offset, h_in, w_in, c_in, first_channel, channels, tiles, first_tile, end_tile, h_first, w_first,
+    window, at, rows, columns, tile_size, width,
+):  # fmt: skip
+    """window[at + tile * tile_size + (i * columns + j) * width + c] = x[h_first + i, w_first + j, channel c of tile].
+
+    0 outside the image.
+    """
+    inside_first = min(max(-w_first, 0), columns)
+    inside_end = max(min(columns, w_in - w_first), inside_first)
+    for i in range(rows):
+        h = h_first + i
+        target = at + i * columns * width
+        first, end = (inside_first, inside_end) if 0 <= h < h_in else (columns, columns)
+        for tile in range(end_tile - first_tile):
+            clear_line(window, target + tile * tile_size, first * width)
+        source = image_offset + (h * w_in + w_first + first) * c_in + first_channel
+        if width == c_in:  # one tile of all channels: a row of the window is a row of the image
+            copy_line(x, source, window, target + first * width, (end - first) * width)
+        else:
+            copy_tiles(
+                x, source, c_in, end - first, channels, tiles, first_tile, end_tile,
+                window, target + first * width, tile_size, width,
+            )  # fmt: skip
+        for tile in range(end_tile - first_tile):
+            clear_line(window, target + tile * tile_size + end * width, (columns - end) * width)
+
+
+@kernel
+def conv_grad_weight_direct(
+    x, grad_out, partials, k_d, k_h, k_w, stride_d, stride_h, stride_w, pad_front, pad_top, pad_left,
+    dil_d, dil_h, dil_w, groups, rows_per_block, images_per_block, tile_channels, tiles_per_task, panels_per_task,
+):  # fmt: skip
+    """The gradient of the filters, as partial sums over parts of the batch.
+
+    Computes   partials[i, g, b, q * k_h + r, s * C + c, k] = sum over the pixels (n, od, oh, ow) of part i of
+               x[n, od * stride_d + q * dil_d - pad_front, oh * stride_h + r * dil_h - pad_top, ..., c] *
+               G[n, od, oh, ow, b * B + k] with G = grad_out, and B = panels_per_task * PC the filters of a task.
+    Requires   x (N, D, H, W, C), grad_out (N, D', H', W', K) C-contiguous, for images with D = D' = k_d = 1. A block
+               has `images_per_block` planes of grad_out (counted over the batch) if rows_per_block = H', else that
+               many rows of one plane. Block b belongs to part b * parts // blocks, and every part has one: parts <=
+               blocks. A tile has at most `tile_channels` channels.
+    Writes     partials (parts, groups, blocks of panels, k_d * k_h, k_w * C/groups, B), where there is such a filter.
+    Parallel   over parts, groups, planes of taps, blocks of tiles and blocks of panels; `sum_filter_partials` adds the
+               parts in a fixed order.
+    Why        see the top of this file. A single tile of all channels takes the k_w taps of a filter row as one: with
+               dilation 1 its rows are the k_w * C values under that row.
+    """
+    n, d_in, h_in, w_in, c_in = x.shape
+    _, d_out, h_out, w_out, c_out = grad_out.shape
+    planes = n * d_out
+    source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
+    parts = partials.shape[0]
+    channels, filters = c_in // groups, c_out // groups
+    lanes = vlanes(x)
+    panel_columns = TILE_VECTORS * lanes
+    n_panels = (filters + panel_columns - 1) // panel_columns
+    panel_blocks, block_columns = partials.shape[2], partials.shape[5]
+    n_tiles = (channels + tile_channels - 1) // tile_channels
+    tile_blocks = (n_tiles + tiles_per_task - 1) // tiles_per_task
+    row_blocks = (h_out + rows_per_block - 1) // rows_per_block
+    blocks = (planes + images_per_block - 1) // images_per_block * row_blocks
+    window_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
+    window_columns = (w_out - 1) * stride_w + (k_w - 1) * dil_w + 1
+    image_size = window_rows * window_columns * tile_channels
+    tile_size = images_per_block * image_size + lanes  # a tile's last store reaches beyond its last pixel
+    panel_size = images_per_block * rows_per_block * w_out * panel_columns
+    merged = n_tiles == 1 and dil_w == 1
+    runs = 1 if merged else k_w
+    # With few channels a panel of G serves so few tiles that its copy would not pay.
+    in_place = merged and k_h * ((k_w * channels + TILE_ROWS - 1) // TILE_ROWS) <= MAX_TILES_IN_PLACE
+
+    for task in prange(parts * groups * k_d * tile_blocks * panel_blocks):
+        mode = flush_denormals()
+        panel_block, rest = task % panel_blocks, task // panel_blocks
+        tile_block, rest = rest % tile_blocks, rest // tile_blocks
+        q, rest = rest % k_d, rest // k_d
+        g, part = rest % groups, rest // groups
+        first_tile, end_tile = tile_block * tiles_per_task, min((tile_block + 1) * tiles_per_task, n_tiles)
+        first_panel, end_panel = panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)
+        window = np.empty((end_tile - first_tile) * tile_size, x.dtype)
+        panels = np.empty(0 if in_place else (end_panel - first_panel) * panel_size, x.dtype)
+        taps = np.empty(images_per_block * rows_per_block, np.int64)
+        zeros = np.zeros(panel_columns, x.dtype)
+        first_block, end_block = split_evenly(blocks, parts, part)
+        for block in range(first_block, end_block):
+            first_image, oh = block // row_blocks * images_per_block, block % row_blocks * rows_per_block
+            images, rows = min(images_per_block, planes - first_image), min(rows_per_block, h_out - oh)
+            for i in range(images):
+                image, od = (first_image + i) // d_out, (first_image + i) % d_out
+                plane = od * stride_d + q * dil_d - pad_front
+                _copy_window(
+                    source, (image * d_in + plane) * h_in * w_in * c_in, h_in if 0 <= plane < d_in else 0, w_in, c_in,
+                    g * channels, channels,
+                    n_tiles, first_tile, end_tile, oh * stride_h - pad_top, -pad_left, window, i * image_size,
+                    (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, tile_size, tile_channels,
+                )  # fmt: skip
+            first_filter = first_panel * panel_columns
+            b_offset = (first_image * h_out + oh) * w_out * c_out + g * filters + first_filter
+            if not in_place:
+                copy_panels(
+                    gradient, b_offset, c_out, images * rows * w_out,
+                    min(filters, end_panel * panel_columns) - first_filter, panels, 0, panel_size, panel_columns,
+                )  # fmt: skip
+            for i in range(images):
+                for row in range(rows):
+                    taps[i * rows + row] = i * image_size + row * stride_h * window_columns * tile_channels
+            for p in range(first_panel, end_panel):
+                columns = min(panel_columns, filters - p * panel_columns)
+                right, right_row = (gradient, c_out) if in_place else (panels, panel_columns)
+                right_offset = (p - first_panel) * panel_size
+                if in_place:
+                    right_offset = b_offset + (p - first_panel) * panel_columns
+                for tile in range(first_tile, end_tile):
+                    channel, end_channel = split_evenly(channels, n_tiles, tile)
+                    m_rows = k_w * channels if merged else end_channel - channel
+                    for r in range(k_h):
+                        for s in range(runs):
+                            a_offset = (r * dil_h * window_columns + s * dil_w) * tile_channels
+                            slab = ((part * groups + g) * panel_blocks + panel_block) * k_d * k_h + q * k_h + r
+                            c_offset = (slab * k_w * channels + s * channels + channel) * block_columns
+                            a_offset += (tile - first_tile) * tile_size
+                            c_offset += (p - first_panel) * panel_columns
+                            brgemm(
+                                m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
+                                right, right_offset, w_out * right_row, right_row, sums, c_offset, block_columns,
+                                columns, zeros, 0, sums, c_offset, block > first_block, False, False,
+                                in_place,
+                            )  # fmt: skip
+        restore_denormals(mode)
+
+
+@kernel
+def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task):
+    """Add up the parts of a filter gradient and bring it into the filters' layout.
+
+    Computes   grad_weight[g * K + b * B + k, c, r, s] = sum over i of partials[i, g, b, r, s * C + c, k].
+    Requires   partials (parts, groups, blocks, k_h, k_w * C, B) C-contiguous, where the last block may hold fewer
+               than B of the K = `filters` filters; grad_weight flat; taps = k_h * k_w. Of volumes, k_h counts the rows
+               of all planes of a filter.
+    Writes     all of grad_weight.
+    Parallel   over groups, panels of filters and blocks of channels.
+    Why        the parts are read a vector of filters at a time; their sum is turned in squares (`transpose_block`).
+    """
+    parts, groups, filter_blocks, k_h, run, block_columns = partials.shape
+    sums = partials.reshape(-1)
+    k_w = taps // k_h
+    channels = run // k_w
+    lanes = vlanes(partials)
+    panel_columns = TILE_VECTORS * lanes
+    panels_per_block = (block_columns + panel_columns - 1) // panel_columns
+    n_panels = filter_blocks * panels_per_block
+    blocks = (channels + channels_per_task - 1) // channels_per_task
+    part_size = groups * filter_blocks * k_h * run * block_columns
+    for task in prange(groups * n_panels * blocks):
+        mode = flush_denormals()
+        block, rest = task % blocks, task // blocks
+        p, g = rest % n_panels, rest // n_panels
+        filter_block, column = p // panels_per_block, p % panels_per_block * panel_columns
+        k = filter_block * block_columns + column
+        columns = min(panel_columns, block_columns - column, filters - k)
+        first, end = block * channels_per_task, min((block + 1) * channels_per_task, channels)
+        scratch = np.empty(channels_per_task * taps * panel_columns, partials.dtype)
+        for r in range(k_h):
+            for s in range(k_w):
+                slab = (g * filter_blocks + filter_block) * k_h + r
+                for c in range(first, end):
+                    at = (slab * run + s * channels + c) * block_columns + column
+                    target = ((c - first) * taps + r * k_w + s) * panel_columns
+                    for j in range(0, columns, lanes):
+                        used = min(lanes, columns - j)
+                        total = vload_part(sums, at + j, used)
+                        for i in range(1, parts):
+                            total = total + vload_part(sums, at + i * part_size + j, used)
+                        vstore(total, scratch, target + j)
+        count = (end - first) * taps
+        out_offset = ((g * filters + k) * channels + first) * taps
+        if columns > 0:
+            transpose_block(
+                scratch, 0, panel_columns, count, columns, grad_weight, out_offset, channels * taps, count
+            )  # fmt: skip
+        restore_denormals(mode)
+
+
+def channels_per_sum(taps: int) -> int:
+    """How many channels `sum_filter_partials` takes at once, so that their sums stay in L1."""
+    return max(1, SCRATCH_BYTES // (taps * TILE_VECTORS * REGISTER_BYTES))

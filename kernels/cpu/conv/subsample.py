@@ -1,0 +1,55 @@
+"""Pixels that a stride sees, taken out of images and put back: a strided 1x1 convolution is a product of these."""
+
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.copy import clear_line, copy_line
+from kernels.jit import kernel, prange
+
+
+@kernel
+def take_pixels(x, out, stride_h, stride_w):
+    """Every stride_h-th row and stride_w-th column of images.
+
+    Computes   out[n, h, w, c] = x[n, h * stride_h, w * stride_w, c].
+    Requires   x (N, H, W, C) and out (N, H', W', C) C-contiguous, (H' - 1) * stride_h < H, (W' - 1) * stride_w < W.
+    Writes     all of out.
+    Parallel   over rows of out.
+    Why        bound by memory: a pixel's channels are read and written in order, nothing else is touched.
+    """
+    n, h_in, w_in, channels = x.shape
+    _, h_out, w_out, _ = out.shape
+    source, flat_out = x.reshape(-1), out.reshape(-1)
+    for task in prange(n * h_out):
+        mode = flush_denormals()
+        row = (task // h_out * h_in + task % h_out * stride_h) * w_in
+        for w in range(w_out):
+            copy_line(source, (row + w * stride_w) * channels, flat_out, (task * w_out + w) * channels, channels)
+        restore_denormals(mode)
+
+
+@kernel
+def put_pixels(x, out, stride_h, stride_w):
+    """The transpose of `take_pixels`: pixels back into images, with 0 between them.
+
+    Computes   out[n, h * stride_h, w * stride_w, c] = x[n, h, w, c], 0 in all other pixels.
+    Requires   x (N, H, W, C) and out (N, H', W', C) C-contiguous, (H - 1) * stride_h < H' <= H * stride_h, and so for
+               the width.
+    Writes     all of out.
+    Parallel   over rows of out.
+    Why        bound by memory: out is written once, in order, zeros and pixels together.
+    """
+    n, h_in, w_in, channels = x.shape
+    _, h_out, w_out, _ = out.shape
+    source, flat_out = x.reshape(-1), out.reshape(-1)
+    for task in prange(n * h_out):
+        mode = flush_denormals()
+        image, h = task // h_out, task % h_out
+        first, end = task * w_out * channels, (task + 1) * w_out * channels
+        if h % stride_h == 0:
+            row = (image * h_in + h // stride_h) * w_in
+            for w in range(w_in):
+                at = first + w * stride_w * channels
+                copy_line(source, (row + w) * channels, flat_out, at, channels)
+                clear_line(flat_out, at + channels, min((stride_w - 1) * channels, end - at - channels))
+        else:
+            clear_line(flat_out, first, end - first)
+        restore_denormals(mode)

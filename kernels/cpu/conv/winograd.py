@@ -1,0 +1,300 @@
+"""Winograd convolution F(m x m, 3x3), m = 2 or 4: the forward pass and the gradient of the input.
+
+winograd_transforms.py has the algorithm for one tile. Summed over the channels, each of its (m+2)^2 points is a
+matrix product of its own,
+
+    products[e, t, k] = sum over c of V[e, t, c] * U[e, c, k]      V = B^T d B of tile t,  U = G g G^T of filter k
+
+(tiles x C) times (C x K): the micro-kernel's work. V is (m+2)^2 / m^2 times as large as the input (4 or 2.25), U
+(m+2)^2 / 9 times as large as the filters (1.8 or 4). Of the two the smaller one is made beforehand and stays in L3; the
+larger one is made piece by piece by the tasks that multiply it, and a piece never leaves L2:
+
+    few filters   `transform_filters_...` makes U; a task of `conv2d_winograd_...` takes a block of tiles through all
+                  filters
+    many filters  `transform_tiles_...` makes V for a slab of tiles; a task of `conv2d_winograd_many_filters_...` takes
+                  a few panels of filters through the slab, DEPTH channels at a time
+
+Planes at a distance of 2^n would share one set of the L1 cache, so they have a row more than is used.
+"""
+
+import numpy as np
+
+from kernels.cpu.conv.winograd_matrices import TAPS
+from kernels.cpu.conv.winograd_transforms import (
+    all_finite,
+    bias_point,
+    place,
+    points,
+    transform_filter,
+    transform_input_tiles,
+    transform_output,
+)
+from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.pack import prefetch_rows, transpose_block
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
+from kernels.cpu.vector.values import vlanes, vsplat, vstore
+from kernels.jit import inline, kernel, prange
+
+# The channels whose filters are turned and transformed at a time: transformed they stay in L2. Fewer are summed over in
+# shorter runs, between which the products are written and read.
+DEPTH = 64 if REGISTER_BYTES == 64 else 32
+
+
+@inline
+def _transform_panel(
+    m, weight, offset, stride_dst, stride_src, flipped, used, depth, panels, target, plane, turned, scratch
+):
+    """panels[target + e * plane + l * PC + j] = (G g G^T)[e] with g = weight[offset + j * stride_dst + l * stride_src].
+
+    For l < depth <= DEPTH; 0 for used <= j < PC. `flipped` turns g by 180 degrees.
+    """
+    panel_columns = TILE_VECTORS * vlanes(panels)
+    first, tap = (8 * panel_columns, -panel_columns) if flipped else (0, panel_columns)
+    # Channels that are neighbours in memory are turned together.
+    step = depth if stride_src == 9 else 1
+    for l in range(0, depth, step):
+        transpose_block(
+            weight, offset + l * stride_src, stride_dst, used, step * 9, turned, 0, panel_columns, panel_columns
+        )
+        for i in range(step):
+            at = i * 9 * panel_columns + first
+            transform_filter(
+                m, turned, at, TAPS * tap, tap, panel_columns,
+                panels, target + (l + i) * panel_columns, (m + TAPS - 1) * plane, plane, scratch,
+            )  # fmt: skip
+
+
+@inline
+def _multiply(
+    m, planes, at, row, plane, tiles, depth, panels, panels_at, panel_plane, start, first_panel, count,
+    products, product_plane, accumulate, taps, next_weight, next_offset, next_row, next_rows, next_length
+):  # fmt: skip
+    """products[p, e, t] (+)= planes[e, t] @ panels[p, e] for `count` panels p, all points e and `tiles` tiles t.
+
+    At the bias's point they begin with start[first_panel + p], elsewhere with start's last panel, which is zero.
+    The points are outside the panels: a point's plane stays in L1 for all of them. Meanwhile the memory is asked for
+    that is read next, `next_rows` rows of `next_length` values.
+    """
+    panel_columns = TILE_VECTORS * vlanes(panels)
+    for e in range(points(m)):
+        begin, end = split_evenly(next_rows, points(m), e)
+        prefetch_rows(next_weight, next_offset, next_row, begin, end, next_length)
+        for p in range(count):
+            is_first = e == bias_point(m) and not accumulate
+            begin = (first_panel + p) * panel_columns if is_first else start.size - panel_columns
+            to = (p * points(m) + e) * product_plane
+            brgemm(
+                tiles, planes, at + e * plane, row, 1, taps, 1, depth,
+                panels, panels_at + (p * points(m) + e) * panel_plane, 0, panel_columns,
+                products, to, panel_columns, panel_columns, start, begin, products, to, accumulate, False, False,
+                False,
+            )  # fmt: skip
+
+
+@inline
+def _write_tiles(
+    m, products, product_plane, addend, relu, dst, h_dst, w_dst, c_dst, first_panel, count, tiles_h, tiles_w,
+    first, end, scratch
+):  # fmt: skip
+    """Transform the products of tiles first <= t < end and `count` panels back, to their places in dst (N, H, W, K).
+
+    What lies at the same places of `addend` is added, unless that is empty.
+    """
+    panel_columns = TILE_VECTORS * vlanes(dst)
+    for t in range(first, end):
+        image, i, j = place(t, tiles_h, tiles_w)
+        target = ((image * h_dst + i * m) * w_dst + j * m) * c_dst
+        rows, columns = min(m, h_dst - i * m), min(m, w_dst - j * m)
+        for p in range(count):
+            k = (first_panel + p) * panel_columns
+            transform_output(
+                m, products, p * points(m) * product_plane + (t - first) * panel_columns, product_plane, addend,
+                relu, min(panel_columns, c_dst - k), dst, target + k, w_dst * c_dst, c_dst, rows, columns, scratch,
+            )  # fmt: skip
+
+
+@kernel
+def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, panels, m):
+    """Transform the filters of a Winograd convolution and pack them.
+
+    Computes   panels[p, e, l, j] = (G g G^T)[e] with g = weight[k, l], k = p * PC + j, and 0 for k >= c_dst.
+    Requires   weight flat, (k, l, 3, 3) with the strides given; `flipped` turns g by 180 degrees, as the gradient of
+               the input needs it; panels (n_panels, (m+2)^2, c_src + 1, PC).
+    Writes     panels for l < c_src.
+    Parallel   over panels and blocks of channels.
+    Why        the filters of a panel are turned in squares first, so that the transform works on vectors of them.
+    """
+    n_panels, _, rows, panel_columns = panels.shape
+    c_src, packed = rows - 1, panels.reshape(-1)
+    blocks = (c_src + DEPTH - 1) // DEPTH
+    for task in prange(n_panels * blocks):
+        mode = flush_denormals()
+        p, l = task // blocks, task % blocks * DEPTH
+        turned = np.empty(DEPTH * 9 * panel_columns, panels.dtype)
+        scratch = np.empty(points(m) * vlanes(panels), panels.dtype)
+        _transform_panel(
+            m, weight, p * panel_columns * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
+            min(panel_columns, c_dst - p * panel_columns), min(DEPTH, c_src - l),
+            packed, (p * points(m) * rows + l) * panel_columns, rows * panel_columns, turned, scratch,
+        )  # fmt: skip
+        restore_denormals(mode)
+
+
+@kernel
+def conv2d_winograd(
+    src, panels, start, addend, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
+):
+    """A 3x3 convolution of stride 1: the forward pass, or the gradient of the input with flipped, transposed filters.
+
+    Computes   dst[n, h, w, k] = start[k] + addend[n, h, w, k] + sum over (r, s, c) of
+               src[n, h + r - pad_top, w + s - pad_left, c] * g[k, c, r, s]; if `relu`, max(0, that), NaN stays NaN.
+    Requires   src (N, H, W, C), dst (N, H', W', K) C-contiguous; panels from `transform_filters_winograd`; start
+               padded to full panels, and one more panel of zeros; addend as dst, or empty where nothing is to be added.
+    Writes     all of dst; 1 to overflowed (1,) where a result is not finite.
+    Parallel   over blocks of tiles, counted over the whole batch.
+    Why        9 m^2 / (m+2)^2 times fewer multiplications; a block's transformed tiles and the products of
+               `panels_at_once` panels stay in L2 between the three stages.
+    """
+    n, h_src, w_src, c_src = src.shape
+    _, h_dst, w_dst, c_dst = dst.shape
+    source, destination, packed, added = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), addend.reshape(-1)
+    n_panels, panel_columns = panels.shape[0], panels.shape[3]
+    panel_plane = panels.shape[2] * panel_columns
+    tiles_h, tiles_w = (h_dst + m - 1) // m, (w_dst + m - 1) // m
+    tiles = n * tiles_h * tiles_w
+    lanes = vlanes(src)
+    row = (c_src + lanes - 1) // lanes * lanes
+    plane, product_plane = tiles_per_task * row + panel_columns, (tiles_per_task + 1) * panel_columns
+    for task in prange((tiles + tiles_per_task - 1) // tiles_per_task):
+        mode = flush_denormals()
+        first, end = task * tiles_per_task, min((task + 1) * tiles_per_task, tiles)
+        tile = np.empty(points(m) * row, src.dtype)
+        scratch = np.empty((points(m) + 1) * lanes, src.dtype)
+        vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
+        planes = np.empty(points(m) * plane, src.dtype)
+        products = np.empty(panels_at_once * points(m) * product_plane, src.dtype)
+        taps = np.zeros(1, np.int64)
+        transform_input_tiles(
+            m, source, h_src, w_src, c_src, 0, c_src, pad_top, pad_left, tiles_h, tiles_w, first, end,
+            planes, 0, row, plane, tile, scratch,
+        )  # fmt: skip
+        for p in range(0, n_panels, panels_at_once):
+            count = min(panels_at_once, n_panels - p)
+            _multiply(
+                m, planes, 0, row, plane, end - first, c_src, packed, p * points(m) * panel_plane, panel_plane,
+                start, p, count, products, product_plane, False, taps, packed, 0, 0, 0, 0,
+            )  # fmt: skip
+            _write_tiles(
+                m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, p, count,
+                tiles_h, tiles_w, first, end, scratch,
+            )  # fmt: skip
+        if not all_finite(scratch, points(m) * lanes):
+            overflowed[0] = 1
+        restore_denormals(mode)
+
+
+@kernel
+def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w, first_tile, tiles_per_task):
+    """Transform a slab of tiles of a Winograd convolution's input.
+
+    Computes   planes[b, e, t, c] = (B^T d B)[e], d the (m+2) x (m+2) pixels under tile first_tile + t, channel
+               b * DEPTH + c; 0 outside the image.
+    Requires   src (N, H, W, C) C-contiguous; planes (ceil(C / DEPTH), (m+2)^2, tiles of the slab + 1, DEPTH).
+    Writes     planes for t < tiles and channels up to C rounded up to whole vectors.
+    Parallel   over blocks of channels and of tiles.
+    Why        see `transform_input_tiles`; the multiplication reads a block of channels in one straight line.
+    """
+    _, h_src, w_src, c_src = src.shape
+    source, out = src.reshape(-1), planes.reshape(-1)
+    tiles = planes.shape[2] - 1
+    blocks, plane = (tiles + tiles_per_task - 1) // tiles_per_task, (tiles + 1) * DEPTH
+    lanes = vlanes(src)
+    for task in prange(planes.shape[0] * blocks):
+        mode = flush_denormals()
+        b, first = task % planes.shape[0], task // planes.shape[0] * tiles_per_task
+        end = min(first + tiles_per_task, tiles)
+        tile = np.empty(points(m) * DEPTH, src.dtype)
+        scratch = np.empty(points(m) * lanes, src.dtype)
+        transform_input_tiles(
+            m, source, h_src, w_src, c_src, b * DEPTH, min(DEPTH, c_src - b * DEPTH), pad_top, pad_left,
+            tiles_h, tiles_w, first_tile + first, first_tile + end,
+            out, b * points(m) * plane + first * DEPTH, DEPTH, plane, tile, scratch,
+        )  # fmt: skip
+        restore_denormals(mode)
+
+
+@kernel
+def conv2d_winograd_many_filters(
+    planes,
+    weight,
+    stride_dst,
+    stride_src,
+    flipped,
+    start,
+    addend,
+    relu,
+    dst,
+    overflowed,
+    m,
+    c_src,
+    first_tile,
+    panels_per_task,
+    tiles_per_task,
+):
+    """A 3x3 convolution of stride 1 and many filters: the forward pass, or the gradient of the input.
+
+    Computes   what `conv2d_winograd` does, for the pixels of a slab of tiles.
+    Requires   planes from `transform_tiles_winograd`; weight, strides and `flipped` as `transform_filters_winograd`;
+               start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous; addend as dst,
+               or empty where nothing is to be added.
+    Writes     dst where the slab's tiles lie; 1 to overflowed (1,) where a result is not finite.
+    Parallel   over blocks of tiles and of panels of filters.
+    Why        see `conv2d_winograd`. The transformed filters never leave L2; they are made for DEPTH
+               channels at a time, and the products of a task's tiles are summed over these.
+    """
+    _, h_dst, w_dst, c_dst = dst.shape
+    destination, source, added = dst.reshape(-1), planes.reshape(-1), addend.reshape(-1)
+    tiles = planes.shape[2] - 1
+    plane = (tiles + 1) * DEPTH
+    tiles_h, tiles_w = (h_dst + m - 1) // m, (w_dst + m - 1) // m
+    lanes = vlanes(planes)
+    panel_columns = TILE_VECTORS * lanes
+    n_panels = start.size // panel_columns - 1
+    panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
+    panel_plane, product_plane = (DEPTH + 1) * panel_columns, (tiles_per_task + 1) * panel_columns
+    for task in prange(panel_blocks * ((tiles + tiles_per_task - 1) // tiles_per_task)):
+        mode = flush_denormals()
+        first_panel, first = task % panel_blocks * panels_per_task, task // panel_blocks * tiles_per_task
+        count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)
+        turned = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
+        scratch = np.empty((points(m) + 1) * lanes, planes.dtype)
+        vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
+        panels = np.empty(count * points(m) * panel_plane, planes.dtype)
+        products = np.empty(count * points(m) * product_plane, planes.dtype)
+        taps = np.zeros(1, np.int64)
+        # The filters of the next DEPTH channels: rows of the weight, whichever of the two axes is their length.
+        filters = min(count * panel_columns, c_dst - first_panel * panel_columns)
+        next_rows, next_length = (filters, DEPTH * 9) if stride_src == 9 else (DEPTH, filters * 9)
+        for l in range(0, c_src, DEPTH):
+            depth = min(DEPTH, c_src - l)
+            for p in range(count):
+                k = (first_panel + p) * panel_columns
+                _transform_panel(
+                    m, weight, k * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
+                    min(panel_columns, c_dst - k), depth, panels, p * points(m) * panel_plane, panel_plane,
+                    turned, scratch,
+                )  # fmt: skip
+            _multiply(
+                m, source, l * points(m) * (tiles + 1) + first * DEPTH, DEPTH, plane, end - first, depth,
+                panels, 0, panel_plane, start, first_panel, count, products, product_plane, l > 0, taps,
+                weight, first_panel * panel_columns * stride_dst + (l + DEPTH) * stride_src,
+                max(stride_dst, stride_src), next_rows if l + DEPTH < c_src else 0, next_length,
+            )  # fmt: skip
+        _write_tiles(
+            m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, first_panel, count,
+            tiles_h, tiles_w, first_tile + first, first_tile + end, scratch,
+        )  # fmt: skip
+        if not all_finite(scratch, points(m) * lanes):
+            overflowed[0] = 1
+        restore_denormals(mode)

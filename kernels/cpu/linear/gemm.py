@@ -1,0 +1,189 @@
+"""Matrix products on the micro-kernel: `matmul`, `linear`, pointwise convolution, and their gradients.
+
+The blocks and their order are those of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
+Multiplication" (2008), section 4: block_depth rows of a panel of B stay near the core while the tiles of a block of
+rows pass by them, the block of A stays in L2 while panel after panel passes by that.
+
+Where A's rows are contiguous and short it is read where it lies. Else a block of it is copied first: its rows lie in
+pages of their own, and often some power of two apart, so that they share few sets of the L1 cache and push each other
+out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line. So are, for the
+same reasons, blocks of some panels where B was not packed as a whole, unless so few tiles use them that B is better
+read where it lies, once more for each.
+
+    A^T, a block                 copied
+    l=0 | m0 m1 m2 m3 ...        tile 0: l=0 | m0 m1 .. m5 |, l=1 | m0 m1 .. m5 |, ...
+    l=1 | m0 m1 m2 m3 ...        tile 1: l=0 | m6 m7 ..    |, ...
+"""
+
+import numpy as np
+
+from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.pack import copy_panels, copy_tiles, prefetch_rows, transpose_block
+from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.copy import copy_line
+from kernels.cpu.vector.target import STREAM_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vrelu
+from kernels.jit import inline, kernel, prange
+
+PANELS_PER_COPY = 8  # neighbours in b that are copied together: whole lines and pages of it, and a third of L2
+
+
+@inline
+def _copy_rows(a, offset, row, rows, length, block, block_row):
+    """block[m * block_row + l] = a[offset + m * row + l]."""
+    for m in range(rows):
+        copy_line(a, offset + m * row, block, m * block_row, length)
+
+
+@kernel
+def gemm(
+    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, in_place, start, addend, relu, out,
+    depth, row_blocks, panel_blocks, block_depth,
+):  # fmt: skip
+    """A stack of matrix products, each as partial sums over parts of the summation index.
+
+    Computes   out[s, i, m, j] = start[s == 0, j] + (addend[i, m, j] if s == 0) + sum over the l of part s of
+               a[a_offsets[i] + m * a_row + l * a_col] * B[i, l, j] with
+               B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL;
+               if `relu` (with a single part), max(0, that), where NaN stays NaN.
+    Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
+               `pack_matrices` if `packed`, else as it lies, the columns side by side, where it is read if `in_place`
+               and else copied; start (2, panels * PC), row 0 zero; addend flat, as out[0], or empty
+               where nothing is to be added; out (parts, count, M, N) C-contiguous; row_blocks <= M, panel_blocks <=
+               panels, parts <= depth.
+    Writes     all of out.
+    Parallel   over parts, the stack, blocks of rows and blocks of panels.
+    Why        see the top of this file.
+    """
+    parts, count, m_rows, n_columns = out.shape
+    destination, first_sum = out.reshape(-1), start.reshape(-1)
+    has_addend = addend.size > 0
+    past = out.size * out.itemsize >= STREAM_BYTES and parts == 1 and depth <= block_depth
+    lanes = vlanes(out)
+    panel_columns = TILE_VECTORS * lanes
+    n_panels = (n_columns + panel_columns - 1) // panel_columns
+    transposed = a_col != 1
+    direct = packed or in_place
+    right_row = b_row if direct else panel_columns
+    part_depth = (depth + parts - 1) // parts
+    depth_blocks = (part_depth + block_depth - 1) // block_depth
+    # An odd number of panel rows between two rows of a block: no two of a tile's rows share a set of the cache.
+    block_row = min(block_depth, part_depth) // panel_columns * panel_columns + 2 * panel_columns
+    for task in prange(parts * count * row_blocks * panel_blocks):
+        mode = flush_denormals()
+        panel_block, rest = task % panel_blocks, task // panel_blocks
+        row_block, rest = rest % row_blocks, rest // row_blocks
+        i, part = rest % count, rest // count
+        first_row, end_row = split_evenly(m_rows, row_blocks, row_block)
+        first_panel, end_panel = split_evenly(n_panels, panel_blocks, panel_block)
+        first_l, end_l = split_evenly(depth, parts, part)
+        rows = end_row - first_row
+        # Only of a transposed A the copies of the tiles lie apart; else all rows are one piece.
+        pieces = (rows + TILE_ROWS - 1) // TILE_ROWS if transposed else 1
+        piece_size = TILE_ROWS * block_row
+        taps = np.zeros(1, np.int64)
+        # A vector more: the last store of a tile's copy, too, reaches beyond it.
+        block = np.empty((rows + TILE_ROWS) * block_row + lanes if copied else 0, out.dtype)
+        panel_size = block_depth * panel_columns
+        panels = np.empty(0 if direct else min(end_panel - first_panel, PANELS_PER_COPY) * panel_size, out.dtype)
+        for depth_block in range(depth_blocks):
+            begin_l, stop_l = split_evenly(end_l - first_l, depth_blocks, depth_block)
+            begin_l, length = first_l + begin_l, stop_l - begin_l
+            rectify = relu and depth_block == depth_blocks - 1
+            a_offset = a_offsets[i] + first_row * a_row + begin_l * a_col
+            left, left_offset, left_row, left_col = a, a_offset, a_row, a_col
+            if copied:
+                left, left_offset = block, 0
+                left_row, left_col = (1, TILE_ROWS) if transposed else (block_row, 1)
+            if transposed:
+                copy_tiles(
+                    a, a_offset, a_col, length, rows, pieces, 0, pieces, block, 0, piece_size, TILE_ROWS
+                )  # fmt: skip
+            elif copied:
+                _copy_rows(a, a_offset, a_row, rows, length, block, block_row)
+            for p in range(first_panel, end_panel):
+                place = (p - first_panel) % PANELS_PER_COPY
+                if not direct and place == 0:
+                    b_offset = b_offsets[i] + p * b_panel + begin_l * b_row
+                    columns = min(min(PANELS_PER_COPY, end_panel - p) * panel_columns, n_columns - p * panel_columns)
+                    copy_panels(b, b_offset, b_row, length, columns, panels, 0, panel_size, panel_columns)
+                right = b if direct else panels
+                if transposed and depth_block + 1 < depth_blocks:
+                    # The next block is copied in one go, which would wait for memory: fetch it while this one is used.
+                    share, end_share = split_evenly(length, end_panel - first_panel, p - first_panel)
+                    next_b = b_offsets[i] + first_panel * b_panel + (begin_l + length) * b_row
+                    prefetch_rows(a, a_offset + length * a_col, a_col, share, end_share, rows)
+                    if not packed:
+                        prefetch_rows(b, next_b, b_row, share, end_share, (end_panel - first_panel) * panel_columns)
+                b_offset = b_offsets[i] + p * b_panel + begin_l * b_row if direct else place * panel_size
+                first_column = p * panel_columns
+                is_first = part == 0 and depth_block == 0
+                start_offset = first_column + (n_panels * panel_columns if is_first else 0)
+                c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
+                added = addend if is_first and has_addend else destination
+                for piece in range(pieces):
+                    begin, end = split_evenly(rows, pieces, piece)
+                    c_begin = c_offset + begin * n_columns
+                    brgemm(
+                        end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
+                        right, b_offset, 0, right_row, destination, c_begin, n_columns,
+                        min(panel_columns, n_columns - first_column), first_sum, start_offset,
+                        added, c_begin, depth_block > 0 or (is_first and has_addend), rectify, past,
+                        in_place,
+                    )  # fmt: skip
+        restore_denormals(mode)
+
+
+@kernel
+def sum_parts(partials, relu, out, elements_per_task):
+    """Add up the partial sums of `gemm`.
+
+    Computes   out[i] = sum over s of partials[s, i]; if `relu`, max(0, that), where NaN stays NaN.
+    Requires   partials (parts, size) C-contiguous, out flat.
+    Writes     all of out.
+    Parallel   over blocks of elements.
+    Why        bound by memory: every value is read once, in order, and a sum stays in a register.
+    """
+    parts, size = partials.shape
+    flat, lanes = partials.reshape(-1), vlanes(partials)
+    for task in prange((size + elements_per_task - 1) // elements_per_task):
+        mode = flush_denormals()
+        first = task * elements_per_task
+        end = min(first + elements_per_task, size)
+        for i in range(first, end, lanes):
+            total = load_lanes(flat, i, end - i)
+            for s in range(1, parts):
+                total = total + load_lanes(flat, s * size + i, end - i)
+            store_lanes(vrelu(total) if relu else total, out, i, end - i)
+        restore_denormals(mode)
+
+
+@kernel
+def transpose_add(turned, bias, relu, out, rows_per_task):
+    """Turn a stack of products that were computed as their transposes.
+
+    Computes   out[i, m, n] = turned[i, n, m] + bias[n]; if `relu`, max(0, that), where NaN stays NaN.
+    Requires   turned (count, N, M) and out (count, M, N) C-contiguous; bias (N,).
+    Writes     all of out.
+    Parallel   over matrices and blocks of rows of `turned`.
+    Why        a vector's length of rows at a time is turned in squares into a strip that stays in L1.
+    """
+    count, n_columns, m_rows = turned.shape
+    source, destination, lanes = turned.reshape(-1), out.reshape(-1), vlanes(out)
+    blocks = (n_columns + rows_per_task - 1) // rows_per_task
+    for task in prange(count * blocks):
+        mode = flush_denormals()
+        i, first = task // blocks, task % blocks * rows_per_task
+        end = min(first + rows_per_task, n_columns)
+        strip = np.empty(m_rows * lanes, out.dtype)
+        for begin in range(first, end, lanes):
+            rows = min(lanes, end - begin)
+            transpose_block(
+                source, (i * n_columns + begin) * m_rows, m_rows, rows, m_rows, strip, 0, lanes, lanes
+            )  # fmt: skip
+            shift = load_lanes(bias, begin, rows)
+            for m in range(m_rows):
+                value = vload(strip, m * lanes) + shift
+                at = (i * m_rows + m) * n_columns + begin
+                store_lanes(vrelu(value) if relu else value, destination, at, rows)
+        restore_denormals(mode)
