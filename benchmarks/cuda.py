@@ -22,7 +22,7 @@ import torch
 import convcore
 from benchmarks import BenchmarkError
 from benchmarks.nets import AS_IT_IS, training_step
-from convcore.gpu.memory import pool
+from convcore.engine.cuda.memory import pool
 from convcore.ops.conv.geometry import conv_geometry
 from convcore.testing.cases import LAYER_CASES, ConvCase
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import wrap
+from convcore.engine.cuda import memory, probe
+from convcore.engine.cuda.array import KINDS, DeviceArray
 from convcore.errors import DTypeError, OutOfMemoryError
-from convcore.gpu import memory, probe
-from convcore.gpu.array import KINDS, DeviceArray
 from convcore.ops.core import transfer
 from convcore.tensor import Tensor
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore.autograd import Variable, is_grad_enabled, wrap
+from convcore.engine.capture import looked_at
 from convcore.errors import DeviceError, DTypeError, GraphError, ShapeError
 from convcore.ops.core import dtypes, transfer
 from convcore.ops.core.device import CPU, CUDA, Device
 from convcore.ops.core.public_api import guard_methods
 from convcore.ops.shape.views import contiguous
-from convcore.recording import looked_at
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

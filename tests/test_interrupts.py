@@ -13,7 +13,7 @@ import pytest
 
 import convcore
 from convcore import memory, nn
-from convcore.autograd import deferred, variable
+from convcore.autograd import lazy, variable
 from convcore.nn import compiled as compiled_models
 from convcore.nn import functional as F
 from convcore.ops.conv import far as conv_far
@@ -21,7 +21,7 @@ from convcore.ops.conv import geometry
 from convcore.ops.core import filters, weight_cache
 from convcore.ops.pool import geometry as pools
 
-KEEPERS = {module.__file__ for module in (weight_cache, memory, deferred, variable, filters, geometry, pools, conv_far)}
+KEEPERS = {module.__file__ for module in (weight_cache, memory, lazy, variable, filters, geometry, pools, conv_far)}
 
 
 def interrupted_at(place: int, action: Any, files: set[Any] = KEEPERS) -> bool:

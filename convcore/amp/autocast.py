@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from convcore.autograd import twins
+from convcore.engine import dispatch
+from convcore.engine.cuda import probe
 from convcore.errors import DTypeError, UnsupportedError
-from convcore.gpu import probe
 from convcore.ops.core.device import Device
 from convcore.ops.core.dtypes import Half, bfloat16, float16
 
@@ -56,12 +56,12 @@ class autocast:
         self._previous: list[str | None] = []
 
     def __enter__(self) -> None:
-        self._previous.append(twins.autocast.kind)
+        self._previous.append(dispatch.autocast.kind)
         if self._for_gpu:
-            twins.autocast.kind = self._kind
+            dispatch.autocast.kind = self._kind
 
     def __exit__(self, *exc_info: Any) -> None:
-        twins.autocast.kind = self._previous.pop()
+        dispatch.autocast.kind = self._previous.pop()
 
     def __call__(self, function: _F) -> _F:
         @functools.wraps(function)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from convcore.autograd import twins
 from convcore.autograd.variable import Variable
+from convcore.engine import dispatch
+from convcore.engine.cuda import probe
 from convcore.errors import CheckpointError, DTypeError
-from convcore.gpu import probe
 from convcore.ops.core import layout
 from convcore.ops.core.device import Device
 from convcore.ops.elementwise.unscale import unscale
@@ -222,5 +222,5 @@ def _unscale(optimizer: Optimizer, inverse: float) -> bool:
             flat = layout.flat(array)
         by_place.setdefault(type(array), []).append(flat)
         gradient.mark_changed()
-    found = [twins.of(unscale, flats[0])(flats, inverse) for flats in by_place.values()]
+    found = [dispatch.of(unscale, flats[0])(flats, inverse) for flats in by_place.values()]
     return any(found)

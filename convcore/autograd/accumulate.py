@@ -20,8 +20,8 @@ import numpy as np
 
 from convcore import memory
 from convcore.autograd.variable import Variable
+from convcore.engine.cuda.array import DeviceArray
 from convcore.errors import GraphError
-from convcore.gpu.array import DeviceArray
 
 # Threads may run backward through different graphs with the same leaves. An RLock: to add may settle deferred tensors.
 _lock = threading.RLock()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import twins
 from convcore.autograd.grad_mode import no_grad, state
 from convcore.autograd.handles import HookTable
 from convcore.autograd.variable import Variable, wrap
+from convcore.engine import dispatch
 from convcore.errors import DTypeError, GraphError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Node:
     """
 
     # What most nodes never change stands in the class: setting it in each would be a third of their price.
-    enters_at = 0  # past how many deferred tensors backward need not go: see `convcore.autograd.deferred`
+    enters_at = 0  # past how many deferred tensors backward need not go: see `convcore.autograd.lazy`
     materialize_grads = True
     freed = False
     hooks: dict[int, HookTable] | None = None  # for outputs, what their gradient is shown to: see `register_hook`
@@ -168,8 +168,8 @@ class Function:
 
         Where arguments lie on a GPU, the function's twin for that device takes its place.
         """
-        if twins.in_use:
-            cls, args = twins.chosen(cls, args)
+        if dispatch.in_use:
+            cls, args = dispatch.chosen(cls, args)
         if not state.enabled:
             return cls.forward(_Unrecorded(len(args)), *args)
         needs = tuple([isinstance(a, Variable) and a.requires_grad for a in args])
@@ -211,7 +211,7 @@ class _NotTwiceDifferentiable(Function):
         raise UnsupportedError(f"backward: {ctx.function_name} has no second derivative here")
 
 
-twins.mixes_devices(_NotTwiceDifferentiable)  # what stands in for others has no numbers, wherever they lie
+dispatch.mixes_devices(_NotTwiceDifferentiable)  # what stands in for others has no numbers, wherever they lie
 
 
 def _stand_in(edge: Any) -> Variable:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import recording
 from convcore.absent import Explanation
-from convcore.autograd.deferred import Deferred, Memory
 from convcore.autograd.grad_mode import state
 from convcore.autograd.handles import HookTable, RemovableHandle
+from convcore.autograd.lazy import Deferred, Memory
+from convcore.engine import capture
+from convcore.engine.cuda.array import DeviceArray
 from convcore.errors import AbsentError, DTypeError, GraphError, ShapeError
-from convcore.gpu.array import DeviceArray
 
 if TYPE_CHECKING:
     from convcore.autograd.function import Node
@@ -82,7 +82,7 @@ class Variable:
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
         if not isinstance(array, (np.ndarray, DeviceArray)):
             raise DTypeError(f"Tensor: needs a NumPy array, got {type(array).__name__}; use convcore.tensor(..)")
-        self.array = recording.adopted(self, array) if recording.recordings else array
+        self.array = capture.adopted(self, array) if capture.recordings else array
         self.node: Node | None = None
         self._requires_grad = False
         self.output_index = 0

@@ -1,9 +1,9 @@
 """Compiled models: what an evaluation does is noted, as a list of calls, and then made again.
 
 On one small image a network spends most of its time in Python: finding geometries, algorithms, packed filters, memory.
-The calls of kernels and of NumPy that come out of it are the same at each call (`convcore.recording`), so a compiled
-model keeps them, for each form of its inputs, and makes them with nothing in between. Results are the very same, bit
-for bit.
+The calls of kernels and of NumPy that come out of it are the same at each call (`convcore.engine.capture`), so a
+compiled model keeps them, for each form of its inputs, and makes them with nothing in between. Results are the very
+same, bit for bit.
 
 What a model does may depend on more than the form of its inputs, and then the list would lie. So it is used only where
 nothing speaks against it. The first two calls with inputs of one form are calls of the model itself, and each is noted
@@ -23,15 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from convcore import recording
 from convcore.autograd import is_grad_enabled, no_grad
-from convcore.autograd.deferred import fuses
+from convcore.autograd.lazy import fuses
+from convcore.engine import capture
+from convcore.engine.capture import Recording, ShapeChangedError
 from convcore.errors import DTypeError
 from convcore.nn.model_state import ModelState, frozen
 from convcore.nn.module import Module
 from convcore.nn.noted_call import NotedCall
 from convcore.ops.conv import algorithm
-from convcore.recording import Recording, ShapeChangedError
 from convcore.tensor import Tensor
 
 MOST_PLANS = 8  # for the forms of inputs that were seen last
@@ -129,7 +129,7 @@ class CompiledModule(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's result."""
-        if kwargs or is_grad_enabled() or recording.current() is not None or self._orig_mod.training or not fuses():
+        if kwargs or is_grad_enabled() or capture.current() is not None or self._orig_mod.training or not fuses():
             return self._orig_mod(*args, **kwargs)
         plan = self._plan(args)
         if plan is None or not plan.lock.acquire(blocking=False):  # else another thread is using its memory
@@ -180,7 +180,7 @@ class CompiledModule(Module):
             noted = plan.recording
         described = []
         for function, given, settings in () if noted is None else noted.steps:
-            name, arrays = recording.described(function, given, settings)
+            name, arrays = capture.described(function, given, settings)
             described.append(f"{name} {' '.join(str(array.shape) for array in arrays if array.ndim)}")
         return described
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from convcore import memory, recording
+from convcore import memory
 from convcore.autograd import Variable, wrap
+from convcore.engine import capture
+from convcore.engine.capture import Recording
+from convcore.engine.traced import Traced, plain
 from convcore.nn.model_state import ModelState
 from convcore.nn.module import Module
 from convcore.ops.core.layout import empty_like
 from convcore.random import active
-from convcore.recording import Recording
 from convcore.tensor import Tensor
-from convcore.traced import Traced, plain
 
 
 class NotedCall:
@@ -65,13 +66,13 @@ class NotedCall:
         elif not all(map(_is_ordinary, self._leaves)):
             self.objection = "its result has what no list of calls gives: a class of its own, attributes, requires_grad"
         elif any(isinstance(holder, Variable) for holder in gc.get_referrers(*self.recording.strangers())):
-            self.objection = recording.STRANGER
+            self.objection = capture.STRANGER
         elif _are_kept(self.recording, self._leaves):
             self.objection = "tensors that its forward makes are kept outside of it, and a list of calls makes none"
 
     def difference(self, other: NotedCall) -> str | None:
         """What another call did differently, though only the numbers of the inputs may differ; None if nothing."""
-        found = recording.difference(self.recording, other.recording)
+        found = capture.difference(self.recording, other.recording)
         if found is None and (self._tree, self._tokens) != (other._tree, other._tokens):
             return "two calls with inputs of one form have different results"
         return found

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convcore.autograd import twins
+from convcore.engine import dispatch
 from convcore.optim.optimizer import (
     Optimizer,
     check_betas,
@@ -106,9 +106,9 @@ class Adam(Optimizer):
         moments = flat_state(state["exp_avg"], param), flat_state(state["exp_avg_sq"], param)
         if group["amsgrad"]:
             largest = flat_state(state["max_exp_avg_sq"], param)
-            twins.of(adam_amsgrad_step, flat)(flat, grad, *moments, largest, *settings)
+            dispatch.of(adam_amsgrad_step, flat)(flat, grad, *moments, largest, *settings)
         else:
-            twins.of(adam_step, flat)(flat, grad, *moments, *settings)
+            dispatch.of(adam_step, flat)(flat, grad, *moments, *settings)
 
 
 class AdamW(Adam):

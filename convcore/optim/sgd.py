@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convcore.autograd import twins
+from convcore.engine import dispatch
 from convcore.optim.optimizer import Optimizer, check_not_negative, flat_state, zeros_like
 from convcore.tensor import Tensor
 from kernels.cpu.optim.sgd_adam import sgd_momentum_step, sgd_step
@@ -63,7 +63,7 @@ class SGD(Optimizer):
         lr, weight_decay = number(group["lr"]), number(group["weight_decay"])
         sign = number(-1 if group["maximize"] else 1)
         if group["momentum"] == 0:
-            twins.of(sgd_step, flat)(flat, grad, lr, weight_decay, sign)
+            dispatch.of(sgd_step, flat)(flat, grad, lr, weight_decay, sign)
             return
         share = 1 - group["dampening"]
         if state.get("momentum_buffer") is None:
@@ -72,4 +72,4 @@ class SGD(Optimizer):
         buffer = flat_state(state["momentum_buffer"], param)
         momentum = number(group["momentum"])
         settings = lr, momentum, number(share), weight_decay, sign, bool(group["nesterov"])
-        twins.of(sgd_momentum_step, flat)(flat, grad, buffer, *settings)
+        dispatch.of(sgd_momentum_step, flat)(flat, grad, buffer, *settings)

@@ -8,8 +8,8 @@ from unittest import mock
 import numpy as np
 from simulator import launch
 
-from convcore.gpu import memory, probe
-from convcore.gpu.array import DeviceArray
+from convcore.engine.cuda import memory, probe
+from convcore.engine.cuda.array import DeviceArray
 from convcore.ops.core import transfer
 from kernels.cuda import jit
 

@@ -11,8 +11,8 @@ from test_gpu_training import NETWORKS, small_cnn
 
 import convcore as cc
 from convcore import nn
+from convcore.engine.cuda import probe
 from convcore.errors import CheckpointError, DTypeError, UnsupportedError
-from convcore.gpu import probe
 from convcore.nn import functional as F
 
 KINDS = {cc.float16: "float16", cc.bfloat16: "bfloat16"}

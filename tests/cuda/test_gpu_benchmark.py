@@ -10,7 +10,7 @@ from simulated_device import device
 
 from benchmarks import BenchmarkError, cuda
 from benchmarks.__main__ import main
-from convcore.gpu import probe
+from convcore.engine.cuda import probe
 from convcore.testing.cases import SMALL_CASES
 
 ROOT = Path(__file__).resolve().parents[2]

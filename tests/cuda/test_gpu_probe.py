@@ -9,8 +9,8 @@ from simulated_device import device
 
 import convcore as cc
 from convcore import nn
+from convcore.engine.cuda import memory, probe
 from convcore.errors import DeviceError
-from convcore.gpu import memory, probe
 
 FIX = r'Or compute on the CPU: device "cpu", or "auto"'
 

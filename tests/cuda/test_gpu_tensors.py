@@ -13,8 +13,8 @@ from simulated_device import device
 
 import convcore as cc
 from convcore import nn
+from convcore.engine.cuda import memory
 from convcore.errors import DeviceError, DTypeError, GraphError, OutOfMemoryError, UnsupportedError
-from convcore.gpu import memory
 from convcore.nn import functional as F
 
 

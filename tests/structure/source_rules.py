@@ -18,8 +18,6 @@ FLOORS = (
     (
         "kernels",
         "convcore.memory",
-        "convcore.traced",
-        "convcore.recording",
         "convcore.errors",
         "convcore.config",
         "convcore.random",
@@ -27,7 +25,7 @@ FLOORS = (
         "convcore.absent_table",
         "convcore.interrupts",
     ),
-    ("convcore.gpu",),
+    ("convcore.engine",),
     ("convcore.autograd", "convcore.io"),
     ("convcore.ops",),
     ("convcore.tensor", "convcore.tensor_data", "convcore.tensor_parts"),
@@ -241,7 +239,7 @@ def warning_filters(sources: Sources) -> list[str]:
 
 
 def unseen_readers(sources: Sources) -> list[str]:
-    """NumPy does not tell traced arrays that these read them (`convcore.traced`): what follows would go unseen."""
+    """NumPy does not tell traced arrays (`convcore.engine.traced`) that these read them: what follows is unseen."""
     names = {"ascontiguousarray", "asfortranarray", "asarray_chkfinite", "require", "frombuffer", "fromiter", "nditer"}
     return [
         f"{module}:{node.lineno}: np.{node.attr}; use convcore.ops.core.layout.contiguous, or a function of arrays"

@@ -5,7 +5,7 @@ residual block, and a ReLU come in as the kernel stores its results, where the k
 element runs over the image where it lies. So the image is written once, or twice, where four operations would write it
 four times and read it three times.
 
-`DeferredConv` is what `conv2d` returns where nothing is recorded; see `convcore.autograd.deferred`.
+`DeferredConv` is what `conv2d` returns where nothing is recorded; see `convcore.autograd.lazy`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convcore import memory, recording
+from convcore import memory
+from convcore.engine import capture
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc, nothing
@@ -260,8 +261,8 @@ def or_else(run: Callable[..., Any], direct: Callable[..., Any]) -> Callable[...
 
     @functools.wraps(run)
     def checked(*args: Any) -> Any:
-        overflowed = recording.flag()
+        overflowed = capture.flag()
         result = run(*args, overflowed=overflowed)
-        return direct(*args) if recording.is_set(overflowed) else result
+        return direct(*args) if capture.is_set(overflowed) else result
 
     return checked

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+from convcore.engine.cuda.probe import probe
 from convcore.errors import DTypeError, UnsupportedError
-from convcore.gpu.probe import probe
 
 
 class Device(str):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import memory, recording
-from convcore.autograd import Function, Variable, twins, wrap
+from convcore import memory
+from convcore.autograd import Function, Variable, wrap
+from convcore.engine import capture, dispatch
 from convcore.errors import DTypeError
 from convcore.ops.core import parallel_ufuncs
 from convcore.ops.core.arguments import form
@@ -118,7 +119,7 @@ def as_tensors(op: str, *operands: Tensor | float, dtype: np.dtype | None = None
 def _as_tensor(op: str, operand: Any, dtype: np.dtype) -> Any:
     if isinstance(operand, Variable):
         return convert(operand, dtype)
-    return wrap(recording.constant(number(op, operand, dtype)))
+    return wrap(capture.constant(number(op, operand, dtype)))
 
 
 def number(op: str, value: float, dtype: np.dtype) -> np.ndarray:
@@ -219,8 +220,8 @@ def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
 
     Silent on overflow, 0/0 and the like: infinity and NaN travel on as in torch.
     """
-    if twins.in_use:
-        twin: Any = twins.of(compute, arrays[0])
+    if dispatch.in_use:
+        twin: Any = dispatch.of(compute, arrays[0])
         if twin is not compute:
             return twin(ufunc, *arrays)
     model = arrays[0]

@@ -6,9 +6,10 @@ import importlib
 import pkgutil
 from typing import Any
 
-from convcore.autograd import Function, twins, wrap
-from convcore.gpu.array import DeviceArray, put
-from convcore.gpu.probe import driver
+from convcore.autograd import Function, wrap
+from convcore.engine import dispatch
+from convcore.engine.cuda.array import DeviceArray, put
+from convcore.engine.cuda.probe import driver
 from convcore.ops.core.device import CPU, CUDA, Device
 
 
@@ -26,7 +27,7 @@ class Move(Function):
         return Move.apply(grad_out, ctx.back), None
 
 
-twins.runs_everywhere(Move)
+dispatch.runs_everywhere(Move)
 
 
 def device_of(x: Any) -> Device:
@@ -67,8 +68,8 @@ def near(x: Any, device: Any) -> Any:
 def start() -> None:
     """Make a GPU ready: the first tensor is to go there."""
     driver()
-    if not twins.in_use:
+    if not dispatch.in_use:
         package = importlib.import_module("convcore.ops.cuda")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"convcore.ops.cuda.{module.name}")
-        twins.start()
+        dispatch.start()

@@ -1,7 +1,7 @@
 """Derived arrays: what an operation computes from a tensor's numbers again and again, kept until the numbers change.
 
 A convolution packs its filters into panels before it multiplies. The filters change once per training step, and not at
-all in inference; so the panels are kept with the tensor's memory (`convcore.autograd.deferred.Memory`). That they are
+all in inference; so the panels are kept with the tensor's memory (`convcore.autograd.lazy.Memory`). That they are
 never stale rests on the same rules as deferred tensors: every change through tensors counts (`Memory.changes`), and of
 memory that NumPy code may write to ("exposed") nothing is kept.
 
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd.deferred import Memory
-from convcore.recording import current as current_recording
-from convcore.traced import original
+from convcore.autograd.lazy import Memory
+from convcore.engine.capture import current as current_recording
+from convcore.engine.traced import original
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore import memory, recording
+from convcore import memory
 from convcore.autograd import Variable, wrap
+from convcore.engine import capture
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import integer, one_by_one_or
 from convcore.ops.core.dtypes import SUPPORTED, converted, element_type, float32, number, number_type, require_held
@@ -58,7 +59,7 @@ def _plain(data: Any) -> Any:
 
 def _leaf(array: np.ndarray, requires_grad: bool, device: Any) -> Tensor:
     """A new tensor of numbers that are Python's."""
-    return _required(wrap(recording.filled(array)), requires_grad, device)
+    return _required(wrap(capture.filled(array)), requires_grad, device)
 
 
 def _required(tensor: Tensor, requires_grad: bool, device: Any) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from convcore.engine.cuda.array import empty, full
 from convcore.errors import UnsupportedError
-from convcore.gpu.array import empty, full
 
 
 def floats(size: int) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from convcore.autograd import wrap
-from convcore.autograd.twins import twin_of
+from convcore.engine.cuda.array import empty
+from convcore.engine.dispatch import twin_of
 from convcore.errors import UnsupportedError
-from convcore.gpu.array import empty
 from convcore.ops.conv.functions import ChannelSum, Conv, ConvGradInput, ConvGradWeight
 from convcore.ops.conv.geometry import ConvGeometry, once_per_geometry
 from convcore.ops.cuda.arrays import channels_last, empty_channels_last, floats, images_only

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import is_grad_enabled, wrap
-from convcore.autograd.twins import runs_everywhere, twin_of
+from convcore.engine.cuda.array import DeviceArray, broadcast_to, empty, empty_like, full, memory_order
+from convcore.engine.dispatch import runs_everywhere, twin_of
 from convcore.errors import UnsupportedError
-from convcore.gpu.array import DeviceArray, broadcast_to, empty, empty_like, full, memory_order
 from convcore.ops.activation.dropout import Dropout
 from convcore.ops.activation.functions import Hardsigmoid, Hardswish
 from convcore.ops.core.dtypes import Clone, compute

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import once_differentiable, wrap
-from convcore.autograd.twins import autocast, twin_of
-from convcore.gpu.array import empty
-from convcore.gpu.memory import pool
+from convcore.engine.cuda.array import empty
+from convcore.engine.cuda.memory import pool
+from convcore.engine.dispatch import autocast, twin_of
 from convcore.ops.conv.functions import ChannelSum, Conv
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.cuda.arrays import channels_last, empty_channels_last, floats

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import once_differentiable, wrap
-from convcore.autograd.twins import twin_of
-from convcore.gpu.array import DeviceArray, broadcast_to, empty, full
+from convcore.engine.cuda.array import DeviceArray, broadcast_to, empty, full
+from convcore.engine.dispatch import twin_of
 from convcore.ops.core.dtypes import compute
 from convcore.ops.cuda.arrays import floats, numbers_or
 from convcore.ops.loss import cross_entropy as on_cpu

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convcore.autograd import once_differentiable, wrap
-from convcore.autograd.twins import twin_of
-from convcore.gpu.array import DeviceArray, empty_like
+from convcore.engine.cuda.array import DeviceArray, empty_like
+from convcore.engine.dispatch import twin_of
 from convcore.ops.cuda.arrays import channels_last, floats, numbers_or
 from convcore.ops.norm import batch_norm as on_cpu
 from convcore.ops.norm.fused import BatchNorm

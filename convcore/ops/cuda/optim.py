@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convcore.autograd.twins import twin_of
+from convcore.engine.dispatch import twin_of
 from convcore.ops.cuda.arrays import floats
 from convcore.ops.elementwise import unscale as on_cpu_unscale
 from kernels.cpu.optim import sgd_adam as on_cpu

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import wrap
-from convcore.autograd.twins import twin_of
+from convcore.engine.cuda.array import DeviceArray, empty, put
+from convcore.engine.dispatch import twin_of
 from convcore.errors import UnsupportedError
-from convcore.gpu.array import DeviceArray, empty, put
 from convcore.ops.cuda.arrays import channels_last, empty_channels_last, images_only
 from convcore.ops.pool.functions import AvgPool2d, AvgPool2dGradInput, MaxPool2d, MaxPool2dGradInput
 from convcore.ops.pool.geometry import PoolGeometry, Windows

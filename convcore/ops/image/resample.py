@@ -16,8 +16,8 @@ import numpy as np
 
 from convcore import memory
 from convcore.autograd import Function, wrap
+from convcore.engine.capture import constant
 from convcore.ops.core.layout import nchw, nhwc
-from convcore.recording import constant
 from kernels.cpu.image import resample_axis
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore import memory
-from convcore.autograd import Function, Variable, is_grad_enabled, twins, wrap
+from convcore.autograd import Function, Variable, is_grad_enabled, wrap
+from convcore.engine import dispatch
 from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
 from convcore.ops.activation.softmax import log_softmax, softmax
 from convcore.ops.core.arguments import check_float_tensors, integer
@@ -273,7 +274,7 @@ def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ign
         raise ShapeError(f"{op}: labels must have input's shape without the class axis, {expected}\n{table()}")
     _check_weight(op, x, weight, axis)
     ignore_index = integer(op, "ignore_index", ignore_index, -(1 << 63))
-    twins.of(_check_range, target.array)(op, target.array, shape[axis], ignore_index)
+    dispatch.of(_check_range, target.array)(op, target.array, shape[axis], ignore_index)
     return ignore_index
 
 

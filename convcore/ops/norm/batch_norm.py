@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcore.autograd import is_recorded, may_defer, twins
+from convcore.autograd import is_recorded, may_defer
+from convcore.engine import dispatch
 from convcore.errors import ShapeError, array_table
 from convcore.ops.core.arguments import check_float_tensors, form
 from convcore.ops.core.rows import rows_along
@@ -104,7 +105,7 @@ def normalise_channels(
 
     def normalisation() -> Normalisation:
         with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
-            function = twins.of(_normalisation, form(x))
+            function = dispatch.of(_normalisation, form(x))
             return function(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
     if training or recorded:

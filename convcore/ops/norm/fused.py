@@ -8,7 +8,7 @@ Backward needs g, the gradient of y: grad_out spread over the windows and cut of
 batch norm follow as in `convcore.ops.norm.batch_norm`. Both kernels of backward compute y and g again, pixel by pixel,
 so fusing changes where the numbers lie and when, not what they are.
 
-`DeferredNorm` is what `batch_norm` returns: y, not yet computed. See `convcore.autograd.deferred`.
+`DeferredNorm` is what `batch_norm` returns: y, not yet computed. See `convcore.autograd.lazy`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcore.autograd import Function, Variable, wrap
+from convcore.engine.capture import constant
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import integer, one_by_one_or
 from convcore.ops.core.axes import axes, axis
@@ -20,7 +21,6 @@ from convcore.ops.elementwise.in_place import Overwrite
 from convcore.ops.shape.indexing import Index, Scatter, getitem
 from convcore.ops.shape.joining import cat
 from convcore.ops.shape.views import expand, permute, reshape, sizes, transpose
-from convcore.recording import constant
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from convcore.engine.cuda.array import DeviceArray, device_name, full
 from convcore.errors import DeviceError, UnsupportedError
-from convcore.gpu.array import DeviceArray, device_name, full
 
 C = TypeVar("C", bound=Callable[..., Any])
 

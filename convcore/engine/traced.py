@@ -1,6 +1,6 @@
 """Traced arrays: arrays that tell a recording what NumPy computes from them.
 
-While a recording is made (`convcore.recording`), the arrays of all tensors are of this class. NumPy hands every
+While a recording is made (`convcore.engine.capture`), the arrays of all tensors are of this class. NumPy hands every
 function and ufunc that meets one to `__array_function__` and `__array_ufunc__`; methods and indexing are overridden
 here. So nothing that NumPy computes from them goes unseen, whoever wrote it: it becomes a step of the recording, or a
 reason why there can be none. What NumPy reads below Python (`np.asarray`, a plain array indexed by a traced one) gives
@@ -57,7 +57,7 @@ class Traced(np.ndarray):
 
     @property
     def recording(self) -> Any:
-        """The `convcore.recording.Recording`, the same for all views; None when that is gone."""
+        """The `convcore.engine.capture.Recording`, the same for all views; None when that is gone."""
         return None if self._reference is None else self._reference()
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:

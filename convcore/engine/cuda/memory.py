@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from convcore.engine.cuda import probe
 from convcore.errors import OutOfMemoryError
-from convcore.gpu import probe
 
 SMALLEST = 512  # bytes of a block
 

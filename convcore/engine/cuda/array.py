@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from convcore.engine.cuda import dlpack
+from convcore.engine.cuda.memory import pool
 from convcore.errors import DTypeError, UnsupportedError
-from convcore.gpu import dlpack
-from convcore.gpu.memory import pool
 
 ALIGNMENT = 16  # bytes: kernels load four floats at once
 MOST_AXES = 4  # of a view that a kernel copies

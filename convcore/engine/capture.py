@@ -8,7 +8,8 @@ That nothing is missing from the list does not rest on anybody's remembering to 
 passes none of them cannot get into a result:
 
 - a kernel is called by `kernels.jit.Kernel`, which tells the recording of each call;
-- NumPy computes from tensors' numbers, which are traced arrays (`convcore.traced`) and tell the recording themselves;
+- NumPy computes from tensors' numbers, which are traced arrays (`convcore.engine.traced`) and tell the recording
+  themselves;
 - a tensor is made by `Variable.__init__`, which asks the recording for its array (`adopted`). Memory that neither an
   input, nor a parameter or buffer, nor a call at one of the other doors has filled is unknown, and an objection.
 
@@ -32,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from convcore import memory
-from convcore.traced import Traced, plain, traced
+from convcore.engine.traced import Traced, plain, traced
 from kernels import jit
 
 # What NumPy answers from shapes and dtypes alone.
@@ -384,10 +385,10 @@ def caller() -> str:
     name = ""
     while frame is not None:
         module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
-        is_engine = module.startswith(("convcore.ops", "convcore.autograd", "convcore.tensor", "convcore.traced"))
+        is_engine = module.startswith(("convcore.ops", "convcore.autograd", "convcore.tensor", "convcore.engine"))
         if function == "settle":  # what waited to be computed: the operation was called elsewhere
             return name or type(frame.f_locals["self"]).__name__
-        if not is_engine and module != __name__:
+        if not is_engine:
             return name or function
         if module.startswith(("convcore.ops", "convcore.tensor")) and function[0] != "_" and function not in _INNER:
             name = function

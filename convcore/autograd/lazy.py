@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd import twins
 from convcore.autograd.grad_mode import set_grad_enabled
+from convcore.engine import dispatch
 
 if TYPE_CHECKING:
     from convcore.autograd.function import Node
@@ -126,7 +126,7 @@ def fuses() -> bool:
 
 def may_defer(tensor: Variable) -> bool:
     """Whether a result computed from this tensor may wait."""
-    if twins.in_use and tensor.deferred is None and not isinstance(tensor.array, np.ndarray):
+    if dispatch.in_use and tensor.deferred is None and not isinstance(tensor.array, np.ndarray):
         return False  # kernels on a GPU are queued anyway, and nobody waits for them
     memory = tensor.version.memory
     return _state.fusion and (memory is None or not memory.exposures)
