@@ -133,7 +133,7 @@ from convcore.ops.create.queries import (
 # isort: on
 from convcore.amp import GradScaler, autocast
 from convcore.io import load, save
-from convcore.nn.compiled import clear_plans, compile
+from convcore.nn.compiling.compiled import clear_plans, compile
 from convcore.ops.core.public_api import guard_functions
 from convcore.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from kernels.threads import get_num_threads, set_num_threads

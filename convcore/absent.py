@@ -32,7 +32,7 @@ _ORIGINS = {
     "convcore.data": "torch.utils.data",
     **{f"convcore.{name}": f"torchvision.{name}" for name in ("models", "transforms", "transforms.functional")},
 }
-_CLASSES = {"convcore.tensor.Tensor": "torch.Tensor", "convcore.nn.module.Module": "torch.nn.Module"}
+_CLASSES = {"convcore.tensor.Tensor": "torch.Tensor", "convcore.nn.base.module.Module": "torch.nn.Module"}
 _IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from convcore import nn
 from convcore.autograd import enable_grad, wrap
-from convcore.nn.modes import evaluating
+from convcore.nn.base.modes import evaluating
 
 Pair = tuple[int, int]
 

@@ -14,8 +14,8 @@ import pytest
 import convcore
 from convcore import memory, nn
 from convcore.autograd import lazy, variable
-from convcore.nn import compiled as compiled_models
 from convcore.nn import functional as F
+from convcore.nn.compiling import compiled as compiled_models
 from convcore.ops.conv import far as conv_far
 from convcore.ops.conv import geometry
 from convcore.ops.core import filters, weight_cache

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from convcore.errors import UnsupportedError
-from convcore.models.card import WEIGHTS
+from convcore.models.pretrained.card import WEIGHTS
+from convcore.models.pretrained.weights import TABLES
 from convcore.models.registry import known_name
-from convcore.models.weights import TABLES
 from convcore.training.recipe import READERS
 
 WEIGHTS_HELP = "a file, the folder of a run, or a name as in `convcore weights`"

@@ -12,8 +12,8 @@ from convcore.cli.arguments import WEIGHTS_HELP, path, positive, weights
 from convcore.cli.compiling import announce_compile
 from convcore.cli.output import printable
 from convcore.data import read_image
-from convcore.models.card import load_classifier
-from convcore.models.labels import imagenet_labels
+from convcore.models.pretrained.card import load_classifier
+from convcore.models.pretrained.labels import imagenet_labels
 from convcore.nn.functional import softmax
 
 EXAMPLES = """examples:

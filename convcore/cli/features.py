@@ -18,8 +18,8 @@ from convcore.cli.pictures import add_corrupt_option, open_folder, readable
 from convcore.data import DataLoader, Dataset, Transformed, read_image
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.io.files import replace_file
-from convcore.models.card import load_classifier
 from convcore.models.parts import head_name
+from convcore.models.pretrained.card import load_classifier
 
 EXAMPLES = """examples:
   convcore features flowers -o flowers.npz             flowers/rose/1.jpg, flowers/tulip/2.png, ...

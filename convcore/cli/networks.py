@@ -8,8 +8,8 @@ from pathlib import Path
 
 from convcore.errors import UnsupportedError
 from convcore.models import list_models
-from convcore.models.card import ModelCard, load_classifier, read_card
-from convcore.models.weights import published
+from convcore.models.pretrained.card import ModelCard, load_classifier, read_card
+from convcore.models.pretrained.weights import published
 from convcore.nn import Module
 
 

@@ -14,7 +14,7 @@ from convcore.cli.networks import load
 from convcore.cli.output import printable
 from convcore.data import read_image
 from convcore.errors import UnsupportedError
-from convcore.models.card import labels_of
+from convcore.models.pretrained.card import labels_of
 
 EXAMPLES = """examples:
   convcore show filters digit_cnn

@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from convcore.errors import UnsupportedError
-from convcore.models.download import download
+from convcore.models.pretrained.download import download
+from convcore.models.pretrained.weights import TABLES, Weights, cache_folder, folders, how_to_get, locate
 from convcore.models.registry import known_name
-from convcore.models.weights import TABLES, Weights, cache_folder, folders, how_to_get, locate
 
 EXAMPLES = """examples:
   convcore weights                             all files that are known, and where they are

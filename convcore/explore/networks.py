@@ -17,11 +17,11 @@ from convcore.inspect.activations import convolutions
 from convcore.inspect.attribution import last_maps
 from convcore.inspect.receptive_field import spatial_layers
 from convcore.models import get_model, image_shape
-from convcore.models.card import labels_of
-from convcore.models.labels import imagenet_labels
 from convcore.models.parts import head_name
-from convcore.models.preprocess import ImageClassification
-from convcore.models.weights import TABLES, locate
+from convcore.models.pretrained.card import labels_of
+from convcore.models.pretrained.labels import imagenet_labels
+from convcore.models.pretrained.preprocess import ImageClassification
+from convcore.models.pretrained.weights import TABLES, locate
 from convcore.ops.create.creation import zeros
 from convcore.summary import Layer
 from convcore.tensor import Tensor

@@ -17,7 +17,7 @@ from convcore.explore import fields
 from convcore.inspect.activations import layer_filters
 from convcore.models import digit_cnn
 from convcore.nn import functional as F
-from convcore.nn.modes import evaluating
+from convcore.nn.base.modes import evaluating
 from convcore.optim import Adam
 from convcore.training.trainer import Score, check_finite
 

@@ -11,7 +11,7 @@ import numpy as np
 from convcore import nn
 from convcore.autograd import no_grad
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.nn.modes import evaluating
+from convcore.nn.base.modes import evaluating
 from convcore.tensor import Tensor
 
 

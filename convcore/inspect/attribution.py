@@ -18,7 +18,7 @@ from convcore.autograd import enable_grad, grad, no_grad, wrap
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.inspect.activations import check_one_image, outputs_seen
 from convcore.nn import functional as F
-from convcore.nn.modes import evaluating
+from convcore.nn.base.modes import evaluating
 from convcore.tensor import Tensor
 
 # What an activation still follows.

@@ -4,7 +4,6 @@ Each family is a file; `weights` says where pretrained weights come from.
 """
 
 from convcore.models.alexnet import AlexNet, alexnet
-from convcore.models.card import ModelCard, load
 from convcore.models.cnn import CNN, SimpleCNN
 from convcore.models.convnext import ConvNeXt, convnext_base, convnext_small, convnext_tiny
 from convcore.models.densenet import DenseNet, densenet121
@@ -26,22 +25,9 @@ from convcore.models.efficientvit import EfficientViT, efficientvit_b0, efficien
 from convcore.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from convcore.models.mobilenet import MobileNetV1, MobileNetV2, mobilenet_v1, mobilenet_v2
 from convcore.models.mobilenet_v3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
-from convcore.models.registry import get_model, image_shape, list_models
-from convcore.models.resnet import (
-    ResNet,
-    resnet18,
-    resnet34,
-    resnet50,
-    resnet101,
-    resnet152,
-    resnext50_32x4d,
-    wide_resnet50_2,
-)
-from convcore.models.squeezenet import SqueezeNet, squeezenet1_0, squeezenet1_1
-from convcore.models.vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
-from convcore.models.vision_transformer import VisionTransformer, vit_b_16, vit_b_32
-from convcore.models.weights import WeightsEnum
-from convcore.models.weights_table import (
+from convcore.models.pretrained.card import ModelCard, load
+from convcore.models.pretrained.weights import WeightsEnum
+from convcore.models.pretrained.weights_table import (
     AlexNet_Weights,
     ConvNeXt_Base_Weights,
     ConvNeXt_Small_Weights,
@@ -84,6 +70,20 @@ from convcore.models.weights_table import (
     ViT_B_32_Weights,
     Wide_ResNet50_2_Weights,
 )
+from convcore.models.registry import get_model, image_shape, list_models
+from convcore.models.resnet import (
+    ResNet,
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+    resnext50_32x4d,
+    wide_resnet50_2,
+)
+from convcore.models.squeezenet import SqueezeNet, squeezenet1_0, squeezenet1_1
+from convcore.models.vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from convcore.models.vision_transformer import VisionTransformer, vit_b_16, vit_b_32
 
 __all__ = [
     "CNN",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.models.weights import WeightsEnum, find_weights, load_weights, read_weights
+from convcore.models.pretrained.weights import WeightsEnum, find_weights, load_weights, read_weights
 from convcore.nn import Module
 from convcore.nn.init import skipped
 

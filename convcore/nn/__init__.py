@@ -32,6 +32,8 @@ from convcore.nn.activation import (
     Threshold,
 )
 from convcore.nn.attention import MultiheadAttention
+from convcore.nn.base.module import Module
+from convcore.nn.base.parameter_container import ParameterDict, ParameterList
 from convcore.nn.container import ModuleDict, ModuleList, Sequential
 from convcore.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from convcore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
@@ -66,10 +68,8 @@ from convcore.nn.loss_margin import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
-from convcore.nn.module import Module
 from convcore.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from convcore.nn.parameter import Parameter
-from convcore.nn.parameter_container import ParameterDict, ParameterList
 from convcore.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

@@ -6,8 +6,8 @@ from typing import Any
 
 from convcore.errors import ShapeError
 from convcore.nn import functional as F
+from convcore.nn.base.module import Module
 from convcore.nn.init import constant_
-from convcore.nn.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.tensor import Tensor
 

@@ -7,8 +7,8 @@ from typing import Any
 from convcore.errors import ShapeError
 from convcore.nn import functional as F
 from convcore.nn import init
+from convcore.nn.base.module import Module
 from convcore.nn.linear import Linear
-from convcore.nn.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.tensor import Tensor
 

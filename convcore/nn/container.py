@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
-from convcore.nn.module import Module, indent
+from convcore.nn.base.module import Module, indent
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convcore.nn import functional as F
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.ops.activation.dropout import check_probability
 from convcore.tensor import Tensor
 

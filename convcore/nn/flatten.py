@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convcore.errors import UnsupportedError
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.ops.core.arguments import integer
 from convcore.ops.core.axes import axis
 from convcore.tensor import Tensor

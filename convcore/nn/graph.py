@@ -18,8 +18,8 @@ import scipy.sparse
 
 from convcore.errors import ShapeError
 from convcore.nn import init
+from convcore.nn.base.module import Module
 from convcore.nn.linear import Linear
-from convcore.nn.module import Module
 from convcore.nn.parameter import Parameter
 from convcore.ops.create.creation import zeros
 from convcore.ops.linear.sparse import SparseMatrix, sparse_matmul

@@ -7,7 +7,7 @@ from typing import Any
 
 from convcore.nn import functional as F
 from convcore.nn import init
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.core.arguments import integer
 from convcore.tensor import Tensor

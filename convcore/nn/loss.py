@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from convcore.errors import DTypeError
 from convcore.nn import functional as F
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.ops.loss.reduction import read_reduction
 from convcore.tensor import Tensor
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from convcore.errors import ShapeError
 from convcore.nn import functional as F
+from convcore.nn.base.module import Module
 from convcore.nn.loss import Loss, WeightedLoss
-from convcore.nn.module import Module
 from convcore.tensor import Tensor
 
 

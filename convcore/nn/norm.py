@@ -11,7 +11,7 @@ from convcore.autograd import wrap
 from convcore.errors import ShapeError, array_table
 from convcore.nn import functional as F
 from convcore.nn import init
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.core.arguments import integer
 from convcore.ops.core.dtypes import element_type, float32

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from convcore.errors import ShapeError
 from convcore.nn import functional as F
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.ops.core.arguments import integer, numbers
 from convcore.tensor import Tensor
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from convcore.nn import functional as F
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.tensor import Tensor
 
 IntOrSeveral = int | Sequence[int]

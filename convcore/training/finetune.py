@@ -22,9 +22,9 @@ import numpy as np
 from convcore import nn, random
 from convcore.data import DataLoader, ImageFolder, Subset, Transformed
 from convcore.errors import CheckpointError, ShapeError, UnsupportedError
-from convcore.models.card import MAX_SIZE, ModelCard, load_classifier
 from convcore.models.parts import replace_head, stage_names
-from convcore.models.preprocess import ImageClassification
+from convcore.models.pretrained.card import MAX_SIZE, ModelCard, load_classifier
+from convcore.models.pretrained.preprocess import ImageClassification
 from convcore.optim import Adam
 from convcore.optim.lr_scheduler import OneCycleLR
 from convcore.training.checkpoint import load_progress

@@ -26,8 +26,8 @@ from convcore.data import (
 )
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.models import get_model
-from convcore.models.card import ModelCard
-from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.pretrained.card import ModelCard
+from convcore.models.pretrained.preprocess import DigitImage, ImageClassification
 from convcore.models.registry import known_name
 from convcore.nn import Module
 from convcore.optim import Adam

@@ -20,7 +20,7 @@ from convcore.data import DataLoader
 from convcore.errors import CheckpointError
 from convcore.io import load_file, save_file
 from convcore.io.files import replace_file
-from convcore.models.card import WEIGHTS
+from convcore.models.pretrained.card import WEIGHTS
 from convcore.nn import Module
 from convcore.optim import Optimizer
 from convcore.optim.lr_scheduler import LRScheduler

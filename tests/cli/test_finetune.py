@@ -14,7 +14,7 @@ from convcore.cli import main
 from convcore.errors import UnsupportedError
 from convcore.io import load_file, save_file
 from convcore.models import get_model
-from convcore.models.card import read_card
+from convcore.models.pretrained.card import read_card
 from convcore.training import FinetuneSettings, Trainer
 from kernels import threads
 

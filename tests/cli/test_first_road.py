@@ -15,7 +15,7 @@ from convcore.errors import CheckpointError, UnsupportedError
 from convcore.explore import network as explored
 from convcore.explore import networks
 from convcore.inspect import feature_maps
-from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.pretrained.preprocess import DigitImage, ImageClassification
 from convcore.training import Settings
 from convcore.training.recipe import build, card_of
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from convcore import models, save
 from convcore.cli import main
-from convcore.models import labels
-from convcore.models.weights import locate
+from convcore.models.pretrained import labels
+from convcore.models.pretrained.weights import locate
 
 
 @pytest.fixture(autouse=True)

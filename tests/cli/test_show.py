@@ -13,7 +13,7 @@ from convcore.data import picture
 from convcore.errors import UnsupportedError
 from convcore.inspect import FILTERS, measure
 from convcore.io import save_file
-from convcore.models.weights import locate
+from convcore.models.pretrained.weights import locate
 
 
 @pytest.fixture

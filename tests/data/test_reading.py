@@ -15,7 +15,7 @@ from convcore.data import DataLoader, ImageFolder, read_image
 from convcore.data.images import FORMATS, IMG_EXTENSIONS, decode_image, image_size
 from convcore.data.pixels import eight_bits
 from convcore.errors import CheckpointError, DTypeError, UnsupportedError
-from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.pretrained.preprocess import DigitImage, ImageClassification
 
 RAMP = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)  # 0, 257, .., 65,535: all 256 levels
 LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16)

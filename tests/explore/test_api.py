@@ -17,7 +17,7 @@ from convcore.explore import app as explore_app
 from convcore.explore import networks
 from convcore.explore.pages import PAGES
 from convcore.inspect import FILTERS
-from convcore.models.weights import locate
+from convcore.models.pretrained.weights import locate
 
 DRAW = np.random.default_rng(0)
 PIXELS = DRAW.integers(0, 256, (12, 15), dtype=np.uint8)

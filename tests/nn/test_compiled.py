@@ -12,7 +12,7 @@ from compiling import assert_as_it_is, assert_same, images, network
 import convcore
 from convcore import memory, nn
 from convcore.errors import DTypeError, ShapeError
-from convcore.nn.compiled import MOST_PLANS, CompiledModule
+from convcore.nn.compiling.compiled import MOST_PLANS, CompiledModule
 
 
 @pytest.fixture(autouse=True)

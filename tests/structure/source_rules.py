@@ -28,7 +28,7 @@ FLOORS = (
     ("convcore.engine",),
     ("convcore.autograd", "convcore.io"),
     ("convcore.ops",),
-    ("convcore.tensor", "convcore.tensor_data", "convcore.tensor_parts"),
+    ("convcore.tensor", "convcore.tensor.data", "convcore.tensor.shape"),
     ("convcore",),  # the package's own names, gathered in its __init__.py
     (
         "convcore.nn",

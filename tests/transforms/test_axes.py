@@ -6,7 +6,7 @@ from PIL import Image
 
 import convcore as cc
 from convcore.errors import DTypeError, ShapeError
-from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.pretrained.preprocess import DigitImage, ImageClassification
 from convcore.transforms import (
     AutoAugment,
     CenterCrop,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from convcore.errors import ShapeError
-from convcore.models.preprocess import DigitImage, ImageClassification, resized_part
+from convcore.models.pretrained.preprocess import DigitImage, ImageClassification, resized_part
 from convcore.transforms import CenterCrop, Pad, RandomCrop, RandomResizedCrop, Resize, functional
 
 RNG = np.random.default_rng(0)

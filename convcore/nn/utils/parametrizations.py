@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.nn.utils.parametrize import register_parametrization
 from convcore.ops.create.sampling import randn
 from convcore.ops.norm import reparametrisation as ops

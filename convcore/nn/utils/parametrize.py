@@ -13,8 +13,8 @@ from typing import Any
 
 from convcore.autograd import no_grad
 from convcore.errors import DTypeError, ShapeError
+from convcore.nn.base.module import Module
 from convcore.nn.container import ModuleDict, ModuleList
-from convcore.nn.module import Module
 from convcore.nn.parameter import Parameter
 from convcore.tensor import Tensor
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from convcore.errors import GraphError
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.nn.parameter import Parameter
 from convcore.nn.utils.parametrizations import output_axis, start_vectors
 from convcore.ops.norm import reparametrisation as ops

@@ -17,8 +17,8 @@ from convcore.autograd import Variable, wrap
 from convcore.engine import capture
 from convcore.engine.capture import Recording
 from convcore.engine.traced import Traced, plain
-from convcore.nn.model_state import ModelState
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
+from convcore.nn.compiling.model_state import ModelState
 from convcore.ops.core.layout import empty_like
 from convcore.random import active
 from convcore.tensor import Tensor

@@ -10,7 +10,7 @@ nothing speaks against it. The first two calls with inputs of one form are calls
 as it happens. Nobody may look at numbers meanwhile (`if x.max() > 0`), nothing may be computed where it is not seen,
 drawn at random, kept outside the model or changed in it, no hook may want to be called; and both calls must have done
 the same. From the third call on the list is used, as long as all that the model consists of is what it was
-(`convcore.nn.model_state`).
+(`convcore.nn.compiling.model_state`).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from convcore.autograd.lazy import fuses
 from convcore.engine import capture
 from convcore.engine.capture import Recording, ShapeChangedError
 from convcore.errors import DTypeError
-from convcore.nn.model_state import ModelState, frozen
-from convcore.nn.module import Module
-from convcore.nn.noted_call import NotedCall
+from convcore.nn.base.module import Module
+from convcore.nn.compiling.model_state import ModelState, frozen
+from convcore.nn.compiling.noted_call import NotedCall
 from convcore.ops.conv import algorithm
 from convcore.tensor import Tensor
 

@@ -1,4 +1,4 @@
-"""Tensor: torch's operators and methods, each bound here or in `tensor_parts.py` to an operation of `convcore.ops`."""
+"""Tensor: torch's operators and methods, each bound here or in `tensor/shape.py` to an operation of `convcore.ops`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from convcore.ops.linear import products
 from convcore.ops.reduce import functions as reduce
 from convcore.ops.reduce import scan, statistics, vector_norm
 from convcore.ops.shape import views as shapes
-from convcore.tensor_data import Size
-from convcore.tensor_parts import TensorParts
+from convcore.tensor.data import Size
+from convcore.tensor.shape import TensorParts
 
 __all__ = ["Size", "Tensor"]
 

@@ -15,11 +15,19 @@ from typing import Any
 
 from convcore.errors import CheckpointError, UnsupportedError
 from convcore.io import is_safetensors, read_metadata
-from convcore.models.labels import imagenet_labels
 from convcore.models.parts import head_name
-from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.pretrained.labels import imagenet_labels
+from convcore.models.pretrained.preprocess import DigitImage, ImageClassification
+from convcore.models.pretrained.weights import (
+    TABLES,
+    Found,
+    find_weights,
+    load_weights,
+    model_of,
+    published,
+    read_weights,
+)
 from convcore.models.registry import Shape, get_model, image_shape, known_name
-from convcore.models.weights import TABLES, Found, find_weights, load_weights, model_of, published, read_weights
 from convcore.nn import Module
 from convcore.nn.init import skipped
 

@@ -15,7 +15,7 @@ from convcore.autograd.handles import HookTable
 from convcore.errors import GraphError
 
 if TYPE_CHECKING:
-    from convcore.nn.module import Module
+    from convcore.nn.base.module import Module
 
 Hook = Callable[..., Any]
 

@@ -30,9 +30,9 @@ from convcore import io
 from convcore.errors import CheckpointError
 from convcore.io.files import opened
 from convcore.io.state_dict import KEY_ADVICE, PREFIX
-from convcore.models.preprocess import DigitImage, ImageClassification
+from convcore.models.pretrained.preprocess import DigitImage, ImageClassification
 from convcore.nn import Module
-from convcore.nn.state import misfits, no_key_fits, prefixes
+from convcore.nn.base.state import misfits, no_key_fits, prefixes
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 
 
 @contextmanager

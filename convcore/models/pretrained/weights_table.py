@@ -10,7 +10,7 @@ import re
 from functools import partial
 from itertools import accumulate
 
-from convcore.models.weights import DigitWeights, Weights, WeightsEnum
+from convcore.models.pretrained.weights import DigitWeights, Weights, WeightsEnum
 
 BICUBIC = "bicubic"
 

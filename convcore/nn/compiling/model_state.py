@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from convcore.autograd import Variable
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 
 MOST_BYTES = 1 << 16  # of NumPy's arrays that are compared; to compare larger ones would cost more than it saves
 _ABSENT = object()

@@ -14,7 +14,7 @@ from convcore.ops.reduce import histogram as histograms
 from convcore.ops.reduce import sorting
 from convcore.ops.shape import indexing, joining
 from convcore.ops.shape import views as shapes
-from convcore.tensor_data import TensorData
+from convcore.tensor.data import TensorData
 
 
 @guard_methods

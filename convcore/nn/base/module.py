@@ -15,9 +15,9 @@ from convcore.absent import Explanation
 from convcore.autograd.clear import clear_gradients
 from convcore.autograd.handles import RemovableHandle
 from convcore.errors import AbsentError, ConvcoreError, DTypeError
-from convcore.nn.hooks import Hook, Hooks, Registered
+from convcore.nn.base.hooks import Hook, Hooks, Registered
+from convcore.nn.base.state import LoadResult, load_into
 from convcore.nn.parameter import Parameter
-from convcore.nn.state import LoadResult, load_into
 from convcore.ops.core.dtypes import float32, float64
 from convcore.ops.core.transfer import gpu
 from convcore.tensor import Tensor

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from convcore.nn.module import Module
+from convcore.nn.base.module import Module
 from convcore.nn.parameter import Parameter
 from convcore.tensor import Tensor
 
