@@ -2,16 +2,16 @@
 
 from mutation import Mutant
 
-_CONV = "tests/ops/test_conv.py"
+_CONV = "tests/ops/conv/test_conv.py"
 _BRGEMM = "tests/kernels/test_brgemm.py"
-_WINOGRAD = "tests/ops/test_conv_winograd.py"
-_GROUPED = "tests/ops/test_conv_groups.py"
-_MATMUL = "tests/ops/test_matmul.py"
-_FEW_ROWS = "tests/ops/test_few_rows.py"
-_POOL = "tests/ops/test_pool_kernels.py"
-_NORM = "tests/ops/test_norm.py"
-_SOFTMAX = "tests/ops/test_softmax.py"
-_LOSS = "tests/ops/test_loss.py"
+_WINOGRAD = "tests/ops/conv/test_conv_winograd.py"
+_GROUPED = "tests/ops/conv/test_conv_groups.py"
+_MATMUL = "tests/ops/linear/test_matmul.py"
+_FEW_ROWS = "tests/ops/linear/test_skinny_gemm.py"
+_POOL = "tests/ops/pool/test_pool_kernels.py"
+_NORM = "tests/ops/norm/test_batch_norm.py"
+_SOFTMAX = "tests/ops/activation/test_softmax.py"
+_LOSS = "tests/ops/loss/test_cross_entropy.py"
 
 MUTANTS = [
     # The micro-kernel
@@ -34,7 +34,7 @@ MUTANTS = [
         "kernels/cpu/micro/brgemm.py",
         'fcmp_ordered("<=", value',
         'fcmp_unordered("<=", value',
-        f"{_BRGEMM} tests/ops/test_fused_conv.py",
+        f"{_BRGEMM} tests/ops/conv/test_fused_conv.py",
     ),
     Mutant(
         "the rows of what is added lie where those of A do",
@@ -145,7 +145,7 @@ MUTANTS = [
         "kernels/cpu/conv/first_layer.py",
         "first_oh = max(0, (first_h + pad_top - reach",
         "first_oh = max(0, 1 + (first_h + pad_top - reach",
-        "tests/ops/test_algorithms.py",
+        "tests/ops/conv/test_algorithms.py",
     ),
     # Matrix products
     Mutant(
@@ -160,7 +160,7 @@ MUTANTS = [
         "kernels/cpu/linear/gemm.py",
         "added = addend if is_first and has_addend",
         "added = addend if has_addend",
-        "tests/ops/test_fused_sum.py",
+        "tests/ops/conv/test_fused_sum.py",
     ),
     Mutant(
         "every output of four gets the bias of the first",
@@ -229,14 +229,14 @@ MUTANTS = [
         "kernels/cpu/elementwise/functions.py",
         "vselect(vless_equal(out, zero), zero, g)",
         "vselect(vless_equal(g, zero), zero, g)",
-        "tests/ops/test_relu.py",
+        "tests/ops/activation/test_relu.py",
     ),
     Mutant(
         "denormals stay flushed after a kernel",
         "kernels/cpu/vector/chunk.py",
         "        _write_mode(builder, arguments[0])\n        return context.get_dummy_value()",
         "        return context.get_dummy_value()",
-        "tests/kernels/test_denormals.py",
+        "tests/kernels/test_chunk.py",
     ),
     Mutant(
         "momentum adds the wrong share of the gradient",
@@ -250,6 +250,6 @@ MUTANTS = [
         "kernels/cpu/linear/sparse.py",
         "                for e in range(starts[i], starts[i + 1]):\n                    neighbour",
         "                for e in range(starts[i], starts[i + 1] - 1):\n                    neighbour",
-        "tests/ops/test_sparse.py",
+        "tests/ops/linear/test_sparse.py",
     ),
 ]
