@@ -16,7 +16,7 @@ from convcore.ops.elementwise import (  # isort: skip  # so many names are packe
 )  # fmt: skip
 from convcore.ops.activation import softmax as probabilities
 from convcore.ops.core.public_api import guard_methods
-from convcore.ops.elementwise.in_place import twin
+from convcore.ops.elementwise.in_place import in_place_of
 from convcore.ops.linear import matmul as matrices
 from convcore.ops.linear import products
 from convcore.ops.reduce import functions as reduce
@@ -35,7 +35,7 @@ class Tensor(TensorParts):
     Make one with `convcore.tensor`, `convcore.zeros`, `convcore.from_numpy` and the like. Methods that end in an
     underscore change the tensor in place. Names, arguments and semantics are torch's, with one relief: `view` copies
     where the elements do not lie in the order that it asks for. A method is the function of the same name in
-    `convcore.ops`, with the tensor as its first argument; `twin` makes the one that works in place.
+    `convcore.ops`, with the tensor as its first argument; `in_place_of` makes the one that works in place.
     """
 
     __slots__ = ()
@@ -91,31 +91,31 @@ class Tensor(TensorParts):
     atan2 = arctan2 = trigonometry.atan2
 
     __iadd__ = add_ = in_place.add_
-    __isub__ = sub_ = subtract_ = twin(arithmetic.sub)
-    __imul__ = mul_ = multiply_ = twin(arithmetic.mul)
-    __itruediv__ = div_ = divide_ = twin(division.div)
-    __ifloordiv__ = floor_divide_ = twin(division.floor_divide)
-    __imod__ = remainder_ = twin(division.remainder)
-    __ipow__ = pow_ = twin(arithmetic.pow)
-    neg_ = negative_ = twin(arithmetic.neg)
-    abs_ = absolute_ = twin(elementwise.abs)
-    true_divide_ = twin(division.true_divide)
-    fmod_ = twin(division.fmod)
-    float_power_ = twin(exponentials.float_power)
-    square_ = twin(arithmetic.square)
-    reciprocal_ = twin(arithmetic.reciprocal)
-    addcmul_ = twin(division.addcmul)
-    addcdiv_ = twin(division.addcdiv)
-    lerp_ = twin(division.lerp)
-    copysign_ = twin(division.copysign)
-    nextafter_ = twin(division.nextafter)
-    heaviside_ = twin(division.heaviside)
-    gcd_ = twin(division.gcd)
-    lcm_ = twin(division.lcm)
-    ldexp_ = twin(exponentials.ldexp)
-    xlogy_ = twin(special.xlogy)
-    hypot_ = twin(trigonometry.hypot)
-    atan2_ = arctan2_ = twin(trigonometry.atan2)
+    __isub__ = sub_ = subtract_ = in_place_of(arithmetic.sub)
+    __imul__ = mul_ = multiply_ = in_place_of(arithmetic.mul)
+    __itruediv__ = div_ = divide_ = in_place_of(division.div)
+    __ifloordiv__ = floor_divide_ = in_place_of(division.floor_divide)
+    __imod__ = remainder_ = in_place_of(division.remainder)
+    __ipow__ = pow_ = in_place_of(arithmetic.pow)
+    neg_ = negative_ = in_place_of(arithmetic.neg)
+    abs_ = absolute_ = in_place_of(elementwise.abs)
+    true_divide_ = in_place_of(division.true_divide)
+    fmod_ = in_place_of(division.fmod)
+    float_power_ = in_place_of(exponentials.float_power)
+    square_ = in_place_of(arithmetic.square)
+    reciprocal_ = in_place_of(arithmetic.reciprocal)
+    addcmul_ = in_place_of(division.addcmul)
+    addcdiv_ = in_place_of(division.addcdiv)
+    lerp_ = in_place_of(division.lerp)
+    copysign_ = in_place_of(division.copysign)
+    nextafter_ = in_place_of(division.nextafter)
+    heaviside_ = in_place_of(division.heaviside)
+    gcd_ = in_place_of(division.gcd)
+    lcm_ = in_place_of(division.lcm)
+    ldexp_ = in_place_of(exponentials.ldexp)
+    xlogy_ = in_place_of(special.xlogy)
+    hypot_ = in_place_of(trigonometry.hypot)
+    atan2_ = arctan2_ = in_place_of(trigonometry.atan2)
 
     # Products
 
@@ -136,11 +136,11 @@ class Tensor(TensorParts):
     addbmm = products.addbmm
     kron = products.kron
     cross = products.cross
-    addmm_ = twin(products.addmm)
-    addmv_ = twin(products.addmv)
-    addr_ = twin(products.addr)
-    baddbmm_ = twin(products.baddbmm)
-    addbmm_ = twin(products.addbmm)
+    addmm_ = in_place_of(products.addmm)
+    addmv_ = in_place_of(products.addmv)
+    addr_ = in_place_of(products.addr)
+    baddbmm_ = in_place_of(products.baddbmm)
+    addbmm_ = in_place_of(products.addbmm)
 
     # Comparison and logic
 
@@ -185,7 +185,7 @@ class Tensor(TensorParts):
     imag = property(real_numbers.imag)
     conj = resolve_conj = resolve_neg = real_numbers.real
     conj_physical = real_numbers.conj_physical
-    conj_physical_ = twin(real_numbers.conj_physical)
+    conj_physical_ = in_place_of(real_numbers.conj_physical)
     angle = real_numbers.angle
     isclose = comparison.isclose
     equal = comparison.equal
@@ -193,22 +193,22 @@ class Tensor(TensorParts):
     all = reduce.all
     any = reduce.any
 
-    eq_ = twin(comparison.eq)
-    ne_ = not_equal_ = twin(comparison.ne)
-    lt_ = less_ = twin(comparison.lt)
-    le_ = less_equal_ = twin(comparison.le)
-    gt_ = greater_ = twin(comparison.gt)
-    ge_ = greater_equal_ = twin(comparison.ge)
-    __iand__ = bitwise_and_ = twin(comparison.bitwise_and)
-    __ior__ = bitwise_or_ = twin(comparison.bitwise_or)
-    __ixor__ = bitwise_xor_ = twin(comparison.bitwise_xor)
-    bitwise_not_ = twin(comparison.bitwise_not)
-    __ilshift__ = bitwise_left_shift_ = twin(comparison.bitwise_left_shift)
-    __irshift__ = bitwise_right_shift_ = twin(comparison.bitwise_right_shift)
-    logical_and_ = twin(comparison.logical_and)
-    logical_or_ = twin(comparison.logical_or)
-    logical_xor_ = twin(comparison.logical_xor)
-    logical_not_ = twin(comparison.logical_not)
+    eq_ = in_place_of(comparison.eq)
+    ne_ = not_equal_ = in_place_of(comparison.ne)
+    lt_ = less_ = in_place_of(comparison.lt)
+    le_ = less_equal_ = in_place_of(comparison.le)
+    gt_ = greater_ = in_place_of(comparison.gt)
+    ge_ = greater_equal_ = in_place_of(comparison.ge)
+    __iand__ = bitwise_and_ = in_place_of(comparison.bitwise_and)
+    __ior__ = bitwise_or_ = in_place_of(comparison.bitwise_or)
+    __ixor__ = bitwise_xor_ = in_place_of(comparison.bitwise_xor)
+    bitwise_not_ = in_place_of(comparison.bitwise_not)
+    __ilshift__ = bitwise_left_shift_ = in_place_of(comparison.bitwise_left_shift)
+    __irshift__ = bitwise_right_shift_ = in_place_of(comparison.bitwise_right_shift)
+    logical_and_ = in_place_of(comparison.logical_and)
+    logical_or_ = in_place_of(comparison.logical_or)
+    logical_xor_ = in_place_of(comparison.logical_xor)
+    logical_not_ = in_place_of(comparison.logical_not)
 
     # Functions of each element
 
@@ -217,7 +217,7 @@ class Tensor(TensorParts):
     fmax = division.fmax
     fmin = division.fmin
     masked_fill = elementwise.masked_fill
-    masked_fill_ = twin(elementwise.masked_fill)
+    masked_fill_ = in_place_of(elementwise.masked_fill)
     relu = elementwise.relu
     relu_ = elementwise.relu_
     prelu = composed.prelu
@@ -226,7 +226,7 @@ class Tensor(TensorParts):
 
     where = elementwise.where_of
     polygamma = special.polygamma_of
-    polygamma_ = twin(special.polygamma_of)
+    polygamma_ = in_place_of(special.polygamma_of)
 
     exp = elementwise.exp
     log = elementwise.log
@@ -284,60 +284,60 @@ class Tensor(TensorParts):
     igammac = special.igammac
     mvlgamma = special.mvlgamma
 
-    erf_ = twin(elementwise.erf)
-    exp_ = twin(elementwise.exp)
-    log_ = twin(elementwise.log)
-    sqrt_ = twin(elementwise.sqrt)
-    rsqrt_ = twin(elementwise.rsqrt)
-    tanh_ = twin(elementwise.tanh)
-    sigmoid_ = twin(elementwise.sigmoid)
-    sign_ = twin(elementwise.sign)
-    clamp_ = twin(elementwise.clamp)
-    clip_ = twin(elementwise.clip)
-    clamp_min_ = twin(elementwise.clamp_min)
-    clamp_max_ = twin(elementwise.clamp_max)
-    floor_ = twin(rounding.floor)
-    ceil_ = twin(rounding.ceil)
-    trunc_ = twin(rounding.trunc)
-    fix_ = twin(rounding.fix)
-    round_ = twin(rounding.round)
-    frac_ = twin(rounding.frac)
-    sgn_ = twin(rounding.sgn)
-    nan_to_num_ = twin(rounding.nan_to_num)
-    exp2_ = twin(exponentials.exp2)
-    expm1_ = twin(exponentials.expm1)
-    log1p_ = twin(exponentials.log1p)
-    log2_ = twin(exponentials.log2)
-    log10_ = twin(exponentials.log10)
-    logit_ = twin(exponentials.logit)
-    sin_ = twin(trigonometry.sin)
-    cos_ = twin(trigonometry.cos)
-    tan_ = twin(trigonometry.tan)
-    sinh_ = twin(trigonometry.sinh)
-    cosh_ = twin(trigonometry.cosh)
-    asin_ = twin(trigonometry.asin)
-    acos_ = twin(trigonometry.acos)
-    atan_ = twin(trigonometry.atan)
-    asinh_ = twin(trigonometry.asinh)
-    acosh_ = twin(trigonometry.acosh)
-    atanh_ = twin(trigonometry.atanh)
-    arcsin_ = twin(trigonometry.arcsin)
-    arccos_ = twin(trigonometry.arccos)
-    arctan_ = twin(trigonometry.arctan)
-    arcsinh_ = twin(trigonometry.arcsinh)
-    arccosh_ = twin(trigonometry.arccosh)
-    arctanh_ = twin(trigonometry.arctanh)
-    sinc_ = twin(trigonometry.sinc)
-    deg2rad_ = twin(trigonometry.deg2rad)
-    rad2deg_ = twin(trigonometry.rad2deg)
-    erfc_ = twin(special.erfc)
-    erfinv_ = twin(special.erfinv)
-    lgamma_ = twin(special.lgamma)
-    digamma_ = twin(special.digamma)
-    i0_ = twin(special.i0)
-    igamma_ = twin(special.igamma)
-    igammac_ = twin(special.igammac)
-    mvlgamma_ = twin(special.mvlgamma)
+    erf_ = in_place_of(elementwise.erf)
+    exp_ = in_place_of(elementwise.exp)
+    log_ = in_place_of(elementwise.log)
+    sqrt_ = in_place_of(elementwise.sqrt)
+    rsqrt_ = in_place_of(elementwise.rsqrt)
+    tanh_ = in_place_of(elementwise.tanh)
+    sigmoid_ = in_place_of(elementwise.sigmoid)
+    sign_ = in_place_of(elementwise.sign)
+    clamp_ = in_place_of(elementwise.clamp)
+    clip_ = in_place_of(elementwise.clip)
+    clamp_min_ = in_place_of(elementwise.clamp_min)
+    clamp_max_ = in_place_of(elementwise.clamp_max)
+    floor_ = in_place_of(rounding.floor)
+    ceil_ = in_place_of(rounding.ceil)
+    trunc_ = in_place_of(rounding.trunc)
+    fix_ = in_place_of(rounding.fix)
+    round_ = in_place_of(rounding.round)
+    frac_ = in_place_of(rounding.frac)
+    sgn_ = in_place_of(rounding.sgn)
+    nan_to_num_ = in_place_of(rounding.nan_to_num)
+    exp2_ = in_place_of(exponentials.exp2)
+    expm1_ = in_place_of(exponentials.expm1)
+    log1p_ = in_place_of(exponentials.log1p)
+    log2_ = in_place_of(exponentials.log2)
+    log10_ = in_place_of(exponentials.log10)
+    logit_ = in_place_of(exponentials.logit)
+    sin_ = in_place_of(trigonometry.sin)
+    cos_ = in_place_of(trigonometry.cos)
+    tan_ = in_place_of(trigonometry.tan)
+    sinh_ = in_place_of(trigonometry.sinh)
+    cosh_ = in_place_of(trigonometry.cosh)
+    asin_ = in_place_of(trigonometry.asin)
+    acos_ = in_place_of(trigonometry.acos)
+    atan_ = in_place_of(trigonometry.atan)
+    asinh_ = in_place_of(trigonometry.asinh)
+    acosh_ = in_place_of(trigonometry.acosh)
+    atanh_ = in_place_of(trigonometry.atanh)
+    arcsin_ = in_place_of(trigonometry.arcsin)
+    arccos_ = in_place_of(trigonometry.arccos)
+    arctan_ = in_place_of(trigonometry.arctan)
+    arcsinh_ = in_place_of(trigonometry.arcsinh)
+    arccosh_ = in_place_of(trigonometry.arccosh)
+    arctanh_ = in_place_of(trigonometry.arctanh)
+    sinc_ = in_place_of(trigonometry.sinc)
+    deg2rad_ = in_place_of(trigonometry.deg2rad)
+    rad2deg_ = in_place_of(trigonometry.rad2deg)
+    erfc_ = in_place_of(special.erfc)
+    erfinv_ = in_place_of(special.erfinv)
+    lgamma_ = in_place_of(special.lgamma)
+    digamma_ = in_place_of(special.digamma)
+    i0_ = in_place_of(special.i0)
+    igamma_ = in_place_of(special.igamma)
+    igammac_ = in_place_of(special.igammac)
+    mvlgamma_ = in_place_of(special.mvlgamma)
 
     # Reductions
 
@@ -357,7 +357,7 @@ class Tensor(TensorParts):
     logsumexp = reduce.logsumexp
     norm = vector_norm.norm
     renorm = vector_norm.renorm
-    renorm_ = twin(vector_norm.renorm)
+    renorm_ = in_place_of(vector_norm.renorm)
     dist = vector_norm.dist
     softmax = probabilities.softmax
     log_softmax = probabilities.log_softmax
@@ -377,8 +377,8 @@ class Tensor(TensorParts):
     cummin = scan.cummin
     logcumsumexp = scan.logcumsumexp
     diff = scan.diff
-    cumsum_ = twin(scan.cumsum)
-    cumprod_ = twin(scan.cumprod)
+    cumsum_ = in_place_of(scan.cumsum)
+    cumprod_ = in_place_of(scan.cumprod)
 
 
 set_tensor_class(Tensor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convcore.ops.core.public_api import guard_methods
 from convcore.ops.create import creation, sampling
 from convcore.ops.elementwise import in_place
-from convcore.ops.elementwise.in_place import twin, view_twin
+from convcore.ops.elementwise.in_place import in_place_of, in_place_view_of
 from convcore.ops.rearrange import copies, strided
 from convcore.ops.rearrange import functions as rearrange
 from convcore.ops.rearrange import scatter as scatters
@@ -74,12 +74,12 @@ class TensorParts(TensorData):
     diagflat = rearrange.diagflat
     trace = rearrange.trace
     unfold = rearrange.unfold
-    squeeze_ = view_twin(shapes.squeeze)
-    unsqueeze_ = view_twin(shapes.unsqueeze)
-    t_ = view_twin(shapes.t)
-    transpose_ = swapaxes_ = swapdims_ = view_twin(shapes.transpose)
-    tril_ = twin(rearrange.tril)
-    triu_ = twin(rearrange.triu)
+    squeeze_ = in_place_view_of(shapes.squeeze)
+    unsqueeze_ = in_place_view_of(shapes.unsqueeze)
+    t_ = in_place_view_of(shapes.t)
+    transpose_ = swapaxes_ = swapdims_ = in_place_view_of(shapes.transpose)
+    tril_ = in_place_of(rearrange.tril)
+    triu_ = in_place_of(rearrange.triu)
 
     # Parts
 
@@ -105,20 +105,20 @@ class TensorParts(TensorData):
     slice_scatter = copies.slice_scatter
     diagonal_scatter = copies.diagonal_scatter
     as_strided = strided.as_strided
-    as_strided_ = view_twin(strided.as_strided)
+    as_strided_ = in_place_view_of(strided.as_strided)
     as_strided_scatter = strided.as_strided_scatter
     narrow_copy = copies.narrow_copy
     sum_to_size = copies.sum_to_size
-    index_add_ = twin(scatters.index_add)
-    index_copy_ = twin(scatters.index_copy)
-    index_fill_ = twin(scatters.index_fill)
-    index_put_ = twin(scatters.index_put)
-    scatter_ = twin(scatters.scatter)
-    scatter_add_ = twin(scatters.scatter_add)
-    masked_scatter_ = twin(scatters.masked_scatter)
-    put_ = twin(scatters.put)
-    scatter_reduce_ = twin(scatter_reduce_ops.scatter_reduce)
-    index_reduce_ = twin(scatter_reduce_ops.index_reduce)
+    index_add_ = in_place_of(scatters.index_add)
+    index_copy_ = in_place_of(scatters.index_copy)
+    index_fill_ = in_place_of(scatters.index_fill)
+    index_put_ = in_place_of(scatters.index_put)
+    scatter_ = in_place_of(scatters.scatter)
+    scatter_add_ = in_place_of(scatters.scatter_add)
+    masked_scatter_ = in_place_of(scatters.masked_scatter)
+    put_ = in_place_of(scatters.put)
+    scatter_reduce_ = in_place_of(scatter_reduce_ops.scatter_reduce)
+    index_reduce_ = in_place_of(scatter_reduce_ops.index_reduce)
     resize_ = in_place.resize_
     resize_as_ = in_place.resize_as_
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcore.autograd import Variable, is_grad_enabled
 from convcore.errors import DTypeError
-from convcore.ops.core.arguments import form
+from convcore.ops.core.arguments import meta
 from convcore.ops.core.dtypes import require_floating
 from convcore.ops.elementwise.functions import Compiled, clamp, erf, exp, sigmoid, tanh, where
 from convcore.ops.elementwise.in_place import change
@@ -162,7 +162,7 @@ def _apply(function: type[Compiled], op: str, x: Tensor, inplace: bool, *setting
 
 def _limit(op: str, x: Tensor, inplace: bool, low: float, high: float) -> Any:
     """The elements limited to [low, high]; of integers the limits are cut to whole numbers, as in torch."""
-    if isinstance(x, Variable) and form(x).dtype.kind in "iu":
+    if isinstance(x, Variable) and meta(x).dtype.kind in "iu":
         limits = int(low), int(high)
         return change(f"{op}_", x, clamp, *limits) if inplace else clamp(x, *limits)
     return _apply(Hardtanh, op, x, inplace, low, high)

@@ -1,1 +1,1 @@
-"""TODO-MAP"""
+"""Convolution: its functions, its geometry, its algorithms."""

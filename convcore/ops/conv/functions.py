@@ -31,7 +31,7 @@ from convcore.ops.conv.far import gather, near, put_back
 from convcore.ops.conv.fused import defer_conv
 from convcore.ops.conv.geometry import ConvGeometry, Padding, conv_geometry, once_per_geometry
 from convcore.ops.conv.passes import PASSES, VOLUME_PASSES
-from convcore.ops.core.arguments import AXIS_NAMES, check_float_tensors, form
+from convcore.ops.core.arguments import AXIS_NAMES, check_float_tensors, meta
 from convcore.ops.core.filters import filters_of
 from convcore.ops.core.layout import nhwc
 from kernels.cpu.reduce import column_sums
@@ -170,11 +170,11 @@ def conv2d(
         batch = input.reshape(1, *input.shape)
         return conv2d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
     check_float_tensors("conv2d", input=input, weight=weight, bias=bias)
-    geometry = conv_geometry("conv2d", form(input), form(weight), stride, padding, dilation, groups)
+    geometry = conv_geometry("conv2d", meta(input), meta(weight), stride, padding, dilation, groups)
     check_bias("conv2d", bias, geometry.c_out, weight, "C_out, C_in/groups")
     name = algorithms.requested(algorithm)
     if not is_recorded(input, weight, bias) and near(geometry) is geometry:
-        record = _algorithm(geometry, "forward", name, form(weight).dtype)
+        record = _algorithm(geometry, "forward", name, meta(weight).dtype)
         deferred = defer_conv(input, weight, bias, geometry, record)
         if deferred is not None:
             return deferred

@@ -17,7 +17,7 @@ import numpy as np
 from convcore.autograd import Deferred, Inputs, is_recorded, may_defer, wrap, wrap_deferred
 from convcore.ops.conv.algorithm import Algorithm
 from convcore.ops.conv.geometry import ConvGeometry
-from convcore.ops.core.arguments import form
+from convcore.ops.core.arguments import meta
 from convcore.ops.core.filters import KeptFilters
 from convcore.ops.core.layout import flat, nchw, nhwc
 from kernels.cpu.elementwise.functions import Elementwise
@@ -107,7 +107,7 @@ class DeferredConv(Deferred):
 
     def _with(self, other: Tensor) -> DeferredConv | None:
         """The sum of this image and another of its shape; None if the kernel cannot add it."""
-        i, like = self.inputs, form(other)
+        i, like = self.inputs, meta(other)
         if not i.record.fuses or i.addend is not None or self.activation is not None:
             return None
         if other.deferred is self or is_recorded(other):

@@ -52,7 +52,7 @@ def pair(op: str, name: str, value: int | Sequence[int], minimum: int) -> tuple[
     return height, width
 
 
-def form(x: Variable) -> Any:
+def meta(x: Variable) -> Any:
     """Something with the shape, ndim and dtype of a tensor: not its array as long as that is not computed yet."""
     return x.array if x.deferred is None else x.deferred
 
@@ -92,9 +92,9 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 def _refuse_tensors(op: str, given: dict[str, Any]) -> None:
     """Say what is wrong with the tensors given, if anything is."""
     require_tensors(op, **given)
-    dtypes = {form(tensor).dtype for tensor in given.values()}
+    dtypes = {meta(tensor).dtype for tensor in given.values()}
     if len(dtypes) > 1:
-        listed = ", ".join(f"{name} {form(tensor).dtype}" for name, tensor in given.items())
+        listed = ", ".join(f"{name} {meta(tensor).dtype}" for name, tensor in given.items())
         raise DTypeError(f"{op}: all tensors must have one dtype, got {listed}; .to(dtype) converts")
     for dtype in dtypes:
         if dtype != np.float32 and dtype != np.float64:

@@ -18,7 +18,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.engine import capture, dispatch
 from convcore.errors import DTypeError
 from convcore.ops.core import parallel_ufuncs
-from convcore.ops.core.arguments import form
+from convcore.ops.core.arguments import meta
 from convcore.ops.core.layout import empty_like
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
 def as_tensors(op: str, *operands: Tensor | float, dtype: np.dtype | None = None) -> tuple[Any, ...]:
     """The operands as tensors of `dtype`, or of their common result type."""
     if dtype is None:
-        dtypes = {form(operand).dtype if isinstance(operand, Variable) else None for operand in operands}
+        dtypes = {meta(operand).dtype if isinstance(operand, Variable) else None for operand in operands}
         if len(dtypes) == 1 and None not in dtypes:
             return operands
         dtype = result_type(op, *operands)
@@ -159,7 +159,7 @@ def require_floating(op: str, x: Tensor, name: str = "input") -> None:
     """Refuse a tensor that is not float32 or float64."""
     if not isinstance(x, Variable):
         raise DTypeError(f"{op}: {name} must be a tensor, got {type(x).__name__}")
-    dtype = form(x).dtype
+    dtype = meta(x).dtype
     if dtype.kind != "f":
         raise DTypeError(f"{op}: {name} must be float32 or float64, got {dtype}; convert it with {name}.float()")
 
@@ -168,7 +168,7 @@ def floating(op: str, x: Tensor, name: str = "input") -> Tensor:
     """`x`, converted to float32 if it holds integers or bools."""
     if not isinstance(x, Variable):
         raise DTypeError(f"{op}: {name} must be a tensor, got {type(x).__name__}")
-    return x if form(x).dtype.kind == "f" else convert(x, float32)
+    return x if meta(x).dtype.kind == "f" else convert(x, float32)
 
 
 class Convert(Function):

@@ -12,7 +12,7 @@ import numpy as np
 
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.core.arguments import form
+from convcore.ops.core.arguments import meta
 from convcore.ops.core.dtypes import as_tensors, compute, floating, require_floating, require_tensor
 from convcore.ops.core.layout import empty_like, flat, like
 from convcore.ops.elementwise.arithmetic import check_broadcast, reciprocal, unbroadcast
@@ -205,7 +205,7 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def relu(input: Tensor) -> Tensor:
     """max(x, 0) of each element"""
-    if isinstance(input, Variable) and form(input).dtype.kind in "iu":
+    if isinstance(input, Variable) and meta(input).dtype.kind in "iu":
         return clamp_min(input, 0)
     require_floating("relu", input)
     return Relu.apply(input)

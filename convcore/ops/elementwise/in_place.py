@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 
-def is_recorded(op: str, x: Tensor, *args: Any) -> bool:
-    """Whether a change of x by these arguments goes into the graph; raises where it must not be made."""
+def begin_recorded_change(op: str, x: Tensor, *args: Any) -> bool:
+    """Prepare a change of x in place, and say whether it goes into the graph.
+
+    What waits for the old value of x is computed first. Raises where the change must not be made.
+    """
     x.begin_in_place(op)
     recorded = is_grad_enabled() and any(isinstance(a, Variable) and a.requires_grad for a in (x, *args))
     if recorded and x.has_other_views():
@@ -43,7 +46,7 @@ def is_recorded(op: str, x: Tensor, *args: Any) -> bool:
 
 def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **settings: Any) -> Tensor:
     """Replace the elements of x by `operation(x, *args, **settings)`, which must have its shape and a fitting dtype."""
-    is_recorded(op, x, *args)
+    begin_recorded_change(op, x, *args)
     result = operation(x.before_change(), *args, **settings)
     if result.array.shape != x.array.shape:
         raise ShapeError(f"{op}: the result of shape {result.array.shape} does not fit into {x.array.shape} in place")
@@ -56,7 +59,7 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
     return x
 
 
-def twin(operation: Callable[P, Any]) -> Callable[P, Any]:
+def in_place_of(operation: Callable[P, Any]) -> Callable[P, Any]:
     """The method that does in place what `operation`, a function of a tensor and more, does out of place."""
     name = f"{operation.__name__}_"
     checked = guarded(operation, operation.__module__, is_method=True)
@@ -69,7 +72,7 @@ def twin(operation: Callable[P, Any]) -> Callable[P, Any]:
     return cast(Callable[P, Any], in_place)
 
 
-_add_ = twin(add)
+_add_ = in_place_of(add)
 
 
 def add_(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
@@ -79,12 +82,12 @@ def add_(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     return _add_(input, other, alpha=alpha)
 
 
-def view_twin(operation: Callable[P, Any]) -> Callable[P, Any]:
+def in_place_view_of(operation: Callable[P, Any]) -> Callable[P, Any]:
     """The method after which the tensor itself is the view that `operation` makes: x.squeeze_(), x.t_()."""
     name = f"{operation.__name__}_"
 
     def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
-        is_recorded(name, input)
+        begin_recorded_change(name, input)
         result = cast(Any, operation)(input.before_change(), *args, **settings)
         input.before_write()
         input.array = result.array
@@ -131,7 +134,7 @@ class Overwrite(Function):
 def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
     """Set x[index] to `value`, converted to x's dtype. What is not recorded touches only the elements at the index."""
     position, basic = array_index(index)
-    recorded = is_recorded(op, x, value)
+    recorded = begin_recorded_change(op, x, value)
     (new,) = as_tensors(op, value, dtype=x.array.dtype)
     if recorded:
         return change(op, x, Overwrite.apply, new, position, basic, op)

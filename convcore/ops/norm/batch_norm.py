@@ -33,7 +33,7 @@ import numpy as np
 from convcore.autograd import is_recorded, may_defer
 from convcore.engine import dispatch
 from convcore.errors import ShapeError, array_table
-from convcore.ops.core.arguments import check_float_tensors, form
+from convcore.ops.core.arguments import check_float_tensors, meta
 from convcore.ops.core.rows import rows_along
 from convcore.ops.core.weight_cache import derived_from_all
 from convcore.ops.norm.fused import (
@@ -99,13 +99,13 @@ def normalise_channels(
 ) -> Tensor:
     """`batch_norm` with any eps: instance norm, which shares all this, takes 0 as well, as in PyTorch."""
     _check(x, running_mean, running_var, weight, bias, training)
-    if 0 in form(x).shape:
+    if 0 in meta(x).shape:
         return of_nothing(x, weight, bias)
     recorded = is_recorded(weight, bias)
 
     def normalisation() -> Normalisation:
         with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
-            function = dispatch.of(_normalisation, form(x))
+            function = dispatch.of(_normalisation, meta(x))
             return function(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
     if training or recorded:
@@ -144,7 +144,7 @@ def _normalisation(x, running_mean, running_var, weight, bias, training, momentu
     invstd = 1 / np.sqrt(variance + eps)
     # Rounding the mean to x's dtype would shift a whole channel. So the rounded mean is subtracted, exactly for x near
     # it, and what the rounding lost (mean - center) goes into the shift.
-    dtype, channels = form(x).dtype, form(x).shape[1]
+    dtype, channels = meta(x).dtype, meta(x).shape[1]
     center = mean.astype(dtype)
     scale = invstd if weight is None else invstd * weight.array
     shift = (center - mean) * scale
@@ -172,7 +172,7 @@ def _update_running(running: Tensor | None, batch: np.ndarray, momentum: float) 
 def _check(x, running_mean, running_var, weight, bias, training: bool) -> None:
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     check_float_tensors("batch_norm", input=x, **given)
-    shape = form(x).shape
+    shape = meta(x).shape
     if len(shape) < 2 and shape != (0,):
         raise ShapeError(
             "batch_norm: input must have a batch axis and a channel axis, (N, C), (N, C, L) or (N, C, H, W), "

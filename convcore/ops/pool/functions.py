@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from convcore.autograd import Function, wrap
-from convcore.ops.core.arguments import check_float_tensors, form
+from convcore.ops.core.arguments import check_float_tensors, meta
 from convcore.ops.core.layout import nchw, nhwc
 from convcore.ops.pool.geometry import (
     IntOrSeveral,
@@ -166,7 +166,7 @@ def max_pool2d(
         DTypeError: the input is no tensor of floats, or a size is no integer.
     """
     check_float_tensors("max_pool2d", input=input)
-    geometry = max_pool_geometry("max_pool2d", form(input), kernel_size, stride, padding, dilation, ceil_mode)
+    geometry = max_pool_geometry("max_pool2d", meta(input), kernel_size, stride, padding, dilation, ceil_mode)
     fused = None if return_indices else _fused_max_pool2d(input, geometry)
     if fused is not None:
         return fused
@@ -184,7 +184,7 @@ def max_pool1d(
 ) -> Any:
     """As `max_pool2d`, of (N, C, L) or (C, L); sizes are one integer, indices their place in the series."""
     check_float_tensors("max_pool1d", input=input)
-    geometry = max_pool_geometry("max_pool1d", form(input), kernel_size, stride, padding, dilation, ceil_mode)
+    geometry = max_pool_geometry("max_pool1d", meta(input), kernel_size, stride, padding, dilation, ceil_mode)
     return _pooled("max_pool1d", input, MaxPool2d, geometry, return_indices)
 
 
@@ -202,7 +202,7 @@ def max_pool3d(
     Sizes are one integer or (depth, height, width).
     """
     check_float_tensors("max_pool3d", input=input)
-    geometry = max_pool_geometry("max_pool3d", form(input), kernel_size, stride, padding, dilation, ceil_mode)
+    geometry = max_pool_geometry("max_pool3d", meta(input), kernel_size, stride, padding, dilation, ceil_mode)
     return _pooled("max_pool3d", input, MaxPool2d, geometry, return_indices)
 
 
@@ -302,7 +302,7 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Sizes) -> Tensor:
 def adaptive_max_pool2d(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Any:
     """The largest values of windows that cover the image evenly; see `adaptive_avg_pool2d` and `max_pool2d`."""
     check_float_tensors("adaptive_max_pool2d", input=input)
-    geometry = adaptive_pool_geometry("adaptive_max_pool2d", form(input), output_size)
+    geometry = adaptive_pool_geometry("adaptive_max_pool2d", meta(input), output_size)
     fused = None if return_indices else _fused_max_pool2d(input, geometry)
     if fused is not None:
         return fused
@@ -312,14 +312,14 @@ def adaptive_max_pool2d(input: Tensor, output_size: Sizes, return_indices: bool 
 def adaptive_max_pool1d(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Any:
     """As `adaptive_max_pool2d`, of (N, C, L) or (C, L)."""
     check_float_tensors("adaptive_max_pool1d", input=input)
-    geometry = adaptive_pool_geometry("adaptive_max_pool1d", form(input), output_size)
+    geometry = adaptive_pool_geometry("adaptive_max_pool1d", meta(input), output_size)
     return _pooled("adaptive_max_pool1d", input, MaxPool2d, geometry, return_indices)
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Any:
     """As `adaptive_max_pool2d`, of (N, C, D, H, W) or (C, D, H, W)."""
     check_float_tensors("adaptive_max_pool3d", input=input)
-    geometry = adaptive_pool_geometry("adaptive_max_pool3d", form(input), output_size)
+    geometry = adaptive_pool_geometry("adaptive_max_pool3d", meta(input), output_size)
     return _pooled("adaptive_max_pool3d", input, MaxPool2d, geometry, return_indices)
 
 

@@ -1,1 +1,8 @@
-"""TODO-MAP"""
+"""Elements copied to other places.
+
+functions        flip, roll, repeat, triangles, diagonals
+scatter          index_add, scatter
+scatter_reduce   many values reduced into one place
+strided          as_strided
+copies           the functions that torch names *_copy
+"""
