@@ -1,21 +1,20 @@
-"""The command `python -m benchmarks`: runs groups, or with `report` turns a stored result into tables."""
+"""The command `python -m benchmarks`: runs groups of cases; `report` prints a stored result as tables."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import BenchmarkError, report
+from benchmarks import BenchmarkError, report, store
 
 FAILED = 2
 DESCRIPTION = """Measure convcore against PyTorch and, where installed, ONNX Runtime.
 
 `python -m benchmarks cuda` measures on a GPU instead, and says so where there is none; see its --help.
 
-Groups: conv, ops, nets, start, memory, algorithms; without any, all of them. `python -m benchmarks report RESULT.json`
+Groups: conv, ops, nets, start, memory, algorithms; without any, all of them. `python -m benchmarks report RESULT.jsonl`
 prints a stored result as Markdown tables; see `python -m benchmarks report --help`."""
 
 
@@ -46,7 +45,7 @@ def _run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often each case is measured (default: 9, quick: 3)"
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="store the result")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="store the result as JSON Lines")
     parser.add_argument("--list", action="store_true", help="show groups and cases, measure nothing")
     args = parser.parse_args(arguments)
     if args.rounds is not None and args.rounds < 1:
@@ -54,7 +53,7 @@ def _run(arguments: Sequence[str]) -> int:
     if args.json is not None and not args.json.parent.is_dir():
         raise BenchmarkError(f"--json: there is no folder {args.json.parent}")
 
-    # Here, for a report needs neither library.
+    # Here, because a report needs neither library.
     from benchmarks import run
 
     chosen = run.select(args.groups, args.only, args.quick)
@@ -67,7 +66,7 @@ def _run(arguments: Sequence[str]) -> int:
     rounds = args.rounds or (run.QUICK_ROUNDS if args.quick else run.ROUNDS)
     result = run.run(chosen, threads, rounds, show=_show)
     if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        store.write(result, args.json)
     print(f"\n{report.tables(result)}", end="")
     return 0
 
@@ -82,12 +81,12 @@ def _show(row: dict) -> None:
 
 def _report(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks report", description="Print a stored result as tables.")
-    parser.add_argument("result", type=Path, metavar="RESULT.json", help="what a run stored with --json")
+    parser.add_argument("result", type=Path, metavar="RESULT.jsonl", help="what a run stored with --json")
     parser.add_argument("--summary", action="store_true", help="only means, and the rows of the networks")
     parser.add_argument("--picture", type=Path, metavar="OUT", help="also draw ratios and roofline (needs matplotlib)")
     args = parser.parse_args(arguments)
+    result = store.read(args.result)
     try:
-        result = json.loads(args.result.read_text(encoding="utf-8"))
         text = report.summary(result) if args.summary else report.tables(result)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise BenchmarkError(f"{args.result} is no result of a benchmark ({type(error).__name__}: {error})") from None

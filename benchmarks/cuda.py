@@ -9,7 +9,6 @@ numbers of 16 bits its tensor cores; the bandwidth is what a sum of two large ar
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 
 import convcore
-from benchmarks import BenchmarkError
+from benchmarks import BenchmarkError, store
 from benchmarks.nets import AS_IT_IS, training_step
 from convcore.engine.cuda.memory import pool
 from convcore.ops.conv.geometry import conv_geometry
@@ -218,12 +217,12 @@ def main(arguments: Sequence[str]) -> int:
         description="Measure convcore on the GPU against PyTorch; says so and exits with 2 where there is none.",
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases with TEXT in their names")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="store the result")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="store the result as JSON Lines")
     args = parser.parse_args(arguments)
     check_device()
     measured = {"device": convcore.cuda.get_device_name(), "peaks": peak_flops(), "bandwidth": bandwidth()}
     result = {**measured, "rows": rows(args.only)}
     if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        store.write(result, args.json)
     print(table(result))
     return 0

@@ -1,6 +1,5 @@
 """README.md tells the truth: its examples run, its links lead somewhere, its table of facts is measured again."""
 
-import json
 import re
 from pathlib import Path
 
@@ -168,29 +167,20 @@ def test_the_commands_are_marked_for_the_checks():
 
 
 def test_the_benchmark_tables_are_those_of_the_stored_result():
-    from benchmarks import report
+    from benchmarks import report, store
 
-    result = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    result = store.read(ROOT / "benchmarks" / "results" / "zen5-avx512" / "results.jsonl")
     shown = README.split("--summary -->\n")[1].split("<!-- end -->")[0]
     assert shown == report.summary(result)
 
 
-@pytest.mark.parametrize(
-    ("stored", "page"),
-    [
-        ("results.json", "RESULTS.md"),
-        ("results-xeon.json", "RESULTS-XEON.md"),
-        ("results-avx2.json", "RESULTS-AVX2.md"),
-        ("algorithms.json", "ALGORITHMS.md"),
-        ("algorithms-xeon.json", "ALGORITHMS-XEON.md"),
-        ("algorithms-avx2.json", "ALGORITHMS-AVX2.md"),
-    ],
-)
-def test_a_page_of_tables_is_that_of_its_stored_result(stored, page):
-    from benchmarks import report
+@pytest.mark.parametrize("machine", ["xeon-avx512", "zen3-avx2", "zen5-avx512"])
+@pytest.mark.parametrize("name", ["results", "algorithms"])
+def test_a_page_of_tables_is_that_of_its_stored_result(machine, name):
+    from benchmarks import report, store
 
-    result = json.loads((ROOT / "benchmarks" / stored).read_text(encoding="utf-8"))
-    assert (ROOT / "benchmarks" / page).read_text(encoding="utf-8").endswith(report.tables(result))
+    stored = ROOT / "benchmarks" / "results" / machine / f"{name}.jsonl"
+    assert stored.with_suffix(".md").read_text(encoding="utf-8").endswith(report.tables(store.read(stored)))
 
 
 def test_links_lead_somewhere():

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import BenchmarkError, store
 from benchmarks.__main__ import main
 from benchmarks.report import amount, summary, tables
 
-STORED = Path(__file__).with_name("result.json")
-RESULT = json.loads(STORED.read_text(encoding="utf-8"))
+STORED = Path(__file__).with_name("result.jsonl")
+RESULT = store.read(STORED)
 
 
 def lines(text):
@@ -120,16 +121,56 @@ def test_picture_colours_what_is_behind():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["first forward / torch", "second forward / torch"]
 
 
-def test_a_file_that_is_no_result(capsys, tmp_path):
-    wrong = copy.deepcopy(RESULT)
-    del wrong["rows"][0]["rivals"]
-    for content in ("no json", "[]", json.dumps(wrong)):
-        path = tmp_path / "wrong.json"
-        path.write_text(content, encoding="utf-8")
-        assert main(["report", str(path)]) == 2
-        assert f"error: {path} is no result of a benchmark" in capsys.readouterr().err
-    assert main(["report", str(tmp_path / "missing.json")]) == 2
-    assert "missing.json" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "it is empty"),
+        ("no json", "line 1 is not JSON, or was cut short: "),
+        ("[]", "line 1 is not an object, but []"),
+        (json.dumps(RESULT, indent=1), "line 1 is not JSON, or was cut short: "),
+        (STORED.read_text(encoding="utf-8")[:-9], "line 7 is not JSON, or was cut short: "),
+        (STORED.read_text(encoding="utf-8").replace('"rivals"', '"others"', 1), "KeyError: 'rivals'"),
+    ],
+    ids=["empty", "text", "list", "one object", "cut short", "without rivals"],
+)  # fmt: skip
+def test_a_file_that_is_no_result(capsys, tmp_path, content, reason):
+    path = tmp_path / "wrong.jsonl"
+    path.write_text(content, encoding="utf-8")
+    assert main(["report", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"benchmarks: error: {path} is no result of a benchmark")
+    assert reason in error
+
+
+def test_a_file_that_is_missing(capsys, tmp_path):
+    assert main(["report", str(tmp_path / "missing.jsonl")]) == 2
+    assert "missing.jsonl" in capsys.readouterr().err
+
+
+def test_a_stored_result_has_one_row_a_line(tmp_path):
+    path = tmp_path / "result.jsonl"
+    store.write(RESULT, path)
+    assert path.read_text(encoding="utf-8") == STORED.read_text(encoding="utf-8")
+    assert store.read(path) == RESULT
+    assert path.read_text(encoding="utf-8").count("\n") == 1 + len(RESULT["rows"])
+
+
+def test_an_interrupted_write_leaves_the_older_result(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "result.jsonl"
+    store.write(RESULT, path)
+    monkeypatch.setattr("convcore.io.files.os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.write({**RESULT, "rows": []}, path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert store.read(path) == RESULT
+
+
+def test_a_result_that_cannot_be_written(tmp_path):
+    with pytest.raises(BenchmarkError, match="it is a folder"):
+        store.write(RESULT, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import convcore
-from benchmarks import BenchmarkError, algorithms, children, conv, nets, onnx, ops, run, torch_models
+from benchmarks import BenchmarkError, algorithms, children, conv, nets, onnx, ops, run, store, torch_models
 from benchmarks.__main__ import main
 from convcore.testing.cases import ConvCase
 from kernels.threads import get_num_threads, max_num_threads
@@ -161,10 +161,10 @@ def test_a_whole_run_stores_what_it_prints(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "GROUPS", {"conv": small})
     before = get_num_threads(), torch.get_num_threads()
     threads = [1, max_num_threads()]
-    assert main(["conv", "--threads", *map(str, threads), "--rounds", "1", "--json", str(tmp_path / "out.json")]) == 0
+    assert main(["conv", "--threads", *map(str, threads), "--rounds", "1", "--json", str(tmp_path / "out.jsonl")]) == 0
     assert (get_num_threads(), torch.get_num_threads()) == before
     captured = capsys.readouterr()
-    result = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    result = store.read(tmp_path / "out.jsonl")
     assert [machine["threads"] for machine in result["machine"]] == threads
     assert [row["threads"] for row in result["rows"]] == [threads[0]] * 4 + [threads[1]] * 4
     assert result["rounds"] == 1
@@ -172,7 +172,7 @@ def test_a_whole_run_stores_what_it_prints(capsys, tmp_path, monkeypatch):
     assert "| tiny | grad_weight |" in captured.out
     rows = [line for line in captured.err.splitlines() if not line.startswith("convcore: compiling")]
     assert len(rows) == 8
-    assert main(["report", str(tmp_path / "out.json")]) == 0
+    assert main(["report", str(tmp_path / "out.jsonl")]) == 0
     assert capsys.readouterr().out == captured.out.lstrip("\n")
 
 
@@ -217,7 +217,7 @@ def test_a_quick_run_takes_named_cases():
         (["conv", "--threads", "0"], "--threads must be from 1 to "),
         (["conv", "--threads", "1", "99999"], ", got 99999"),
         (["conv", "--rounds", "0"], "--rounds must be at least 1, got 0"),
-        (["conv", "--json", "/no/such/folder/out.json"], "--json: there is no folder /no/such/folder"),
+        (["conv", "--json", "/no/such/folder/out.jsonl"], "--json: there is no folder /no/such/folder"),
     ],
 )
 def test_wrong_requests(capsys, arguments, message):

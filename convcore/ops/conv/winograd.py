@@ -56,7 +56,7 @@ class Channels(NamedTuple):
     larger: int
 
 
-# Thresholds, from `python -m benchmarks algorithms` on one core of an AMD EPYC: benchmarks/ALGORITHMS-AVX2.md.
+# Thresholds, from `python -m benchmarks algorithms` on one core of an AMD EPYC: benchmarks/results/zen3-avx2/.
 # The channels that are summed over must pay for the input's transform; a gradient of the input with up to three
 # channels is better computed as that of a first layer.
 MIN_CHANNELS = {
