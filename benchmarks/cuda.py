@@ -20,7 +20,7 @@ import torch
 
 import convcore
 from benchmarks import BenchmarkError, store
-from benchmarks.nets import AS_IT_IS, training_step
+from benchmarks.groups.nets import AS_IT_IS, training_step
 from convcore.engine.cuda.memory import pool
 from convcore.ops.conv.geometry import conv_geometry
 from convcore.testing.cases import LAYER_CASES, ConvCase
@@ -122,7 +122,7 @@ def check_layer(case: ConvCase, rival_device: str = "cuda", kind: str = "float32
 
 
 def _net_steps(name: str, kind: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    from benchmarks import torch_models
+    from benchmarks.rivals import torch_models
 
     model, shape = NETS[name]
     rng = np.random.default_rng(0)

@@ -15,7 +15,8 @@ from typing import Any
 import torch  # isort: skip
 
 import convcore
-from benchmarks import BenchmarkError, algorithms, children, conv, machine, nets, ops
+from benchmarks import BenchmarkError, machine
+from benchmarks.groups import algorithms, children, conv, nets, ops
 from kernels.threads import max_num_threads
 
 QUICK_ROUNDS, ROUNDS = 3, 9

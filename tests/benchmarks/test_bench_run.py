@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import convcore
-from benchmarks import BenchmarkError, algorithms, children, conv, nets, onnx, ops, run, store, torch_models
+from benchmarks import BenchmarkError, run, store
 from benchmarks.__main__ import main
+from benchmarks.groups import algorithms, children, conv, nets, ops
+from benchmarks.rivals import onnx, torch_models
 from convcore.testing.cases import ConvCase
 from kernels.threads import get_num_threads, max_num_threads
 

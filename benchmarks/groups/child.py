@@ -1,4 +1,4 @@
-"""A process of its own for one library: `python -m benchmarks.child LIBRARY MODEL N,C,H,W THREADS STEPS`.
+"""A process of its own for one library: `python -m benchmarks.groups.child LIBRARY MODEL N,C,H,W THREADS STEPS`.
 
 It imports the library, runs training steps and prints one line of JSON: seconds of the import, seconds from the begin
 of the import to the end of the first step, and the most memory it has held after the import and at the end.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import benchmarks
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CLASSES = 10
 
 
@@ -27,7 +27,7 @@ def run(library: str, model: str, shape: Sequence[int], threads: int, steps: int
     variables = {**benchmarks.ENVIRONMENT, **environment}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), variables.get("PYTHONPATH"))))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.child", *arguments], env=variables, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.groups.child", *arguments], env=variables, capture_output=True, text=True
     )
     if done.returncode:
         raise benchmarks.BenchmarkError(f"the process for {library} failed:\n{done.stderr}")
@@ -59,7 +59,7 @@ def main(name: str, model: str, shape_text: str, threads: str, steps: str) -> No
     import numpy as np
 
     library.set_num_threads(int(threads))
-    models = importlib.import_module("benchmarks.torch_models" if name == "torch" else f"{name}.models")
+    models = importlib.import_module("benchmarks.rivals.torch_models" if name == "torch" else f"{name}.models")
     rng = np.random.default_rng(0)
     shape = tuple(map(int, shape_text.split(",")))
     x = library.from_numpy(rng.standard_normal(shape, np.float32))

@@ -17,8 +17,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import convcore
-from benchmarks import onnx, torch_models
-from benchmarks.formats import TORCH_FORMATS, channels_last
+from benchmarks.rivals import onnx, torch_models
+from benchmarks.rivals.formats import TORCH_FORMATS, channels_last
 from benchmarks.row import check_same, row
 from benchmarks.timing import LONG_PAUSE, PAUSE, compare
 

@@ -23,7 +23,7 @@ import convcore.models
 _IMPORTS = (
     (r"from convcore import nn\b", "from torch import nn"),
     (r"from convcore\.nn import", "from torch.nn import"),
-    (r"from convcore\.(?:tensor|ops\.\w+) import", "from torch import"),
+    (r"from convcore\.(?:tensor|ops)[.\w]* import", "from torch import"),
     (r"from convcore\.models\.registry import", f"from {__name__} import"),
     (r"from convcore\.models\.(\w+) import", rf"from {__name__}.\1 import"),
 )

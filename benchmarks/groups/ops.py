@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import convcore
-from benchmarks.formats import TORCH_FORMATS, channels_last
+from benchmarks.rivals.formats import TORCH_FORMATS, channels_last
 from benchmarks.row import check_same, row
 from benchmarks.timing import compare
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import child
+from benchmarks.groups import child
 from benchmarks.row import row
 from benchmarks.timing import Timing, in_turns
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.formats import channels_last
+from benchmarks.rivals.formats import channels_last
 from benchmarks.row import OWN, row
 from benchmarks.timing import Timing, compare
 from convcore.ops.conv.algorithm import select

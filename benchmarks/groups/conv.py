@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.formats import TORCH_FORMATS, channels_last
+from benchmarks.rivals.formats import TORCH_FORMATS, channels_last
 from benchmarks.row import check_same, row
 from benchmarks.timing import Timing, compare
 from convcore.ops.conv.algorithm import select
