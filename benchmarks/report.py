@@ -29,7 +29,7 @@ def tables(result: dict) -> str:
 
 
 def summary(result: dict) -> str:
-    """What README.md shows: the means of every group with the most threads, and all rows of the networks."""
+    """What RESULTS.md shows: the means of every group with the most threads, and all rows of the networks."""
     lines = list(_heading(result))
     machine = max(result["machine"], key=lambda machine: machine["threads"])
     for group in dict.fromkeys(row["group"] for row in result["rows"]):

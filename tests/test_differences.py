@@ -1,4 +1,4 @@
-"""The README's table of differences from PyTorch: every row is shown, so that the table stays true and short."""
+"""The page "Differences from PyTorch": every row of the table is shown, so that the table stays true and short."""
 
 import threading
 from pathlib import Path
@@ -20,14 +20,13 @@ from convcore.transforms import RandomHorizontalFlip, Resize
 from convcore.transforms.functional import adjust_brightness
 from kernels.threads import max_num_threads
 
-ROOT = Path(__file__).resolve().parents[1]
+PAGE = Path(cc.__file__).with_name("DIFFERENCES.md")
 
 
 def rows() -> list[str]:
     """The first column."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split("## What differs from PyTorch")[1].split("\n## ")[0]
-    return [line.split("|")[1].strip() for line in section.splitlines() if line[:1] == "|"][2:]
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    return [line.split("|")[1].strip() for line in lines if line[:1] == "|"][2:]
 
 
 def image(*shape: int) -> cc.Tensor:
