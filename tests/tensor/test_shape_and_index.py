@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import convcore
+from convcore import nn
 from convcore.errors import DTypeError, GraphError, ShapeError
+from convcore.testing import gradcheck
 
 
 def test_views_share_memory_and_its_counter_of_changes():
@@ -203,3 +205,37 @@ def test_a_diagonal_is_a_view(offset, dims):
     expanded = convcore.ones(1).expand(3, 3).diagonal()
     with pytest.raises(GraphError, match="memory is read-only"):
         expanded.zero_()
+
+
+class TestUnfold:
+    def test_a_view_as_in_torch(self):
+        array = np.random.default_rng(0).standard_normal((3, 7, 2)).astype(np.float32)
+        ours, theirs = convcore.tensor(array), torch.tensor(array)
+        for x in (ours, theirs):
+            windows = x.unfold(1, 3, 3)
+            windows[:, 1].mul_(-2)
+            x[0] = 5
+            windows += 1
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+        np.testing.assert_array_equal(ours.unfold(1, 4, 2).numpy(), theirs.unfold(1, 4, 2).numpy())
+
+    def test_windows_that_overlap_are_read_only(self):
+        windows = convcore.zeros(4).unfold(0, 2, 1)
+        with pytest.raises(GraphError, match="memory is read-only"):
+            windows.add_(1)
+
+    @pytest.mark.parametrize(("size", "step"), [(3, 1), (2, 3), (1, 1), (0, 2), (7, 1)])
+    def test_gradients(self, size, step):
+        x = convcore.tensor(np.random.default_rng(0).standard_normal((2, 7, 2)), requires_grad=True)
+        assert gradcheck(lambda x: x.unfold(1, size, step) ** 2, (x,))
+
+    def test_a_compiled_model_shows_the_window_of_the_call(self):
+        class Model(nn.Module):
+            def forward(self, x):
+                return x.unfold(1, 2, 1) * 2
+
+        model = convcore.compile(Model().eval())
+        with convcore.inference_mode():
+            for value in range(4):
+                x = convcore.full((1, 4), float(value))
+                np.testing.assert_array_equal(model(x).numpy(), np.full((1, 3, 2), 2.0 * value))

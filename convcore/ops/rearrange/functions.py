@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from convcore.autograd import Function, Variable, wrap
 from convcore.engine.capture import constant
@@ -271,17 +272,35 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     return tuple(grids)
 
 
+class Windows(Function):
+    """Windows along an axis of x, as a view: the axis counts the windows, and a new last axis a window's elements.
+
+    Windows that overlap show one element in several places; such a view is read-only, as that of `expand`.
+    """
+
+    @staticmethod
+    def forward(ctx, x, place, size, step):
+        ctx.shape, ctx.place = x.array.shape, place
+        ctx.starts = np.arange(0, ctx.shape[place] - size + 1, step)
+        ctx.size = size
+        windows = sliding_window_view(x.array, size, place, writeable=step >= size and x.array.flags.writeable)
+        return x.view_of_memory(windows[(*[slice(None)] * place, slice(None, None, step))])
+
+    @staticmethod
+    def backward(ctx, grad_out):
+        index = (*[slice(None)] * ctx.place, ctx.starts[:, None] + np.arange(ctx.size))
+        return Scatter.apply(grad_out.movedim(-1, ctx.place + 1), ctx.shape, index, False), None, None, None
+
+
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Windows of `size` elements along an axis, `step` apart, with the elements of a window as a new last axis"""
+    """Windows of `size` elements along an axis, `step` apart, as a view with a window's elements as a new last axis"""
     place = axis("unfold", dimension, input.array.ndim)
     size, step = integer("unfold", "size", size, 0), integer("unfold", "step", step, 1)
     x = reshape(input, 1) if input.array.ndim == 0 else input
     total = x.array.shape[place]
     if size > total:
         raise ShapeError(f"unfold: size must be at most {total}, the size of axis {dimension}, got {size}")
-    starts = np.arange(0, total - size + 1, step)
-    windows = getitem(x, (*[slice(None)] * place, wrap(constant(starts[:, None] + np.arange(size)))))
-    result = windows.movedim(place + 1, -1)
+    result = Windows.apply(x, place, size, step)
     return reshape(result, size) if input.array.ndim == 0 else result
 
 
