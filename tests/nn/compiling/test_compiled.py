@@ -7,28 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
-from compiling import assert_as_it_is, assert_same, images, network
+from compiling import assert_as_it_is, assert_same, images
 
 import convcore
 from convcore import memory, nn
 from convcore.errors import DTypeError, ShapeError
 from convcore.nn.compiling.compiled import MOST_PLANS, CompiledModule
-
-
-@pytest.fixture(autouse=True)
-def in_inference():
-    with convcore.inference_mode():
-        yield
-
-
-@pytest.fixture
-def model():
-    return network()
-
-
-@pytest.fixture
-def compiled(model):
-    return convcore.compile(model)
 
 
 class TestResults:

@@ -7,26 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiling import Function, assert_same, images, network
+from compiling import Function, assert_same, images
 
 import convcore
 from convcore import nn
-
-
-@pytest.fixture(autouse=True)
-def in_inference():
-    with convcore.inference_mode():
-        yield
-
-
-@pytest.fixture
-def model():
-    return network()
-
-
-@pytest.fixture
-def compiled(model):
-    return convcore.compile(model)
 
 
 class TestForwardIsCalled:

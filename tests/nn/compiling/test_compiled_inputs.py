@@ -4,27 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from compiling import Function, assert_as_it_is, assert_same, images, network
+from compiling import Function, assert_as_it_is, assert_same, images
 
 import convcore
 from convcore import nn
 from convcore.autograd import wrap
-
-
-@pytest.fixture(autouse=True)
-def in_inference():
-    with convcore.inference_mode():
-        yield
-
-
-@pytest.fixture
-def model():
-    return network()
-
-
-@pytest.fixture
-def compiled(model):
-    return convcore.compile(model)
 
 
 def drawn(kind, *shape, seed=0):

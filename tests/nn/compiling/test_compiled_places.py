@@ -19,12 +19,6 @@ import convcore
 from convcore import nn
 
 
-@pytest.fixture(autouse=True)
-def in_inference():
-    with convcore.inference_mode():
-        yield
-
-
 def check(model, change, x=None):
     """A compiled model is used as a list of calls, then changed, and gives what the model does."""
     x = images(3) if x is None else x
