@@ -140,3 +140,14 @@ def test_summary_example():
 
     assert "convcore summary resnet50" in README
     assert main(["summary", "resnet50"]) == 0
+
+
+def test_sources_cite_sections_of_the_notes_that_are_there():
+    headings = re.findall(r"^##+ (.+)$", (ROOT / "benchmarks" / "NOTES.md").read_text(encoding="utf-8"), re.MULTILINE)
+    cited = set()
+    for path in [*(ROOT / "kernels").rglob("*.py"), *(ROOT / "convcore").rglob("*.py")]:
+        text = re.sub(r"\s*\n\s*#?\s*", " ", path.read_text(encoding="utf-8"))
+        cited |= set(re.findall(r'benchmarks/NOTES\.md, "([^"]+)"', text))
+        cited |= set(re.findall(r'"([^"]+)" in benchmarks/NOTES\.md', text))
+    assert len(cited) >= 5
+    assert [title for title in cited if not any(heading.startswith(title) for heading in headings)] == []
