@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels.cpu.peak import CHAINS, copy_bandwidth, fma_peak
+from kernels.cpu.micro.peak import CHAINS, copy_bandwidth, fma_peak
 from kernels.cpu.vector import target
 from kernels.threads import get_num_threads
 

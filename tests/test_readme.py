@@ -46,7 +46,7 @@ def test_the_third_example_compiles(capsys):
     assert names["logits"].shape == (1, 10)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("copyto ")  # to channels-last
-    assert printed[1].startswith("conv_direct (1, 1, 224, 224, 3) ")
+    assert printed[1].startswith("conv_forward_direct (1, 1, 224, 224, 3) ")
     assert len(printed) == 5
 
 

@@ -94,6 +94,7 @@ def join_statistics(
     Writes     mean, variance (columns), running_mean, running_var.
     Parallel   over columns: grid ceil(columns / 256).
     Why        all that a layer keeps of a batch stays on the device.
+    Reference  a step of `batch_norm_statistics`.
     """
     c = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
     if c < columns:

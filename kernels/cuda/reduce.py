@@ -33,6 +33,7 @@ def sum_parts(partials: Floats, out: Floats, size: Count, parts: Count):
     Writes     out.
     Parallel   over elements: grid ceil(size / 256).
     Why        neighbouring threads read neighbouring numbers; the order is fixed.
+    Reference  a step of `column_sums` and `sum_all`.
     """
     i = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
     if i < size:
@@ -77,6 +78,7 @@ def sum_blocks(x: Floats, partials: Floats, size: Count, per_block: Count):
     Writes     all of partials.
     Parallel   over parts: grid ceil(size / per_block).
     Why        256 sums side by side, joined by a tree.
+    Reference  a step of `sum_all`.
     """
     values = cuda.shared.array(THREADS, f32)
     thread = u32(cuda.threadIdx.x)

@@ -1,4 +1,4 @@
-"""Activations by their definition, in float64: of each the value and the derivative."""
+"""Activations, softmax and dropout by their definition, in float64."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels.reference.elementwise import erf_forward, sigmoid_forward
 
-# For each: f(x, *settings) and f'(x, *settings), for arrays of float64; the settings are those of kernels/cpu.
+# Functions of one value: f(x, *settings) and its derivative; the settings are those of the kernels.
 
 
 def elu(x, alpha, scale, inner):
@@ -120,3 +120,65 @@ def softplus(x, beta, threshold):
 def softplus_derivative(x, beta, threshold):
     """1 / (1 + e^(-beta x)); 1 where beta * x exceeds the threshold."""
     return np.where(beta * x > threshold, 1, sigmoid_forward(beta * x))
+
+
+# Softmax and its logarithm
+
+
+def softmax_forward(x):
+    """exp(x) / sum of exp(x) over the last axis. The maximum is subtracted so that exp cannot overflow."""
+    x = x.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        power = np.exp(x - x.max(-1, keepdims=True))
+    return power / power.sum(-1, keepdims=True)
+
+
+def log_softmax_forward(x):
+    """x - log of the sum of exp(x) over the last axis."""
+    x = x.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        shifted = x - x.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def softmax_grad_input(out, grad_out):
+    """grad_x[k] = sum_l grad_out[l] * d out[l] / d x[k], with d out[l] / d x[k] = out[l] * ([k == l] - out[k])."""
+    out, grad_out = out.astype(np.float64), grad_out.astype(np.float64)
+    return out * (grad_out - (grad_out * out).sum(-1, keepdims=True))
+
+
+def log_softmax_grad_input(out, grad_out):
+    """grad_x[k] = sum_l grad_out[l] * d out[l] / d x[k], with d out[l] / d x[k] = [k == l] - exp(out[k])."""
+    out, grad_out = out.astype(np.float64), grad_out.astype(np.float64)
+    return grad_out - np.exp(out) * grad_out.sum(-1, keepdims=True)
+
+
+# Dropout and its random numbers, in Python integers of unlimited size
+
+
+def philox4x32(counter, key, rounds=10):
+    """The four 32-bit words of a 128-bit counter under a 64-bit key (Salmon et al. 2011, section 4.3)."""
+    c = [(counter >> 32 * i) & 0xFFFFFFFF for i in range(4)]
+    k = [(key >> 32 * i) & 0xFFFFFFFF for i in range(2)]
+    for _ in range(rounds):
+        product_0, product_1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [
+            (product_1 >> 32) ^ c[1] ^ k[0],
+            product_1 & 0xFFFFFFFF,
+            (product_0 >> 32) ^ c[3] ^ k[1],
+            product_0 & 0xFFFFFFFF,
+        ]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return c
+
+
+def dropout_mask(size, p, seed, offset):
+    """Which elements dropout keeps: element i where word i % 4 of counter offset + i // 4 is at least p * 2^32."""
+    threshold = round(p * 2**32)
+    return np.array([philox4x32(offset + i // 4, seed)[i % 4] >= threshold for i in range(size)], bool)
+
+
+def dropout_forward(x, p, seed, offset):
+    """x / (1 - p) where the mask keeps it, x * 0 elsewhere; x is flat."""
+    scale = 0.0 if p == 1 else 1 / (1 - p)
+    return x.astype(np.float64) * np.where(dropout_mask(x.size, p, seed, offset), scale, 0.0)

@@ -1,4 +1,4 @@
-"""Activations by their definition, in float64."""
+"""Functions of one value, and sums and products of two arrays, by their definition."""
 
 import math
 
@@ -37,3 +37,21 @@ def sigmoid_forward(x):
 def erf_forward(x):
     """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x, in float64."""
     return np.array([math.erf(value) for value in np.ravel(x)]).reshape(np.shape(x))
+
+
+# Two arrays
+
+
+def add(a, b):
+    """a[i] + b[i]"""
+    return np.asarray(a, np.float64) + np.asarray(b, np.float64)
+
+
+def multiply(a, b):
+    """a[i] * b[i]"""
+    return np.asarray(a, np.float64) * np.asarray(b, np.float64)
+
+
+def multiply_channels(x, factors):
+    """x[n, p, c] * factors[n, c], or factors[0, c] for all images."""
+    return multiply(x, np.asarray(factors)[:, None])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kernels.reference.softmax import log_softmax_forward
+from kernels.reference.activation import log_softmax_forward
 
 
 def cross_entropy_forward(x, target, weight, label_smoothing, ignore_index):

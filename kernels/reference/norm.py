@@ -1,6 +1,8 @@
-"""Batch normalisation by its definition, in float64."""
+"""Normalisation by its definition, in float64."""
 
 import numpy as np
+
+# Batch normalisation: channels are axis 1
 
 
 def _per_channel(values, x):
@@ -26,7 +28,7 @@ def batch_norm_running(running, batch, momentum):
     return (1 - momentum) * np.asarray(running, np.float64) + momentum * np.asarray(batch, np.float64)
 
 
-def batch_norm_backward(x, grad_out, mean, variance, weight, eps, statistics_from_x):
+def batch_norm_grads(x, grad_out, mean, variance, weight, eps, statistics_from_x):
     """grad_x, grad_weight, grad_bias (Ioffe & Szegedy 2015, section 3), step by step as the paper has them.
 
     With `statistics_from_x`, mean and variance depend on x and pass gradients on to it; else they are constants.
@@ -45,3 +47,30 @@ def batch_norm_backward(x, grad_out, mean, variance, weight, eps, statistics_fro
         grad_mean = _per_channel((-grad_normalised * invstd).sum(axes), x)
         grad_x = grad_x + grad_variance * 2 * (x - mean) / count + grad_mean / count
     return grad_x, grad_weight, grad_bias
+
+
+# Layer normalisation: rows of a matrix
+
+
+def _normalised(x, eps, centered):
+    """xhat of every row, and 1 / sqrt(variance + eps)."""
+    x = x.astype(np.float64)
+    deviation = x - x.mean(1, keepdims=True) if centered else x
+    invstd = 1 / np.sqrt((deviation * deviation).mean(1, keepdims=True) + eps)
+    return deviation * invstd, invstd
+
+
+def layer_norm_forward(x, weight, bias, eps, centered):
+    """out[r] = (x[r] - mean) / sqrt(variance + eps) * weight + bias; without `centered` the mean counts as 0."""
+    return _normalised(x, eps, centered)[0] * weight + bias
+
+
+def layer_norm_grads(x, grad_out, weight, eps, centered):
+    """grad_x, grad_weight, grad_bias: xhat of a row changes with all of its elements, through mean and variance."""
+    xhat, invstd = _normalised(x, eps, centered)
+    g = grad_out.astype(np.float64)
+    h = g * weight
+    grad_xhat = h - xhat * (h * xhat).mean(1, keepdims=True)
+    if centered:
+        grad_xhat -= h.mean(1, keepdims=True)
+    return invstd * grad_xhat, (g * xhat).sum(0), g.sum(0)

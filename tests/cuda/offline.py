@@ -52,15 +52,15 @@ class Resources(NamedTuple):
 
 def load_kernels() -> list[Any]:
     """All kernels of the package, by name."""
-    for path in sorted(FOLDER.glob("*.py")):
-        importlib.import_module(f"kernels.cuda.{path.stem}")
+    for path in sorted(FOLDER.rglob("*.py")):
+        importlib.import_module(".".join(("kernels", "cuda", *path.relative_to(FOLDER).with_suffix("").parts)))
     return sorted(importlib.import_module("kernels.cuda.jit").kernels, key=lambda kernel: kernel.__name__)
 
 
 def digest() -> str:
     """Of the code of all kernels: an edit of a comment or a docstring does not change it."""
     code = hashlib.sha256()
-    for path in sorted(FOLDER.glob("*.py")):
+    for path in sorted(FOLDER.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             documented = isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)

@@ -7,16 +7,17 @@ import pytest
 from conftest import empty
 
 from convcore.ops.pool.geometry import adaptive_pool_geometry, avg_pool_geometry, max_pool_geometry
-from kernels.cuda import calls, elementwise, layout, loss, norm, optim, pool
+from kernels.cuda import calls, elementwise, loss, norm, optim, pool
 from kernels.cuda.calls import ceil_div
 from kernels.cuda.dropout import dropout_forward
+from kernels.cuda.micro import layout
 from kernels.reference import activation as activation_reference
-from kernels.reference import dropout as dropout_reference
 from kernels.reference import elementwise as elementwise_reference
 from kernels.reference import loss as loss_reference
 from kernels.reference import norm as norm_reference
 from kernels.reference import optim as optim_reference
 from kernels.reference import pool as pool_reference
+from kernels.reference import reduce as reduce_reference
 
 pytestmark = pytest.mark.usefixtures("gpu")
 
@@ -67,14 +68,14 @@ def test_transpose(floats):
 def test_sum_all(size, floats):
     x, out = floats(size), empty(1)
     calls.sum_all(x, out, size, empty)
-    np.testing.assert_allclose(out[0], x.sum(dtype=np.float64), rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(out[0], reduce_reference.sum_all(x), rtol=1e-6, atol=1e-4)
 
 
 def test_sum_columns(floats, monkeypatch):
     monkeypatch.setattr(calls, "ROWS_PER_PART", 16)
     x, out = floats(37, 35), empty(35)
     calls.sum_columns(x.ravel(), out, 37, 35, empty)
-    np.testing.assert_allclose(out, x.sum(0, np.float64), **CLOSE)
+    np.testing.assert_allclose(out, reduce_reference.column_sums(x), **CLOSE)
 
 
 # Pooling
@@ -217,7 +218,7 @@ def test_batch_norm(frozen, rectified, floats):
     calls.add_parts(partials, sums, 2 * columns, parts)
     norm.batch_norm_grad_input(grid, x_flat, grad_out.ravel(), *channels, sums, grad_x, *sizes, EPS, lowest, frozen)
     g = np.where(out.reshape(x.shape) <= 0, 0, grad_out) if rectified else grad_out
-    expected = norm_reference.batch_norm_backward(x, g, mean, variance, weight, EPS, not frozen)
+    expected = norm_reference.batch_norm_grads(x, g, mean, variance, weight, EPS, not frozen)
     np.testing.assert_allclose(grad_x.reshape(x.shape), expected[0], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(sums.reshape(2, -1)[::-1], expected[1:], rtol=1e-4, atol=1e-4)
 
@@ -248,8 +249,18 @@ def test_dropout_has_the_mask_of_the_cpu(offset, floats):
     x, out, p, seed = floats(1027), empty(1027), 0.3, 2**63 + 12345
     x[5] = np.nan
     dropout_forward(2, x, out, x.size, 1 / (1 - p), seed, offset, round(p * 2**32))
-    expected = dropout_reference.dropout_forward(x, p, seed, offset)
+    expected = activation_reference.dropout_forward(x, p, seed, offset)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+def test_unscale(floats):
+    size, blocks = 2 * optim.PER_BLOCK + 3, 3
+    grad, counts = floats(size), empty(blocks + 1)
+    grad[[1, size - 1]] = np.inf, np.nan
+    expected, not_finite = optim_reference.unscale(grad, 0.25)
+    optim.unscale(blocks, grad, counts, 1, size, 0.25)
+    np.testing.assert_array_equal(grad, expected.astype(np.float32))
+    assert counts[1:].sum() == not_finite == 2
 
 
 @pytest.mark.parametrize("weight_decay", [0, 0.1])

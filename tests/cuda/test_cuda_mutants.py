@@ -13,12 +13,13 @@ import pytest
 from conftest import empty
 from simulator import SimulationError
 
-from kernels.cuda import calls, jit, layout, loss, norm, reduce
+from kernels.cuda import calls, jit, loss, norm, reduce
 from kernels.cuda.calls import ConvSizes, Steps
 from kernels.cuda.conv import half as conv16
 from kernels.cuda.conv import implicit_gemm as conv_implicit_gemm
 from kernels.cuda.linear import gemm
 from kernels.cuda.linear import half as gemm16
+from kernels.cuda.micro import layout
 from kernels.cuda.micro import tile_half as tile16
 
 pytestmark = pytest.mark.usefixtures("reverse_gpu")

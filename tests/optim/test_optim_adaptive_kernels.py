@@ -8,7 +8,7 @@ import pytest
 from kernels import threads
 from kernels.cpu.optim import adaptive as kernels
 from kernels.cpu.optim.sgd_adam import CHUNK
-from kernels.reference import optim_adaptive as reference
+from kernels.reference import optim as reference
 
 SIZES = [0, 1, 37, 2 * CHUNK + 5]
 TOLERANCE = {np.float32: 5e-6, np.float64: 1e-13}

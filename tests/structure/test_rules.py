@@ -63,7 +63,7 @@ def test_good_sources_break_no_rule():
         rules.unused_kernels,
     ):
         assert rule(sources) == [], rule.__name__
-    assert rules.kernels_without_reference(sources, {}) == []
+    assert rules.kernels_without_reference(sources) == []
     assert rules.import_circles(sources) == ["convcore -> convcore.nn -> convcore"]
 
 
@@ -239,10 +239,36 @@ def test_thread_counts():
 def test_kernels_without_reference():
     named = {"kernels.cpu.k": GOOD_KERNEL.replace("relu_forward", "relu_forward_blocked")}
     reference = {"kernels.reference.k": "def relu_forward(x): pass"}
-    assert rules.kernels_without_reference({**named, **reference}, {}) == []
-    (line,) = rules.kernels_without_reference(named, {})
+    assert rules.kernels_without_reference({**named, **reference}) == []
+    (line,) = rules.kernels_without_reference(named)
     assert line.startswith("kernels.cpu.k.relu_forward_blocked: no function of this name")
-    assert rules.kernels_without_reference(named, {"relu_forward_blocked": "an excuse"}) == []
+    assert rules.kernels_without_reference({"kernels.cpu.micro.k": GOOD_KERNEL}) == []
+
+
+@pytest.mark.parametrize(
+    ("kernel", "definition"),
+    [
+        ("conv2d_forward_direct", "conv_forward"),
+        ("conv3d_grad_weight", "conv_grad_weight"),
+        ("norm_grad_input", "norm_grads"),
+        ("norm_grad_sums", "norm_grads"),
+        ("gemm_skinny", "gemm"),
+    ],
+)
+def test_a_definition_covers_kernels(kernel, definition):
+    sources = {"kernels.cpu.k": GOOD_KERNEL.replace("relu_forward", kernel)}
+    reference = {"kernels.reference.k": f"def {definition}(x): pass"}
+    assert rules.kernels_without_reference({**sources, **reference}) == []
+    assert rules.kernels_without_reference({**sources, "kernels.reference.k": "def other(x): pass"}) != []
+
+
+def test_a_step_names_its_definition():
+    reference = {"kernels.reference.k": "def relu_forward(x): pass"}
+    for line, known in (("a step of `relu_forward`.", True), ("a step of `relu`.", False), ("a step.", False)):
+        step = GOOD_KERNEL.replace("def relu_forward", "def pack").replace(
+            "it is.\n", f"it is.\n    Reference  {line}\n"
+        )
+        assert (rules.kernels_without_reference({"kernels.cpu.k": step, **reference}) == []) == known
 
 
 def test_unused_kernels():

@@ -254,7 +254,7 @@ def _upload(block: np.ndarray, address: int) -> None:
 
 
 def _fill(out: DeviceArray, value: float) -> None:
-    from kernels.cuda.layout import THREADS, fill
+    from kernels.cuda.micro.layout import THREADS, fill
 
     if out.dtype != np.float32:
         raise UnsupportedError(f"full: arrays of {out.dtype} are not filled on cuda:0; make it on the CPU and move it")
@@ -293,7 +293,7 @@ def copy_into(out: Any, value: Any, **_: Any) -> None:
     read = [0] * missing + [source_steps[axis] for axis in axes]
     written = [0] * missing + [steps[axis] for axis in axes]
 
-    from kernels.cuda.layout import THREADS, copy_strided
+    from kernels.cuda.micro.layout import THREADS, copy_strided
 
     blocks = -(-out.size // THREADS)
     copy_strided(blocks, value.span(), out.span(), out.size, *lengths[1:], *read, *written)

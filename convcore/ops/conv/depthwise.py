@@ -137,7 +137,7 @@ def _depthwise(src, filters: Filters, geometry: ConvGeometry, to_input: bool) ->
         dst = memory.empty_channels_last(geometry.out_shape, src.dtype)
     # The forward pass has one phase, so the order of its taps is that of the filters, whatever the geometry.
     prepared = filters.prepared(("taps in order", geometry.groups), in_order)
-    conv_depthwise.conv2d_depthwise(nhwc(src), *prepared, nhwc(dst), *settings)
+    conv_depthwise.conv2d_forward_depthwise(nhwc(src), *prepared, nhwc(dst), *settings)
     return dst
 
 

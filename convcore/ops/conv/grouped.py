@@ -111,7 +111,7 @@ def _grouped(src, filters, start, dst, geometry: ConvGeometry, walks: Walks, to_
     walk_h, walk_w = walks.height, walks.width
     rows = int(walk_h.phases[:, conv_grouped.COUNT].max())
     channels = src.shape[1] // geometry.groups
-    conv_grouped.conv2d_grouped(
+    conv_grouped.conv2d_forward_grouped(
         nhwc(src), filters, start, nhwc(dst), walk_h.phases, walk_h.offsets, walk_w.phases, walk_w.offsets,
         geometry.groups, walk_h.src_step, walk_w.src_step, walk_h.dst_step, walk_w.dst_step,
         _tap_step(geometry.height, to_input),

@@ -137,7 +137,7 @@ def _direct(
     tables, split = _direct_settings(geometry, to_input, src.itemsize)
     planes = dst if geometry.depth is not None else dst[:, None]
     added = nothing(5, dst.dtype) if addend is None else _planes(addend)
-    conv_direct.conv_direct(_planes(src), panels, start, added, planes, *tables, relu, *split)
+    conv_direct.conv_forward_direct(_planes(src), panels, start, added, planes, *tables, relu, *split)
     return result
 
 

@@ -37,8 +37,8 @@ from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc, nothing
 from kernels.cpu.conv.winograd import (
     DEPTH,
-    conv2d_winograd,
-    conv2d_winograd_many_filters,
+    conv2d_forward_winograd,
+    conv2d_forward_winograd_many_filters,
     transform_filters_winograd,
     transform_tiles_winograd,
 )
@@ -191,7 +191,7 @@ class Winograd:
             if tasks < MIN_TASKS:  # as many for each of two or four threads
                 tasks = -(-tasks // 4) * 4
             tiles_per_task = max(1, -(-tiles // tasks))
-            conv2d_winograd(
+            conv2d_forward_winograd(
                 source, panels, start, added, relu, destination, overflowed, self.m, *pads, tiles_per_task,
                 PANELS_AT_ONCE,
             )  # fmt: skip
@@ -208,7 +208,7 @@ class Winograd:
             wanted = min(-(-MIN_TASKS // n_panels), (end - first) // self.as_many(MIN_SLAB_TILES_PER_TASK))
             blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
             panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
-            conv2d_winograd_many_filters(
+            conv2d_forward_winograd_many_filters(
                 planes, flat, *strides, transposed, start, added, relu, destination, overflowed, self.m, c_src, first,
                 panels_per_task, -(-(end - first) // blocks),
             )  # fmt: skip

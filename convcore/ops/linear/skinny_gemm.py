@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from convcore.ops.core.layout import contiguous, zeros
-from kernels.cpu.linear.skinny_gemm import rows_times_matrix, rows_times_rows
+from kernels.cpu.linear.skinny_gemm import gemm_skinny, linear_skinny
 
 FEW = 16
 # Beyond so many results of a few columns the micro-kernel is faster, for it reads the many rows once: with 64 terms and
@@ -44,14 +44,14 @@ def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out:
     if min(m, n, k) > FEW:
         return False
     if m <= FEW and b.T.flags.c_contiguous:
-        rows_times_rows(contiguous(a), b.T, zeros(n, a.dtype) if bias is None else contiguous(bias), out)
+        linear_skinny(contiguous(a), b.T, zeros(n, a.dtype) if bias is None else contiguous(bias), out)
         return True
     if _is_of_few_columns(m, n) and a.flags.c_contiguous:
-        rows_times_rows(contiguous(b.T), a, zeros(m, a.dtype), out.T)
+        linear_skinny(contiguous(b.T), a, zeros(m, a.dtype), out.T)
     elif m <= FEW and (n >= MIN_COLUMNS or k <= MAX_TERMS) and b.flags.c_contiguous:
-        rows_times_matrix(contiguous(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
+        gemm_skinny(contiguous(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
     elif k <= FEW and b.flags.c_contiguous:
-        rows_times_matrix(contiguous(a), b, out, ROWS_PER_TASK, _columns(k))
+        gemm_skinny(contiguous(a), b, out, ROWS_PER_TASK, _columns(k))
     else:
         return False
     if bias is not None:

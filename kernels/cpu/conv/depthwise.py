@@ -31,7 +31,7 @@ DST, SRC, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3, 4
 
 
 @kernel
-def conv2d_depthwise(
+def conv2d_forward_depthwise(
     src, filters, bias, dst, bands, spans, src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h, tap_step_w,
     bands_per_task, channels_per_block,
 ):  # fmt: skip

@@ -45,7 +45,7 @@ def _extent(phases, offsets, src_step):
 
 
 @kernel
-def conv_direct(
+def conv_forward_direct(
     src, panels, bias, addend, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps, groups,
     merged, relu, rows_per_task, panels_per_task,
 ):  # fmt: skip

@@ -174,6 +174,7 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
     Writes     all of grad_weight.
     Parallel   over groups, panels of filters and blocks of channels.
     Why        the parts are read a vector of filters at a time; their sum is turned in squares (`transpose_block`).
+    Reference  a step of `conv_grad_weight`.
     """
     parts, groups, filter_blocks, k_h, run, block_columns = partials.shape
     sums = partials.reshape(-1)

@@ -29,7 +29,7 @@ def block_channels(itemsize: int) -> int:
 
 
 @kernel
-def conv2d_grouped(
+def conv2d_forward_grouped(
     src, filters, start, dst, phases_h, offsets_h, phases_w, offsets_w, groups,
     src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h, rows_per_task,
 ):  # fmt: skip

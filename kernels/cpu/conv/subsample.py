@@ -14,6 +14,7 @@ def take_pixels(x, out, stride_h, stride_w):
     Writes     all of out.
     Parallel   over rows of out.
     Why        bound by memory: a pixel's channels are read and written in order, nothing else is touched.
+    Reference  a step of `conv_forward` and `conv_grad_weight`.
     """
     n, h_in, w_in, channels = x.shape
     _, h_out, w_out, _ = out.shape
@@ -36,6 +37,7 @@ def put_pixels(x, out, stride_h, stride_w):
     Writes     all of out.
     Parallel   over rows of out.
     Why        bound by memory: out is written once, in order, zeros and pixels together.
+    Reference  a step of `conv_grad_input`.
     """
     n, h_in, w_in, channels = x.shape
     _, h_out, w_out, _ = out.shape

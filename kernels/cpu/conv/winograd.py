@@ -124,6 +124,7 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
     Writes     panels for l < c_src.
     Parallel   over panels and blocks of channels.
     Why        the filters of a panel are turned in squares first, so that the transform works on vectors of them.
+    Reference  a step of `conv_forward` and `conv_grad_input`.
     """
     n_panels, _, rows, panel_columns = panels.shape
     c_src, packed = rows - 1, panels.reshape(-1)
@@ -142,7 +143,7 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
 
 
 @kernel
-def conv2d_winograd(
+def conv2d_forward_winograd(
     src, panels, start, addend, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
 ):
     """A 3x3 convolution of stride 1: the forward pass, or the gradient of the input with flipped, transposed filters.
@@ -204,6 +205,7 @@ def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w
     Writes     planes for t < tiles and channels up to C rounded up to whole vectors.
     Parallel   over blocks of channels and of tiles.
     Why        see `transform_input_tiles`; the multiplication reads a block of channels in one straight line.
+    Reference  a step of `conv_forward` and `conv_grad_input`.
     """
     _, h_src, w_src, c_src = src.shape
     source, out = src.reshape(-1), planes.reshape(-1)
@@ -225,7 +227,7 @@ def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w
 
 
 @kernel
-def conv2d_winograd_many_filters(
+def conv2d_forward_winograd_many_filters(
     planes,
     weight,
     stride_dst,
@@ -244,13 +246,13 @@ def conv2d_winograd_many_filters(
 ):
     """A 3x3 convolution of stride 1 and many filters: the forward pass, or the gradient of the input.
 
-    Computes   what `conv2d_winograd` does, for the pixels of a slab of tiles.
+    Computes   what `conv2d_forward_winograd` does, for the pixels of a slab of tiles.
     Requires   planes from `transform_tiles_winograd`; weight, strides and `flipped` as `transform_filters_winograd`;
                start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous; addend as dst,
                or empty where nothing is to be added.
     Writes     dst where the slab's tiles lie; 1 to overflowed (1,) where a result is not finite.
     Parallel   over blocks of tiles and of panels of filters.
-    Why        see `conv2d_winograd`. The transformed filters never leave L2; they are made for DEPTH
+    Why        see `conv2d_forward_winograd`. The transformed filters never leave L2; they are made for DEPTH
                channels at a time, and the products of a task's tiles are summed over these.
     """
     _, h_dst, w_dst, c_dst = dst.shape

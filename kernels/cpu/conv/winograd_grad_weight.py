@@ -153,6 +153,7 @@ def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
     Writes     all of grad_weight; 1 to overflowed (1,) where a sum is not finite.
     Parallel   over panels of filters and blocks of channels.
     Why        the parts are read in straight lines; their sum is turned in squares (`transpose_block`).
+    Reference  a step of `conv_grad_weight`.
     """
     parts, n_panels, channels, taps, panel_columns = partials.shape
     filters = grad_weight.shape[0]

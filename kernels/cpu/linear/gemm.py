@@ -143,6 +143,7 @@ def sum_parts(partials, relu, out, elements_per_task):
     Writes     all of out.
     Parallel   over blocks of elements.
     Why        bound by memory: every value is read once, in order, and a sum stays in a register.
+    Reference  a step of `gemm`.
     """
     parts, size = partials.shape
     flat, lanes = partials.reshape(-1), vlanes(partials)
@@ -167,6 +168,7 @@ def transpose_add(turned, bias, relu, out, rows_per_task):
     Writes     all of out.
     Parallel   over matrices and blocks of rows of `turned`.
     Why        a vector's length of rows at a time is turned in squares into a strip that stays in L1.
+    Reference  a step of `gemm`.
     """
     count, n_columns, m_rows = turned.shape
     source, destination, lanes = turned.reshape(-1), out.reshape(-1), vlanes(out)

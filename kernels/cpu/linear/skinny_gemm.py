@@ -61,7 +61,7 @@ def _eight_dots(a_0, a_1, w_0, w_1, w_2, w_3, x, weight, length):
 
 
 @kernel
-def rows_times_rows(x, weight, bias, out):
+def linear_skinny(x, weight, bias, out):
     """Products of a few rows with the rows of a matrix.
 
     Computes   out[m, f] = bias[f] + sum over c of x[m, c] * weight[f, c].
@@ -124,7 +124,7 @@ def _add_to_two_rows(a, m_0, m_1, k_first, k_end, b, n, columns, out):
 
 
 @kernel
-def rows_times_matrix(a, b, out, rows_per_task, columns_per_task):
+def gemm_skinny(a, b, out, rows_per_task, columns_per_task):
     """A product of which the rows of out, or the terms of each sum, are few.
 
     Computes   out[m, n] = sum over k of a[m, k] * b[k, n].

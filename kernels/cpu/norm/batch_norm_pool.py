@@ -79,6 +79,7 @@ def batch_norm_max_pool2d_forward(
     Writes     all of out and positions.
     Parallel   over the rows of out.
     Why        x is read once, out is written once, and a window's maximum and position stay in registers.
+    Reference  `batch_norm_forward`, then `max_pool2d_forward`.
     """
     h_in, w_in, channels = x.shape[1], x.shape[2], x.shape[3]
     n, h_out, w_out = out.shape[0], out.shape[1], out.shape[2]
@@ -175,6 +176,7 @@ def batch_norm_max_pool2d_grad_sums(
     Writes     sums.
     Parallel   over chunks of rows of pixels.
     Why        reads x once and the pooled gradient as often as windows overlap a row; g is a row in the L1 cache.
+    Reference  `max_pool2d_grad_input`, then `batch_norm_grads`.
     """
     n, h_in, w_in, channels = x.shape
     chunks, wide = workspace.shape[1], workspace.shape[2]
@@ -214,6 +216,7 @@ def batch_norm_max_pool2d_grad_input(
     Writes     all of grad_x.
     Parallel   over chunks of rows of pixels.
     Why        reads x once, writes grad_x once; g is a row in the L1 cache.
+    Reference  `max_pool2d_grad_input`, then `batch_norm_grads`.
     """
     n, h_in, w_in, channels = x.shape
     for chunk in prange((n * h_in + rows_per_chunk - 1) // rows_per_chunk):

@@ -30,6 +30,7 @@ def im2col(
     Writes     all of patches.
     Parallel   over the elements of patches: grid ceil(size / 256).
     Why        writes are in the order of memory; the reads of a patch repeat and come from the caches.
+    Reference  a step of `conv_forward` and `conv_grad_weight`.
     """
     e = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
     if e < size:
@@ -64,6 +65,7 @@ def col2im(
     Writes     all of grad_x.
     Parallel   over the elements of grad_x, which collect their terms in the order of (r, s): grid ceil(size / 256).
     Why        collecting needs no atomic additions.
+    Reference  a step of `conv_grad_input`.
     """
     e = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
     if e < size:

@@ -161,6 +161,7 @@ def pack_filters(
     Writes     all of filters.
     Parallel   over elements: grid ceil(size / 256).
     Why        the columns of a product then lie side by side. The few numbers of a layer stay in the L2 cache.
+    Reference  a step of `conv_forward` and `conv_grad_input`.
     """
     e = u32(u32(cuda.blockIdx.x) * u32(256) + u32(cuda.threadIdx.x))
     if e < size:

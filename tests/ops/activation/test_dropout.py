@@ -14,7 +14,7 @@ from convcore.ops.activation.dropout import dropout
 from kernels import threads
 from kernels.cpu.activation.dropout import ELEMENTS_PER_CHUNK, dropout_forward
 from kernels.cpu.vector.philox import philox4x32
-from kernels.reference import dropout as reference
+from kernels.reference import activation as reference
 
 # Counter, key and result from the file kat_vectors of Random123, the authors' own implementation.
 KNOWN_ANSWERS = [

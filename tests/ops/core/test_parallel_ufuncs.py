@@ -8,7 +8,7 @@ import pytest
 import convcore
 from convcore.ops.core import parallel_ufuncs
 from convcore.ops.core.layout import empty_like
-from kernels.reference import arithmetic as reference
+from kernels.reference import elementwise as reference
 
 SHAPE = (2, 35, 33, 29)  # more than SMALLEST in float32, and no multiple of a vector or of a chunk
 

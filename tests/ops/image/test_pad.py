@@ -12,7 +12,7 @@ from convcore.nn import functional as F
 from convcore.ops.image.resample import axis_map
 from convcore.testing import gradcheck, gradgradcheck
 from kernels.cpu.image import resample_axis
-from kernels.reference import resample as reference
+from kernels.reference import image as reference
 from kernels.threads import max_num_threads
 
 pad: Any = F.pad

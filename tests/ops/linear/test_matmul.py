@@ -12,7 +12,7 @@ from convcore.ops.linear import matmul as matmul_ops
 from convcore.ops.linear.matmul import linear, product
 from convcore.testing import gradcheck, gradgradcheck
 from kernels.cpu.vector.target import tile_columns
-from kernels.reference import matmul as reference
+from kernels.reference import linear as reference
 from kernels.threads import max_num_threads
 
 matmul: Any = matmul_ops.matmul  # it is given wrong arguments on purpose
@@ -45,7 +45,7 @@ def test_reference_agrees_with_torch(size):
     a, b = operands(size, np.float64, integers=False)
     bias = b[0]
     np.testing.assert_allclose(
-        reference.matmul(a, b), (torch.tensor(a) @ torch.tensor(b)).numpy(), rtol=1e-12, atol=1e-12
+        reference.gemm(a, b), (torch.tensor(a) @ torch.tensor(b)).numpy(), rtol=1e-12, atol=1e-12
     )
     right = torch.nn.functional.linear(torch.tensor(a), torch.tensor(b).T, torch.tensor(bias)).numpy()
     np.testing.assert_allclose(reference.linear(a, b.T, bias), right, rtol=1e-12, atol=1e-12)
@@ -68,8 +68,8 @@ def test_product_is_exact_for_integers_in_every_layout(size, layout_a, layout_b,
     a, b = operands(size, dtype)
     bias = b[0].copy()
     left, right = laid_out(a, layout_a), laid_out(b, layout_b)
-    np.testing.assert_array_equal(product(left, right), reference.matmul(a, b))
-    np.testing.assert_array_equal(product(left, right, bias), reference.matmul(a, b) + bias)
+    np.testing.assert_array_equal(product(left, right), reference.gemm(a, b))
+    np.testing.assert_array_equal(product(left, right, bias), reference.gemm(a, b) + bias)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import convcore
 from convcore.ops.linear.matmul import product
 from convcore.ops.linear.skinny_gemm import FEW, MAX_TERMS, MIN_COLUMNS, MOST_OF_FEW_COLUMNS, product_few_rows
 from kernels import threads
-from kernels.reference import matmul as reference
+from kernels.reference import linear as reference
 
 # (M, K, N): each size in turn few; with remainders of tiles, vectors and blocks; one of everything.
 SIZES = [
@@ -41,7 +41,7 @@ def test_exact_for_integers(size, with_bias, order, dtype):
     before = a.copy(), b.copy()
     out = np.full((size[0], size[2]), np.nan, dtype)
     taken = product_few_rows(a, b, bias if with_bias else None, out)
-    expected = reference.matmul(a, b) + (bias if with_bias else 0)
+    expected = reference.gemm(a, b) + (bias if with_bias else 0)
     long_sums = FEW < size[2] < MIN_COLUMNS and size[1] > MAX_TERMS  # of a b by rows: the micro-kernel splits them
     assert taken == (not long_sums if b.flags.c_contiguous else size[0] <= FEW or size[2] <= FEW)
     if taken:
@@ -98,4 +98,4 @@ def test_many_results_of_few_columns_are_left_to_the_micro_kernel():
     right = np.asfortranarray(b)
     assert not product_few_rows(a, right, None, np.empty((len(a), 8), np.float32))
     assert product_few_rows(a[:-1], right, None, np.empty((len(a) - 1, 8), np.float32))
-    np.testing.assert_array_equal(product(a, right, bias), reference.matmul(a, b) + bias)
+    np.testing.assert_array_equal(product(a, right, bias), reference.gemm(a, b) + bias)

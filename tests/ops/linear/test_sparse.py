@@ -10,7 +10,7 @@ from convcore.ops.linear.sparse import ENTRIES_PER_TASK, SparseMatrix, sparse_ma
 from convcore.testing import gradcheck, gradgradcheck
 from kernels import threads
 from kernels.cpu.linear import sparse as kernels
-from kernels.reference import sparse as reference
+from kernels.reference import linear as reference
 
 
 def random_matrix(rows, columns, density, seed=0):
