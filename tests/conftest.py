@@ -107,7 +107,7 @@ TINY = '''
 
 import numba
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.tiny_helper import FACTOR, scaled
 from kernels.jit import kernel, prange
 
@@ -115,29 +115,29 @@ from kernels.jit import kernel, prange
 @kernel
 def scale(x, out):
     for chunk in prange(8):
-        mode = flush_denormals()
+        mode = begin_chunk()
         for i in range(chunk, x.size, 8):
             out[i] = scaled(x[i])
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
 def row_sums(x, out):
     for chunk in prange(x.shape[0]):
-        mode = flush_denormals()
+        mode = begin_chunk()
         total = x[chunk, 0]
         for i in range(1, x.shape[1]):
             total += x[chunk, i] * x[chunk, i]
         out[chunk] = total
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
 def thread_ids(out):
     for chunk in prange(out.size):
-        mode = flush_denormals()
+        mode = begin_chunk()
         out[chunk] = numba.get_thread_id()
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -149,9 +149,9 @@ def scale_keeping_denormals(x, factor, out):
 @kernel
 def scale_flushing_denormals(x, factor, out):
     for i in prange(x.size):
-        mode = flush_denormals()
+        mode = begin_chunk()
         out[i] = x[i] * factor[0]
-        restore_denormals(mode)
+        end_chunk(mode)
 '''
 
 TINY_HELPER = """

@@ -4,7 +4,7 @@ Interpolation and its gradient, and padding that repeats values, are such maps, 
 matrix in compressed rows: result o sums the entries first[o] to first[o + 1] - 1 of `sources` and `weights`.
 """
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmuladd, vsplat
 from kernels.jit import kernel, prange
 
@@ -29,7 +29,7 @@ def resample_axis(x, out, first, sources, weights):
     lanes = vlanes(x)
     blocks = (size_out + RESULTS - 1) // RESULTS
     for task in prange(outer * blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         a, o_first = task // blocks, task % blocks * RESULTS
         for o in range(o_first, min(o_first + RESULTS, size_out)):
             for b in range(0, inner, lanes):
@@ -38,4 +38,4 @@ def resample_axis(x, out, first, sources, weights):
                     value = load_lanes(flat_x, (a * size + sources[e]) * inner + b, inner - b)
                     total = vmuladd(value, vsplat(x, weights[e]), total)
                 store_lanes(total, flat_out, (a * size_out + o) * inner + b, inner - b)
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -3,7 +3,7 @@
 import math
 
 from kernels.cpu.activation.softmax import row_maximum, sum_of_exponentials
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.fence import fenced
 from kernels.cpu.vector.math import vexp
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmuladd, vsplat
@@ -30,7 +30,7 @@ def cross_entropy_forward(
     flat_x = x.reshape(-1)
     chunks = workspace.shape[1]
     for chunk in prange(chunks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk
         chunk_loss = 0.0
         chunk_weight = 0.0
@@ -54,7 +54,7 @@ def cross_entropy_forward(
                 chunk_weight += weight[t]
         workspace[0, chunk] = chunk_loss
         workspace[1, chunk] = chunk_weight
-        restore_denormals(mode)
+        end_chunk(mode)
     totals[0] = 0.0
     totals[1] = 0.0
     for chunk in range(chunks):
@@ -79,7 +79,7 @@ def cross_entropy_grad_input(
     flat_x, flat_grad_x = x.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(x)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         total_weight = 0.0
         for k in range(classes):
             total_weight += weight[k]
@@ -102,4 +102,4 @@ def cross_entropy_grad_input(
                 store_lanes(value, flat_grad_x, at, count)
             if t != ignore_index:
                 grad_x[r, t] -= hit
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -14,7 +14,7 @@ Fewer channels than two vectors go one vector at a time, the last a part.
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.integers import (
     load_integer_lanes,
     store_integer_lanes,
@@ -92,7 +92,7 @@ def max_pool2d_forward(x, out, positions, h_start, h_stop, w_start, w_stop, dil_
     keep_positions = positions.size > 0
     row_step, column_step = dil_h * w_in * c_in, dil_w * c_in
     for row in prange(n * h_out):
-        mode = flush_denormals()
+        mode = begin_chunk()
         i, oh = row // h_out, row % h_out
         rows = (h_stop[oh] - h_start[oh] + dil_h - 1) // dil_h
         for ow in range(w_out):
@@ -120,7 +120,7 @@ def max_pool2d_forward(x, out, positions, h_start, h_stop, w_start, w_stop, dil_
                     store_lanes(largest, flat_out, to + c, c_in - c)
                     if keep_positions:
                         store_integer_lanes(place, flat_positions, to + c, c_in - c, x)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @inline
@@ -153,7 +153,7 @@ def max_pool2d_grad_input(
     lanes = vlanes(grad_x)
     most_rows, most_columns = _most_windows(oh_start, oh_stop), _most_windows(ow_start, ow_stop)
     for row in prange(n * h_in):
-        mode = flush_denormals()
+        mode = begin_chunk()
         i, h = row // h_in, row % h_in
         # The windows that hold (h, w): where each of them lies in grad_out, and as which of its taps it holds (h, w).
         windows = np.empty(most_rows * most_columns, np.int64)
@@ -190,7 +190,7 @@ def max_pool2d_grad_input(
                         here = viequal(place, visplat(grad_x, taps[k]))
                         total += vselect(here, load_lanes(flat_grad_out, windows[k] + c, c_in - c), zero)
                     store_lanes(total, flat_grad_x, to + c, c_in - c)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @inline
@@ -237,7 +237,7 @@ def avg_pool2d_forward(x, out, h_start, h_stop, h_count, w_start, w_stop, w_coun
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     blocks = (c_in + CHANNEL_BLOCK - 1) // CHANNEL_BLOCK
     for task in prange(n * h_out * blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         row, c_first = task // blocks, task % blocks * CHANNEL_BLOCK
         i, oh = row // h_out, row % h_out
         c_end = min(c_first + CHANNEL_BLOCK, c_in)
@@ -261,7 +261,7 @@ def avg_pool2d_forward(x, out, h_start, h_stop, h_count, w_start, w_stop, w_coun
                             sums[c] += run[c]
                 for c in range(c_first, c_end):
                     out[i, oh, ow, c] = sums[c - c_first] / divisor
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -284,7 +284,7 @@ def avg_pool2d_grad_input(grad_out, grad_x, oh_start, oh_stop, h_count, ow_start
         for ow in range(w_out):
             shares[oh, ow] = 1.0 / (h_count[oh] * w_count[ow])
     for row in prange(n * h_in):
-        mode = flush_denormals()
+        mode = begin_chunk()
         i, h = row // h_in, row % h_in
         for w in range(w_in):
             to = (row * w_in + w) * c_in
@@ -311,4 +311,4 @@ def avg_pool2d_grad_input(grad_out, grad_x, oh_start, oh_stop, h_count, ow_start
                             total = vmuladd(load_lanes(flat_grad_out, at, c_in - c), share, total)
                             at += c_in
                     store_lanes(total, flat_grad_x, to + c, c_in - c)
-        restore_denormals(mode)
+        end_chunk(mode)

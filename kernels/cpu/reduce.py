@@ -6,7 +6,7 @@ thread count; and sums of sums lose less to rounding than one long sum.
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.jit import kernel, prange
 
 
@@ -23,7 +23,7 @@ def column_sums(rows, partials, rows_per_part):
     """
     count, columns = rows.shape
     for part in prange(partials.shape[0]):
-        mode = flush_denormals()
+        mode = begin_chunk()
         run = np.empty(columns, rows.dtype)
         for c in range(columns):
             partials[part, c] = 0
@@ -36,4 +36,4 @@ def column_sums(rows, partials, rows_per_part):
                     run[c] += rows[j, c]
             for c in range(columns):
                 partials[part, c] += run[c]
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -305,7 +305,7 @@ def kernel_docstrings(sources: Sources) -> list[str]:
 
 
 def kernel_loops(sources: Sources) -> list[str]:
-    """Every parallel loop begins with `flush_denormals`, ends with `restore_denormals`, and cannot be left between the two.
+    """Every parallel loop begins with `begin_chunk`, ends with `end_chunk`, and cannot be left between the two.
 
     Kernels on the GPU have no loops over chunks: its blocks are these.
     """
@@ -322,11 +322,11 @@ def kernel_loops(sources: Sources) -> list[str]:
                 if _prange_loops(loop) != [loop]:
                     wrong.append(f"{name}: a prange loop inside another")
                 first, last = ast.unparse(loop.body[0]), ast.unparse(loop.body[-1])
-                mode = re.fullmatch(r"(\w+) = flush_denormals\(\)", first)
-                if mode is None or last != f"restore_denormals({mode[1]})":
-                    wrong.append(f"{name}: a prange loop must begin with flush_denormals, end with restore_denormals")
+                mode = re.fullmatch(r"(\w+) = begin_chunk\(\)", first)
+                if mode is None or last != f"end_chunk({mode[1]})":
+                    wrong.append(f"{name}: a prange loop must begin with begin_chunk, end with end_chunk")
                 if any(isinstance(node, ast.Return | ast.Raise) for node in ast.walk(loop)) or _skips(loop.body):
-                    wrong.append(f"{name}: a chunk is left before restore_denormals")
+                    wrong.append(f"{name}: a chunk is left before end_chunk")
     return wrong
 
 

@@ -5,7 +5,7 @@ import source_rules as rules
 
 GOOD_KERNEL = '''
 """Kernels."""
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.jit import kernel, prange
 
 
@@ -20,13 +20,13 @@ def relu_forward(x, out):
     Why it is fast: it is.
     """
     for chunk in prange(4):
-        mode = flush_denormals()
+        mode = begin_chunk()
         for i in range(chunk, x.size, 4):
             if x[i] > 0:
                 out[i] = x[i]
                 continue
             out[i] = 0
-        restore_denormals(mode)
+        end_chunk(mode)
 '''
 
 
@@ -206,11 +206,11 @@ def test_kernel_docstrings_keep_the_order():
     [
         ("in prange(4)", "in range(4)", "no prange loop"),
         ("in range(chunk", "in prange(chunk", "a prange loop inside another"),
-        ("        mode = flush_denormals()\n", "", "must begin with flush_denormals"),
-        ("        restore_denormals(mode)\n", "", "must begin with flush_denormals"),
-        ("restore_denormals(mode)", "restore_denormals(other)", "must begin with flush_denormals"),
-        ("                continue", "                return", "left before restore_denormals"),
-        ("        for i in", "        if x.size == 0:\n            continue\n        for i in", "left before restore"),
+        ("        mode = begin_chunk()\n", "", "must begin with begin_chunk"),
+        ("        end_chunk(mode)\n", "", "must begin with begin_chunk"),
+        ("end_chunk(mode)", "end_chunk(other)", "must begin with begin_chunk"),
+        ("                continue", "                return", "left before end_chunk"),
+        ("        for i in", "        if x.size == 0:\n            continue\n        for i in", "left before end"),
     ],
 )
 def test_kernel_loops(good, bad, message):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.philox import philox4x32
 from kernels.jit import kernel, prange
 
@@ -25,7 +25,7 @@ def dropout_forward(x, out, scale, seed, offset, threshold):
     size = x.shape[0]
     zero = scale - scale
     for chunk in prange((size + ELEMENTS_PER_CHUNK - 1) // ELEMENTS_PER_CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * ELEMENTS_PER_CHUNK
         last = min(first + ELEMENTS_PER_CHUNK, size)
         whole = last - (last - first) % 4
@@ -40,4 +40,4 @@ def dropout_forward(x, out, scale, seed, offset, threshold):
             for i in range(whole, last):
                 word = w0 if i == whole else (w1 if i == whole + 1 else w2)
                 out[i] = x[i] * (scale if word >= threshold else zero)
-        restore_denormals(mode)
+        end_chunk(mode)

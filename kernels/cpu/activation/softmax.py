@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.math import vexp
 from kernels.cpu.vector.values import (
     load_lanes,
@@ -86,7 +86,7 @@ def softmax_forward(x, out, rows_per_chunk):
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
             at = r * length
@@ -94,7 +94,7 @@ def softmax_forward(x, out, rows_per_chunk):
             share = vsplat(x, 1.0 / total)
             for k in range(0, length, lanes):
                 store_lanes(load_lanes(flat_out, at + k, length - k) * share, flat_out, at + k, length - k)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -111,7 +111,7 @@ def log_softmax_forward(x, out, rows_per_chunk):
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
             at = r * length
@@ -121,7 +121,7 @@ def log_softmax_forward(x, out, rows_per_chunk):
             for k in range(0, length, lanes):
                 value = vfenced(load_lanes(flat_x, at + k, length - k) - shift)
                 store_lanes(value - less, flat_out, at + k, length - k)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -138,7 +138,7 @@ def softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(out)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
             at = r * length
@@ -154,7 +154,7 @@ def softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
                 count = length - k
                 value = load_lanes(flat_out, at + k, count) * (load_lanes(flat_grad, at + k, count) - mean)
                 store_lanes(value, flat_grad_x, at + k, count)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -171,7 +171,7 @@ def log_softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(out)
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
             at = r * length
@@ -186,4 +186,4 @@ def log_softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
                 count = length - k
                 power = vexp(out, load_lanes(flat_out, at + k, count))
                 store_lanes(vmuladd(power, less, load_lanes(flat_grad, at + k, count)), flat_grad_x, at + k, count)
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -23,7 +23,7 @@ The gradient of the input walks the same way from grad_out, with one set of span
 
 from kernels.cpu.micro.brgemm import split_evenly
 from kernels.cpu.micro.depthwise_tile import depthwise_tiles
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.jit import kernel, prange
 
 # Columns of a table of spans.
@@ -59,7 +59,7 @@ def conv2d_forward_depthwise(
     src_h, src_w = src_step_h * w_src * channels, src_step_w * channels
     dst_h, dst_w = dst_step_h * w_dst * channels, dst_step_w * channels
     for task in prange(n * band_blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         image, first = task // band_blocks, task % band_blocks * bands_per_task
         for block in range(channel_blocks):
             k = block * channels_per_block
@@ -82,7 +82,7 @@ def conv2d_forward_depthwise(
                         destination, (dst_row + spans[span, DST]) * channels + k, dst_line, dst_pixel, 0,
                         bias, k, False,
                     )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -106,7 +106,7 @@ def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, 
     n_bands = bands.shape[0]
     separate = 1 if group > 1 else 0
     for part in prange(parts):
-        mode = flush_denormals()
+        mode = begin_chunk()
         for i in range(part * k_h * run * channels, (part + 1) * k_h * run * channels):
             sums[i] = 0
         first, end_band = split_evenly(n * n_bands, parts, part)
@@ -124,4 +124,4 @@ def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, 
                     sums, (filter_row + spans[span, FIRST_TAP] * group) * channels, run * channels,
                     group * channels, separate * channels, sums, 0, True,
                 )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)

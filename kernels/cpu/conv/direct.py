@@ -21,7 +21,7 @@ import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.gather import copy_window, reaches_outside
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import REGISTER_BYTES, STREAM_BYTES, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
@@ -90,7 +90,7 @@ def conv_forward_direct(
     window_plane = window_rows * window_columns * channels
 
     for task in prange(tasks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         panel_block = task % panel_blocks
         rest = task // panel_blocks
         row_block = rest % row_blocks
@@ -157,4 +157,4 @@ def conv_forward_direct(
                                 destination, c_offset, dst_step_w * c_dst, columns,
                                 start, (g * n_panels + p) * lanes_per_panel, added, c_offset, adds, relu, past, False,
                             )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -18,7 +18,7 @@ import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.pack import transpose_block
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.vector.values import vload, vload_part, vstore, vstore_part
 from kernels.jit import inline, kernel, prange
@@ -62,7 +62,7 @@ def conv2d_grad_input_first_layer(
     row_size = c_in * stride_w * plane_width
     row_blocks = (h_in + rows_per_task - 1) // rows_per_task
     for task in prange(n * row_blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         image, first_h = task // row_blocks, task % row_blocks * rows_per_task
         rows = min(rows_per_task, h_in - first_h)
         turned = np.empty(c_out * panel_columns, grad_out.dtype)
@@ -102,4 +102,4 @@ def conv2d_grad_input_first_layer(
                     column = w + pad_left
                     plane = (h * c_in + c) * stride_w + column % stride_w
                     result[target + w * c_in + c] = planes[plane * plane_width + column // stride_w]
-        restore_denormals(mode)
+        end_chunk(mode)

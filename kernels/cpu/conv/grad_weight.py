@@ -21,7 +21,7 @@ import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm, split_evenly
 from kernels.cpu.micro.pack import SCRATCH_BYTES, copy_panels, copy_tiles, transpose_block
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vload_part, vstore
@@ -104,7 +104,7 @@ def conv_grad_weight_direct(
     in_place = merged and k_h * ((k_w * channels + TILE_ROWS - 1) // TILE_ROWS) <= MAX_TILES_IN_PLACE
 
     for task in prange(parts * groups * k_d * tile_blocks * panel_blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         panel_block, rest = task % panel_blocks, task // panel_blocks
         tile_block, rest = rest % tile_blocks, rest // tile_blocks
         q, rest = rest % k_d, rest // k_d
@@ -160,7 +160,7 @@ def conv_grad_weight_direct(
                                 columns, zeros, 0, sums, c_offset, block > first_block, False, False,
                                 in_place,
                             )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -187,7 +187,7 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
     blocks = (channels + channels_per_task - 1) // channels_per_task
     part_size = groups * filter_blocks * k_h * run * block_columns
     for task in prange(groups * n_panels * blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         block, rest = task % blocks, task // blocks
         p, g = rest % n_panels, rest // n_panels
         filter_block, column = p // panels_per_block, p % panels_per_block * panel_columns
@@ -213,7 +213,7 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
             transpose_block(
                 scratch, 0, panel_columns, count, columns, grad_weight, out_offset, channels * taps, count
             )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 def channels_per_sum(taps: int) -> int:

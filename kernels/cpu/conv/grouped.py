@@ -15,7 +15,7 @@ import numpy as np
 from kernels.cpu.micro.brgemm import split_evenly
 from kernels.cpu.micro.depthwise_tile import LINE_BYTES, depthwise_tiles
 from kernels.cpu.micro.replicate import spread
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import REGISTER_BYTES
 from kernels.jit import kernel, prange
 
@@ -56,7 +56,7 @@ def conv2d_forward_grouped(
         most_rows = max(most_rows, phases_h[p, COUNT])
     row_blocks = (most_rows + rows_per_task - 1) // rows_per_task
     for task in prange(n * phases_h.shape[0] * row_blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         row_block, rest = task % row_blocks, task // row_blocks
         ph, image = rest % phases_h.shape[0], rest // phases_h.shape[0]
         first_row = row_block * rows_per_task
@@ -90,7 +90,7 @@ def conv2d_forward_grouped(
                     destination, ((image * h_dst + dst_row) * w_dst + phases_w[pw, DST]) * c_dst + first,
                     dst_step_h * w_dst * c_dst, dst_step_w * c_dst, 0, start, first, False,
                 )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -116,7 +116,7 @@ def conv2d_grad_weight_grouped(
     row_blocks = (h_out + rows_per_block - 1) // rows_per_block
     window_columns = (w_out - 1) * stride_w + k_w
     for part in prange(parts):
-        mode = flush_denormals()
+        mode = begin_chunk()
         for i in range(part * k_h * run * c_out, (part + 1) * k_h * run * c_out):
             sums[i] = 0
         most_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
@@ -141,4 +141,4 @@ def conv2d_grad_weight_grouped(
                     gradient, (image * h_out + first_row) * w_out * c_out + first, w_out * c_out, c_out, 0,
                     sums, part * k_h * run * c_out + first, run * c_out, c_out, 0, sums, 0, True,
                 )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)

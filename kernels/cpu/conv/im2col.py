@@ -15,7 +15,7 @@ The patches of a block of rows live in the task's own buffer: the matrix of the 
 import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
@@ -69,7 +69,7 @@ def conv2d_forward_im2col(
     depth = k_h * k_w * channels
     row_blocks = (h_out + rows_per_task - 1) // rows_per_task
     for task in prange(n * row_blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         image, oh = task // row_blocks, task % row_blocks * rows_per_task
         rows = min(rows_per_task, h_out - oh)
         pixels = rows * w_out
@@ -88,7 +88,7 @@ def conv2d_forward_im2col(
                     (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel, c_out, columns,
                     start, (g * n_panels + p) * lanes_per_panel, destination, 0, False, False, False, False,
                 )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -112,7 +112,7 @@ def conv2d_grad_input_im2col(
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // grad_out.itemsize)
     n_panels = panels.shape[1]
     for task in prange(n * groups * n_panels):
-        mode = flush_denormals()
+        mode = begin_chunk()
         image, g, p = task // (groups * n_panels), task // n_panels % groups, task % n_panels
         columns = min(lanes_per_panel, channels - p * lanes_per_panel)
         first_channel = g * channels + p * lanes_per_panel
@@ -139,7 +139,7 @@ def conv2d_grad_input_im2col(
                     if 0 <= h < h_in and 0 <= w < w_in:
                         for c in range(columns):
                             grad_x[image, h, w, first_channel + c] += patches[pixel * columns + c]
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -167,7 +167,7 @@ def conv2d_grad_weight_im2col(
     blocks = n * row_blocks
     depth = k_h * k_w * channels
     for task in prange(parts * groups):
-        mode = flush_denormals()
+        mode = begin_chunk()
         part, g = task // groups, task % groups
         patches = np.empty(rows_per_block * w_out * depth, x.dtype)
         taps = np.zeros(1, np.int64)
@@ -190,4 +190,4 @@ def conv2d_grad_weight_im2col(
                     sums, c_offset, filters, columns, zeros, 0, sums, c_offset, block > first_block, False,
                     False, True,
                 )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -1,6 +1,6 @@
 """Pixels that a stride sees, taken out of images and put back: a strided 1x1 convolution is a product of these."""
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
 from kernels.jit import kernel, prange
 
@@ -20,11 +20,11 @@ def take_pixels(x, out, stride_h, stride_w):
     _, h_out, w_out, _ = out.shape
     source, flat_out = x.reshape(-1), out.reshape(-1)
     for task in prange(n * h_out):
-        mode = flush_denormals()
+        mode = begin_chunk()
         row = (task // h_out * h_in + task % h_out * stride_h) * w_in
         for w in range(w_out):
             copy_line(source, (row + w * stride_w) * channels, flat_out, (task * w_out + w) * channels, channels)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -43,7 +43,7 @@ def put_pixels(x, out, stride_h, stride_w):
     _, h_out, w_out, _ = out.shape
     source, flat_out = x.reshape(-1), out.reshape(-1)
     for task in prange(n * h_out):
-        mode = flush_denormals()
+        mode = begin_chunk()
         image, h = task // h_out, task % h_out
         first, end = task * w_out * channels, (task + 1) * w_out * channels
         if h % stride_h == 0:
@@ -54,4 +54,4 @@ def put_pixels(x, out, stride_h, stride_w):
                 clear_line(flat_out, at + channels, min((stride_w - 1) * channels, end - at - channels))
         else:
             clear_line(flat_out, first, end - first)
-        restore_denormals(mode)
+        end_chunk(mode)

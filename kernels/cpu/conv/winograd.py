@@ -31,7 +31,7 @@ from kernels.cpu.conv.winograd_transforms import (
 )
 from kernels.cpu.micro.brgemm import brgemm, split_evenly
 from kernels.cpu.micro.pack import prefetch_rows, transpose_block
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vsplat, vstore
 from kernels.jit import inline, kernel, prange
@@ -130,7 +130,7 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
     c_src, packed = rows - 1, panels.reshape(-1)
     blocks = (c_src + DEPTH - 1) // DEPTH
     for task in prange(n_panels * blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         p, l = task // blocks, task % blocks * DEPTH
         turned = np.empty(DEPTH * 9 * panel_columns, panels.dtype)
         scratch = np.empty(points(m) * vlanes(panels), panels.dtype)
@@ -139,7 +139,7 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
             min(panel_columns, c_dst - p * panel_columns), min(DEPTH, c_src - l),
             packed, (p * points(m) * rows + l) * panel_columns, rows * panel_columns, turned, scratch,
         )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -168,7 +168,7 @@ def conv2d_forward_winograd(
     row = (c_src + lanes - 1) // lanes * lanes
     plane, product_plane = tiles_per_task * row + panel_columns, (tiles_per_task + 1) * panel_columns
     for task in prange((tiles + tiles_per_task - 1) // tiles_per_task):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first, end = task * tiles_per_task, min((task + 1) * tiles_per_task, tiles)
         tile = np.empty(points(m) * row, src.dtype)
         scratch = np.empty((points(m) + 1) * lanes, src.dtype)
@@ -192,7 +192,7 @@ def conv2d_forward_winograd(
             )  # fmt: skip
         if not all_finite(scratch, points(m) * lanes):
             overflowed[0] = 1
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -213,7 +213,7 @@ def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w
     blocks, plane = (tiles + tiles_per_task - 1) // tiles_per_task, (tiles + 1) * DEPTH
     lanes = vlanes(src)
     for task in prange(planes.shape[0] * blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         b, first = task % planes.shape[0], task // planes.shape[0] * tiles_per_task
         end = min(first + tiles_per_task, tiles)
         tile = np.empty(points(m) * DEPTH, src.dtype)
@@ -223,7 +223,7 @@ def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w
             tiles_h, tiles_w, first_tile + first, first_tile + end,
             out, b * points(m) * plane + first * DEPTH, DEPTH, plane, tile, scratch,
         )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -266,7 +266,7 @@ def conv2d_forward_winograd_many_filters(
     panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
     panel_plane, product_plane = (DEPTH + 1) * panel_columns, (tiles_per_task + 1) * panel_columns
     for task in prange(panel_blocks * ((tiles + tiles_per_task - 1) // tiles_per_task)):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first_panel, first = task % panel_blocks * panels_per_task, task // panel_blocks * tiles_per_task
         count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)
         turned = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
@@ -299,4 +299,4 @@ def conv2d_forward_winograd_many_filters(
         )  # fmt: skip
         if not all_finite(scratch, points(m) * lanes):
             overflowed[0] = 1
-        restore_denormals(mode)
+        end_chunk(mode)

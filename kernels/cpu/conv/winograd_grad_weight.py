@@ -24,7 +24,7 @@ from kernels.cpu.conv.winograd_transforms import (
 )
 from kernels.cpu.micro.brgemm import brgemm, split_evenly
 from kernels.cpu.micro.pack import transpose_block
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vload, vsplat, vstore
 from kernels.jit import inline, kernel, prange
@@ -101,7 +101,7 @@ def conv2d_grad_weight_winograd(
     gradient_plane = (tiles_per_block + 1) * panel_columns
     sums_plane = (channels_per_task + 1) * panel_columns
     for task in prange(parts * channel_blocks * panel_blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         panel_block, rest = task % panel_blocks, task // panel_blocks
         channel_block, part = rest % channel_blocks, rest // channel_blocks
         channel = channel_block * channels_per_task
@@ -141,7 +141,7 @@ def conv2d_grad_weight_winograd(
                 if block == end_block - 1:
                     target = ((part * n_panels + first_panel + p) * c_in + channel) * 9 * panel_columns
                     _transform_back(m, sums, at, sums_plane, channels, sums_out, target, scratch)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -162,7 +162,7 @@ def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
     blocks = (channels + channels_per_task - 1) // channels_per_task
     part_size = n_panels * channels * taps * panel_columns
     for task in prange(n_panels * blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         p, first = task // blocks, task % blocks * channels_per_task
         rows = min(channels_per_task, channels - first) * taps
         scratch = np.empty(rows * panel_columns + lanes, partials.dtype)
@@ -182,4 +182,4 @@ def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
             scratch, 0, panel_columns, rows, min(panel_columns, filters - p * panel_columns),
             out, (p * panel_columns * channels + first) * taps, channels * taps, rows,
         )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)

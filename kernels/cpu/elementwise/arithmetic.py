@@ -7,7 +7,7 @@ server the sum of two images of 25 MB takes half of NumPy's time.
 from collections.abc import Callable
 from typing import Any
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes
 from kernels.jit import Kernel, inline, kernel, kernel_named, prange
 
@@ -40,11 +40,11 @@ def _of_pairs(name: str, combined: Callable[[Any, Any], Any]) -> Kernel:
         """
         size, lanes = out.shape[0], vlanes(out)
         for chunk in prange((size + CHUNK - 1) // CHUNK):
-            mode = flush_denormals()
+            mode = begin_chunk()
             end = min((chunk + 1) * CHUNK, size)
             for i in range(chunk * CHUNK, end, lanes):
                 store_lanes(combined(load_lanes(a, i, end - i), load_lanes(b, i, end - i)), out, i, end - i)
-            restore_denormals(mode)
+            end_chunk(mode)
 
     return pairs
 
@@ -68,7 +68,7 @@ def multiply_channels(x, factors, out):
     lanes = vlanes(out)
     chunks = (pixels + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK
     for task in prange(images * chunks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         image, chunk = task // chunks, task % chunks
         own = image % factors.shape[0] * channels
         for p in range(chunk * ROWS_PER_CHUNK, min((chunk + 1) * ROWS_PER_CHUNK, pixels)):
@@ -77,4 +77,4 @@ def multiply_channels(x, factors, out):
                 left = channels - c
                 product = load_lanes(source, row + c, left) * load_lanes(scale, own + c, left)
                 store_lanes(product, target, row + c, left)
-        restore_denormals(mode)
+        end_chunk(mode)

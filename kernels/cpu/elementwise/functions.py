@@ -8,7 +8,7 @@ input.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.math import verf, vexp, vsigmoid, vtanh
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vless_equal, vrelu, vselect, vsplat
 from kernels.jit import Kernel, inline, kernel_named, prange
@@ -47,11 +47,11 @@ def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., An
         size = x.shape[0]
         lanes = vlanes(x)
         for chunk in prange((size + CHUNK - 1) // CHUNK):
-            mode = flush_denormals()
+            mode = begin_chunk()
             end = min((chunk + 1) * CHUNK, size)
             for i in range(chunk * CHUNK, end, lanes):
                 store_lanes(value(x, load_lanes(x, i, end - i), settings), out, i, end - i)
-            restore_denormals(mode)
+            end_chunk(mode)
 
     @kernel_named(f"{name}_grad_input")
     def grad_input(grad_out, kept, grad_x, settings):
@@ -66,13 +66,13 @@ def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., An
         size = kept.shape[0]
         lanes = vlanes(kept)
         for chunk in prange((size + CHUNK - 1) // CHUNK):
-            mode = flush_denormals()
+            mode = begin_chunk()
             end = min((chunk + 1) * CHUNK, size)
             for i in range(chunk * CHUNK, end, lanes):
                 left = end - i
                 g = gradient(kept, load_lanes(grad_out, i, left), load_lanes(kept, i, left), settings)
                 store_lanes(g, grad_x, i, left)
-            restore_denormals(mode)
+            end_chunk(mode)
 
     return Elementwise(forward, grad_input)
 

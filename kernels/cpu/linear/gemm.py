@@ -19,7 +19,7 @@ import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm, split_evenly
 from kernels.cpu.micro.pack import copy_panels, copy_tiles, prefetch_rows, transpose_block
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import copy_line
 from kernels.cpu.vector.target import STREAM_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vrelu
@@ -70,7 +70,7 @@ def gemm(
     # An odd number of panel rows between two rows of a block: no two of a tile's rows share a set of the cache.
     block_row = min(block_depth, part_depth) // panel_columns * panel_columns + 2 * panel_columns
     for task in prange(parts * count * row_blocks * panel_blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         panel_block, rest = task % panel_blocks, task // panel_blocks
         row_block, rest = rest % row_blocks, rest // row_blocks
         i, part = rest % count, rest // count
@@ -131,7 +131,7 @@ def gemm(
                         added, c_begin, depth_block > 0 or (is_first and has_addend), rectify, past,
                         in_place,
                     )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -148,7 +148,7 @@ def sum_parts(partials, relu, out, elements_per_task):
     parts, size = partials.shape
     flat, lanes = partials.reshape(-1), vlanes(partials)
     for task in prange((size + elements_per_task - 1) // elements_per_task):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = task * elements_per_task
         end = min(first + elements_per_task, size)
         for i in range(first, end, lanes):
@@ -156,7 +156,7 @@ def sum_parts(partials, relu, out, elements_per_task):
             for s in range(1, parts):
                 total = total + load_lanes(flat, s * size + i, end - i)
             store_lanes(vrelu(total) if relu else total, out, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -174,7 +174,7 @@ def transpose_add(turned, bias, relu, out, rows_per_task):
     source, destination, lanes = turned.reshape(-1), out.reshape(-1), vlanes(out)
     blocks = (n_columns + rows_per_task - 1) // rows_per_task
     for task in prange(count * blocks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         i, first = task // blocks, task % blocks * rows_per_task
         end = min(first + rows_per_task, n_columns)
         strip = np.empty(m_rows * lanes, out.dtype)
@@ -188,4 +188,4 @@ def transpose_add(turned, bias, relu, out, rows_per_task):
                 value = vload(strip, m * lanes) + shift
                 at = (i * m_rows + m) * n_columns + begin
                 store_lanes(vrelu(value) if relu else value, destination, at, rows)
-        restore_denormals(mode)
+        end_chunk(mode)

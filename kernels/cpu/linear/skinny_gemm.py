@@ -6,7 +6,7 @@ kernels go through the large matrix once, along its rows.
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vmuladd, vsplat, vstore, vsum
 from kernels.jit import inline, kernel, prange
 
@@ -76,7 +76,7 @@ def linear_skinny(x, weight, bias, out):
     block_length = BLOCK_LENGTH if rows > 2 else length
     flat_x, flat_weight = x.reshape(-1), weight.reshape(-1)
     for task in prange((features + FEATURES_PER_TASK - 1) // FEATURES_PER_TASK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         sums = np.empty((rows + 1, 4), x.dtype)
         end = min((task + 1) * FEATURES_PER_TASK, features)
         for f in range(task * FEATURES_PER_TASK, end, 4):
@@ -95,7 +95,7 @@ def linear_skinny(x, weight, bias, out):
             for m in range(rows):
                 for i in range(min(4, end - f)):
                     out[m, f + i] = sums[m, i] + bias[f + i]
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @inline
@@ -140,7 +140,7 @@ def gemm_skinny(a, b, out, rows_per_task, columns_per_task):
     lanes = vlanes(a)
     column_tasks = (columns + columns_per_task - 1) // columns_per_task
     for task in prange((rows + rows_per_task - 1) // rows_per_task * column_tasks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         m_first, n_first = task // column_tasks * rows_per_task, task % column_tasks * columns_per_task
         m_end, n_end = min(m_first + rows_per_task, rows), min(n_first + columns_per_task, columns)
         whole = n_end - (n_end - n_first) % (4 * lanes)
@@ -158,4 +158,4 @@ def gemm_skinny(a, b, out, rows_per_task, columns_per_task):
                     for k in range(k_first, k_end):
                         total = vmuladd(vsplat(a, a[m, k]), load_lanes(flat_b, k * columns + n, count), total)
                     store_lanes(total, flat_out, m * columns + n, count)
-        restore_denormals(mode)
+        end_chunk(mode)

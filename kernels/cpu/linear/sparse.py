@@ -3,7 +3,7 @@
 A graph convolution is this product: the sparse matrix says who is whose neighbour, with what weight.
 """
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vmuladd, vsplat, vstore
 from kernels.jit import kernel, prange
 
@@ -22,7 +22,7 @@ def csr_matmul(starts, columns, values, bounds, x, out, features):
     """
     lanes = vlanes(out)
     for task in prange(bounds.size - 1):
-        mode = flush_denormals()
+        mode = begin_chunk()
         for i in range(bounds[task], bounds[task + 1]):
             f = 0
             while f + 4 * lanes <= features:
@@ -46,4 +46,4 @@ def csr_matmul(starts, columns, values, bounds, x, out, features):
                     total = vmuladd(vsplat(out, values[e]), neighbour, total)
                 store_lanes(total, out, i * features + f, features - f)
                 f += lanes
-        restore_denormals(mode)
+        end_chunk(mode)

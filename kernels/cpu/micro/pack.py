@@ -15,7 +15,7 @@ by value that would touch a cache line for each; squares of VL x VL values are t
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
 from kernels.cpu.vector.transpose import vtranspose, vtranspose_part
 from kernels.cpu.vector.values import prefetch, vlanes, vload, vload_part, vstore
@@ -81,7 +81,7 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
     blocks_per_task = max(1, 32 // step)
     tasks_per_panel = (blocks + blocks_per_task - 1) // blocks_per_task
     for task in prange(groups * n_panels * tasks_per_panel):
-        mode = flush_denormals()
+        mode = begin_chunk()
         part, panel = task % tasks_per_panel, task // tasks_per_panel
         g, p = panel // n_panels, panel % n_panels
         first = p * panel_columns
@@ -100,7 +100,7 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
                     source = (l * filter_taps + tap) * panel_columns
                     for j in range(0, panel_columns, lanes):
                         vstore(vload(scratch, source + j), packed, target + l * panel_columns + j)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @inline
@@ -179,7 +179,7 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     by_rows = b_col == 1
     tasks = (depth + ROWS_PER_PASS - 1) // ROWS_PER_PASS if by_rows else n_panels
     for task in prange(count * tasks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         i, part = task // tasks, task % tasks
         if by_rows:
             first = part * ROWS_PER_PASS
@@ -193,4 +193,4 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
                 b, b_offsets[i] + first * b_col, b_col, min(panel_columns, columns - first), depth,
                 packed, (i * n_panels + part) * depth * panel_columns, panel_columns, panel_columns,
             )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)

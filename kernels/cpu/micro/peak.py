@@ -7,7 +7,7 @@ Architectures" (2009).
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.jit import intrinsic, kernel, prange
 
@@ -59,9 +59,9 @@ def fma_peak(x, out, steps):
     """
     flat = out.reshape(-1)
     for task in prange(out.shape[0]):
-        mode = flush_denormals()
+        mode = begin_chunk()
         _fma_chains(x, flat, task * out.shape[1], steps)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -76,7 +76,7 @@ def copy_bandwidth(x, out):
     """
     parts = 64
     for part in prange(parts):
-        mode = flush_denormals()
+        mode = begin_chunk()
         for i in range(part * x.size // parts, (part + 1) * x.size // parts):
             out[i] = x[i]
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -28,7 +28,7 @@ import math
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import STREAM_BYTES, lanes
 from kernels.cpu.vector.values import (
     prefetch,
@@ -241,7 +241,7 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
     rows, channels = x.shape
     chunks, wide = workspace.shape[1], workspace.shape[2]
     for chunk in prange(chunks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk * channels
         last = min(first + rows_per_chunk * channels, rows * channels)
         count = (last - first) // channels
@@ -273,7 +273,7 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
             rounding = totals[0, c] - center[c]
             total = squares[0, c] - count * rounding * rounding
             squares[0, c] = 0.0 if total < 0 else total
-        restore_denormals(mode)
+        end_chunk(mode)
     for c in range(channels):
         mean[c] = 0.0
         variance[c] = 0.0
@@ -306,11 +306,11 @@ def batch_norm_forward(x, coefficients, lowest, out, rows_per_chunk):
     """
     rows, channels = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk * channels
         last = min(first + rows_per_chunk * channels, rows * channels)
         normalise(x, first, last, coefficients, lowest, out, first)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -328,7 +328,7 @@ def batch_norm_grad_sums(x, grad_out, coefficients, lowest, sums, workspace, row
     rows, channels = x.shape
     chunks, wide = workspace.shape[1], workspace.shape[2]
     for chunk in prange(chunks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk * channels
         last = min(first + rows_per_chunk * channels, rows * channels)
         run = np.zeros((2, wide), x.dtype)
@@ -340,7 +340,7 @@ def batch_norm_grad_sums(x, grad_out, coefficients, lowest, sums, workspace, row
             end = min(begin + RUN * wide, last)
             add_gradients(x, begin, end, grad_out, begin, coefficients, lowest, run)
             add_run(run, totals)
-        restore_denormals(mode)
+        end_chunk(mode)
     join_sums(workspace, sums)
 
 
@@ -358,8 +358,8 @@ def batch_norm_grad_input(x, grad_out, coefficients, lowest, frozen, grad_x, row
     """
     rows, channels = x.shape
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk * channels
         last = min(first + rows_per_chunk * channels, rows * channels)
         combine_gradients(x, first, last, grad_out, first, coefficients, lowest, frozen, grad_x)
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -14,7 +14,7 @@ values are the same, and where maxima differ in place, below 0, no gradient pass
 import numpy as np
 
 from kernels.cpu.norm.batch_norm import RUN, add_gradients, add_run, combine_gradients, join_sums, three_lines
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.target import lanes
 from kernels.cpu.vector.values import (
     prefetch,
@@ -85,7 +85,7 @@ def batch_norm_max_pool2d_forward(
     n, h_out, w_out = out.shape[0], out.shape[1], out.shape[2]
     keep_positions = positions.size > 0
     for row in prange(n * h_out):
-        mode = flush_denormals()
+        mode = begin_chunk()
         lanes = vlanes(x)
         i, oh = row // h_out, row % h_out
         rows = _taps(h_start[oh], h_stop[oh], dil_h)
@@ -114,7 +114,7 @@ def batch_norm_max_pool2d_forward(
                 _store(vselect(stopped, limit, largest), out, pixel * channels + j, count)
                 if keep_positions:
                     vstore_bytes(vselect(stopped, nowhere, position), positions, pixel * positions.shape[3] + j)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @inline
@@ -181,7 +181,7 @@ def batch_norm_max_pool2d_grad_sums(
     n, h_in, w_in, channels = x.shape
     chunks, wide = workspace.shape[1], workspace.shape[2]
     for chunk in prange(chunks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
         run = np.zeros((2, wide), x.dtype)
         totals = workspace[:, chunk]
@@ -200,7 +200,7 @@ def batch_norm_max_pool2d_grad_sums(
                 end = min(begin + RUN * wide, size)
                 add_gradients(x, first + begin, first + end, row, begin, coefficients, x.dtype.type(np.nan), run)
                 add_run(run, totals)
-        restore_denormals(mode)
+        end_chunk(mode)
     join_sums(workspace, sums)
 
 
@@ -220,7 +220,7 @@ def batch_norm_max_pool2d_grad_input(
     """
     n, h_in, w_in, channels = x.shape
     for chunk in prange((n * h_in + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
         size = w_in * channels
         for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
@@ -233,4 +233,4 @@ def batch_norm_max_pool2d_grad_input(
             combine_gradients(
                 x, first, first + size, row, 0, coefficients, x.dtype.type(np.nan), frozen, grad_x,
             )  # fmt: skip
-        restore_denormals(mode)
+        end_chunk(mode)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.values import (
     load_lanes,
     store_lanes,
@@ -86,7 +86,7 @@ def layer_norm_forward(x, weight, bias, eps, centered, out, mean, invstd, rows_p
     lanes = vlanes(x)
     affine = weight.size > 0
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
             at = r * length
@@ -109,7 +109,7 @@ def layer_norm_forward(x, weight, bias, eps, centered, out, mean, invstd, rows_p
                 if affine:
                     value = vmuladd(value, load_lanes(weight, k, count), load_lanes(bias, k, count))
                 store_lanes(value, flat_out, at + k, count)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -132,7 +132,7 @@ def layer_norm_grads(x, grad_out, weight, mean, invstd, centered, grad_x, sums, 
     affine = weight.size > 0
     columns = weight.size
     for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
-        mode = flush_denormals()
+        mode = begin_chunk()
         first = chunk * rows_per_chunk
         last = min(first + rows_per_chunk, rows)
         weight_run, bias_run = np.zeros(columns, x.dtype), np.zeros(columns, x.dtype)
@@ -176,7 +176,7 @@ def layer_norm_grads(x, grad_out, weight, mean, invstd, centered, grad_x, sums, 
                     workspace[chunk, 1, k] += bias_run[k]
                     weight_run[k] = 0
                     bias_run[k] = 0
-        restore_denormals(mode)
+        end_chunk(mode)
     for k in range(columns):
         sums[0, k] = 0.0
         sums[1, k] = 0.0

@@ -5,7 +5,7 @@ dtype.
 """
 
 from kernels.cpu.optim.sgd_adam import CHUNK, gradient, moments
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.values import (
     load_lanes,
     store_lanes,
@@ -46,7 +46,7 @@ def rmsprop_step(
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
@@ -62,7 +62,7 @@ def rmsprop_step(
                 d = vmuladd(vsplat(param, momentum), load_lanes(momentum_buffer, i, end - i), d)
                 store_lanes(d, momentum_buffer, i, end - i)
             store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -79,7 +79,7 @@ def adagrad_step(param, grad, total, lr, eps, weight_decay, sign):
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
@@ -88,7 +88,7 @@ def adagrad_step(param, grad, total, lr, eps, weight_decay, sign):
             store_lanes(s, total, i, end - i)
             d = g / (vsqrt(s) + vsplat(param, eps))
             store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -106,7 +106,7 @@ def adadelta_step(param, grad, square_avg, acc_delta, lr, rho, rest, eps, weight
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
@@ -117,7 +117,7 @@ def adadelta_step(param, grad, square_avg, acc_delta, lr, rho, rest, eps, weight
             store_lanes(v, square_avg, i, end - i)
             store_lanes(_mean(param, rho, rest, u, d * d), acc_delta, i, end - i)
             store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -136,7 +136,7 @@ def adamax_step(param, grad, exp_avg, exp_inf, step_size, beta1, rest1, beta2, e
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
@@ -146,7 +146,7 @@ def adamax_step(param, grad, exp_avg, exp_inf, step_size, beta1, rest1, beta2, e
             store_lanes(m, exp_avg, i, end - i)
             store_lanes(w, exp_inf, i, end - i)
             store_lanes(p - vsplat(param, step_size) * (m / w), param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -168,7 +168,7 @@ def nadam_step(
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p, g, m, v = moments(
@@ -177,7 +177,7 @@ def nadam_step(
             ahead = vmuladd(vsplat(param, moment_size), m, vsplat(param, grad_size) * g)
             root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
             store_lanes(p - ahead / root, param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -199,7 +199,7 @@ def radam_step(
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p, _, m, v = moments(
@@ -208,7 +208,7 @@ def radam_step(
             if rectified:
                 m = m / (vsqrt(v) + vsplat(param, eps))
             store_lanes(p - vsplat(param, step_size) * m, param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -226,7 +226,7 @@ def rprop_step(param, grad, prev, step_size, eta_minus, eta_plus, smallest, larg
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         zero, one = vsplat(param, 0), vsplat(param, 1)
         for i in range(chunk * CHUNK, end, lanes):
@@ -242,4 +242,4 @@ def rprop_step(param, grad, prev, step_size, eta_minus, eta_plus, smallest, larg
             store_lanes(g, prev, i, end - i)
             store_lanes(step, step_size, i, end - i)
             store_lanes(load_lanes(param, i, end - i) - direction * step, param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)

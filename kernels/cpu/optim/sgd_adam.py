@@ -4,7 +4,7 @@ The settings come as scalars of the arrays' dtype. The loops are written with ve
 four arrays do not overlap, and does not try.
 """
 
-from kernels.cpu.vector.chunk import flush_denormals, restore_denormals
+from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmax, vmuladd, vsplat, vsqrt
 from kernels.jit import inline, kernel, prange
 
@@ -50,13 +50,13 @@ def sgd_step(param, grad, lr, weight_decay, sign):
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
             g = gradient(grad, p, i, end - i, sign, weight_decay)
             store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -75,7 +75,7 @@ def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, share, weight_
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p = load_lanes(param, i, end - i)
@@ -85,7 +85,7 @@ def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, share, weight_
             store_lanes(buffer, momentum_buffer, i, end - i)
             g = vmuladd(vsplat(param, momentum), buffer, g) if nesterov else buffer
             store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -107,7 +107,7 @@ def adam_step(
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p, _, m, v = moments(
@@ -115,7 +115,7 @@ def adam_step(
             )
             root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
             store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)
 
 
 @kernel
@@ -135,7 +135,7 @@ def adam_amsgrad_step(
     size = param.size
     lanes = vlanes(param)
     for chunk in prange((size + CHUNK - 1) // CHUNK):
-        mode = flush_denormals()
+        mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
             p, _, m, v = moments(
@@ -145,4 +145,4 @@ def adam_amsgrad_step(
             store_lanes(w, max_exp_avg_sq, i, end - i)
             root = vmuladd(vsplat(param, scale), vsqrt(w), vsplat(param, eps))
             store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
-        restore_denormals(mode)
+        end_chunk(mode)

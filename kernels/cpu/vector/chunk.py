@@ -1,12 +1,16 @@
-"""Flush-to-zero: numbers too small for float's normal range cost up to 100 times the time of others.
-
-They appear by themselves in training (the tail of a decaying average). The mode is a register of each thread, so
-every parallel chunk sets it when it begins and puts the old value back when it ends:
+"""The first and the last statement of a chunk, one thread's share of a kernel's work.
 
     for chunk in prange(chunks):
-        mode = flush_denormals()
+        mode = begin_chunk()
         ...
-        restore_denormals(mode)
+        end_chunk(mode)
+
+Between the two, denormals are flushed to zero. Numbers below float's normal range cost up to 100 times the time of
+others, and they appear by themselves in training (the tail of a decaying average). The mode is a register of each
+thread: a chunk sets it when it begins and puts the old value back when it ends.
+
+The end of a chunk is also a store fence: streamed stores (`vstream`, and `stream` of `brgemm`) become visible to other
+cores only there. So a kernel that streams must end each of its chunks with `end_chunk`, which `tests/structure` checks.
 """
 
 import llvmlite.binding as llvm
@@ -51,8 +55,8 @@ def _write_mode(builder, mode) -> None:
 
 
 @intrinsic
-def flush_denormals(typing_context):
-    """Switch flush-to-zero on for this thread; returns the mode before, for `restore_denormals`."""
+def begin_chunk(typing_context):
+    """Begin a chunk: switch flush-to-zero on for this thread. Returns the mode before, for `end_chunk`."""
 
     def codegen(context, builder, signature, arguments):
         before = _read_mode(builder)
@@ -64,11 +68,11 @@ def flush_denormals(typing_context):
 
 
 @intrinsic
-def restore_denormals(typing_context, mode):
-    """Put back the mode that `flush_denormals` returned; what was streamed before (`vstream`) is there after this."""
+def end_chunk(typing_context, mode):
+    """End a chunk: make its streamed stores visible to other cores, and restore the mode from `begin_chunk`."""
 
     def codegen(context, builder, signature, arguments):
-        if _IS_X86:  # whose streams other cores may see later than what is stored after them
+        if _IS_X86:  # other cores may see a streamed store later than the ordinary stores that follow it
             fence = ir.FunctionType(ir.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, fence, "llvm.x86.sse.sfence"), [])
         _write_mode(builder, arguments[0])

@@ -174,7 +174,7 @@ def vstream(typing_context, value, array, index, past):
     """`vstore`, past the caches if `past`: for an array of STREAM_BYTES or more, which is not read from them anyway.
 
     A usual store has its cache line read from memory first, and drives another line out. Others see what was streamed
-    after `restore_denormals`, which ends each chunk of work.
+    after `end_chunk`, which ends each chunk of work.
     """
 
     def codegen(context, builder, sig, args):
