@@ -168,10 +168,10 @@ def scaled(value):
 
 def copy_kernels(folder: Path) -> Path:
     """Put the infrastructure of `kernels/` and two files of tiny kernels below `folder`."""
-    (folder / "kernels" / "cpu").mkdir(parents=True)
+    (folder / "kernels" / "cpu" / "vector").mkdir(parents=True)
     for name in (
         "__init__.py", "jit.py", "cache.py", "entry_points.py", "threads.py", "machine_code.py", "cpu/__init__.py",
-        "cpu/vector/chunk.py", "cpu/vector/target.py",
+        "cpu/vector/__init__.py", "cpu/vector/chunk.py", "cpu/vector/target.py",
     ):  # fmt: skip
         shutil.copy(ROOT / "kernels" / name, folder / "kernels" / name)
     (folder / "kernels" / "cpu" / "tiny.py").write_text(TINY)
