@@ -10,7 +10,7 @@ from convcore.autograd.variable import set_tensor_class
 from convcore.ops.activation import composed
 from convcore.ops.core import dtypes
 
-from convcore.ops.elementwise import (  # isort: skip  # so many names are packed
+from convcore.ops.elementwise import (  # isort: skip  # packed: one name a line would be too long
     arithmetic, comparison, division, exponentials, functions as elementwise, in_place, real_numbers, rounding, special,
     trigonometry,
 )  # fmt: skip
@@ -32,18 +32,18 @@ __all__ = ["Size", "Tensor"]
 class Tensor(TensorParts):
     """A NumPy array that remembers how it was computed.
 
-    Make one with `convcore.tensor`, `convcore.zeros`, `convcore.from_numpy` and the like. Methods that end in an
-    underscore change the tensor in place. Names, arguments and semantics are torch's, with one relief: `view` copies
-    where the elements do not lie in the order that it asks for. A method is the function of the same name in
-    `convcore.ops`, with the tensor as its first argument; `in_place_of` makes the one that works in place.
+    Create one with `convcore.tensor`, `convcore.zeros`, `convcore.from_numpy` and the like. Methods that end in an
+    underscore change the tensor in place. Names, arguments and semantics are torch's, with one exception: `view` copies
+    if the strides do not allow a view. A method is the function of the same name in `convcore.ops`, with the tensor as
+    its first argument; `in_place_of` builds the in-place variant.
     """
 
     __slots__ = ()
-    __array_priority__ = 1000  # NumPy arrays leave operators with a tensor to the tensor
+    __array_priority__ = 1000  # for `array + tensor`, NumPy defers to the tensor's operator
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
         super().__init__(array, requires_grad)
-        self.version.watched().expose_for_ever()  # the caller has the array
+        self.version.watched().expose_for_ever()  # the caller holds the array and may write to it
 
     # Copies
 
@@ -210,7 +210,7 @@ class Tensor(TensorParts):
     logical_xor_ = in_place_of(comparison.logical_xor)
     logical_not_ = in_place_of(comparison.logical_not)
 
-    # Functions of each element
+    # Elementwise functions
 
     maximum = elementwise.maximum
     minimum = elementwise.minimum

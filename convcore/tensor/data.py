@@ -1,4 +1,4 @@
-"""What a tensor is apart from computations: sizes, types, its numbers for Python and NumPy, printing, copying."""
+"""The tensor without computations: shape, dtype, device, export to Python and NumPy, printing, copying, conversion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from convcore.ops.shape.views import contiguous
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-# Inside the class the names int, float and bool mean its methods.
+# Inside the class, int, float and bool are methods.
 Integer = int
 Number = float
 Truth = bool
@@ -37,16 +37,16 @@ class Size(tuple):
 
 @guard_methods
 class TensorData(Variable):
-    """The half of `convcore.Tensor` that knows no operation but conversion."""
+    """The base of `convcore.Tensor` that has no operations but conversions."""
 
     __slots__ = ()
-    __array_priority__ = 1000  # NumPy arrays leave operators with a tensor to the tensor
+    __array_priority__ = 1000  # for `array + tensor`, NumPy defers to the tensor's operator
 
-    # What it is
+    # Properties
 
     @property
     def shape(self) -> Size:
-        """The sizes of its axes."""
+        """The sizes of the axes."""
         return Size((self.deferred or self.array).shape)
 
     def size(self, dim: Integer | None = None) -> Any:
@@ -55,12 +55,12 @@ class TensorData(Variable):
 
     @property
     def dtype(self) -> np.dtype:
-        """The type of its elements, as a NumPy dtype."""
+        """The type of the elements, as a NumPy dtype."""
         return (self.deferred or self.array).dtype
 
     @property
     def device(self) -> Device:
-        """Where it lies: "cpu" or "cuda:0"."""
+        """The device that holds the tensor: "cpu" or "cuda:0"."""
         return transfer.device_of(self)
 
     @property
@@ -81,7 +81,7 @@ class TensorData(Variable):
     nelement = numel
 
     def stride(self, dim: Integer | None = None) -> Any:
-        """How many elements lie between neighbours in memory along each axis, or along one."""
+        """The stride of each axis, or of one, counted in elements."""
         strides = tuple([step // self.array.itemsize for step in self.array.strides])
         return strides if dim is None else strides[dim]
 
@@ -97,12 +97,12 @@ class TensorData(Variable):
 
     @property
     def is_cpu(self) -> Truth:
-        """Whether it lies on the CPU."""
+        """Whether the tensor is on the CPU."""
         return transfer.device_of(self) == CPU
 
     @property
     def is_cuda(self) -> Truth:
-        """Whether it lies on a GPU."""
+        """Whether the tensor is on a GPU."""
         return transfer.device_of(self) == CUDA
 
     def element_size(self) -> Integer:
@@ -110,7 +110,7 @@ class TensorData(Variable):
         return self.array.itemsize
 
     def is_floating_point(self) -> Truth:
-        """Whether it is float32 or float64."""
+        """Whether the dtype is float32 or float64."""
         return (self.deferred or self.array).dtype.kind == "f"
 
     def is_nonzero(self) -> Truth:
@@ -118,7 +118,7 @@ class TensorData(Variable):
         return self.__bool__()
 
     def is_signed(self) -> Truth:
-        """Whether its elements may be negative."""
+        """Whether the dtype has negative values."""
         return (self.deferred or self.array).dtype.kind in "fi"
 
     def __len__(self) -> Integer:
@@ -145,10 +145,10 @@ class TensorData(Variable):
             notes.append("requires_grad=True")
         return f"tensor({', '.join(notes)})"
 
-    # Its numbers outside the graph
+    # Export of the values, outside the graph
 
     def numpy(self) -> np.ndarray:
-        """The numbers as a NumPy array that shares the memory."""
+        """The values as a NumPy array that shares the memory."""
         if self.requires_grad and is_grad_enabled():
             raise GraphError("numpy: changes of the array would be unknown to the graph; use x.detach().numpy()")
         if self.is_cuda:
@@ -175,7 +175,7 @@ class TensorData(Variable):
         return self.array.__dlpack_device__()
 
     def _lent(self) -> Any:
-        """The array for another library, which may write to it."""
+        """The array, for another library, which may write to it."""
         if not self.is_cuda:
             return self.numpy()
         if self.requires_grad:
@@ -220,7 +220,7 @@ class TensorData(Variable):
 
     @property
     def data(self) -> Tensor:
-        """The same memory outside the graph; set it to replace the numbers of a tensor that others hold."""
+        """The same memory outside the graph; assign to it to replace the values of a tensor that others hold."""
         return self.detach()
 
     @data.setter
@@ -238,19 +238,19 @@ class TensorData(Variable):
         return result
 
     def __copy__(self) -> Any:
-        """`copy.copy`: a leaf on the same memory with the same attributes, as in torch without a gradient."""
+        """`copy.copy`: a leaf with the same memory and attributes and, as in torch, without the gradient."""
         result = _leaf(type(self), self.array, self.requires_grad)
         result.version = self.version  # a change of either is a change of both
         result.__dict__.update(self._attributes())
         return result
 
     def __reduce__(self) -> Any:
-        # Buffers that a pickle passes on beside itself are the tensor's memory in other hands.
-        numbers = self.detach().cpu().array if self.is_cuda else self.version.watched().expose(self.array)
-        return _restore, (type(self), numbers, self.requires_grad, self.is_cuda), self._attributes() or None
+        # Pickle may hand out the memory itself as an out-of-band buffer, so it counts as exposed.
+        values = self.detach().cpu().array if self.is_cuda else self.version.watched().expose(self.array)
+        return _restore, (type(self), values, self.requires_grad, self.is_cuda), self._attributes() or None
 
     def _attributes(self) -> dict[str, Any]:
-        """What the user has set on this tensor; hooks, which the engine keeps there, have a default in the class."""
+        """The attributes set by the user. Hooks, which the engine stores here, too, have a default in the class."""
         return {name: value for name, value in self.__dict__.items() if not hasattr(Variable, name)}
 
     # Conversions
@@ -259,20 +259,20 @@ class TensorData(Variable):
         self, *targets: Any, dtype: Any = None, device: Any = None, non_blocking: Truth = False, copy: Truth = False,
         memory_format: Any = None,
     ) -> Any:  # fmt: skip
-        """The tensor in another dtype or on another device, or as another tensor is; itself where nothing changes.
+        """The tensor in another dtype or on another device; the tensor itself if nothing changes.
 
         Args:
-            targets: a dtype, a device ("cpu", "cuda", "auto"), or a tensor whose dtype and device are meant; in any
+            targets: a dtype, a device ("cpu", "cuda", "auto"), or a tensor with the wanted dtype and device; in any
                 order.
             dtype, device: the same by keyword.
             non_blocking: without effect.
-            copy: whether to copy also where nothing changes.
+            copy: copy even if nothing changes.
             memory_format: the order of axes in memory, such as `convcore.channels_last`.
 
         Raises:
-            DeviceError: there is no GPU that can be used; says why, and what to do.
+            DeviceError: there is no usable GPU; the message says why, and what to do.
         """
-        given = [target for target in targets if not isinstance(target, Truth)]  # of non_blocking and copy
+        given = [target for target in targets if not isinstance(target, Truth)]  # drops positional non_blocking, copy
         for target in given:
             if isinstance(target, Variable):
                 dtype, device = target.array.dtype, transfer.device_of(target)
@@ -295,12 +295,12 @@ class TensorData(Variable):
         """The tensor on the GPU: itself, or a copy.
 
         Raises:
-            DeviceError: there is no GPU that can be used; says why, and what to do.
+            DeviceError: there is no usable GPU; the message says why, and what to do.
         """
         return transfer.move(self, transfer.gpu(device))
 
     def half(self) -> Any:
-        """Refused: there are no floats of 16 bits."""
+        """Refused: there are no 16-bit tensors."""
         raise DTypeError("half: there are no floats of 16 bits; use float()")
 
     bfloat16 = half
@@ -314,23 +314,23 @@ class TensorData(Variable):
         return dtypes.convert(self, dtypes.float64)
 
     def long(self) -> Tensor:
-        """The tensor as int64, cut towards zero."""
+        """The tensor as int64, truncated towards zero."""
         return dtypes.convert(self, dtypes.int64)
 
     def int(self) -> Tensor:
-        """The tensor as int32, cut towards zero."""
+        """The tensor as int32, truncated towards zero."""
         return dtypes.convert(self, dtypes.int32)
 
     def short(self) -> Tensor:
-        """The tensor as int16, cut towards zero."""
+        """The tensor as int16, truncated towards zero."""
         return dtypes.convert(self, dtypes.int16)
 
     def char(self) -> Tensor:
-        """The tensor as int8, cut towards zero."""
+        """The tensor as int8, truncated towards zero."""
         return dtypes.convert(self, dtypes.int8)
 
     def byte(self) -> Tensor:
-        """The tensor as uint8, cut towards zero."""
+        """The tensor as uint8, truncated towards zero."""
         return dtypes.convert(self, dtypes.uint8)
 
     def bool(self) -> Tensor:
@@ -343,13 +343,13 @@ class TensorData(Variable):
 
 
 def _leaf(cls: type, array: Any, requires_grad: bool) -> Any:
-    """A leaf of a tensor class around an array, whatever the arguments of the class's own constructor are."""
+    """A leaf of a tensor class around an array, without a call of the class's constructor."""
     result: Any = object.__new__(cls)
     Variable.__init__(result, array, requires_grad)
     return result
 
 
 def _restore(cls: type, array: np.ndarray, requires_grad: bool, on_gpu: Truth = False) -> Any:
-    """What was pickled. An array in memory that is not its own, a buffer of whoever unpickles, is copied out of it."""
-    numbers = array if array.flags.owndata else array.copy(order="K")
-    return _leaf(cls, transfer.move(wrap(numbers), CUDA).array if on_gpu else numbers, requires_grad)
+    """Unpickle. An array that does not own its memory, a buffer of the caller of pickle, is copied."""
+    values = array if array.flags.owndata else array.copy(order="K")
+    return _leaf(cls, transfer.move(wrap(values), CUDA).array if on_gpu else values, requires_grad)

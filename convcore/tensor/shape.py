@@ -1,4 +1,4 @@
-"""Where a tensor's elements stand: its methods for shape, parts, order and new values, bound to `convcore.ops`."""
+"""The methods of a tensor that move elements: shape, indexing, sorting and filling, bound to `convcore.ops`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from convcore.tensor.data import TensorData
 
 @guard_methods
 class TensorParts(TensorData):
-    """The half of `convcore.Tensor` that moves elements and does not compute with them."""
+    """The base of `convcore.Tensor` with the methods that move elements and do not compute with them."""
 
     __slots__ = ()
 
@@ -81,7 +81,7 @@ class TensorParts(TensorData):
     tril_ = in_place_of(rearrange.tril)
     triu_ = in_place_of(rearrange.triu)
 
-    # Parts
+    # Indexing
 
     __getitem__ = indexing.getitem
     __setitem__ = in_place.setitem
@@ -122,7 +122,7 @@ class TensorParts(TensorData):
     resize_ = in_place.resize_
     resize_as_ = in_place.resize_as_
 
-    # Order
+    # Sorting
 
     argsort = sorting.argsort
     sort = sorting.sort

@@ -42,7 +42,7 @@ KNOWN = {  # a piece of what convcore says, and why that is so
     "Parameter: data must be a tensor, got NoneType": "torch makes an empty parameter of None",
     "all tensors must have one dtype": "layers do not mix dtypes",
     "weight must have one element for each": "torch takes a weight of any shape with as many elements",
-    "uint8 may mean places or a mask": "torch takes bytes for a mask, and warns",
+    "uint8 may mean positions or a mask": "torch takes bytes for a mask, and warns",
     "a bool tensor has no order": "torch clamps bools",
     "input must have 4 axes (N, C, H, W) or 3": "torch pools what has 2 axes",
     "float64 (0,) for torch's int64 (0,)": "torch counts nothing in int64, whatever the weights are",

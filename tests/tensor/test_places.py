@@ -93,7 +93,7 @@ def test_bytes_as_an_index_are_refused():
     x, places = convcore.ones(3, 3), convcore.tensor([0, 1, 1]).byte()
     for read in (lambda: x[places], lambda: x[0, places], lambda: x[places.numpy()], lambda: x[places[0]],
                  lambda: x.__setitem__(places, 0.0), lambda: x.index_put((places,), x[0])):  # fmt: skip
-        with pytest.raises(DTypeError, match=r"index.long\(\) for places, index.bool\(\) for a mask"):
+        with pytest.raises(DTypeError, match=r"index.long\(\) for positions, index.bool\(\) for a mask"):
             read()
 
 

@@ -1,11 +1,11 @@
-"""Activations and what stands beside them in a network.
+"""Activations, softmax and dropout.
 
-    functions         gelu, silu, elu and others that have a kernel of their own (ReLU, sigmoid, tanh: elementwise)
-    composed          activations made of other operations
+    functions         gelu, silu, elu and others with their own kernels (ReLU, sigmoid, tanh: see elementwise)
+    composed          activations composed of other operations
     softmax           softmax, log_softmax
-    dropout           of elements
-    channel_dropout   of whole channels, and dropout for SELU
+    dropout           dropout of elements
+    channel_dropout   dropout of whole channels, and dropout for SELU
 
-A new activation with a kernel: its value and gradient on vectors in kernels/cpu/activation/functions.py, its reference
-in kernels/reference/activation.py, one line in `functions`.
+To add an activation with a kernel: write the value and the gradient on vectors in kernels/cpu/activation/functions.py,
+the reference in kernels/reference/activation.py, and a class in `functions`.
 """

@@ -1,10 +1,10 @@
-"""Dropout of whole channels, and dropout that keeps mean and variance where SELU is the activation.
+"""Dropout of whole channels, and dropout for SELU networks, which preserves mean and variance.
 
-dropout1d, 2d, 3d       one random choice per channel of each image, for all of its positions (Tompson et al. 2015)
-alpha_dropout           out = a * (x where kept, else alpha) + b: dropped elements get what SELU gives to -infinity,
-                        alpha = -1.7580993, and a = ((1 - p) (1 + p alpha^2))^(-1/2), b = -a p alpha bring mean and
-                        variance back (Klambauer et al. 2017, section "New dropout technique")
-feature_alpha_dropout   the same of whole channels
+dropout1d, 2d, 3d       one random choice per channel of each image, for all positions (Tompson et al. 2015)
+alpha_dropout           out = a * (x where kept, else alpha) + b: dropped elements get alpha = -1.7580993, the limit of
+                        SELU at -infinity; a = ((1 - p) (1 + p alpha^2))^(-1/2) and b = -a p alpha restore mean and
+                        variance (Klambauer et al. 2017, section "New dropout technique")
+feature_alpha_dropout   the same for whole channels
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _kept(shape: tuple[int, ...], dtype: np.dtype, p: float) -> Tensor:
 
 
 def _channels(op: str, x: Tensor) -> tuple[int, ...]:
-    """The shape of one number per channel of each image."""
+    """The shape of a mask with one element per channel of each image."""
     if x.array.ndim < 2:
         raise ShapeError(f"{op}: input must have a batch axis and a channel axis (N, C, ...), got {x.array.shape}")
     return (*x.array.shape[:2], *[1] * (x.array.ndim - 2))
@@ -56,7 +56,7 @@ def _drop_channels(op: str, x: Tensor, p: float, training: bool, inplace: bool) 
 
 
 def _of_images(op: str, input: Tensor, p: float, training: bool, inplace: bool, positions: int) -> Tensor:
-    """Of a batch with this number of position axes, or of one image alone."""
+    """Channel dropout of a batch with this number of spatial axes, or of one image without a batch axis."""
     check_probability(op, p)
     require_floating(op, input)
     if input.array.ndim == positions + 1:
@@ -67,11 +67,11 @@ def _of_images(op: str, input: Tensor, p: float, training: bool, inplace: bool, 
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Zero whole channels at random and scale the others by 1 / (1 - p); the identity in evaluation.
+    """Zero whole channels at random and scale the others by 1 / (1 - p); the identity in evaluation mode.
 
     Args:
         input: (N, C, L), or (C, L).
-        p: probability that a channel is zeroed, 0 to 1.
+        p: the probability that a channel is zeroed, 0 to 1.
         training: False returns input itself.
         inplace: write the result into input.
 
@@ -84,7 +84,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """The same for images (N, C, H, W). With three axes the first is taken for the batch, with a warning, as in torch.
+    """`dropout1d` for images (N, C, H, W). As in torch, an input of three axes is read as (N, C, L), with a warning.
 
     Raises:
         ShapeError: p is out of range, or input has no channel axis.
@@ -102,7 +102,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """The same for volumes (N, C, D, H, W), or (C, D, H, W).
+    """`dropout1d` for volumes (N, C, D, H, W), or (C, D, H, W).
 
     Raises:
         ShapeError: p is out of range, or input has no channel axis.
@@ -121,11 +121,11 @@ def _alpha(x: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Set elements at random to SELU's lower limit, and keep mean and variance.
+    """Set elements at random to SELU's lower limit, and preserve mean and variance.
 
     Args:
         input: a tensor of any shape, float32 or float64.
-        p: probability that an element is set, 0 to 1.
+        p: the probability that an element is set, 0 to 1.
         training: False returns input itself.
         inplace: write the result into input.
     """
@@ -133,6 +133,6 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """`alpha_dropout` of whole channels of a batch (N, C, ...)."""
+    """`alpha_dropout` for whole channels of a batch (N, C, ...)."""
     op = "feature_alpha_dropout"
     return _apply(op, input, p, training, inplace, lambda x: _alpha(x, _channels(op, x), p))

@@ -1,4 +1,4 @@
-"""Activations composed of other operations: gates, shrinking functions, slopes that are learnt or drawn.
+"""Activations composed of other operations: gates, shrink functions, learnt or random slopes.
 
 Sources: Dauphin et al. 2017 (GLU), He et al. 2015 (PReLU), Xu et al. 2015 (RReLU), Jang et al. 2017 (Gumbel-softmax).
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """`softmax` of -input: the smallest element of an axis gets the largest share."""
+    """`softmax` of -input: the smallest element along an axis gets the largest value."""
     return softmax(-input, dim, dtype=dtype)
 
 
@@ -53,7 +53,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """Each element moved towards 0 by `lambd`, and 0 where that would pass it; NaN stays NaN
+    """Each element moved towards 0 by `lambd`, and 0 for elements in [-lambd, lambd]; NaN stays NaN
 
     Raises:
         DTypeError: input is not float32 or float64.
@@ -67,7 +67,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """Each element above the threshold, and `value` for the others; NaN stays NaN"""
+    """Each element above the threshold, and `value` in place of the others; NaN stays NaN"""
 
     def compute(x: Tensor) -> Tensor:
         return where(x <= threshold, *as_tensors("threshold", value, x, dtype=x.array.dtype))
@@ -93,7 +93,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x where it is positive, else weight * x; input (N, C, ...), weight (C,), or (1,) for all channels.
+    """x for positive x, else weight * x; input (N, C, ...), weight (C,), or (1,) for all channels.
 
     Raises:
         ShapeError: the weight has another number of elements.
@@ -147,15 +147,15 @@ def gumbel_softmax(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Draw from the classes along axis `dim` so that gradients flow: softmax((logits + noise) / tau).
+    """A differentiable sample from the classes along axis `dim`: softmax((logits + noise) / tau).
 
     Args:
         logits: unnormalised log-probabilities, float32 or float64.
-        tau: the smaller, the nearer to one class alone; above 0.
-        hard: return the largest class as a one-hot vector, with the gradient of the soft result.
-        eps: torch's, deprecated there and without effect; other values than the default give a warning.
-        dim: the classes' axis.
-        generator: where the noise comes from; the default generator if None.
+        tau: the temperature, above 0; smaller values approach a one-hot sample.
+        hard: return the most probable class as a one-hot vector, with the gradient of the soft result.
+        eps: without effect, deprecated in torch; a value other than the default gives a warning.
+        dim: the axis of the classes.
+        generator: the source of the noise; the default generator if None.
 
     Raises:
         DTypeError: logits are not float32 or float64.

@@ -2,14 +2,14 @@
 
     out = x * mask / (1 - p),    mask[i] = 1 with probability 1 - p
 
-Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014; scaled in
-training, so that evaluation changes nothing. The map is linear and acts on each element alone, so its gradient is the
-same map, grad_x = grad_out * mask / (1 - p), and so are all higher ones.
+Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014, with the scale
+applied in training, so that evaluation is the identity. The map is linear and elementwise, so the gradient is the same
+map, grad_x = grad_out * mask / (1 - p), and so are all higher gradients.
 
-The mask is a function of (seed, offset, place of the element in memory) and is never stored: `Generator.next_offset`
-reserves one Philox counter for each four elements, and element i in memory order takes word i % 4 of counter
-offset + i // 4. It is therefore the same for any number of threads, and on any device. Arrays that hold the same values
-in another memory order (NCHW and channels-last) get other masks.
+The mask is a function of (seed, offset, position of the element in memory) and is never stored. `Generator.next_offset`
+reserves one Philox counter for each four elements; element i in memory order takes word i % 4 of counter
+offset + i // 4. So the mask is the same for any number of threads, and on any device. Arrays that hold the same values
+in different memory orders (NCHW and channels-last) get different masks.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Zero elements at random and scale the others so that the expected value stays; the identity in evaluation.
+    """Zero elements at random and scale the others to preserve the expected value; the identity in evaluation mode.
 
     Args:
         x: a tensor of any shape, float32 or float64.
-        p: probability that an element is zeroed, 0 to 1.
+        p: the probability that an element is zeroed, 0 to 1.
         training: False returns x itself.
         inplace: write the result into x.
 
-    The mask comes from `convcore.random.active()`; `manual_seed` makes it repeatable.
+    The mask comes from `convcore.random.active()`; `manual_seed` makes it reproducible.
     """
     require_floating("dropout", x)
     check_probability("dropout", p)
@@ -52,13 +52,13 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
 
 
 def check_probability(op: str, p: float) -> None:
-    """Refuse what is no probability."""
+    """Refuse p outside [0, 1]."""
     if not 0 <= p <= 1:
         raise ShapeError(f"{op}: p is a probability and must lie from 0 to 1, got {p}")
 
 
 class Dropout(Function):
-    """Keeps four numbers and an order of axes, no mask."""
+    """Saves p, the seed, the offset and the memory order for backward, but no mask."""
 
     @staticmethod
     def forward(ctx, x, p, seed, offset, order):

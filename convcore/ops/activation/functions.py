@@ -1,9 +1,9 @@
-"""The activations of networks beyond ReLU, sigmoid and tanh: each y = f(x), one element at a time.
+"""Activations other than ReLU, sigmoid and tanh: each is y = f(x), elementwise.
 
-Every one is a `Compiled` function: two kernels (`kernels.cpu.activation.functions`), and the gradient once more in
-operations on tensors. Sources: Maas et al. 2013 (leaky ReLU), Clevert et al. 2015 (ELU), Hendrycks & Gimpel 2016
-(GELU), Klambauer et al. 2017 (SELU), Barron 2017 (CELU), Ramachandran et al. 2017 (SiLU as swish), Howard et al. 2019
-(the hard ones), Misra 2019 (Mish).
+Each is a `Compiled` function: two kernels (`kernels.cpu.activation.functions`), and the gradient once more in tensor
+operations. Sources: Maas et al. 2013 (leaky ReLU), Clevert et al. 2015 (ELU), Hendrycks & Gimpel 2016 (GELU), Klambauer
+et al. 2017 (SELU), Barron 2017 (CELU), Ramachandran et al. 2017 (SiLU as swish), Howard et al. 2019 (hard sigmoid and
+hard swish), Misra 2019 (Mish).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kernels.cpu.activation import functions as kernels
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-# With these a layer of many independent inputs keeps mean 0 and variance 1 (Klambauer et al. 2017, equation 14).
+# A layer of many independent inputs preserves mean 0 and variance 1 with these (Klambauer et al. 2017, equation 14).
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
@@ -154,14 +154,14 @@ def _apply(function: type[Compiled], op: str, x: Tensor, inplace: bool, *setting
         return x
 
     def compute(x: Tensor) -> Tensor:
-        # What backward needs is the input as it was, so a recorded change keeps a copy of it.
+        # Backward needs the old input, so a recorded change saves a copy of it.
         return function.apply(x.clone() if x.requires_grad and is_grad_enabled() else x, *numbers)
 
     return change(f"{op}_", x, compute)
 
 
 def _limit(op: str, x: Tensor, inplace: bool, low: float, high: float) -> Any:
-    """The elements limited to [low, high]; of integers the limits are cut to whole numbers, as in torch."""
+    """The elements clamped to [low, high]; for integers the limits are truncated to integers, as in torch."""
     if isinstance(x, Variable) and meta(x).dtype.kind in "iu":
         limits = int(low), int(high)
         return change(f"{op}_", x, clamp, *limits) if inplace else clamp(x, *limits)
@@ -189,7 +189,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
-    """x times the probability that a normal number is below x, of each element
+    """x times the probability that a standard normal variable is below x, of each element
 
     Args:
         input: float32 or float64, any shape.
@@ -222,7 +222,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """Each element limited to [min_val, max_val]; unlike `clamp`, no gradient passes at the limits
+    """Each element clamped to [min_val, max_val]; unlike in `clamp`, the gradient at the limits is 0
 
     Raises:
         DTypeError: input is a bool tensor, or min_val exceeds max_val.
@@ -269,7 +269,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """`elu` with alpha = 1.673.., times 1.050..: it keeps the mean 0 and the variance 1 of its inputs
+    """`elu` with alpha = 1.673.., times 1.050..: preserves mean 0 and variance 1 through the layers of a network
 
     Raises:
         DTypeError: input is not float32 or float64.

@@ -2,13 +2,13 @@
 
     softmax(x)[k] = exp(x[k]) / sum_l exp(x[l]),    log_softmax(x)[k] = x[k] - log sum_l exp(x[l])
 
-With p = softmax(x), dp[k]/dx[l] = p[k] * ([k == l] - p[l]). Summed up against grad_out:
+With p = softmax(x), dp[k]/dx[l] = p[k] * ([k == l] - p[l]). Multiplied by grad_out[k] and summed over k:
 
     softmax:      grad_x = p * (grad_out - sum_k grad_out[k] * p[k])
     log_softmax:  grad_x = grad_out - p * sum_k grad_out[k]
 
-The gradients have kernels of their own. Their own gradients are written with tensor operations, and can be
-differentiated again.
+The gradients have their own kernels. The gradients of the gradients are tensor operations, and can be differentiated
+again.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ from kernels.cpu.activation.softmax import (
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, little enough to share
+ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, small enough to balance the load
 
 
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """exp(input) divided by its sum along axis `dim`: positive numbers that add up to 1.
+    """exp(input) divided by its sum along axis `dim`: positive values that add up to 1.
 
-    A row of -inf alone, or with +inf or NaN in it, gives NaN. With `dtype` the input is converted first. Without `dim`,
-    as in old programs, it is axis 1 of 2, 4 or more axes, else axis 0, and there is a warning.
+    A row of -inf only, or one with +inf or NaN, gives NaN. With `dtype` the input is converted first. Without `dim`,
+    as in old programs, the axis is 1 for inputs of 2, 4 or more axes, else 0, with a warning.
 
     Raises:
         ShapeError: the input has no axis `dim`.
-        DTypeError: it is not float32 or float64.
+        DTypeError: the input is not float32 or float64.
     """
     return _apply_along(Softmax, "softmax", input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """Logarithm of `softmax`, computed without the intermediate result, which may be too small for a float.
+    """The logarithm of `softmax`, computed without the intermediate result, which may underflow.
 
     `dim` and `dtype` are those of `softmax`.
 
     Raises:
         ShapeError: the input has no axis `dim`.
-        DTypeError: it is not float32 or float64.
+        DTypeError: the input is not float32 or float64.
     """
     return _apply_along(LogSoftmax, "log_softmax", input, dim, dtype)
 
@@ -76,8 +76,8 @@ class Softmax(Function):
 
 
 class SoftmaxGrad(Function):
-    """grad_x = p * (g - s), s = sum_k g[k] * p[k]. For a gradient v of it: p * (v - sum v p) for g, which is the same
-    map, and v * (g - s) - g * sum v p for p."""
+    """grad_x = p * (g - s), s = sum_k g[k] * p[k]. With the upstream gradient v, the gradient of g is
+    p * (v - sum v p), which is the same map, and the gradient of p is v * (g - s) - g * sum v p."""
 
     @staticmethod
     def forward(ctx, grad_out, out, dim):
@@ -107,7 +107,8 @@ class LogSoftmax(Function):
 
 
 class LogSoftmaxGrad(Function):
-    """grad_x = g - exp(l) * sum_k g[k]. For a gradient v of it: v - sum v exp(l) for g, -v * exp(l) * sum g for l."""
+    """grad_x = g - exp(l) * sum_k g[k]. With the upstream gradient v, the gradient of g is v - sum v exp(l), and the
+    gradient of l is -v * exp(l) * sum g."""
 
     @staticmethod
     def forward(ctx, grad_out, out, dim):
@@ -123,7 +124,7 @@ class LogSoftmaxGrad(Function):
 
 
 def _along_axis(kernel: Any, dim: int, *arrays: np.ndarray) -> np.ndarray:
-    """Run a kernel over the rows of arrays of one shape that lie along axis `dim`."""
+    """Run a kernel on the rows along axis `dim` of arrays of one shape."""
     rows = [rows_along(array, dim) for array in arrays]
     out = memory.empty(rows[0].shape, rows[0].dtype)
     if out.size:
@@ -132,13 +133,13 @@ def _along_axis(kernel: Any, dim: int, *arrays: np.ndarray) -> np.ndarray:
 
 
 def _implied_axis(op: str, ndim: int) -> int:
-    """The axis that is meant where none is named, which deserves a warning."""
+    """The default axis, as in old versions of torch, with a deprecation warning."""
     warnings.warn(f"{op}: no `dim` was given, and guessing it is deprecated; say which axis", UserWarning, stacklevel=5)
     return 0 if ndim in (0, 1, 3) else 1
 
 
 def _apply_along(function: type[Function], op: str, x: Tensor, dim: int | None, dtype: Any) -> Tensor:
-    """Check the arguments and apply; a tensor without axes counts as one with a single element, as in PyTorch."""
+    """Check the arguments and apply; a tensor without axes is treated as a vector of one element, as in torch."""
     if dtype is not None:
         x = convert(x, element_type(op, dtype))
     require_floating(op, x)

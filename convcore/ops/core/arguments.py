@@ -1,4 +1,4 @@
-"""Reading the arguments of ops: integers and pairs, checked once, with errors that say what was given."""
+"""Arguments of operations: integers, pairs and tensors, checked once, with errors that show the value given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def integer(op: str, name: str, value: Any, minimum: int) -> int:
 
 
 def one_by_one_or(positional: tuple[Any, ...], named: Any) -> tuple[Any, ...]:
-    """What was given as several arguments or one sequence; or, as torch takes it too, as a sequence by keyword."""
+    """Sizes given as several arguments or as one sequence; as in torch, the sequence may also be a keyword argument."""
     return positional if named is None else (named,)
 
 
@@ -35,7 +35,7 @@ AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "wi
 
 
 def numbers(op: str, name: str, value: int | Sequence[int], minimum: int, rank: int) -> tuple[int, ...]:
-    """`value` as one integer for each of `rank` spatial axes: one stands for all, a sequence gives them in order."""
+    """`value` as one integer per spatial axis: a single integer applies to all `rank` axes, a sequence is in order."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) == 1:
             return (integer(op, name, value[0], minimum),) * rank
@@ -53,12 +53,12 @@ def pair(op: str, name: str, value: int | Sequence[int], minimum: int) -> tuple[
 
 
 def meta(x: Variable) -> Any:
-    """Something with the shape, ndim and dtype of a tensor: not its array as long as that is not computed yet."""
+    """An object with the shape, ndim and dtype of a tensor. A lazy tensor is not computed for it."""
     return x.array if x.deferred is None else x.deferred
 
 
 def require_tensors(op: str, **tensors: Any) -> None:
-    """Refuse arguments that are not tensors; None is left out."""
+    """Refuse arguments that are not tensors; None is accepted."""
     for name, tensor in tensors.items():
         if tensor is not None and not isinstance(tensor, Variable):
             raise DTypeError(
@@ -67,8 +67,8 @@ def require_tensors(op: str, **tensors: Any) -> None:
 
 
 def check_float_tensors(op: str, **tensors: Any) -> None:
-    """Refuse arguments that are not tensors, not float32 or float64, or not all of one dtype; None is left out."""
-    # Every layer of a small network comes by here: what is right is found right by identity, what is not is looked at.
+    """Refuse arguments that are not tensors, not float32 or float64, or not all of one dtype; None is accepted."""
+    # Every layer of a small network calls this: valid arguments pass by identity checks alone, the rest is examined.
     common = None
     for tensor in tensors.values():
         if tensor is None:
@@ -90,7 +90,7 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def _refuse_tensors(op: str, given: dict[str, Any]) -> None:
-    """Say what is wrong with the tensors given, if anything is."""
+    """Raise an error that names what is wrong with these tensors, if anything is."""
     require_tensors(op, **given)
     dtypes = {meta(tensor).dtype for tensor in given.values()}
     if len(dtypes) > 1:

@@ -1,4 +1,4 @@
-"""Reading `dim` arguments: negative axes count from the last, as everywhere in NumPy and torch."""
+"""`dim` arguments: negative axes count from the last, as in NumPy and torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from convcore.errors import DTypeError, ShapeError
 
 
 def axis(op: str, dim: int, ndim: int, name: str = "dim") -> int:
-    """`dim` as an axis from 0 to ndim - 1. A tensor without axes has, as in torch, the axes 0 and -1.
+    """`dim` as an axis from 0 to ndim - 1. As in torch, a tensor without axes accepts 0 and -1.
 
-    `name` is the argument that it was given for.
+    `name` is the name of the argument, for errors.
     """
     try:
         if isinstance(dim, bool):
@@ -26,7 +26,7 @@ def axis(op: str, dim: int, ndim: int, name: str = "dim") -> int:
 
 
 def axes(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """`dim` as a tuple of different axes; None and () stand for all."""
+    """`dim` as a tuple of distinct axes; None and () mean all axes."""
     if dim is None or (isinstance(dim, Sequence) and len(dim) == 0):
         return tuple(range(ndim))
     result = tuple([axis(op, d, ndim) for d in (dim if isinstance(dim, Sequence) else (dim,))])

@@ -1,4 +1,4 @@
-"""Where tensors lie, as torch describes it: the device, and the order of axes in memory."""
+"""torch's device and memory_format: where a tensor is stored, and the order of its axes in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from convcore.errors import DTypeError, UnsupportedError
 
 
 class Device(str):
-    """The device "cpu", or "cuda:0", the first GPU; equal to that word. "cuda" stands for "cuda:0", "auto" for the GPU
-    where there is one that can be used, else for the CPU.
+    """A device: "cpu", or "cuda:0", the first GPU; equal to that string. "cuda" means "cuda:0"; "auto" means the GPU if
+    a usable one is present, else the CPU.
 
     Raises:
-        UnsupportedError: another one.
+        UnsupportedError: any other device.
     """
 
     __slots__ = ()
@@ -35,7 +35,7 @@ class Device(str):
 
     @property
     def index(self) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """0 for the GPU; None for the CPU, of which there is one."""
+        """0 for the GPU; None for the CPU."""
         return None if self == "cpu" else 0
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ CPU, CUDA = Device("cpu"), Device("cuda")
 
 
 class MemoryFormat(enum.Enum):
-    """In which order the axes of a tensor lie in memory."""
+    """The order of a tensor's axes in memory."""
 
     contiguous_format = "row-major"
     channels_last = "images (N, C, H, W) with their channels last"

@@ -1,8 +1,8 @@
-"""Element types: which there are, which one the result of an operation has, and conversion between them.
+"""Element types: the supported dtypes, type promotion, and conversion.
 
-The rules are torch's. Types form three categories, bool < integer < floating. Operands count in three classes, tensors
-with axes before tensors without before Python numbers, and a lower class changes the result only when its category
-is higher: float32 tensor * 2.5 stays float32, int64 tensor * 2.5 becomes float32.
+The rules are torch's. Dtypes form three categories, bool < integer < floating. Operands form three classes in order of
+priority: tensors with axes, tensors without axes, Python numbers. An operand of a lower class changes the result type
+only if its category is higher: float32 tensor * 2.5 stays float32, int64 tensor * 2.5 becomes float32.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ bool_ = np.dtype(np.bool_)
 
 
 class Half(enum.Enum):
-    """Numbers of 16 bits. `convcore.amp.autocast` multiplies them on a GPU; there are no tensors of them."""
+    """The 16-bit float types, for `convcore.amp.autocast` on a GPU only; there are no 16-bit tensors."""
 
     float16 = "float16"
     bfloat16 = "bfloat16"
@@ -56,9 +56,9 @@ def category(dtype: np.dtype) -> int:
 
 
 def element_type(op: str, dtype: Any, default: np.dtype | None = None) -> np.dtype:
-    """`dtype` as one of the supported NumPy dtypes; Python's bool, int and float stand for bool, int64 and float64.
+    """`dtype` as one of the supported NumPy dtypes; Python's bool, int and float mean bool, int64 and float64.
 
-    None stands for `default`, where there is one.
+    None means `default`, if that is given.
     """
     if dtype is None and default is not None:
         return default
@@ -71,7 +71,7 @@ def element_type(op: str, dtype: Any, default: np.dtype | None = None) -> np.dty
 
 
 def number_type(op: str, value: Any) -> np.dtype:
-    """The dtype that a Python or NumPy number stands for: bool, int64 or float32."""
+    """The dtype of a Python or NumPy scalar in an operation: bool, int64 or float32."""
     if isinstance(value, (bool, np.bool_)):
         return bool_
     if isinstance(value, (int, np.integer)):
@@ -83,7 +83,7 @@ def number_type(op: str, value: Any) -> np.dtype:
 
 
 def result_type(op: str, *operands: Tensor | float) -> np.dtype:
-    """The dtype in which an operation on these operands computes."""
+    """The dtype in which an operation on these operands is computed."""
     classes: list[list[np.dtype]] = [[], [], []]
     for operand in operands:
         if isinstance(operand, Variable):
@@ -99,7 +99,7 @@ def result_type(op: str, *operands: Tensor | float) -> np.dtype:
 
 
 def promote(a: np.dtype, b: np.dtype) -> np.dtype:
-    """The dtype of an operation on tensors with axes of these two."""
+    """The result dtype of an operation on two tensors with axes of these dtypes."""
     difference = category(a) - category(b)
     if difference == 0:
         return np.promote_types(a, b)
@@ -123,16 +123,16 @@ def _as_tensor(op: str, operand: Any, dtype: np.dtype) -> Any:
 
 
 def number(op: str, value: float, dtype: np.dtype) -> np.ndarray:
-    """A Python number as an array without axes; an integer that `dtype` does not hold is refused."""
+    """A Python number as an array without axes; integers out of the range of `dtype` are refused."""
     try:
         with np.errstate(all="ignore"):
             return np.array(value, dtype)
-    except (OverflowError, ValueError):  # ValueError: of NaN
+    except (OverflowError, ValueError):  # NaN raises ValueError
         raise _too_large(op, value, dtype) from None
 
 
 def require_held(op: str, array: np.ndarray, dtype: np.dtype) -> None:
-    """Refuse numbers that an integer dtype does not hold. As in torch -1 to -255 count as 255 to 1 in uint8."""
+    """Refuse values out of the range of an integer dtype. As in torch, uint8 wraps -1 to -255 to 255 to 1."""
     if dtype.kind not in "iu" or not array.size:
         return
     limits = np.iinfo(dtype)
@@ -150,7 +150,7 @@ def _too_large(op: str, value: Any, dtype: np.dtype) -> DTypeError:
 
 
 def require_tensor(op: str, name: str, value: Any) -> None:
-    """Refuse what is not a tensor."""
+    """Refuse a value that is not a tensor."""
     if not isinstance(value, Variable):
         raise DTypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}; convcore.tensor(...) makes one")
 
@@ -172,7 +172,7 @@ def floating(op: str, x: Tensor, name: str = "input") -> Tensor:
 
 
 class Convert(Function):
-    """The same numbers in another dtype, rounded or cut where they do not fit."""
+    """The same values in another dtype, rounded or truncated where they do not fit."""
 
     @staticmethod
     def forward(ctx, x, dtype):
@@ -192,7 +192,7 @@ def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def convert(x: Any, dtype: np.dtype) -> Any:
-    """`x` itself where it has this dtype, else a converted copy."""
+    """`x` itself if it has this dtype, else a converted copy."""
     return x if x.array.dtype == dtype else Convert.apply(x, dtype)
 
 
@@ -216,9 +216,9 @@ def clone(input: Tensor) -> Tensor:
 
 
 def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
-    """Apply a NumPy ufunc whose result has its operands' dtype, into pooled memory where the result is large.
+    """Apply a NumPy ufunc whose result has the dtype of the operands; large results are written to pooled memory.
 
-    Silent on overflow, 0/0 and the like: infinity and NaN travel on as in torch.
+    Overflow, 0/0 and the like raise no warning: infinity and NaN propagate as in torch.
     """
     if dispatch.in_use:
         twin: Any = dispatch.of(compute, arrays[0])
@@ -233,6 +233,6 @@ def compute(ufunc: Any, *arrays: np.ndarray) -> np.ndarray:
             result = ufunc(*arrays)
             return (
                 result if isinstance(result, np.ndarray) else np.asarray(result)
-            )  # of single numbers NumPy makes none
+            )  # NumPy returns a scalar for arrays without axes
         out = empty_like(model)
         return out if parallel_ufuncs.computed(ufunc, arrays, out) else ufunc(*arrays, out=out)

@@ -1,8 +1,9 @@
-"""The filters of a forward convolution or linear layer, and what an algorithm makes of them before it multiplies.
+"""The filters of a forward convolution or linear layer, and their packed forms.
 
-An algorithm packs filters into panels, transforms or reorders them. While a network trains they are new at every call.
-In evaluation they stay, and so what was made of them is kept with the weight (`convcore.ops.core.weight_cache`). There
-batch norm is an affine map of each channel, too, and can be folded into the convolution before it:
+An algorithm packs filters into panels, transforms or reorders them before it multiplies. In training the filters change
+at every step. In evaluation they do not, so the packed form is cached with the weight
+(`convcore.ops.core.weight_cache`). In evaluation batch norm is an affine map of each channel, which can be folded into
+the convolution before it:
 
     (x * weight + bias - center) * scale + shift  =  x * (weight scale) + ((bias - center) scale + shift)
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Filters:
-    """Filters (C_out, C_in / groups, *taps) and a bias (C_out,) or None, of which nothing is kept."""
+    """Filters (C_out, C_in / groups, *taps) and a bias (C_out,) or None; packed forms are not cached."""
 
     __slots__ = ("_bias", "_weight")
 
@@ -41,16 +42,15 @@ class Filters:
         return self._weight, self._bias
 
     def prepared(self, what: Hashable, make: Callable[..., Any]) -> Any:
-        """`make(weight, bias)`, an array or a tuple of arrays that nobody may write to.
+        """`make(weight, bias)`: an array or a tuple of arrays, read-only for the caller.
 
-        `what` tells it from all else that is made of these filters: it says how, and names every other number that
-        `make` depends on.
+        `what` is the key of this packed form: the algorithm, and every setting that `make` depends on.
         """
         return make(*self.arrays())
 
 
 class KeptFilters(Filters):
-    """Filters of tensors that nobody trains, perhaps normalised: what is made of them is kept until they change."""
+    """Filters in inference, perhaps with a batch norm folded in: packed forms are cached until they change."""
 
     __slots__ = ("_norm",)
 
@@ -78,12 +78,12 @@ class KeptFilters(Filters):
         return weight * per_filter, (-center if bias is None else bias - center) * scale + shift
 
     def prepared(self, what: Hashable, make: Callable[..., Any]) -> Any:
-        # The norm itself is a part of the key: as long as the result is kept, no other one can be taken for it.
+        # The key holds the norm object itself: while the entry lives, no other norm can have the same identity.
         return derived_from_all((self._weight, self._bias), (what, self._norm), lambda: make(*self._computed()))
 
 
 def filters_of(weight: Tensor, bias: Tensor | None, trained: bool) -> Filters:
-    """The filters of a call: of a weight that is trained, and hence will change, nothing is worth keeping."""
+    """The filters of a call. A trained weight changes at every step, so caching its packed forms would not pay."""
     if trained:
         return Filters(weight.array, None if bias is None else bias.array)
     return KeptFilters(weight, bias)

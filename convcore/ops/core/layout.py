@@ -1,8 +1,8 @@
 """Memory layout: every image op computes on channels-last blocks, whatever strides its inputs have.
 
-A batch has the logical shape (N, C, H, W). In memory its channels lie side by side, so the array is the transposed view
-of a C-contiguous block (N, H, W, C). Strides carry this, no tag is needed, and a chain of convolutions never converts.
-Series (N, C, L) and volumes (N, C, D, H, W) are treated alike.
+A batch has the logical shape (N, C, H, W). In memory its channels are adjacent: the array is a transposed view of a
+C-contiguous block (N, H, W, C). The strides show the layout, so no tag is needed, and a chain of convolutions never
+converts. Series (N, C, L) and volumes (N, C, D, H, W) are treated alike.
 """
 
 import functools
@@ -14,21 +14,21 @@ from convcore import memory
 
 @functools.cache
 def nothing(ndim: int, dtype: np.dtype) -> np.ndarray:
-    """An array of size 0: what a kernel gets in the place of one that there may be."""
+    """An array of size 0, passed to a kernel in place of an absent optional array."""
     return np.empty((0,) * ndim, dtype)
 
 
 @functools.lru_cache(maxsize=256)
 def zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros that kernels read, where sums start that have no bias. Shared by all calls: nobody may write to them.
+    """Zeros for kernels to read, such as the bias of a layer without one. Shared by all calls: never write to them.
 
-    Marked as read-only, they would have the kernels compiled once more.
+    They are not marked as read-only, because Numba would compile the kernels once more for read-only arrays.
     """
     return np.zeros(shape, dtype)
 
 
 def nhwc(array: np.ndarray) -> np.ndarray:
-    """The block (N, H, W, C) of a logical (N, C, H, W) array: a view where it is channels-last already, else a copy."""
+    """The block (N, H, W, C) of a logical (N, C, H, W) array: a view if it is channels-last already, else a copy."""
     block = array.transpose(_CHANNELS_LAST[array.ndim])
     if block.flags.c_contiguous:
         return block
@@ -52,7 +52,7 @@ def contiguous(array: np.ndarray) -> np.ndarray:
 
 
 def flat(array: np.ndarray) -> np.ndarray:
-    """All elements in the order in which they lie in memory, as a 1-D view; a copy where the memory has holes."""
+    """All elements in memory order, as a 1-D view; a copy if the array is not dense."""
     if array.flags.c_contiguous:
         return array.reshape(-1)
     block = array.transpose(memory_order(array))
@@ -60,7 +60,7 @@ def flat(array: np.ndarray) -> np.ndarray:
 
 
 def memory_order(array: np.ndarray) -> list[int]:
-    """The axes from the largest stride to the smallest; axes of length 1 keep their place among equals."""
+    """The axes from the largest stride to the smallest; axes of equal strides keep their order."""
     if array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous:  # channels-last, the usual case
         return [0, 2, 3, 1]
     strides = [-abs(stride) for stride in array.strides]
@@ -68,15 +68,15 @@ def memory_order(array: np.ndarray) -> list[int]:
 
 
 def inverse(order: list[int]) -> list[int]:
-    """Where each axis stands in an order of axes: `x.transpose(order).transpose(inverse(order))` is x."""
-    places = [0] * len(order)
-    for place, axis in enumerate(order):
-        places[axis] = place
-    return places
+    """The inverse permutation: `x.transpose(order).transpose(inverse(order))` is x."""
+    positions = [0] * len(order)
+    for position, axis in enumerate(order):
+        positions[axis] = position
+    return positions
 
 
 def like(array: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """`array` with its elements in memory in the same order as those of `model`: as it is, or a copy."""
+    """`array` with the memory order of `model`: `array` itself if it has that order, else a copy."""
     if array.strides == model.strides and array.flags.c_contiguous:
         return array
     order = memory_order(model)
@@ -87,7 +87,7 @@ def like(array: np.ndarray, model: np.ndarray) -> np.ndarray:
 
 
 def empty_like(model: np.ndarray) -> np.ndarray:
-    """An uninitialised dense array with the model's shape, dtype and order of axes in memory."""
+    """An uninitialised dense array with the shape, dtype and memory order of `model`."""
     if model.flags.c_contiguous:
         return memory.empty(model.shape, model.dtype)
     order = memory_order(model)

@@ -1,10 +1,10 @@
-"""What is the same for all public functions: arguments that must be tensors, and NumPy's names for two arguments.
+"""The guard around all public functions: it rejects non-tensors, and accepts NumPy's names of two arguments.
 
-Operations read `x.array` without asking what x is. What has no such attribute raises AttributeError there; the guard
-turns that into an error which names the argument. As in torch, `axis` and `keepdims` stand for `dim` and `keepdim`:
-Python raises TypeError for a name that a function does not have, before it starts, and the guard calls again with its
-own. As long as nothing is wrong all this costs one more call, and the engine's own calls, from operation to operation,
-do not pass it. Which arguments must be tensors it reads from the annotations.
+Operations read `x.array` without checking the type of x. A non-tensor raises AttributeError there; the guard replaces
+it by an error that names the argument. As in torch, `axis` and `keepdims` are accepted for `dim` and `keepdim`: Python
+raises TypeError for an unknown argument name before the function starts, and the guard calls again with the name
+translated. A valid call costs one more Python frame; calls from operation to operation are not guarded. The annotations
+say which arguments must be tensors.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def tensors_of(function: Callable[..., Any], is_method: bool = False) -> list[str]:
-    """The names of the parameters that take tensors only; of a method without the first one."""
+    """The names of the parameters that accept only tensors; for a method, without the first parameter."""
     names = [name for name, kind in function.__annotations__.items() if kind in _KINDS and name != "return"]
     return names[1:] if is_method and names and names[0] == function.__code__.co_varnames[0] else names
 
 
 def guarded(function: Callable[..., Any], module: str, is_method: bool = False) -> Callable[..., Any]:
-    """The function, which refuses what is no tensor with DTypeError and takes NumPy's names of arguments.
+    """The function with a guard: non-tensors raise DTypeError, and NumPy's argument names are accepted.
 
-    It is the function itself where it takes no tensors, and no argument that NumPy calls otherwise.
+    Returns the function itself if it has no tensor parameters and none that NumPy names differently.
 
     Args:
-        module: where the result stands, so that it can be pickled.
-        is_method: whether the first argument is sure to be a tensor.
+        module: the module that holds the result, so that it can be pickled.
+        is_method: whether the first argument is always a tensor.
     """
     if not inspect.isfunction(function):
         return function
@@ -61,7 +61,7 @@ def guarded(function: Callable[..., Any], module: str, is_method: bool = False) 
 
 
 def _refuse(op: str, arguments: dict[str, Any], names: list[str]) -> None:
-    """Raise where one of the arguments is no tensor; other AttributeErrors are not the caller's fault."""
+    """Raise if one of the arguments is not a tensor; any other AttributeError is not the caller's fault."""
     for name in names:
         given = arguments.get(name)
         for value in given if isinstance(given, tuple) else (given,):
@@ -72,14 +72,14 @@ def _refuse(op: str, arguments: dict[str, Any], names: list[str]) -> None:
 
 
 def guard_functions(namespace: dict[str, Any]) -> None:
-    """Put guards around the public functions of a module."""
+    """Guard the public functions of a module."""
     for name in namespace["__all__"]:
         if inspect.isfunction(namespace[name]):
             namespace[name] = guarded(namespace[name], namespace["__name__"])
 
 
 def guard_methods(cls: type[C]) -> type[C]:
-    """Put guards around the public methods of a class of tensors."""
+    """Guard the public methods of a tensor class."""
     for name, member in list(vars(cls).items()):
         if inspect.isfunction(member) and not name.startswith("_"):
             setattr(cls, name, guarded(member, cls.__module__, is_method=True))

@@ -1,4 +1,4 @@
-"""Arrays as matrices: the kernels of norms, softmax and losses work along rows that lie side by side in memory."""
+"""Arrays as matrices: the kernels of norms, softmax and losses work along contiguous rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convcore import memory
 
 
 def rows_along(array: np.ndarray, axis: int) -> np.ndarray:
-    """The matrix (all other axes, length of `axis`): a view where `axis` is the last in memory already, else a copy."""
+    """The matrix (all other axes, length of `axis`): a view if `axis` is the last in memory already, else a copy."""
     others = [a for a in range(array.ndim) if a != axis]
     block = array.transpose(*others, axis)
     if not block.flags.c_contiguous:
@@ -21,7 +21,7 @@ def rows_along(array: np.ndarray, axis: int) -> np.ndarray:
 
 
 def from_rows(rows: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
-    """The view of `shape` whose `rows_along` the axis are `rows`."""
+    """The inverse of `rows_along`: `rows` as a view of `shape`."""
     last = len(shape) - 1
     block = rows.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis])
     return block.transpose(*range(axis), last, *range(axis, last))

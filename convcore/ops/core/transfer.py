@@ -14,7 +14,7 @@ from convcore.ops.core.device import CPU, CUDA, Device
 
 
 class Move(Function):
-    """The same numbers on another device; the gradient moves back."""
+    """The same values on another device; the gradient moves back."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, device: Device):
@@ -31,12 +31,12 @@ dispatch.runs_everywhere(Move)
 
 
 def device_of(x: Any) -> Device:
-    """Where a tensor lies."""
+    """The device of a tensor."""
     return CUDA if x.deferred is None and isinstance(x.array, DeviceArray) else CPU
 
 
 def gpu(device: Any) -> Device:
-    """The GPU that the argument of `cuda()` means: None, 0, or a device."""
+    """The GPU for the argument of `cuda()`: None, 0, or a device."""
     return CUDA if device is None else Device("cuda", device) if isinstance(device, int) else Device(device)
 
 
@@ -44,8 +44,8 @@ def move(x: Any, device: Device) -> Any:
     """The tensor on a device: itself, or a copy.
 
     Raises:
-        DeviceError: there is no GPU that can be used; says why, and what to do.
-        OutOfMemoryError: it has no room.
+        DeviceError: there is no usable GPU; the message says why, and what to do.
+        OutOfMemoryError: the GPU's memory is full.
         DTypeError: tensors of this dtype exist on the CPU only.
     """
     if device == device_of(x):
@@ -56,17 +56,17 @@ def move(x: Any, device: Device) -> Any:
 
 
 def placed(x: Any, device: Any) -> Any:
-    """A new tensor where it is wanted: it is made on the CPU, and moved."""
+    """A new tensor, created on the CPU, on the requested device."""
     return x if device is None else move(x, Device(device))
 
 
 def near(x: Any, device: Any) -> Any:
-    """The device of what is made like a tensor: that tensor's, if none is given."""
+    """The device for a tensor made like x: `device`, or that of x if none is given."""
     return device_of(x) if device is None else device
 
 
 def start() -> None:
-    """Make a GPU ready: the first tensor is to go there."""
+    """Initialise the GPU, before the first tensor moves there."""
     driver()
     if not dispatch.in_use:
         package = importlib.import_module("convcore.ops.cuda")

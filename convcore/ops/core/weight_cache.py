@@ -1,12 +1,12 @@
-"""Derived arrays: what an operation computes from a tensor's numbers again and again, kept until the numbers change.
+"""The weight cache: arrays computed from a tensor's values, cached until the values change.
 
 A convolution packs its filters into panels before it multiplies. The filters change once per training step, and not at
-all in inference; so the panels are kept with the tensor's memory (`convcore.autograd.lazy.Memory`). That they are
-never stale rests on the same rules as deferred tensors: every change through tensors counts (`Memory.changes`), and of
-memory that NumPy code may write to ("exposed") nothing is kept.
+all in inference; so the panels are cached with the tensor's memory (`convcore.autograd.lazy.Memory`). Two rules, shared
+with lazy tensors, keep them from going stale: every change through tensors counts (`Memory.changes`), and nothing is
+cached for memory that NumPy code may write to ("exposed").
 
-What is kept is bounded: beyond `LIMIT` bytes the arrays that were used longest ago go first. They go with their tensor,
-too, and `clear` drops them all.
+The cache is bounded: beyond `LIMIT` bytes the least recently used arrays are dropped first. An entry ends with its
+tensor, and `clear` drops all entries.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 LIMIT = 1024**3  # bytes
-OVERHEAD = 1024  # bytes that an entry counts besides its arrays, so that their number is bounded, too
+OVERHEAD = 1024  # bytes that an entry counts besides its arrays, so that the number of entries is bounded, too
 
-# The bytes of the entries alive, first of what was used long ago. An entry leaves it by the callback of its reference,
-# when it ends, and in no other way. All steps are single calls of C code: wherever Ctrl-C comes, what is found with a
-# memory is known here, and what is known here is alive.
+# The bytes of each living entry, least recently used first. Only the callback of its weak reference removes an entry
+# from here, when it dies. All steps are single calls of C code, so Ctrl-C can interrupt anywhere and these still hold:
+# every entry found with a memory is listed here, and every entry listed here is alive.
 _recent: OrderedDict[weakref.ref[_Entry], int] = OrderedDict()
 
 
 class _Entry:
-    """A result, what it was computed from, and where it is kept."""
+    """A cached result, the array that it was computed from, and its key in that array's memory."""
 
     __slots__ = ("__weakref__", "array", "changes", "memory", "nbytes", "place", "result")
 
     def __init__(self, memory: Memory, place: Hashable, array: np.ndarray, changes: int, result: Any):
         self.memory = weakref.ref(memory)
         self.place = place
-        self.array = array  # as long as it lives no other array has its id, or its place in memory
+        self.array = array  # kept alive, so that no other array gets the same id or address
         self.changes = changes
         self.result = result
         self.nbytes = OVERHEAD + sum(part.nbytes for part in (result if isinstance(result, tuple) else (result,)))
 
     def drop(self) -> None:
-        """Take it from its tensor, which ends it unless somebody is using it right now."""
+        """Remove the entry from its tensor; it dies unless a caller is using it right now."""
         memory = self.memory()
         if memory is not None and memory.derived.get(self.place) is self:
             memory.derived.pop(self.place, None)
 
 
 def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
-    """`build()`, an array or a tuple of arrays computed from `tensor`, or what it gave since the last change.
+    """`build()`, an array or a tuple of arrays computed from `tensor`; cached until the tensor changes.
 
     Args:
         tensor: the only thing that the result depends on, apart from `key`.
-        key: tells this result from others of the same tensor: its purpose and everything else that it depends on.
-        build: computes it. Nobody may write to the result.
+        key: identifies the result among others of this tensor: its purpose and everything else that it depends on.
+        build: computes the result, which is read-only for all callers.
     """
     recording = current_recording()
     if recording is not None:
         if recording.is_of_inputs(tensor.array):
             return build()
-        with recording.paused():  # what is kept is not computed again
+        with recording.paused():  # a replay uses the cached result and does not compute it again
             return derived(tensor, key, build)
     memory = tensor.version.watched()
     if memory.exposures:
@@ -84,15 +84,15 @@ def derived(tensor: Tensor, key: Hashable, build: Callable[[], Any]) -> Any:
 
 
 def _place(array: np.ndarray) -> Hashable:
-    """What tells an array from others of the same memory: of a view, which is new at every call, what it shows."""
-    if array.base is None or not isinstance(array, np.ndarray):  # on a GPU there are few views
+    """Identifies an array within its memory: by id, or by address and layout for a view, which is new at every call."""
+    if array.base is None or not isinstance(array, np.ndarray):  # GPU arrays are rarely views
         return id(array)
     shown = array.__array_interface__
     return shown["data"][0], shown["shape"], array.strides, shown["typestr"]
 
 
 def derived_from_all(tensors: Sequence[Tensor | None], key: Hashable, build: Callable[[], Any]) -> Any:
-    """`derived` for a result that depends on several tensors, of which None are left out; kept with the first."""
+    """`derived` for a result that depends on several tensors; None is skipped. Cached with the first tensor."""
     first, recording = None, current_recording()
     for tensor in tensors:
         if tensor is None:
@@ -105,7 +105,7 @@ def derived_from_all(tensors: Sequence[Tensor | None], key: Hashable, build: Cal
         memory = tensor.version.watched()
         if memory.exposures:
             return build()
-        # The key holds the Memory itself: as long as it lives no other one can be taken for it.
+        # The key holds the Memory object itself: while the entry lives, no other Memory can have the same identity.
         key = key, memory, memory.changes, _place(original(tensor.array))
     return build() if first is None else derived(first, key, build)
 
@@ -115,7 +115,7 @@ def _keep(entry: _Entry) -> None:
     if memory is None or entry.nbytes > LIMIT:
         return
     for other in list(memory.derived.values()):
-        if other.changes != memory.changes:  # nobody will ask for it again
+        if other.changes != memory.changes:  # stale
             other.drop()
     _recent[weakref.ref(entry, _recent.pop)] = entry.nbytes  # before anybody can find it
     memory.derived[entry.place] = entry
@@ -134,11 +134,11 @@ def _drop(reference: weakref.ref[_Entry]) -> None:
 
 
 def clear() -> None:
-    """Drop everything that is kept."""
+    """Drop all entries."""
     for reference in list(_recent):
         _drop(reference)
 
 
 def stats() -> dict[str, int]:
-    """How many results are kept, and how many bytes they count."""
+    """The number of cached results, and their bytes."""
     return {"entries": len(_recent), "bytes": sum(_recent.values())}

@@ -1,4 +1,4 @@
-"""New tensors: from Python lists and NumPy arrays, filled with constants, and in sequence."""
+"""New tensors: from Python lists and NumPy arrays, constants, and sequences."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 
 def _plain(data: Any) -> Any:
-    """Nested lists with their tensors turned into Python numbers."""
+    """Nested lists in which tensors are replaced by Python numbers."""
     if isinstance(data, Variable):
         return data.array.tolist()
     return [_plain(d) for d in data] if isinstance(data, (list, tuple)) else data
 
 
 def _leaf(array: np.ndarray, requires_grad: bool, device: Any) -> Tensor:
-    """A new tensor of numbers that are Python's."""
+    """A new tensor whose values come from Python, not from other tensors; a captured graph holds them as a constant."""
     return _required(wrap(capture.filled(array)), requires_grad, device)
 
 
@@ -80,7 +80,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 def full(
     size: int | Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor of one value; without `dtype` its type is that of the value."""
+    """A tensor of one value; without `dtype`, the dtype is that of the value."""
     value = fill_value.array.item() if isinstance(fill_value, Variable) else fill_value
     return _filled("full", (size,), value, number_type("full", value), dtype, device, requires_grad)
 
@@ -100,7 +100,7 @@ def empty(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor whose values are not set."""
+    """An uninitialised tensor."""
     return _leaf(
         memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype, float32)),
         requires_grad,
@@ -112,7 +112,7 @@ def empty_permuted(
     size: Sequence[int], physical_layout: Sequence[int], *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """A tensor whose values are not set and whose axes lie in memory in the order `physical_layout`, outermost first"""
+    """An uninitialised tensor with the axes in memory in the order `physical_layout`, outermost first"""
     shape, order = new_shape("empty_permuted", (size,)), tuple(physical_layout)
     if sorted(order) != list(range(len(shape))):
         raise ShapeError(f"empty_permuted: physical_layout must name each of the {len(shape)} axes once, got {order}")
@@ -124,15 +124,15 @@ def empty_strided(
     size: Sequence[int], stride: Sequence[int], *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """A tensor whose values are not set, with these strides, counted in elements"""
+    """An uninitialised tensor with these strides, counted in elements"""
     shape, strides = new_shape("empty_strided", (size,)), new_shape("empty_strided", (stride,))
     if len(shape) != len(strides):
         raise ShapeError(f"empty_strided: size and stride must be equally many, got {shape} and {strides}")
     count = 0 if 0 in shape else 1 + sum([(s - 1) * step for s, step in zip(shape, strides, strict=True)])
     kind = element_type("empty_strided", dtype, float32)
     block = memory.empty((max(count, 1),), kind)
-    places = [step * kind.itemsize for step in strides]
-    return _leaf(np.lib.stride_tricks.as_strided(block, shape, places), requires_grad, device)
+    in_bytes = [step * kind.itemsize for step in strides]
+    return _leaf(np.lib.stride_tricks.as_strided(block, shape, in_bytes), requires_grad, device)
 
 
 def zeros(
@@ -166,7 +166,7 @@ def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor whose values are not set, with the input's shape, dtype and order in memory."""
+    """An uninitialised tensor with the input's shape, dtype and memory order."""
     array = np.empty_like(input.array, dtype=None if dtype is None else element_type("empty_like", dtype), subok=False)
     return _leaf(array, requires_grad, device)
 
@@ -174,7 +174,7 @@ def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
 def full_like(
     input: Tensor, fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor of one value, with the input's shape, dtype and order in memory."""
+    """A tensor of one value, with the input's shape, dtype and memory order."""
     result = empty_like(input, dtype=dtype, device=device)
     value = fill_value.array.item() if isinstance(fill_value, Variable) else fill_value
     result.array[...] = number("full_like", value, result.array.dtype)[()]
@@ -182,12 +182,12 @@ def full_like(
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros with the input's shape, dtype and order in memory."""
+    """Zeros with the input's shape, dtype and memory order."""
     return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones with the input's shape, dtype and order in memory."""
+    """Ones with the input's shape, dtype and memory order."""
     return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -195,7 +195,7 @@ def arange(
     start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """start, start + step, .. up to but without `end`; arange(n) counts from 0. int64, or float32 with floats."""
+    """start, start + step, .. up to `end`, exclusive; arange(n) counts from 0. int64, or float32 if any is a float."""
     if end is None:
         start, end = 0, start
     if end is None:
@@ -210,7 +210,7 @@ def arange(
     if wanted.kind == "f":
         return _leaf(np.arange(start, end, step).astype(wanted), requires_grad, device)
     first, by = int(start), int(step)
-    if wanted != np.int64:  # torch counts before it cuts the bounds
+    if wanted != np.int64:  # torch computes the count before it truncates the bounds
         return _leaf((first + by * np.arange(math.ceil((end - start) / step))).astype(wanted), requires_grad, device)
     if by == 0:
         raise ShapeError(f"arange: step must be at least 1 in int64, got {step}")
@@ -218,14 +218,14 @@ def arange(
 
 
 def _spaced(op: str, start: Any, end: Any, steps: int, dtype: Any) -> tuple[np.ndarray, np.dtype]:
-    """Evenly spaced float64 numbers, and the dtype that is wanted."""
+    """Evenly spaced float64 values, and the dtype of the result."""
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, Variable) and value.array.ndim:
             raise ShapeError(f"{op}: {name} must be a number or have no axes, got shape {value.array.shape}")
     first, last = (v.array.item() if isinstance(v, Variable) else v for v in (start, end))
     count = integer(op, "steps", steps, minimum=0)
     wanted = element_type(op, dtype, float32)
-    if wanted.kind != "f" and (op == "linspace" or count > 1):  # torch cuts the ends, too
+    if wanted.kind != "f" and (op == "linspace" or count > 1):  # torch truncates the ends, too
         first, last = int(first), int(last)
     return np.linspace(first, last, count), wanted
 
@@ -243,14 +243,14 @@ def logspace(
     start: Tensor | float, end: Tensor | float, steps: int, base: float = 10.0, *, dtype: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """`base` to the powers that `linspace` gives; float32 without `dtype`"""
+    """`base` to the powers of `linspace`; float32 without `dtype`"""
     values, wanted = _spaced("logspace", start, end, steps, dtype)
     with np.errstate(all="ignore"):
         return _leaf(np.power(float(base), values).astype(wanted), requires_grad, device)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """The n x m matrix with ones on its diagonal and zeros elsewhere; m = n by default, float32 without `dtype`"""
+    """The n x m matrix with ones on the diagonal and zeros elsewhere; m = n by default, float32 without `dtype`"""
     rows = integer("eye", "n", n, minimum=0)
     columns = rows if m is None else integer("eye", "m", m, minimum=0)
     array = np.eye(rows, columns, dtype=element_type("eye", dtype, float32))
@@ -270,7 +270,7 @@ def new_empty(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of another shape whose values are not set, of the input's dtype"""
+    """An uninitialised tensor of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
     return empty(*one_by_one_or(size_, size), dtype=dtype, device=near(input, device), requires_grad=requires_grad)
 
@@ -288,7 +288,7 @@ def new_full(
     input: Tensor, size: Sequence[int], fill_value: float, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """A tensor of another shape and of one value, of the input's dtype"""
+    """A tensor of one value, of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
     return full(size, fill_value, dtype=dtype, device=near(input, device), requires_grad=requires_grad)
 
@@ -301,7 +301,7 @@ def new_zeros(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Zeros of another shape, of the input's dtype"""
+    """Zeros of the input's dtype"""
     return zeros(
         *one_by_one_or(size_, size),
         dtype=input.array.dtype if dtype is None else dtype,
@@ -318,7 +318,7 @@ def new_ones(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Ones of another shape, of the input's dtype"""
+    """Ones of the input's dtype"""
     return ones(
         *one_by_one_or(size_, size),
         dtype=input.array.dtype if dtype is None else dtype,

@@ -1,4 +1,4 @@
-"""Questions about tensors and element types."""
+"""Properties of tensors and element types."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ dtype, finfo, iinfo = np.dtype, np.finfo, np.iinfo
 
 
 def is_tensor(obj: Any) -> bool:
-    """Whether it is a tensor."""
+    """Whether `obj` is a tensor."""
     return isinstance(obj, Variable)
 
 
 def is_floating_point(input: Tensor) -> bool:
-    """Whether it is float32 or float64."""
+    """Whether the input is float32 or float64."""
     return input.is_floating_point()
 
 
@@ -32,7 +32,7 @@ def is_nonzero(input: Tensor) -> bool:
     """Whether the only element is not 0.
 
     Raises:
-        ShapeError: it has not exactly one element.
+        ShapeError: the input does not have exactly one element.
     """
     return input.__bool__()
 
@@ -43,12 +43,12 @@ def numel(input: Tensor) -> int:
 
 
 def get_default_dtype() -> np.dtype:
-    """The dtype of Python's floats in tensors: always float32."""
+    """The dtype of tensors made from Python floats: always float32."""
     return float32
 
 
 def result_type(tensor1: Tensor | float, tensor2: Tensor | float) -> np.dtype:
-    """The dtype in which an operation on two tensors or numbers computes."""
+    """The dtype in which an operation on two tensors or numbers is computed."""
     return dtypes.result_type("result_type", tensor1, tensor2)
 
 
@@ -58,17 +58,17 @@ def promote_types(type1: Any, type2: Any) -> np.dtype:
 
 
 def can_cast(from_: Any, to: Any) -> bool:
-    """Whether a result of one dtype may be stored in another: floats not in integers, neither of them in bool."""
+    """Whether a result of one dtype may be stored in another: no floats in integers, neither of them in bool."""
     return dtypes.category(element_type("can_cast", from_)) <= dtypes.category(element_type("can_cast", to))
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, without a copy where that is possible: a tensor itself, a NumPy array by its memory.
+    """`data` as a tensor, without a copy if possible: a tensor is returned itself, a NumPy array shares its memory.
 
     Args:
-        data: a number, nested lists, a NumPy array or a tensor, which keeps its place in the graph.
-        dtype: by default that of `convcore.tensor`.
-        device: "cpu" or "cuda"; by default a tensor stays where it is, and all else is made on the CPU.
+        data: a number, nested lists, a NumPy array, or a tensor, which stays in the graph.
+        dtype: by default as in `convcore.tensor`.
+        device: "cpu" or "cuda"; by default a tensor stays on its device, and other data goes to the CPU.
     """
     if isinstance(data, Variable):
         result: Any = data

@@ -1,4 +1,4 @@
-"""New tensors of random numbers. Equal seeds give equal tensors, whatever the number of threads."""
+"""New tensors of random values. Equal seeds give equal tensors for any number of threads."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def rand(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform numbers from [0, 1).
+    """Uniform random values from [0, 1).
 
     Args:
         size: the shape, as integers or as one sequence.
-        generator: where the numbers come from; by default `convcore.random.active()`.
+        generator: the random generator; by default `convcore.random.active()`.
         dtype: float32 (the default) or float64.
-        device: "cpu" (the default) or "cuda", which gets the CPU's numbers.
-        requires_grad: whether `backward` is to compute its gradient.
+        device: "cpu" (the default) or "cuda", which gets the same values as the CPU.
+        requires_grad: whether `backward` computes the gradient of the result.
     """
     return _floats(
         "rand", np.random.Generator.random, one_by_one_or(size_, size), generator, dtype, device, requires_grad
@@ -52,7 +52,7 @@ def randn(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers from the normal distribution with mean 0 and variance 1; the arguments are those of `rand`."""
+    """Random values from the normal distribution with mean 0 and variance 1; the arguments are those of `rand`."""
     return _floats(
         "randn", np.random.Generator.standard_normal, one_by_one_or(size_, size), generator, dtype, device,
         requires_grad,
@@ -67,7 +67,7 @@ def rand_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`rand` with the input's shape and, unless another is given, dtype."""
+    """`rand` with the input's shape and, by default, its dtype."""
     dtype = input.array.dtype if dtype is None else dtype
     return rand(
         input.array.shape, generator=generator, dtype=dtype, device=near(input, device), requires_grad=requires_grad
@@ -82,7 +82,7 @@ def randn_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`randn` with the input's shape and, unless another is given, dtype."""
+    """`randn` with the input's shape and, by default, its dtype."""
     dtype = input.array.dtype if dtype is None else dtype
     return randn(
         input.array.shape, generator=generator, dtype=dtype, device=near(input, device), requires_grad=requires_grad
@@ -99,22 +99,22 @@ def randint(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Integers from low to high - 1: `randint(low, high, size)`, or `randint(high, size)` with low = 0.
+    """Random integers from low to high - 1: `randint(low, high, size)`, or `randint(high, size)` with low = 0.
 
     Args:
         size: the shape, a sequence; also by keyword: `randint(10, size=(2, 3))`.
-        generator: where the numbers come from; by default `convcore.random.default_generator`.
+        generator: the random generator; by default `convcore.random.default_generator`.
         dtype: int64 by default.
-        device: "cpu" (the default) or "cuda", which gets the CPU's numbers.
-        requires_grad: whether `backward` is to compute its gradient, of a float dtype.
+        device: "cpu" (the default) or "cuda", which gets the same values as the CPU.
+        requires_grad: whether `backward` computes the gradient of the result; for float dtypes.
 
     Raises:
-        DTypeError: a bound or the size is missing, or a bound is no integer.
-        ShapeError: no integer lies in the range, or one does not fit into `dtype`.
+        DTypeError: a bound or the size is missing, or a bound is not an integer.
+        ShapeError: the range is empty, or does not fit into `dtype`.
     """
     if size is None and isinstance(high, Sequence):
         low, high, size = None, low, high
-    if high is None:  # the one bound is where the range ends
+    if high is None:  # a single bound is the upper one
         low, high = None, low
     if high is None or size is None:
         raise DTypeError("randint: needs a bound and a size, randint(high, size) or randint(low, high, size)")
@@ -141,7 +141,7 @@ def randint_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`randint` with the input's shape and, unless another is given, dtype: `randint_like(x, high)` starts at 0"""
+    """`randint` with the input's shape and, by default, its dtype: `randint_like(x, high)` starts at 0"""
     first, end = (0, low) if high is None else (low, high)
     if end is None:
         raise DTypeError("randint_like: needs a bound, randint_like(x, high) or randint_like(x, low, high)")
@@ -159,7 +159,7 @@ def normal(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """Normally distributed numbers: one for each element of `mean` and `std`, or of a shape with two numbers."""
+    """Normally distributed values: one for each element of `mean` and `std`, or of shape `size` if both are numbers."""
     tensors = [t for t in (mean, std) if isinstance(t, Variable)]
     if not tensors and size is None:
         raise ShapeError("normal: needs a tensor as mean or std, or a size")
@@ -175,7 +175,7 @@ def normal(
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that each element gives (or all with p), else 0; of the input's dtype"""
+    """1 with a probability given by each element (or p for all), else 0; of the input's dtype"""
     chances = input.array if p is None else np.asarray(p)
     if not ((chances >= 0) & (chances <= 1)).all():
         raise ShapeError("bernoulli: probabilities must be from 0 to 1")
@@ -186,7 +186,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
-    """Indices drawn with the weights of each row: (K,) gives (num_samples,), (N, K) gives (N, num_samples); int64.
+    """Random indices with the weights of each row: (K,) gives (num_samples,), (N, K) gives (N, num_samples); int64.
 
     K is at most 2^24, as in torch.
     """
@@ -198,7 +198,7 @@ def multinomial(
             f"multinomial: input must have at most {MAX_CATEGORIES} weights a row, got {weights.shape[-1]}"
         )
     count = integer("multinomial", "num_samples", num_samples, 1)
-    rows = np.atleast_2d(weights).astype(np.float64)  # in which sums of float32 cannot overflow
+    rows = np.atleast_2d(weights).astype(np.float64)  # sums of float32 values cannot overflow in float64
     wrong = ~np.isfinite(rows).all(-1) | (rows < 0).any(-1) | (rows.sum(-1) <= 0)
     if wrong.any():
         row = np.array2string(rows[wrong][0], threshold=10)
@@ -225,7 +225,7 @@ def bernoulli_(input: Tensor, p: Tensor | float = 0.5, *, generator: Generator |
 
 
 def _filler(name: str, draw: Any, doc: str, defaults: dict[str, Any], holds: Any, rule: str) -> Any:
-    """An in-place method that replaces all elements by random numbers, with parameters of these names and defaults."""
+    """An in-place method that replaces all elements by random values, with parameters of these names and defaults."""
 
     def fill(input: Tensor, *given: float, generator: Generator | None = None, **named: float) -> Tensor:
         by_position = dict(zip(defaults, given, strict=False))
@@ -247,7 +247,7 @@ def _filler(name: str, draw: Any, doc: str, defaults: dict[str, Any], holds: Any
 def _integers_for(
     numbers: np.random.Generator, array: np.ndarray, first: int | None, end: int | None
 ) -> np.ndarray:  # fmt: skip
-    """Integers from `first` to `end` - 1, from 0 to `first` - 1 if it stands alone, or all that the dtype counts"""
+    """Integers from `first` to `end` - 1; from 0 to `first` - 1 without `end`; without both, the range of the dtype"""
     if end is None and first is None:
         kind = array.dtype
         last = 1 if kind.kind == "b" else 2 ** (np.finfo(kind).nmant + 1) if kind.kind == "f" else np.iinfo(kind).max
@@ -264,22 +264,22 @@ random_ = _filler(
 )  # fmt: skip
 uniform_ = _filler(
     "uniform_", lambda numbers, array, low, high: low + (high - low) * numbers.random(array.shape),
-    "Replace all elements by uniform numbers from `from` to `to`",
+    "Replace all elements by uniform random values from `from` to `to`",
     {"from": 0.0, "to": 1.0}, lambda low, high: low <= high, "from must not exceed to",
 )  # fmt: skip
 normal_ = _filler(
     "normal_", lambda numbers, array, mean, std: numbers.normal(mean, std, array.shape),
-    "Replace all elements by normally distributed numbers of this mean and standard deviation",
+    "Replace all elements by normally distributed values of this mean and standard deviation",
     {"mean": 0.0, "std": 1.0}, lambda mean, std: std >= 0, "std must be at least 0",
 )  # fmt: skip
 log_normal_ = _filler(
     "log_normal_", lambda numbers, array, mean, std: numbers.lognormal(mean, std, array.shape),
-    "Replace all elements by numbers whose logarithm has this mean and standard deviation",
+    "Replace all elements by log-normally distributed values; their logarithms have this mean and standard deviation",
     {"mean": 1.0, "std": 2.0}, lambda mean, std: std > 0, "std must be above 0",
 )  # fmt: skip
 exponential_ = _filler(
     "exponential_", lambda numbers, array, lambd: numbers.exponential(1 / lambd, array.shape),
-    "Replace all elements by exponentially distributed numbers of this rate",
+    "Replace all elements by exponentially distributed values of this rate",
     {"lambd": 1.0}, lambda lambd: lambd > 0, "lambd must be above 0",
 )  # fmt: skip
 geometric_ = _filler(
@@ -289,7 +289,7 @@ geometric_ = _filler(
 )  # fmt: skip
 cauchy_ = _filler(
     "cauchy_", lambda numbers, array, median, sigma: median + sigma * numbers.standard_cauchy(array.shape),
-    "Replace all elements by numbers from the Cauchy distribution",
+    "Replace all elements by values from the Cauchy distribution",
     {"median": 0.0, "sigma": 1.0}, lambda median, sigma: sigma > 0, "sigma must be above 0",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What twins share: float32 arrays by size, and the orders in which kernels walk."""
+"""Helpers of the GPU implementations: float32 arrays, and the memory orders that kernels read."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from convcore.errors import UnsupportedError
 
 
 def floats(size: int) -> Any:
-    """A flat array for kernels; its numbers are not set."""
+    """An uninitialised flat array for kernels."""
     return empty((size,))
 
 
 def empty_channels_last(shape: tuple[int, ...]) -> Any:
-    """An array of the logical shape (N, C, ..) that lies channels-last."""
+    """An uninitialised array of the logical shape (N, C, ..), channels-last in memory."""
     block = empty((shape[0], *shape[2:], shape[1]))
     return block.transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
 
 
 def channels_last(array: Any) -> Any:
-    """The elements of (N, C, ..) with the channels last, flat."""
+    """The elements of (N, C, ..) in channels-last order, flat."""
     return array.flat((0, *range(2, array.ndim), 1))
 
 
 def numbers_or(value: float, array: Any, count: int) -> Any:
-    """The array, flat; where it is None, one number so many times."""
+    """The array, flat; for None, an array of `count` times `value`."""
     return full((count,), value) if array is None else array.flat()
 
 

@@ -17,7 +17,7 @@ from kernels.cuda.calls import ConvSizes
 
 @once_per_geometry
 def conv_sizes(geometry: ConvGeometry) -> ConvSizes:
-    """What kernels take of a geometry."""
+    """The sizes of a geometry that kernels take."""
     images_only("conv3d", geometry.depth)
     h, w = geometry.height, geometry.width
     return ConvSizes(
@@ -27,7 +27,7 @@ def conv_sizes(geometry: ConvGeometry) -> ConvSizes:
 
 
 def only_auto(algorithm: str) -> None:
-    """Refuse an algorithm asked for by name."""
+    """Refuse any algorithm but "auto"."""
     if algorithm != "auto":
         raise UnsupportedError(
             f'conv2d: the algorithm "{algorithm}" does not exist on cuda:0, which chooses by itself; use "auto"'

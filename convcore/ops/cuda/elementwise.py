@@ -1,4 +1,4 @@
-"""Functions of elements on a GPU: arithmetic with broadcasting, activations, dropout, copies."""
+"""Elementwise functions on a GPU: arithmetic with broadcasting, activations, dropout, copies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KERNELS = {
 
 @twin_of(compute)
 def compute_on_gpu(ufunc: Any, *arrays: Any) -> Any:
-    """A ufunc of float32 arrays that broadcast."""
+    """A ufunc of float32 arrays, with broadcasting."""
     if ufunc is np.negative:
         ufunc, arrays = np.multiply, (arrays[0], full((), -1))
     if ufunc not in KERNELS:
@@ -43,17 +43,17 @@ def compute_on_gpu(ufunc: Any, *arrays: Any) -> Any:
     model = next((array for array in arrays if array.shape == shape), None)
     out = empty(shape) if model is None else empty_like(model)
     order = memory_order(out.numbers)
-    operands = [_spread(array, shape).flat(order) for array in arrays]
+    operands = [_broadcast(array, shape).flat(order) for array in arrays]
     KERNELS[ufunc](ceil_div(out.size, elementwise.PER_BLOCK), *operands, out.flat(order), out.size)
     return out
 
 
-def _spread(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+def _broadcast(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
     return array if array.shape == shape else broadcast_to(array, shape)
 
 
 def _activation(function: type[Compiled], forward_kernel: Any, backward_kernel: Any) -> None:
-    """The twin of a function with two kernels: that of the gradient takes grad_out and what forward kept."""
+    """Register the implementation of a function with two kernels; the second takes grad_out and the saved tensor."""
 
     @twin_of(function)
     class OnGPU(function):
@@ -86,7 +86,7 @@ _activation(Hardswish, elementwise.hardswish_forward, elementwise.hardswish_grad
 
 @twin_of(Dropout)
 class DropoutOnGPU(Dropout):
-    """The mask is the CPU's for the same seed."""
+    """Dropout with the same mask as on the CPU for the same seed."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, p: float, seed: int, offset: int, order: list[int]):
@@ -101,7 +101,7 @@ class DropoutOnGPU(Dropout):
 
 @twin_of(Scatter)
 class ScatterOnGPU(Scatter):
-    """Zeros, and values in a slice of them."""
+    """Zeros with values in a slice."""
 
     @staticmethod
     def forward(ctx: Any, values: Any, shape: tuple[int, ...], index: Any, basic: bool):
@@ -113,7 +113,7 @@ class ScatterOnGPU(Scatter):
 
 @twin_of(Clone)
 class CloneOnGPU(Clone):
-    """A copy in memory of its own, with the same order of axes."""
+    """A copy in memory of its own, with the same memory order."""
 
     @staticmethod
     def forward(ctx: Any, x: Any):
@@ -122,7 +122,7 @@ class CloneOnGPU(Clone):
 
 @twin_of(Contiguous)
 class ContiguousOnGPU(Contiguous):
-    """A copy whose elements lie in memory in row-major order."""
+    """A copy in row-major memory order."""
 
     @staticmethod
     def forward(ctx: Any, x: Any):

@@ -1,7 +1,7 @@
-"""Products inside autocast: operands are rounded to 16 bits, multiplied by tensor cores, and added up in float32.
+"""Products inside autocast: operands are rounded to 16 bits, multiplied on tensor cores, and accumulated in float32.
 
-What a product keeps for its gradients are the rounded operands, half as large. Its gradients round grad_out, and are
-float32, like all results; so nothing but products meets numbers of 16 bits, and weights stay as exact as they are.
+A product saves the rounded operands for backward, at half the size. The gradients round grad_out, and are float32, as
+all results. So only products see 16-bit values, and weights keep their precision.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def _halves(size: int) -> Any:
 
 
 def _kernels() -> Products:
-    """Those that autocast asks for, on this GPU."""
+    """The kernels for autocast's dtype on this GPU."""
     assert autocast.kind is not None
     return calls16.products(autocast.kind, pool().driver.capability())
 
 
 @twin_of(Conv, rounds=True)
 class ConvOfRounded(Conv):
-    """out = x * weight + bias. Filters that see one channel each have no use for tensor cores, and stay as they are."""
+    """out = x * weight + bias. Depthwise convolutions would not gain from tensor cores, and stay in float32."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry, algorithm: str):
@@ -88,7 +88,7 @@ def _round(kernels: Products, matrix: Any) -> Rounded:
 
 
 def _save(ctx: Any, a: Rounded | None, b: Rounded | None) -> None:
-    """Keep the operands that gradients need."""
+    """Save the operands that gradients need."""
     ctx.save_for_backward(*[None if operand is None else wrap(operand.numbers) for operand in (a, b)])
     ctx.steps = [0 if operand is None else operand.step for operand in (a, b)]
 

@@ -16,7 +16,7 @@ from kernels.cuda.calls import Steps
 
 
 def _product(a: Any, b: Any, bias: Any) -> Any:
-    """a (M, K) times b (K, N), of any steps, plus bias (N) or None."""
+    """a (M, K) times b (K, N), with any strides, plus bias (N) or None."""
     m, k, n = *a.shape, b.shape[1]
     out = empty((m, n))
     start = None if bias is None else bias.array.flat()
@@ -25,7 +25,7 @@ def _product(a: Any, b: Any, bias: Any) -> Any:
 
 
 def matrices_only(a: Any, b: Any) -> None:
-    """Refuse stacks of matrices."""
+    """Refuse batches of matrices."""
     if not a.array.ndim == b.array.ndim == 2:
         raise UnsupportedError(
             f"matmul: cuda:0 multiplies matrices, got shapes {a.array.shape} and {b.array.shape}; use .cpu() first"
@@ -58,7 +58,7 @@ class LinearOnGPU(Linear):
 
 @twin_of(Sum)
 class SumOnGPU(Sum):
-    """The sum over axes: over the rows of a matrix whose columns are the axes that stay."""
+    """The sum over axes, as the sum over the rows of a matrix; its columns are the remaining axes."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, dims: tuple[int, ...], keepdim: bool):

@@ -1,4 +1,4 @@
-"""Cross-entropy on a GPU. The loss, and all that its gradient needs, stays there until somebody asks for it."""
+"""Cross-entropy on a GPU. The loss and everything saved for backward stay on the GPU until they are read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from kernels.cuda import calls, loss
 
 @twin_of(on_cpu._check_range)
 def _check_range(op: str, labels: Any, classes: int, ignore_index: int) -> None:
-    """Labels on the device are not looked at: the loss of one out of range is NaN."""
+    """Labels on the device are not checked: a label out of range gives the loss NaN."""
 
 
 @twin_of(CrossEntropy)
 class CrossEntropyOnGPU(CrossEntropy):
-    """Keeps the logits and, per row, their maximum and sum of exponentials."""
+    """Saves the logits and, per row, the maximum and the sum of exponentials."""
 
     @staticmethod
     def forward(

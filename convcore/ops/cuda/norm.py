@@ -1,4 +1,4 @@
-"""Batch norm on a GPU, with the ReLU after it where one is asked for. The running statistics move there, too."""
+"""Batch norm on a GPU, fused with the ReLU that follows, if any. The running statistics are updated on the GPU, too."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from kernels.cuda.calls import ceil_div
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What one call of batch norm does: the statistics, (C,), that it takes.
+    """The statistics, (C,), of one call of batch norm.
 
     Attributes:
-        training: they are those of the batch, and pass gradients to it.
+        training: whether they are those of the batch, and hence pass gradients to it.
     """
 
     mean: DeviceArray
@@ -31,12 +31,12 @@ class Normalisation:
 
     @property
     def nbytes(self) -> int:
-        """What is kept costs: see `convcore.ops.core.weight_cache`."""
+        """The size in the cache: see `convcore.ops.core.weight_cache`."""
         return self.mean.nbytes + self.variance.nbytes
 
 
 def _sizes(array: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:
-    """The grid of kernels that walk over rows of pixels, and the sizes that they take."""
+    """The grid of the kernels that loop over rows of pixels, and their sizes."""
     columns = array.shape[1]
     rows, part = array.size // max(columns, 1), calls.ROWS_PER_PART
     return (ceil_div(columns, calls.COLUMNS), ceil_div(rows, part)), (rows, columns, part)
@@ -60,7 +60,7 @@ def _normalisation(x, running_mean, running_var, weight, bias, training, momentu
 
 @twin_of(BatchNorm)
 class BatchNormOnGPU(BatchNorm):
-    """Keeps x, weight and bias; the normalised values are made again."""
+    """Saves x, weight and bias; backward recomputes the normalised values."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, norm_: Any, rectify: bool, geometry: None):
@@ -87,7 +87,7 @@ class BatchNormOnGPU(BatchNorm):
             frozen = not ctx.norm.training
             norm.batch_norm_grad_input(grid, *given, sums, grad_x, *sizes, *_ends(ctx), frozen)
             grad_x = wrap(_images(grad_x, x.array.shape))
-        # Two halves of one piece of memory, each the only one who writes to its own.
+        # Two halves of one allocation, which never overlap.
         halves: list[Any] = [DeviceArray(sums.numbers[:columns]), DeviceArray(sums.numbers[columns:])]
         grad_bias, grad_weight = (wrap(half) for half in halves)
         _, wants_weight, wants_bias, *_ = ctx.needs_input_grad
@@ -95,14 +95,14 @@ class BatchNormOnGPU(BatchNorm):
 
 
 def _channels(ctx: Any, weight: Any, bias: Any) -> tuple[DeviceArray, ...]:
-    """What the kernels take of every channel: statistics, weight and bias."""
+    """The arguments of the kernels for each channel: statistics, weight and bias."""
     columns = ctx.norm.mean.size
     factor, shift = (None if tensor is None else tensor.array for tensor in (weight, bias))
     return ctx.norm.mean, ctx.norm.variance, numbers_or(1, factor, columns), numbers_or(0, shift, columns)
 
 
 def _ends(ctx: Any) -> tuple[float, float]:
-    """eps, and what the output is cut off below: NaN for nothing."""
+    """eps, and the lower clamp of the output: NaN for none."""
     return ctx.norm.eps, 0.0 if ctx.rectify else math.nan
 
 

@@ -1,4 +1,4 @@
-"""Optimizers' steps on a GPU, called as those of `kernels.cpu.optim`: with flat arrays that they change in place."""
+"""Optimizer steps on a GPU, with the signatures of `kernels.cpu.optim`: they change flat arrays in place."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def adam_step(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, *settings: A
 
 @twin_of(on_cpu_unscale.unscale)
 def unscale(gradients: list[Any], inverse: float) -> bool:
-    """Gradients times a number; whether one is not finite then comes to the host, one number for all of them."""
+    """Gradients times `inverse`; returns whether any is not finite, with a single transfer to the host."""
     blocks = [ceil_div(gradient.size, optim.PER_BLOCK) for gradient in gradients]
-    counts, place = floats(sum(blocks)), 0
+    counts, offset = floats(sum(blocks)), 0
     for gradient, count in zip(gradients, blocks, strict=True):
-        optim.unscale(count, gradient, counts, place, gradient.size, inverse)
-        place += count
+        optim.unscale(count, gradient, counts, offset, gradient.size, inverse)
+        offset += count
     total = floats(1)
-    calls.sum_all(counts, total, place, floats)
+    calls.sum_all(counts, total, offset, floats)
     return bool(total.item())

@@ -1,4 +1,4 @@
-"""Pooling on a GPU. The windows' tables go to the device once, at the first call with them."""
+"""Pooling on a GPU. The tables of the windows are copied to the device once, at the first call."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _images(block_shape: tuple[int, ...]) -> Any:
 
 @twin_of(MaxPool2d)
 class MaxPool2dOnGPU(MaxPool2d):
-    """The maximum of each window; what backward needs is the place of each, of 32 bits."""
+    """The maximum of each window; saves the position of each for backward, in 32 bits."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, geometry: PoolGeometry, return_indices: bool):
@@ -61,7 +61,7 @@ class MaxPool2dOnGPU(MaxPool2d):
 
 @twin_of(MaxPool2dGradInput)
 class MaxPool2dGradInputOnGPU(MaxPool2dGradInput):
-    """grad_x: each gradient where its maximum stood."""
+    """grad_x: the gradients, added at the positions of the maxima."""
 
     @staticmethod
     def forward(ctx: Any, grad_out: Any, geometry: PoolGeometry, *positions: Any):
@@ -95,7 +95,7 @@ class AvgPool2dOnGPU(AvgPool2d):
 
 @twin_of(AvgPool2dGradInput)
 class AvgPool2dGradInputOnGPU(AvgPool2dGradInput):
-    """grad_x: each window's gradient, spread over the window."""
+    """grad_x: the gradient of each window, divided over its positions."""
 
     @staticmethod
     def forward(ctx: Any, grad_out: Any, geometry: PoolGeometry):

@@ -1,9 +1,9 @@
-"""Functions of one element at a time, with broadcasting.
+"""Elementwise functions, with broadcasting.
 
 arithmetic                          + - * / **, and the sum over axes that broadcasting added
-ufuncs                              how such a function is made from a NumPy ufunc and a derivative
+ufuncs                              builds such a function from a NumPy ufunc and a derivative
 functions                           exp, log, sqrt, tanh, sigmoid, relu, clamp, where
 exponentials, trigonometry, rounding, division, comparison, special, real_numbers
-in_place                            x.add_(y), x[index] = y: how any operation gets a form that works in place
-unscale                             gradients of a scaled loss
+in_place                            x.add_(y), x[index] = y: builds the in-place variant of any operation
+unscale                             unscales the gradients of a scaled loss
 """

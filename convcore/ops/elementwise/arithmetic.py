@@ -1,8 +1,8 @@
 """Arithmetic on two operands, with broadcasting: + - * / **, and negation.
 
-Broadcasting repeats an operand along axes that it lacks or in which it has length 1. In the derivative each
-repetition contributes, so the gradient is summed over these axes (`unbroadcast`). Every gradient is itself made of
-differentiable operations, so derivatives of any order exist.
+Broadcasting repeats an operand along the axes that it lacks or in which it has length 1. Every repetition contributes
+to the derivative, so the gradient is summed over these axes (`unbroadcast`). Gradients are made of differentiable
+operations, so derivatives of any order exist.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Sub(Function):
 
 
 class Mul(Function):
-    """a * b; each gradient is grad_out times the other operand, kept only where it is needed."""
+    """a * b; each gradient is grad_out times the other operand, which is saved only if needed."""
 
     @staticmethod
     def forward(ctx, a, b):
@@ -163,7 +163,7 @@ class Neg(Function):
 
 
 def _scaled(op: str, input: Tensor | float, other: Tensor | float, alpha: float) -> tuple[Any, Any]:
-    """input and alpha * other as tensors of one dtype, in which alpha must be exact."""
+    """input and alpha * other as tensors of one dtype, which must represent alpha exactly."""
     if alpha == 1 and not isinstance(alpha, bool):
         return as_tensors(op, input, other)
     dtype = result_type(op, input, other)
@@ -209,7 +209,7 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
 
 
 def reflected(operation: Callable[..., Tensor]) -> Callable[[Tensor, Tensor | float], Tensor]:
-    """The operation with its operands exchanged, for Python's `number <operator> tensor`."""
+    """The operation with its operands swapped, for Python's `number <operator> tensor`."""
 
     def exchanged(input: Tensor, other: Tensor | float) -> Tensor:
         require_tensor(operation.__name__, "input", input)
@@ -224,7 +224,7 @@ def square(input: Tensor) -> Tensor:
 
 
 def _integer_power(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """a ** b, for negative b rounded towards zero."""
+    """a ** b, rounded towards zero for negative b."""
     power = np.power(a, np.abs(b), out=out)
     return np.where((b < 0) & (np.abs(power) != 1), 0, power).astype(a.dtype)
 

@@ -26,7 +26,7 @@ def _binary(op: str, ufunc: np.ufunc, a: Tensor | float, b: Tensor | float) -> T
 
 
 def is_operand(value: Any) -> bool:
-    """Whether elements can be compared with it at all; `x == None` and the like compare by identity."""
+    """Whether `value` can be compared with elements; `x == None` and the like compare by identity."""
     return isinstance(value, (Variable, bool, int, float, np.number, np.bool_))
 
 

@@ -1,4 +1,4 @@
-"""Division with rounded quotients and its remainders, and what else combines two or three numbers.
+"""Division with rounded quotients, remainders, and other functions of two or three operands.
 
 floor_divide and remainder round towards minus infinity, as Python's // and % do; div(rounding_mode="trunc") and fmod
 round towards zero. Rounded quotients have gradient zero; a remainder a - b * q has the gradients 1 and -q.
@@ -50,7 +50,7 @@ _fmod = of_two(
 
 
 def _checked(op: str, input: Tensor | float, other: Tensor | float) -> tuple[Tensor | float, Tensor | float]:
-    """The operands; integers are not divided by zero."""
+    """The operands; integer division by zero is refused."""
     if result_type(op, input, other).kind != "f":
         divisor = other.array if isinstance(other, Variable) else np.asarray(other)
         if (divisor == 0).any():
@@ -62,7 +62,7 @@ def div(input: Tensor | float, other: Tensor | float, *, rounding_mode: str | No
     """input / other; integers are divided as float32.
 
     Args:
-        rounding_mode: "floor" rounds the quotient down, "trunc" towards zero; integers then stay integers.
+        rounding_mode: "floor" rounds the quotient down, "trunc" towards zero; with either, integers stay integers.
     """
     if rounding_mode is None:
         dtype = result_type("div", input, other)
@@ -86,12 +86,12 @@ def floor_divide(input: Tensor | float, other: Tensor | float) -> Tensor:
 
 
 def remainder(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """input % other: what `floor_divide` leaves, with the sign of `other`"""
+    """input % other: the remainder of `floor_divide`, with the sign of `other`"""
     return _remainder(*_checked("remainder", input, other))
 
 
 def fmod(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """What division rounded towards zero leaves, with the sign of the input"""
+    """The remainder of division rounded towards zero, with the sign of the input"""
     return _fmod(*_checked("fmod", input, other))
 
 

@@ -1,4 +1,4 @@
-"""Powers and logarithms to other bases, and the functions made of them."""
+"""Powers and logarithms of other bases, and related functions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _log_odds(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
 
 
 def _logit_slope(x: Any) -> Any:
-    """1 / (x (1 - x)), which is infinite at 0 and 1; NaN outside, as the value."""
+    """1 / (x (1 - x)): infinite at 0 and 1, and NaN outside, as logit itself."""
     return where((x < 0) | (x > 1), math.nan, reciprocal(x * (1 - x)))
 
 
@@ -48,7 +48,7 @@ _logit = of_input("logit", _log_odds, _logit_slope, "log(x / (1 - x)) of each el
 
 
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
-    """log(x / (1 - x)) of each element, the inverse of `sigmoid`; with `eps` x is limited to [eps, 1 - eps] before"""
+    """log(x / (1 - x)) of each element, the inverse of `sigmoid`; with `eps`, x is first clamped to [eps, 1 - eps]"""
     x = floating("logit", input)
     if eps is not None:
         x = clamp(x, eps, 1 - eps)
@@ -63,7 +63,7 @@ def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:
 
 
 class MantissaExponent(NamedTuple):
-    """What `frexp` returns."""
+    """The result of `frexp`."""
 
     mantissa: Any
     exponent: Any

@@ -1,7 +1,7 @@
-"""Functions of one element at a time: exp, log, roots, tanh, sigmoid, ReLU, limits and choices.
+"""Elementwise functions: exp, log, roots, tanh, sigmoid, ReLU, clamp, maximum and where.
 
-With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. ReLU, exp, tanh and
-sigmoid, which the layers of a network run through, have kernels; the others are NumPy's own loops.
+With y = f(x) the gradient is grad_out * f'(x), written in terms of y where that is cheaper. ReLU, exp, erf, tanh and
+sigmoid, which layers use, have kernels; the others use NumPy's loops.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class Compiled(Function):
-    """y = f(x), one element at a time, by the two kernels of f. Settings are numbers, the same for all elements.
+    """y = f(x), elementwise, by two kernels: forward and gradient. Settings are scalars, the same for all elements.
 
-    `gradient` says once more what the second kernel computes, in operations on tensors: where the backward pass is
-    recorded (`create_graph`) these take its place, and can be differentiated again.
+    `gradient` is the gradient kernel's formula in tensor operations: it replaces the kernel where the backward pass is
+    recorded (`create_graph`), so that the result can be differentiated again.
     """
 
     kernels: kernels.Elementwise
-    keeps_output = False  # whether the gradient is written in y
+    keeps_output = False  # whether the gradient is written in terms of y, and hence saves y
 
     @staticmethod
     def gradient(grad_out: Tensor, kept: Tensor, *settings: float) -> Tensor:
@@ -189,7 +189,7 @@ def exp(input: Tensor) -> Tensor:
 
 
 def erf(input: Tensor) -> Tensor:
-    """The error function of each element: the probability that a normal number of variance 1/2 lies within [-x, x]"""
+    """The error function of each element: the probability that a normal variable of variance 1/2 is within [-x, x]"""
     return Erf.apply(floating("erf", input))
 
 
@@ -231,7 +231,7 @@ absolute = abs
 def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor | float | None = None) -> Any:
     """`input` where the bool tensor `condition` holds, `other` elsewhere; all three broadcast.
 
-    Of a condition alone the places where it is not 0, as `nonzero(condition, as_tuple=True)` gives them.
+    With `condition` alone, the indices where it is not 0, as `nonzero(condition, as_tuple=True)`.
     """
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
@@ -274,7 +274,7 @@ def minimum(input: Tensor, other: Tensor | float) -> Tensor:
 
 
 class Clamp(Function):
-    """x limited to [low, high]; the gradient passes where x lies inside, limits included, else goes to the limit."""
+    """x clamped to [low, high]. The gradient goes to x where it is inside (limits included), else to the limit."""
 
     @staticmethod
     def forward(ctx, x, low, high):
@@ -300,7 +300,7 @@ class Clamp(Function):
 
 
 def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
-    """Each element limited to [min, max], each a number or a tensor; a limit may be left out, but not both"""
+    """Each element clamped to [min, max]; the limits are numbers or tensors, and one of them may be omitted"""
     limits = [limit for limit in (min, max) if limit is not None]
     if not limits:
         raise DTypeError("clamp: needs min or max, or both; got neither")

@@ -1,10 +1,10 @@
 """Changes in place: x.add_(y), x += y, x[index] = value.
 
-The memory keeps its place, so every tensor that shows it sees the change. The graph, however, must know both the value
-before and the value after. So a recorded change is made in three steps: the ordinary operation computes the new value
-out of place from a stand-in for the old one; the numbers are copied into the memory; and the tensor takes over the
-result's place in the graph. What had been saved of the old value is now wrong: the version counter shows that to
-backward, which refuses.
+The memory stays the same, so every view of it sees the change. The graph, however, needs both the value before and the
+value after. So a recorded change takes three steps: the ordinary operation computes the new value out of place, from a
+stand-in for the old one; the result is copied into the memory; and the tensor takes over the result's node in the
+graph. Tensors saved for backward that share the memory are invalid now: their version counter shows it, and backward
+refuses them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ P = ParamSpec("P")
 
 
 def begin_recorded_change(op: str, x: Tensor, *args: Any) -> bool:
-    """Prepare a change of x in place, and say whether it goes into the graph.
+    """Prepare an in-place change of x; returns whether the graph records it.
 
-    What waits for the old value of x is computed first. Raises where the change must not be made.
+    Lazy tensors that depend on the old value of x are computed first. Raises if the change is not allowed.
     """
     x.begin_in_place(op)
     recorded = is_grad_enabled() and any(isinstance(a, Variable) and a.requires_grad for a in (x, *args))
@@ -45,7 +45,7 @@ def begin_recorded_change(op: str, x: Tensor, *args: Any) -> bool:
 
 
 def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **settings: Any) -> Tensor:
-    """Replace the elements of x by `operation(x, *args, **settings)`, which must have its shape and a fitting dtype."""
+    """Replace the elements of x by `operation(x, *args, **settings)`, of the same shape and a dtype that x can hold."""
     begin_recorded_change(op, x, *args)
     result = operation(x.before_change(), *args, **settings)
     if result.array.shape != x.array.shape:
@@ -60,7 +60,7 @@ def change(op: str, x: Tensor, operation: Callable[..., Any], *args: Any, **sett
 
 
 def in_place_of(operation: Callable[P, Any]) -> Callable[P, Any]:
-    """The method that does in place what `operation`, a function of a tensor and more, does out of place."""
+    """The in-place variant of `operation`, whose first argument is a tensor: a method of that tensor."""
     name = f"{operation.__name__}_"
     checked = guarded(operation, operation.__module__, is_method=True)
 
@@ -83,7 +83,7 @@ def add_(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
 
 
 def in_place_view_of(operation: Callable[P, Any]) -> Callable[P, Any]:
-    """The method after which the tensor itself is the view that `operation` makes: x.squeeze_(), x.t_()."""
+    """The in-place variant of a view: a method that makes the tensor itself the view, as x.squeeze_() or x.t_()."""
     name = f"{operation.__name__}_"
 
     def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:
@@ -100,7 +100,7 @@ def in_place_view_of(operation: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def _assign(op: str, array: np.ndarray, index: tuple[Any, ...], value: np.ndarray) -> None:
-    """array[index] = value, with an error that says what does not fit."""
+    """array[index] = value, with an error that names the shapes."""
     try:
         array[index] = value
     except ValueError:
@@ -110,7 +110,7 @@ def _assign(op: str, array: np.ndarray, index: tuple[Any, ...], value: np.ndarra
 
 
 class Overwrite(Function):
-    """New values at an index of x; the old values there have no influence any more, so their gradient is 0."""
+    """x with new values at an index. The old values there no longer affect the result, so their gradient is 0."""
 
     @staticmethod
     def forward(ctx, x, value, index, basic, op):
@@ -132,7 +132,7 @@ class Overwrite(Function):
 
 
 def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
-    """Set x[index] to `value`, converted to x's dtype. What is not recorded touches only the elements at the index."""
+    """Set x[index] to `value`, converted to the dtype of x. An unrecorded change writes only the indexed elements."""
     position, basic = array_index(index)
     recorded = begin_recorded_change(op, x, value)
     (new,) = as_tensors(op, value, dtype=x.array.dtype)
@@ -144,7 +144,7 @@ def put(op: str, x: Tensor, index: Any, value: Tensor | float) -> Tensor:
 
 
 def copy_(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Replace the elements by those of `src`, which broadcasts, at once: `non_blocking` has no effect."""
+    """Replace the elements by those of `src`, which broadcasts. The copy is synchronous: `non_blocking` is ignored."""
     require_tensor("copy_", "src", src)
     return put("copy_", input, (), src)
 
@@ -160,9 +160,9 @@ def zero_(input: Tensor) -> Tensor:
 
 
 def resize_(input: Tensor, *size: Any) -> Tensor:
-    """Give the tensor another shape; its first elements in row-major order stay, those that are added are not set.
+    """Give the tensor another shape; the first elements in row-major order are kept, added elements are uninitialised.
 
-    The tensor gets new memory: what shared the old memory keeps it.
+    The tensor gets new memory: other views of the old memory keep the old one.
     """
     return _resized("resize_", input, sizes("resize_", size))
 

@@ -1,6 +1,6 @@
-"""What is asked of complex numbers, answered for real ones: all of convcore's are real.
+"""Functions of complex numbers, for real tensors only: convcore has no complex dtypes.
 
-The conjugate of a real number is the number itself, its angle is 0 or, where it is negative, pi.
+The conjugate of a real number is the number itself; its angle is 0, or pi if it is negative.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ signbit = predicate(
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """Each element rounded to `decimals` digits behind the point (in front of it where negative), halves to even"""
+    """Each element rounded to `decimals` digits after the point (before it if negative), halves to even"""
     if decimals == 0:
         return rint(input)
     if input.array.dtype.kind != "f":

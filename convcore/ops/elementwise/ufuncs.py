@@ -1,7 +1,7 @@
-"""How functions of single elements are made: from a NumPy ufunc and the derivative, written with tensor operations.
+"""Builds elementwise functions from a NumPy ufunc and a derivative in tensor operations.
 
-With y = f(x) the gradient is grad_out * f'(x); with y = f(a, b) each operand gets grad_out times its partial
-derivative, summed over what was broadcast. Because derivatives are tensor operations, second derivatives exist.
+With y = f(x) the gradient is grad_out * f'(x). With y = f(a, b) each operand gets grad_out times the partial
+derivative, summed over the broadcast axes. Derivatives are tensor operations, so second derivatives exist.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OfInput(Function):
-    """y = f(x) with a derivative written in x."""
+    """y = f(x), with the derivative in terms of x."""
 
     ufunc: Any
     derivative: Any
@@ -38,7 +38,7 @@ class OfInput(Function):
 
 
 class OfOutput(OfInput):
-    """y = f(x) with a derivative written in y."""
+    """y = f(x), with the derivative in terms of y."""
 
     @classmethod
     def forward(cls, ctx, x):
@@ -61,7 +61,7 @@ class Step(OfInput):
 
 
 class OfTwo(Function):
-    """y = f(a, b) with derivatives written in a, b and y; one that is None is zero."""
+    """y = f(a, b), with derivatives in terms of a, b and y; None means zero."""
 
     ufunc: Any
     derivatives: Any
@@ -95,19 +95,19 @@ def _named(function: Any, name: str, doc: str) -> Any:
 
 
 def _function(name: str, base: type[Function], **attributes: Any) -> Any:
-    """A Function class of its own, so that the graph's nodes have the operation's name."""
+    """A separate Function class, so that nodes of the graph carry the operation's name."""
     held = {key: staticmethod(value) if key == "derivative" else value for key, value in attributes.items()}
     return type(name.title().replace("_", ""), (base,), {"__doc__": base.__doc__, **held})
 
 
 def of_input(name: str, ufunc: Any, derivative: Callable[[Any], Any], doc: str) -> Callable[[Tensor], Tensor]:
-    """The function `name` of a float tensor; integers count as float32. `derivative` is written in x."""
+    """The function `name` of a float tensor; integers are converted to float32. `derivative` is a function of x."""
     applied = _function(name, OfInput, ufunc=ufunc, derivative=derivative)
     return _unary(name, applied, doc)
 
 
 def of_output(name: str, ufunc: Any, derivative: Callable[[Any], Any], doc: str) -> Callable[[Tensor], Tensor]:
-    """As `of_input`, with the derivative written in y."""
+    """As `of_input`, but `derivative` is a function of y."""
     applied = _function(name, OfOutput, ufunc=ufunc, derivative=derivative)
     return _unary(name, applied, doc)
 
@@ -123,8 +123,8 @@ def step(name: str, ufunc: Any, doc: str, bools: bool = False, rounds: bool = Fa
     """A function that is constant nearly everywhere; integers stay integers.
 
     Args:
-        bools: whether bools are taken.
-        rounds: whether integers are returned as they are.
+        bools: whether bools are accepted.
+        rounds: whether integers are returned unchanged.
     """
     applied = _function(name, Step, ufunc=ufunc)
 
@@ -139,7 +139,7 @@ def step(name: str, ufunc: Any, doc: str, bools: bool = False, rounds: bool = Fa
 
 
 def predicate(name: str, test: Callable[[np.ndarray], Any], doc: str) -> Callable[[Tensor], Tensor]:
-    """A bool for each element."""
+    """The function `name` that returns a bool for each element."""
 
     def function(input: Tensor) -> Tensor:
         if not isinstance(input, Variable):
@@ -149,9 +149,9 @@ def predicate(name: str, test: Callable[[np.ndarray], Any], doc: str) -> Callabl
     return _named(function, name, doc)
 
 
-# What a function of two does with integers.
+# How a function of two operands treats integers.
 KEEP, TO_FLOAT, REFUSE = "keep", "to float", "refuse"
-# Which of two operands may be a Python number.
+# Which of the two operands may be a Python number.
 NEITHER, SECOND, EITHER = "neither", "second", "either"
 
 
@@ -167,10 +167,10 @@ def of_two(
     """The function `name` of two operands of one type, which broadcast.
 
     Args:
-        derivatives: for each operand a function of (a, b, y), or None where it is zero.
-        integers: KEEP computes with them, TO_FLOAT in float32, REFUSE raises DTypeError.
-        bools: whether bools are taken.
-        numbers: which operand may be a Python number: NEITHER, SECOND or EITHER (but not both).
+        derivatives: for each operand a function of (a, b, y), or None if the derivative is zero.
+        integers: KEEP computes in integers, TO_FLOAT in float32, REFUSE raises DTypeError.
+        bools: whether bools are accepted.
+        numbers: which operand may be a Python number: NEITHER, SECOND or EITHER (one of them, never both).
     """
     applied = _function(name, OfTwo, ufunc=ufunc, derivatives=derivatives)
 

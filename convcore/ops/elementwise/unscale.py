@@ -1,4 +1,4 @@
-"""Gradients of a scaled loss: undo the scale, and see whether anything overflowed."""
+"""Gradients of a scaled loss: undo the scale, and check for overflow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def unscale(gradients: list[np.ndarray], inverse: float) -> bool:
-    """Multiply flat gradients in place by a number; whether one of them is not finite then."""
+    """Multiply flat gradients in place by `inverse`; returns whether any element is not finite afterwards."""
     with np.errstate(all="ignore"):
         for gradient in gradients:
             gradient *= gradient.dtype.type(inverse)

@@ -1,8 +1,8 @@
-"""Images changed without weights.
+"""Image operations without weights.
 
 pad             constant, reflect, replicate, circular
 interpolate     nearest, linear, cubic, area
-resample        linear maps along one axis, of which padding and interpolation are made
-pixel_shuffle   channels and pixels exchanged; unfold and fold
-grid_sample     images read at given places
+resample        sparse linear maps along one axis, used by padding and interpolation
+pixel_shuffle   rearranging channels and pixels; unfold and fold
+grid_sample     images sampled at given positions
 """

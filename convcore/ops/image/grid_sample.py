@@ -1,19 +1,19 @@
-"""Images and volumes read at any places: grid_sample, and affine_grid, which makes grids of places.
+"""Images and volumes sampled at arbitrary positions: grid_sample, and affine_grid, which generates grids.
 
 A grid holds coordinates from -1 to 1: x along the width, y along the height, z along the depth. Along an axis of `size`
-values the coordinate g lies at the place
+pixels, the coordinate g is the pixel position
 
-    p = (g + 1) / 2 * (size - 1)       with align_corners: -1 and 1 are the centres of the outermost values
-    p = ((g + 1) * size - 1) / 2       else: they are the outer edges
+    p = (g + 1) / 2 * (size - 1)       with align_corners: -1 and 1 are the centres of the outermost pixels
+    p = ((g + 1) * size - 1) / 2       without: -1 and 1 are the outer edges of these pixels
 
-and the sample there is the sum over the values around p of the products, over the axes, of the weights
+The sample is a weighted sum of the pixels around p. The weight of a pixel is a product with one factor for each axis:
 
     bilinear  1 - t and t, with t = p - floor(p)        bicubic  Keys' four (`convcore.ops.image.interpolate`)
-    nearest   1 for the nearest value
+    nearest   1 for the nearest pixel
 
-Outside, "zeros" reads zeros, "border" the nearest value inside, "reflection" what stands there in a mirror. All of this
-is written in differentiable operations, so gradients of every order follow from it. Source: M. Jaderberg et al.,
-"Spatial Transformer Networks" (2015), section 3; places and borders are PyTorch's.
+Outside the image, "zeros" reads zeros, "border" the nearest pixel, and "reflection" mirrors the image at its border.
+All steps are differentiable operations, so gradients of every order exist. Source: M. Jaderberg et al., "Spatial
+Transformer Networks" (2015), section 3; positions and borders are PyTorch's.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
-FAR_OUTSIDE = -100.0  # where a place is infinitely far, or no number: there the result is made NaN at the end
+FAR_OUTSIDE = -100.0  # replaces positions that are infinite or NaN; where a coordinate is NaN, the result is NaN
 
 
 class PiecewiseLinear(Function):
-    """Values that were computed beside the graph, of which only the slope with respect to x is known."""
+    """Values computed outside the graph, with a given derivative with respect to x."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: np.ndarray, slopes: np.ndarray):
@@ -59,20 +59,20 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """Read images or volumes at the places of a grid.
+    """Sample images or volumes at the positions of a grid.
 
     Args:
         input: (N, C, H, W) or (N, C, D, H, W); float32 or float64.
         grid: (N, H_out, W_out, 2) or (N, D_out, H_out, W_out, 3), of the input's dtype: x, y and z from -1 to 1.
         mode: "bilinear" (trilinear for volumes), "nearest", or for images "bicubic".
-        padding_mode: what is read outside: "zeros", "border" or "reflection".
-        align_corners: whether -1 and 1 are the centres of the outermost values, or (False, the default) their edges.
+        padding_mode: the values outside the image: "zeros", "border" or "reflection".
+        align_corners: whether -1 and 1 are the centres of the outermost pixels, or (False, the default) their edges.
 
     Returns:
         (N, C, H_out, W_out) or (N, C, D_out, H_out, W_out), channels-last in memory; NaN where a coordinate is NaN.
 
     Raises:
-        ShapeError: shapes do not fit, or a spatial axis of the input is empty.
+        ShapeError: shapes do not match, or a spatial axis of the input is empty.
         DTypeError: dtypes differ or are not float32 or float64.
         UnsupportedError: an unknown mode, or "bicubic" for volumes.
     """
@@ -110,19 +110,21 @@ def grid_sample(
 
 
 def _axis(g: Tensor, size: int, mode: str, padding_mode: str, align: bool) -> list[tuple[np.ndarray, Tensor]]:
-    """(index, weight) of each of the values around the places along one axis; the weight is 0 outside."""
+    """(index, weight) of each pixel around the positions along one axis; the weight is 0 outside the image."""
     slope = (size - 1) / 2 if align else size / 2
-    places = (g.array + 1) * g.array.dtype.type(slope) - g.array.dtype.type(0 if align else 0.5)
-    slopes = np.full_like(places, slope)
+    positions = (g.array + 1) * g.array.dtype.type(slope) - g.array.dtype.type(0 if align else 0.5)
+    slopes = np.full_like(positions, slope)
     if mode != "bicubic":
-        places, signs = _padded(places, size, padding_mode, align)
+        positions, signs = _padded(positions, size, padding_mode, align)
         slopes = slopes * signs
-    places = np.where(np.isfinite(places) & (np.abs(places) < 2.0**31), places, places.dtype.type(FAR_OUTSIDE))
+    positions = np.where(
+        np.isfinite(positions) & (np.abs(positions) < 2.0**31), positions, positions.dtype.type(FAR_OUTSIDE)
+    )
     if mode == "nearest":
-        index = np.rint(places)
-        return [_value(index, size, PiecewiseLinear.apply(g, np.ones_like(places), np.zeros_like(places)))]
-    first = np.floor(places)
-    t = PiecewiseLinear.apply(g, places - first, slopes)
+        index = np.rint(positions)
+        return [_value(index, size, PiecewiseLinear.apply(g, np.ones_like(positions), np.zeros_like(positions)))]
+    first = np.floor(positions)
+    t = PiecewiseLinear.apply(g, positions - first, slopes)
     if mode == "bilinear":
         return [_value(first, size, 1 - t), _value(first + 1, size, t)]
     indices = [_padded(first + i, size, padding_mode, align)[0] for i in (-1, 0, 1, 2)]
@@ -135,24 +137,24 @@ def _value(index: np.ndarray, size: int, weight: Tensor) -> tuple[np.ndarray, Te
     return where, weight if inside.all() else weight * wrap(inside.astype(weight.array.dtype))
 
 
-def _padded(places: np.ndarray, size: int, padding_mode: str, align: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The places that are read, and the sign with which they move with the places asked for; 0 at a border."""
-    signs = np.ones_like(places)
+def _padded(positions: np.ndarray, size: int, padding_mode: str, align: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The positions mapped into the image, and the derivative of the map: 1, -1 where mirrored, 0 where clamped."""
+    signs = np.ones_like(positions)
     if padding_mode == "zeros":
-        return places, signs
+        return positions, signs
     if padding_mode == "reflection":
         low, span = (0.0, size - 1) if align else (-0.5, size)
         if span == 0:
-            return np.zeros_like(places), np.zeros_like(places)
-        distance = places - places.dtype.type(low)
+            return np.zeros_like(positions), np.zeros_like(positions)
+        distance = positions - positions.dtype.type(low)
         signs = np.where(distance < 0, -signs, signs)
         distance = np.abs(distance)
-        turns, rest = np.floor(distance / span), np.fmod(distance, places.dtype.type(span))
-        odd = np.fmod(turns, 2) != 0
-        places = np.where(odd, span - rest, rest).astype(places.dtype) + places.dtype.type(low)
+        reflections, rest = np.floor(distance / span), np.fmod(distance, positions.dtype.type(span))
+        odd = np.fmod(reflections, 2) != 0
+        positions = np.where(odd, span - rest, rest).astype(positions.dtype) + positions.dtype.type(low)
         signs = np.where(odd, -signs, signs)
-    stopped = (places <= 0) | (places >= size - 1)
-    return places.clip(0, size - 1), np.where(stopped, 0, signs).astype(places.dtype)
+    clamped = (positions <= 0) | (positions >= size - 1)
+    return positions.clip(0, size - 1), np.where(clamped, 0, signs).astype(positions.dtype)
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
@@ -167,8 +169,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         (N, H, W, 2) or (N, D, H, W, 3).
 
     Raises:
-        ShapeError: theta and size do not fit, or a size is not positive.
-        DTypeError: theta holds no floats, or a size is no integer.
+        ShapeError: theta and size do not match, or a size is not positive.
+        DTypeError: theta is not float, or a size is not an integer.
     """
     check_float_tensors("affine_grid", theta=theta)
     n, _, *sizes = [integer("affine_grid", f"size[{i}]", s, minimum=1) for i, s in enumerate(size)]

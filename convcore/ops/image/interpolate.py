@@ -1,19 +1,19 @@
-"""Resizing series, images and volumes: every output is a weighted sum of the inputs around its place.
+"""Resizing series, images and volumes: every output is a weighted sum of the inputs around a source position.
 
-Output o of an axis lies at the place
+The source position of output o along an axis is
 
-    s = (o + 1/2) * scale - 1/2          with scale = size_in / size_out, or 1 / scale_factor where that was given
-    s = o * (size_in - 1) / (size_out - 1)   with align_corners, so that the outermost values keep their place
+    s = (o + 1/2) * scale - 1/2          with scale = size_in / size_out, or 1 / scale_factor if that is given
+    s = o * (size_in - 1) / (size_out - 1)   with align_corners, which maps the outermost values to each other
 
-among the inputs, and the axes are independent: the weights of an image are products of those of its axes.
+The axes are independent: the weights of an image are products of the weights along each axis.
 
     nearest        the input floor(o * scale)          nearest-exact  the input floor((o + 1/2) * scale)
-    linear         the two around s, by their distances (bilinear, trilinear)
-    cubic          the four around s, by Keys' polynomial with a = -3/4 (bicubic)
-    area           the mean of what o covers: adaptive average pooling
+    linear         the two inputs around s, weighted by distance (bilinear, trilinear)
+    cubic          the four inputs around s, weighted by Keys' polynomial with a = -3/4 (bicubic)
+    area           the mean of the inputs that o covers: adaptive average pooling
 
-Source: R. Keys, "Cubic Convolution Interpolation for Digital Image Processing" (1981), equation 15; sizes, places and
-borders are PyTorch's.
+Source: R. Keys, "Cubic Convolution Interpolation for Digital Image Processing" (1981), equation 15; sizes, positions
+and borders are PyTorch's.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ def interpolate(
     Args:
         input: float32 or float64; for the nearest modes also uint8.
         size: the new spatial sizes, one integer for all or one for each axis.
-        scale_factor: in place of size, by how much the sizes grow.
+        scale_factor: in place of size, the factor of the sizes.
         mode: "nearest", "nearest-exact", "linear" (series), "bilinear" or "bicubic" (images), "trilinear" (volumes) or
             "area".
-        align_corners: whether the outermost values keep their place; for the linear and cubic modes only.
-        recompute_scale_factor: whether the scale follows from the rounded sizes, in place of the given factor.
-        antialias: when an image becomes smaller with "bilinear" or "bicubic", let every value count: the polynomial is
-            as wide as the distance of the outputs.
+        align_corners: map the outermost values to each other; for the linear and cubic modes only.
+        recompute_scale_factor: compute the scale from the rounded sizes, instead of using the given factor.
+        antialias: when "bilinear" or "bicubic" shrinks an image, widen the filter to the distance of the outputs, so
+            that every input contributes.
 
     Raises:
         ShapeError: wrong rank or sizes, none or both of size and scale_factor.
-        UnsupportedError: an unknown mode, one that does not go with the rank, or antialias with another mode.
-        DTypeError: wrong element type, or a size no integer.
+        UnsupportedError: an unknown mode, a mode for another rank, or antialias with another mode.
+        DTypeError: wrong element type, or a size that is not an integer.
     """
     if not isinstance(input, Variable):
         raise DTypeError(f"interpolate: input must be a tensor, got {type(input).__name__}")
@@ -101,13 +101,13 @@ def interpolate(
         for old, new, factor in zip(shape[2:], sizes, factors, strict=True)
     ]
     out = input
-    for axis in sorted(range(rank), key=lambda i: maps[i].size_out / maps[i].size_in):  # what shrinks first
+    for axis in sorted(range(rank), key=lambda i: maps[i].size_out / maps[i].size_in):  # axes that shrink come first
         out = ResampleAxis.apply(out, axis + 2, maps[axis])
     return out
 
 
 def _sizes(shape: tuple[int, ...], size: Any, scale_factor: Any, rank: int) -> tuple[list[int], list[Any]]:
-    """The sizes of the output, and for each axis the factor that was given or None."""
+    """The sizes of the output, and for each axis the given factor or None."""
     if (size is None) == (scale_factor is None):
         raise ShapeError(f"interpolate: give either size or scale_factor, got {size!r} and {scale_factor!r}")
     given, name = (size, "size") if scale_factor is None else (scale_factor, "scale_factor")
@@ -124,29 +124,29 @@ def _sizes(shape: tuple[int, ...], size: Any, scale_factor: Any, rank: int) -> t
 
 @functools.lru_cache(maxsize=1024)
 def _map(mode: str, size_in: int, size_out: int, factor: float | None, align: bool, dtype: np.dtype) -> AxisMap:
-    """The weights of one axis. Places are computed in the input's precision, as PyTorch does, for they are rounded."""
+    """The weights of one axis. Positions are rounded, so they are computed in the input's precision, as in PyTorch."""
     number = dtype.type
     outputs = np.arange(size_out).astype(dtype)
     scale = number(size_in) / number(size_out) if factor is None else number(1.0 / factor)
     if mode.startswith("nearest"):
         half = number(0.5 if mode == "nearest-exact" else 0)
-        wide = np.float64 if dtype == np.float32 else np.longdouble  # one rounding, as of a fused multiply-add
-        places = ((outputs.astype(wide) + half) * wide(scale) - half).astype(dtype)
-        places = np.floor(np.maximum(places, number(0)) + half)
-        return axis_map(size_in, places.clip(0, size_in - 1))
+        wide = np.float64 if dtype == np.float32 else np.longdouble  # a single rounding, as a fused multiply-add
+        positions = ((outputs.astype(wide) + half) * wide(scale) - half).astype(dtype)
+        positions = np.floor(np.maximum(positions, number(0)) + half)
+        return axis_map(size_in, positions.clip(0, size_in - 1))
     if align:
         scale = number(size_in - 1) / number(size_out - 1) if size_out > 1 else number(0)
-        places = outputs * scale
+        positions = outputs * scale
     else:
-        places = (outputs + number(0.5)) * scale - number(0.5)
+        positions = (outputs + number(0.5)) * scale - number(0.5)
     if mode == "bicubic":
-        first = np.floor(places)
-        t = (places - first).astype(np.float64)
+        first = np.floor(positions)
+        t = (positions - first).astype(np.float64)
         sources = (first[:, None] + np.arange(-1, 3)).clip(0, size_in - 1)
         return axis_map(size_in, sources, np.stack(cubic_terms(t), axis=1))
-    places = np.maximum(places, number(0))
-    first = np.minimum(np.floor(places), size_in - 1)
-    t = (places - first).clip(0, 1).astype(np.float64)
+    positions = np.maximum(positions, number(0))
+    first = np.minimum(np.floor(positions), size_in - 1)
+    t = (positions - first).clip(0, 1).astype(np.float64)
     sources = np.stack([first, np.minimum(first + 1, size_in - 1)], axis=1)
     return axis_map(size_in, sources, np.stack([1 - t, t], axis=1))
 
@@ -155,7 +155,7 @@ def _map(mode: str, size_in: int, size_out: int, factor: float | None, align: bo
 def _smoothing_map(
     mode: str, size_in: int, size_out: int, factor: float | None, align: bool, dtype: np.dtype
 ) -> AxisMap:
-    """The weights of one axis with antialias: the polynomial stretched over the distance of the outputs."""
+    """The weights of one axis with antialias: the filter stretched to the distance of the outputs."""
     scale = size_in / size_out if factor is None else 1.0 / factor
     if align:
         scale = (size_in - 1) / (size_out - 1) if size_out > 1 else 0.0
@@ -176,13 +176,13 @@ def _smoothing_map(
 
 
 def _smooth_cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' polynomial of a distance, here with a = -1/2."""
+    """Keys' polynomial at a distance x, here with a = -1/2."""
     near, far = ((1.5 * x - 2.5) * x) * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 def cubic_terms(t: Any) -> tuple[Any, Any, Any, Any]:
-    """Keys' weights of the inputs at -1, 0, 1 and 2, for places t from 0 to 1 between those at 0 and 1."""
+    """Keys' weights of the inputs at -1, 0, 1 and 2, for positions t in [0, 1]."""
     return _far(t + 1), _near(t), _near(1 - t), _far(2 - t)
 
 

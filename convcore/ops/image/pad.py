@@ -1,12 +1,12 @@
-"""Padding: new values around a tensor, or with negative sizes values cut off.
+"""Padding: new values around a tensor; negative sizes crop.
 
     constant   a number
     reflect    ... 3 2 1 [0 1 2 3] 2 1 0 ...     mirrored at the outermost value, which is not repeated
     replicate  ... 0 0 0 [0 1 2 3] 3 3 3 ...     the outermost value repeated
-    circular   ... 1 2 3 [0 1 2 3] 0 1 2 ...     as if the tensor followed itself
+    circular   ... 1 2 3 [0 1 2 3] 0 1 2 ...     periodic
 
-The gradient of a constant border is the same padding with the opposite sizes: what was added is cut off, what was cut
-off receives zeros. The other borders hold values of the tensor, which collect the gradients of their copies.
+The gradient of constant padding is the same padding with the opposite sizes: it crops the border, and pads cropped
+values with zeros. The other modes copy values of the tensor, and the gradients of all copies are summed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODES = ("constant", "reflect", "replicate", "circular")
 
 
 class PadConstant(Function):
-    """`value` around x: (before, after) for each axis; what is negative is cut off."""
+    """`value` around x: (before, after) for each axis; negative sizes crop."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, pairs: Pairs, value: float):
@@ -52,20 +52,20 @@ class PadConstant(Function):
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Put values around a tensor.
+    """Pad a tensor.
 
     Args:
         input: with mode "constant" any tensor; with the others series (N, C, L), images (N, C, H, W) or volumes
             (N, C, D, H, W), also without N.
-        pad: how many values before and after the last axis, then before and after the one before it, and so on;
-            negative numbers cut off. For modes other than "constant" one pair for each of L, or H and W, or D, H and W.
+        pad: the numbers of values before and after the last axis, then before and after the axis before it, and so on;
+            negative numbers crop. Modes other than "constant" take one pair for each of L, or H and W, or D, H and W.
         mode: "constant", "reflect", "replicate" or "circular"; see above.
-        value: what a constant border holds; 0 by default.
+        value: the value of a constant border; 0 by default.
 
     Raises:
-        ShapeError: an odd number of sizes, more than axes, or a border that the tensor is too small for.
-        UnsupportedError: another mode, or a value with a mode that takes none.
-        DTypeError: the input is no tensor, or a size no integer.
+        ShapeError: an odd number of sizes, too many sizes, or a tensor too small for the border.
+        UnsupportedError: an unknown mode, or a value with a mode other than "constant".
+        DTypeError: the input is not a tensor, or a size is not an integer.
     """
     if not isinstance(input, Variable):
         raise DTypeError(f"pad: input must be a tensor, got {type(input).__name__}; convcore.tensor(...) makes one")
@@ -120,18 +120,18 @@ def _pad_with_values(input: Tensor, pairs: Pairs, count: int, mode: str) -> Tens
 
 @functools.lru_cache(maxsize=1024)
 def _border(mode: str, size: int, before: int, after: int) -> AxisMap:
-    """Which value stands at each place of a padded axis."""
-    places = np.arange(-before, size + after)
+    """The source of each position of a padded axis."""
+    positions = np.arange(-before, size + after)
     if mode == "replicate":
-        return axis_map(size, places.clip(0, size - 1))
+        return axis_map(size, positions.clip(0, size - 1))
     limit = size - 1 if mode == "reflect" else size
     if max(before, after) > limit:
         raise ShapeError(
             f"pad: mode {mode!r} can add at most {limit} values to an axis of size {size}, got {before} and {after}"
         )
     if mode == "reflect":
-        return axis_map(size, size - 1 - np.abs(size - 1 - np.abs(places)))
-    kept = size + min(before, 0) + min(after, 0)  # what is cut off does not come round again
+        return axis_map(size, size - 1 - np.abs(size - 1 - np.abs(positions)))
+    kept = size + min(before, 0) + min(after, 0)  # cropped values do not wrap around
     return axis_map(size, np.arange(-max(before, 0), kept + max(after, 0)) % kept + max(-before, 0))
 
 

@@ -1,11 +1,11 @@
-"""Channels and pixels exchanged: pixel_shuffle and its inverse, channel_shuffle, unfold and fold.
+"""Rearranging channels and pixels: pixel_shuffle and its inverse, channel_shuffle, unfold and fold.
 
     pixel_shuffle    out[n, c, h * r + i, w * r + j] = input[n, c * r^2 + i * r + j, h, w]
     channel_shuffle  out[n, k * groups + g] = input[n, g * (C / groups) + k]
-    unfold           out[n, c * k_h * k_w + r * k_w + s, l] = input[n, c, what tap (r, s) of window l reads]
-    fold             the transpose of unfold: every value is added to where unfold reads it
+    unfold           out[n, c * k_h * k_w + r * k_w + s, l] = input[n, c, position of tap (r, s) of window l]
+    fold             the transpose of unfold: every value is added to the position that unfold reads it from
 
-Only values move, so each one's gradient is its inverse, or transpose.
+Values only move. The gradient of a shuffle is the inverse shuffle; unfold and fold are the gradients of each other.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _image_shape(op: str, input: Tensor) -> tuple[int, ...]:
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """(N, C, ..): the first channels of all groups come first, then their second ones, and so on."""
+    """(N, C, ..): interleave the groups: the first channel of every group, then the second of every group, ...."""
     groups = integer("channel_shuffle", "groups", groups, 1)
     shape = tuple(input.shape)
     if len(shape) < 3:
@@ -90,7 +90,7 @@ class Unfold(Function):
 
 
 class Fold(Function):
-    """Columns added up to images: (N, C * k_h * k_w, L) to (N, C, H, W)."""
+    """Columns summed into images: (N, C * k_h * k_w, L) to (N, C, H, W)."""
 
     @staticmethod
     def forward(ctx: Any, columns: Tensor, sizes: tuple[int, int], windows: Windows):
@@ -110,14 +110,14 @@ class Fold(Function):
 
 
 def window_counts(sizes: Sequence[int], windows: Windows) -> tuple[int, int]:
-    """How many windows there are along the height and along the width."""
+    """The number of windows along the height and along the width."""
     kernel, dilation, padding, stride = windows
     height, width = ((sizes[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(2))
     return height, width
 
 
 def _read_by(r: int, s: int, counts: tuple[int, int], windows: Windows) -> tuple[Any, ...]:
-    """The index of what tap (r, s) of all windows reads of a padded image."""
+    """The index of the elements of a padded image that tap (r, s) of all windows reads."""
     _, dilation, _, stride = windows
     starts = r * dilation[0], s * dilation[1]
     return (..., *[slice(t, t + (m - 1) * step + 1, step) for t, m, step in zip(starts, counts, stride, strict=True)])
@@ -126,18 +126,18 @@ def _read_by(r: int, s: int, counts: tuple[int, int], windows: Windows) -> tuple
 def unfold(
     input: Tensor, kernel_size: IntPair, dilation: IntPair = 1, padding: IntPair = 0, stride: IntPair = 1
 ) -> Tensor:
-    """The windows that a convolution sees, as columns of a matrix (im2col).
+    """The windows of a convolution as columns of a matrix (im2col).
 
     Args:
         input: (N, C, H, W) or (C, H, W), of any element type.
-        kernel_size, dilation, padding, stride: of the windows, one integer or (height, width).
+        kernel_size, dilation, padding, stride: one integer or (height, width), as of a convolution.
 
     Returns:
         (N, C * k_h * k_w, L) with L windows, row by row; or without N.
 
     Raises:
         ShapeError: wrong rank, an empty image, a setting out of range, or no window fits.
-        DTypeError: the input is no tensor, or a setting no integer.
+        DTypeError: the input is not a tensor, or a setting is not an integer.
     """
     _check_tensor("unfold", input)
     windows = _windows("unfold", kernel_size, dilation, padding, stride)
@@ -158,7 +158,7 @@ def fold(
     padding: IntPair = 0,
     stride: IntPair = 1,
 ) -> Tensor:
-    """Add columns up to images, where `unfold` would read them.
+    """Sum columns into images, at the positions that `unfold` reads them from.
 
     Args:
         input: (N, C * k_h * k_w, L) or (C * k_h * k_w, L).
@@ -168,7 +168,7 @@ def fold(
     Returns:
         (N, C, H, W) or (C, H, W).
 
-    Raises, as `unfold`, also ShapeError where the columns do not fit.
+    Raises the errors of `unfold`, and ShapeError if the columns do not fit.
     """
     _check_tensor("fold", input)
     sizes = pair("fold", "output_size", output_size, 1)

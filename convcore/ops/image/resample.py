@@ -1,8 +1,8 @@
-"""Linear maps along one axis, of which every result is a sum of few inputs: what padding and interpolation are made of.
+"""Sparse linear maps along one axis: padding and interpolation.
 
     out[.., o, ..] = sum over e in row o of weights[e] * x[.., sources[e], ..]
 
-The gradient is the transposed map, and the gradient of that the map itself.
+The gradient is the transposed map, and the gradient of the gradient the map itself.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class AxisMap:
-    """A sparse matrix (size_out, size_in) in compressed rows.
+    """A sparse matrix (size_out, size_in) in CSR format.
 
     Attributes:
-        first: (size_out + 1,), where the entries of each row begin.
-        sources, weights: for each entry its column and its value.
+        first: (size_out + 1,), the first entry of each row.
+        sources, weights: the column and the value of each entry.
     """
 
     size_in: int
@@ -51,7 +51,7 @@ class AxisMap:
 
 
 def axis_map(size_in: int, sources: np.ndarray, weights: np.ndarray | None = None) -> AxisMap:
-    """The map whose results have the same number of sources: sources and weights (size_out, terms); 1 by default."""
+    """A map with the same number of entries in each row: sources and weights (size_out, terms); weight 1 by default."""
     sources = sources.reshape(len(sources), -1).astype(np.int64)
     weights = np.ones(sources.shape) if weights is None else weights
     first = np.arange(len(sources) + 1) * sources.shape[1]
@@ -59,14 +59,14 @@ def axis_map(size_in: int, sources: np.ndarray, weights: np.ndarray | None = Non
 
 
 class ResampleAxis(Function):
-    """The map of an axis of a batch of series, images or volumes; channels-last in memory."""
+    """An `AxisMap` applied to an axis of series, images or volumes; the result is channels-last in memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, axis: int, matrix: AxisMap):
         ctx.axis, ctx.matrix = axis, matrix
         block, place = nhwc(x.array), axis - 1
         shape = (*block.shape[:place], matrix.size_out, *block.shape[place + 1 :])
-        if block.dtype.kind != "f":  # what is only moved may have any type
+        if block.dtype.kind != "f":  # maps that only move elements accept any dtype
             return wrap(nchw(block.take(constant(matrix.sources), place)))
         out = memory.empty(shape, block.dtype)
         ends = math.prod(shape[:place]), math.prod(shape[place + 1 :])

@@ -1,8 +1,8 @@
 """Losses: forward, and the gradient of the input.
 
-cross_entropy   classifiers: cross-entropy, negative log-likelihood
-elementwise     distances between input and target, likelihoods
-margin          hinge losses, triplets
-ctc             labels without alignment
-reduction       the mean, the sum or every element
+cross_entropy   classification: cross-entropy, negative log-likelihood
+elementwise     regression and likelihoods, elementwise
+margin          hinge and triplet losses
+ctc             label sequences without alignment
+reduction       the argument `reduction`: mean, sum or none
 """

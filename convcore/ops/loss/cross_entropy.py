@@ -1,11 +1,11 @@
-"""Losses of classifiers: cross-entropy and negative log-likelihood.
+"""Classification losses: cross-entropy and negative log-likelihood.
 
 Cross-entropy of logits x with a label t, with class weights w and label smoothing e (Szegedy et al. 2016, section 7):
 
     loss = -(1 - e) * w[t] * l[t] - e/K * sum_k w[k] * l[k],   l = log_softmax(x), K classes
 
-The mean divides the sum of the losses by the sum of w[t], not by the number of rows: a weight says how many ordinary
-rows a row counts for. The gradient: loss = -sum_k q[k] * l[k] with q[k] = (1 - e) * w[t] * [k == t] + e/K * w[k], and
+The mean divides the sum of the losses by the sum of w[t], not by the number of rows: a row of weight 2 counts as two
+rows. The gradient: loss = -sum_k q[k] * l[k] with q[k] = (1 - e) * w[t] * [k == t] + e/K * w[k], and
 d l[k] / d x[j] = [k == j] - p[j] with p = softmax(x), so
 
     grad_x[j] = grad_loss * (p[j] * sum_k q[k] - q[j])
@@ -34,7 +34,7 @@ from kernels.cpu.loss import cross_entropy_forward, cross_entropy_grad_input
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, little enough to share
+ELEMENTS_PER_CHUNK = 4096  # exp costs some nanoseconds: enough work for a thread, small enough to balance the load
 
 
 def cross_entropy(
@@ -56,10 +56,10 @@ def cross_entropy(
         size_average, reduce: torch's older form of `reduction`.
         ignore_index: rows with this label count neither in the loss nor in the mean.
         reduction: 'mean', 'sum', or 'none' for a loss of the labels' shape. With labels the mean is weighted.
-        label_smoothing: share, 0 to 1, of the target that is spread evenly over all classes.
+        label_smoothing: the share, 0 to 1, of the target that is spread evenly over all classes.
 
     Raises:
-        ShapeError: shapes do not fit, or a label is out of range.
+        ShapeError: shapes do not match, or a label is out of range.
         DTypeError: the labels are not int64.
         UnsupportedError: `ignore_index` with probabilities, or a weight that requires a gradient.
     """
@@ -82,9 +82,9 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Minus the log-probability of the labels: cross-entropy for an input that went through log_softmax already.
+    """Minus the log-probability of the labels: cross-entropy of an input that is a log_softmax already.
 
-    Arguments and errors are those of `cross_entropy`.
+    The arguments and errors are those of `cross_entropy`.
     """
     reduction = read_reduction("nll_loss", reduction, size_average, reduce)
     _check_tensors("nll_loss", input, target, weight)
@@ -93,7 +93,7 @@ def nll_loss(
 
 
 class CrossEntropy(Function):
-    """Keeps the logits and, per row, their maximum and sum of exponentials."""
+    """Saves the logits and, per row, the maximum and the sum of exponentials."""
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction, label_smoothing):
@@ -115,7 +115,7 @@ class CrossEntropy(Function):
     def backward(ctx, grad_out):
         x, target, weight = ctx.saved_tensors
         ignore_index, reduction, label_smoothing = ctx.settings
-        if is_grad_enabled():  # to be differentiated again: the same gradient, made of differentiable operations
+        if is_grad_enabled():  # create_graph: the same gradient in differentiable operations
             share = _target_shares(x, target, weight, ignore_index, label_smoothing)
             axis = _class_axis(x.array.shape)
             gradient = softmax(x, axis) * share.sum(axis, keepdim=True) - share
@@ -131,7 +131,7 @@ class CrossEntropy(Function):
 
 
 class NllLoss(Function):
-    """Picks one element per row. Linear in the input, so its gradient needs only labels and weights."""
+    """Selects one element per row. Linear in the input, so the gradient needs only labels and weights."""
 
     @staticmethod
     def forward(ctx, x, target, weight, ignore_index, reduction):
@@ -157,7 +157,7 @@ class NllLoss(Function):
             return picked * _spread(grad_out, ctx.reduction, ctx.total_weight, axis), None, None, None, None
         grad_loss = _grad_of_rows(grad_out.array, ctx.reduction, ctx.total_weight, labels)
         grad_x = np.zeros((labels, ctx.shape[axis]), grad_loss.dtype)
-        # Only rows that count: an ignored one keeps 0 even where the mean of nothing makes grad_loss infinite.
+        # Only rows that count: an ignored row keeps 0, even if no row counts and 1 / 0 makes grad_loss infinite.
         rows = np.flatnonzero(ctx.row_weight)
         grad_x[rows, ctx.columns[rows]] = -ctx.row_weight[rows] * grad_loss[rows]
         return wrap(from_rows(grad_x, ctx.shape, axis)), None, None, None, None
@@ -181,7 +181,7 @@ def _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_sm
 
 
 def _reduced(loss: np.ndarray, totals: Any, reduction: str, shape: tuple[int, ...]) -> Tensor:
-    """The result: losses in the labels' shape, their sum, or the sum divided by the weights (NaN for none at all)."""
+    """The losses in the labels' shape, their sum, or the sum divided by the sum of weights (NaN if no row counts)."""
     if reduction == "none":
         return wrap(loss.reshape(shape))
     with np.errstate(all="ignore"):
@@ -190,7 +190,7 @@ def _reduced(loss: np.ndarray, totals: Any, reduction: str, shape: tuple[int, ..
 
 
 def _grad_of_rows(grad_out: np.ndarray, reduction: str, total_weight: float, rows: int) -> np.ndarray:
-    """The gradient of every row's loss."""
+    """The gradient of the loss of every row."""
     if reduction == "none":
         return contiguous(grad_out.reshape(-1))
     with np.errstate(all="ignore"):
@@ -199,14 +199,14 @@ def _grad_of_rows(grad_out: np.ndarray, reduction: str, total_weight: float, row
 
 
 def _spread(grad_out: Tensor, reduction: str, total_weight: float, axis: int) -> Tensor:
-    """The gradient of every row's loss, in a shape that broadcasts to the input's; differentiable."""
+    """The gradient of the loss of every row, in a shape that broadcasts to the input's; differentiable."""
     if reduction == "none":
         return grad_out.unsqueeze(axis)
     return grad_out / float(total_weight) if reduction == "mean" else grad_out
 
 
 def _target_shares(x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, smoothing: float) -> Tensor:
-    """q of the module's docstring: loss = -sum_k q[k] * l[k] for every row, 0 for the ignored ones."""
+    """q of the module's docstring: loss = -sum_k q[k] * l[k] for every row; 0 for ignored rows."""
     axis, labels = _class_axis(x.array.shape), target.array.reshape(-1)
     weights = _weights(weight, x)
     counted = labels != ignore_index
@@ -232,7 +232,7 @@ def _weights(weight: Tensor | None, x: Tensor) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _ones(count: int, dtype: np.dtype) -> np.ndarray:
-    """Shared by all calls, which only read it. Marked as read-only, it would have the kernels compiled once more."""
+    """Shared by all calls: never write to it. Not marked as read-only, which would compile the kernels once more."""
     return np.ones(count, dtype)
 
 
@@ -253,7 +253,7 @@ def _check_weight(op: str, x: Tensor, weight: Tensor | None, axis: int) -> None:
 
 
 def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> int:
-    """Check everything that a loss of labels needs; returns `ignore_index` as an int."""
+    """Check the arguments of a loss with labels; returns `ignore_index` as an int."""
     shape = x.array.shape
     axis = _class_axis(shape)
 
@@ -279,7 +279,7 @@ def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ign
 
 
 def _check_range(op: str, labels: np.ndarray, classes: int, ignore_index: int) -> None:
-    # Read as unsigned, a negative label is a very large one: one search for both ends of the range.
+    # Read as unsigned, a negative label is very large, so one maximum checks both ends of the range.
     if labels.size == 0 or labels.view(np.uint64).max() < classes:
         return
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
@@ -308,13 +308,13 @@ def linear_cross_entropy(
 
     Args:
         input: (.., D).
-        linear_weight: (K, ..., D), the layer's; axes between the first and the last become positions.
+        linear_weight: (K, ..., D), the weight of the layer; axes between the first and the last become positions.
         linear_bias: (K, ...), or None.
-        target, weight, reduction, ignore_index, label_smoothing: as of `cross_entropy`; None ignores -100.
-        options: taken for torch's sake, without effect: how torch splits the rows to save memory.
+        target, weight, reduction, ignore_index, label_smoothing: as in `cross_entropy`; None ignores -100.
+        options: accepted for compatibility with torch, which splits the rows to save memory; without effect.
 
     Raises:
-        ShapeError: the shapes do not fit, or there are positions but no batch.
+        ShapeError: the shapes do not match, or there are positions but no batch.
     """
     check_float_tensors("linear_cross_entropy", input=input, linear_weight=linear_weight, linear_bias=linear_bias)
     if linear_weight.array.ndim < 2 or input.array.ndim < min(linear_weight.array.ndim - 1, 2):

@@ -1,17 +1,18 @@
-"""Connectionist temporal classification: how probable a sequence of labels is, whichever steps its labels fall on.
+"""Connectionist temporal classification: the probability of a label sequence, summed over all alignments.
 
-A path names a class at each of T steps. It stands for the labels that are left when repeats are joined and blanks are
-taken out: --aa-b-bb is abb. The loss is -log of the sum of the probabilities of all paths that stand for the target.
+A path assigns a class to each of T steps. Merging repeats and removing blanks gives its labels: --aa-b-bb is abb. The
+loss is -log of the sum of the probabilities of all paths of the target.
 
-With the target's labels between blanks, l = (-, a, -, b, -), and the log probabilities y[t, k], all in logarithms,
+With blanks between the labels of the target, l = (-, a, -, b, -), and the log probabilities y[t, k], in log space
 
-    alpha[t, s] = y[t, l[s]] + log sum of alpha[t-1, s], alpha[t-1, s-1] and, past a blank between different labels,
-                  alpha[t-1, s-2]            what all paths up to step t that end at l[s] add up to
-    beta[t, s]                               the same for the paths from step t on
-    loss        = -log sum of the two last alpha[T-1, s]
+    alpha[t, s]   the log probability of all paths up to step t that end at l[s]
+                  = y[t, l[s]] + logsumexp(alpha[t-1, s], alpha[t-1, s-1], and alpha[t-1, s-2], which skips a blank
+                  between different labels)
+    beta[t, s]    the same for the paths from step t on that start at l[s]
+    loss          = -logsumexp of the last two alpha[T-1, s]
 
-The share of paths that pass l[s] at step t is exp(alpha + beta - y[t, l[s]] + loss). Summed over the places of class k
-it is -d loss / d y[t, k]; torch's gradient has exp(y[t, k]) added, which the softmax that y comes from takes out again.
+The share of the paths through l[s] at step t is exp(alpha + beta - y[t, l[s]] + loss). Its sum over all s with
+l[s] = k is -d loss / d y[t, k]. torch's gradient adds exp(y[t, k]), which the gradient of log_softmax cancels.
 
 Source: A. Graves et al., "Connectionist Temporal Classification" (2006), equations 6 to 10 and 15.
 """
@@ -40,7 +41,7 @@ class CtcLoss(Function):
         y = log_probs.array.astype(np.float64)
         extended = np.full((len(labels), 2 * labels.shape[1] + 1), blank)
         extended[:, 1::2] = labels
-        passes = np.zeros(extended.shape, np.bool_)  # where the blank before may be left out
+        passes = np.zeros(extended.shape, np.bool_)  # labels that may follow without a blank
         passes[:, 2:] = (extended[:, 2:] != blank) & (extended[:, 2:] != extended[:, :-2])
         emitted = np.take_along_axis(y, np.broadcast_to(extended, (len(y), *extended.shape)), 2)
         ends = 2 * lengths
@@ -70,19 +71,19 @@ class CtcLoss(Function):
 
 
 def _shifted(rows: np.ndarray, by: int) -> np.ndarray:
-    """Each row moved to the right, -inf coming in."""
+    """Each row shifted to the right, filled with -inf."""
     result = np.full(rows.shape, -np.inf)
     result[:, by:] = rows[:, : rows.shape[1] - by]
     return result
 
 
 def _forwards(emitted: np.ndarray, passes: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """alpha of all steps, also of those behind a sequence's last."""
+    """alpha at all steps, also at those after the last step of a sequence."""
     alpha = np.full(emitted.shape, -np.inf)
     if not len(alpha):
         return alpha
-    places = np.arange(emitted.shape[2])
-    inside = places <= ends[:, None]
+    positions = np.arange(emitted.shape[2])
+    inside = positions <= ends[:, None]
     alpha[0, :, :2] = emitted[0, :, :2]
     for t in range(1, len(alpha)):
         before = alpha[t - 1]
@@ -103,11 +104,11 @@ def _losses(alpha: np.ndarray, steps: np.ndarray, ends: np.ndarray) -> np.ndarra
 
 
 def _backwards(emitted: np.ndarray, passes: np.ndarray, steps: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """beta: from each sequence's own last step back."""
+    """beta, from the last step of each sequence backwards."""
     beta = np.full(emitted.shape, -np.inf)
     after = np.full(emitted.shape[1:], -np.inf)
-    places = np.arange(emitted.shape[2])
-    final = (places == ends[:, None]) | ((places == ends[:, None] - 1) & (ends[:, None] > 0))
+    positions = np.arange(emitted.shape[2])
+    final = (positions == ends[:, None]) | ((positions == ends[:, None] - 1) & (ends[:, None] > 0))
     for t in reversed(range(len(beta))):
         onward = np.logaddexp(after, _shifted(after[:, ::-1], 1)[:, ::-1])
         skipped = _shifted(np.where(passes, after, -np.inf)[:, ::-1], 2)[:, ::-1]
@@ -128,21 +129,21 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
-    """The negative logarithm of the probability of label sequences, summed over all ways to align them with the steps.
+    """The negative log-likelihood of label sequences, summed over all alignments with the steps.
 
     Args:
-        log_probs: (T, N, C), or (T, C) of one sequence: log probabilities, as `log_softmax` returns them; float32 or
+        log_probs: (T, N, C), or (T, C) for one sequence: log probabilities, as `log_softmax` returns them; float32 or
             float64.
-        targets: (N, S), padded at will, or all sequences one behind the other in one axis; integers other than blank.
-        input_lengths, target_lengths: (N,) or sequences of N integers: how many steps and labels each sequence has.
-        blank: the class that stands for no label.
-        reduction: "none" returns (N,), "sum" their sum, "mean" the mean of losses that were divided by the number of
+        targets: (N, S) with any padding, or all sequences concatenated in one axis; integers other than blank.
+        input_lengths, target_lengths: (N,) or sequences of N integers: the numbers of steps and labels.
+        blank: the class of no label.
+        reduction: "none" returns (N,), "sum" the sum, "mean" the mean of the losses, each divided by its number of
             labels.
-        zero_infinity: count sequences without any alignment (more labels than steps) as 0, gradient included.
+        zero_infinity: set the loss and the gradient of sequences without an alignment (too few steps) to 0.
 
     Raises:
-        ShapeError: a length or the blank is out of range, or shapes do not fit.
-        DTypeError: log_probs is no float tensor, or targets are no integers.
+        ShapeError: a length or the blank is out of range, or shapes do not match.
+        DTypeError: log_probs is not a float tensor, or targets are not integers.
     """
     check_float_tensors("ctc_loss", log_probs=log_probs)
     require_tensors("ctc_loss", targets=targets)

@@ -1,19 +1,19 @@
-"""Losses that compare each element of the input with its target: distances of numbers, and likelihoods.
+"""Elementwise losses: regression losses and negative log-likelihoods.
 
-Of an element x with target t:
+For an element x with the target t:
 
     mse          (x - t)^2                                           a normal distribution of fixed variance
     l1           |x - t|
-    huber        d * (a - d/2), d = min(a, delta), a = |x - t|       a^2/2 up to delta, from there on a line
+    huber        d * (a - d/2), d = min(a, delta), a = |x - t|       a^2/2 up to delta, linear beyond
     smooth_l1    huber with delta = beta, divided by beta
     bce          -t log x - (1 - t) log(1 - x)                       x a probability
-    with_logits  the same of sigmoid(x): (1 - t) x - log sigmoid(x)
-    kl_div       t (log t - x)                                       x a logarithm
+    with_logits  bce of sigmoid(x): (1 - t) x - log sigmoid(x)
+    kl_div       t (log t - x)                                       x a log probability
     poisson_nll  exp(x) - t x                                        x the logarithm of the expected count
     gaussian_nll (log v + (x - t)^2 / v) / 2                         v the variance
     soft_margin  log(1 + exp(-t x))                                  t = 1 or -1
 
-All but `bce`, whose logarithms are limited, are composed of differentiable operations.
+All but `bce`, which clamps the logarithms, are composed of differentiable operations.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from convcore.ops.loss.reduction import read_reduction, reduced
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-LEAST_LOG = -100.0  # the limit that torch sets to the logarithms of binary_cross_entropy
+LEAST_LOG = -100.0  # torch's lower limit of the logarithms in binary_cross_entropy
 
 
 def mse_loss(
@@ -46,9 +46,9 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(input - target)^2: its mean, its sum, or with 'none' every element.
+    """(input - target)^2: the mean, the sum, or with 'none' every element.
 
-    Different shapes are broadcast with a warning: a column against a row is nearly always a mistake.
+    Different shapes broadcast with a warning: a column against a row is nearly always a mistake.
 
     Args:
         input, target: tensors of one shape.
@@ -85,8 +85,8 @@ def smooth_l1_loss(
     """A parabola for differences up to `beta`, |input - target| - beta / 2 beyond (Girshick 2015, equation 3).
 
     Args:
-        input, target, size_average, reduce, reduction: as of `mse_loss`.
-        beta: where the parabola ends; 0 makes it `l1_loss`.
+        input, target, size_average, reduce, reduction: as in `mse_loss`.
+        beta: where the parabola ends; 0 is `l1_loss`.
 
     Raises:
         ShapeError: beta is negative.
@@ -101,12 +101,12 @@ def smooth_l1_loss(
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
-    """Half the squared difference up to `delta`, and from there on the tangent (Huber 1964).
+    """Half the squared difference up to `delta`, and the tangent beyond (Huber 1964).
 
     Args:
-        input, target, reduction: as of `mse_loss`.
+        input, target, reduction: as in `mse_loss`.
         delta: where the parabola ends.
-        weight: a factor for each element, of input's shape. It does not change what the mean is divided by.
+        weight: a factor for each element, of input's shape; the mean is still divided by the number of elements.
 
     Raises:
         ShapeError: delta is not positive, or weight has another shape than input.
@@ -129,8 +129,8 @@ def _huber(difference: Tensor, delta: float) -> Tensor:
 class BinaryCrossEntropy(Function):
     """-t max(log x, -100) - (1 - t) max(log(1 - x), -100), element by element.
 
-    grad_x = (x - t) / (x (1 - x)), where the divisor is at least 1e-12, as in torch: the limits keep the loss of a
-    certain mistake finite, but do not take away its gradient.
+    grad_x = (x - t) / (x (1 - x)), with a divisor of at least 1e-12, as in torch: the limits keep the loss of a
+    prediction with x = 0 or 1 finite, but do not cut off the gradient.
     """
 
     @staticmethod
@@ -159,17 +159,17 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Minus the log-likelihood of yes-or-no answers. For logits use `binary_cross_entropy_with_logits`.
+    """The negative log-likelihood of binary labels. For logits use `binary_cross_entropy_with_logits`.
 
     Args:
-        input: probabilities of yes, from 0 to 1, of any shape.
-        target: the answers, or their probabilities, of input's shape and dtype.
+        input: probabilities of the label 1, of any shape.
+        target: labels 0 and 1, or probabilities, of input's shape and dtype.
         weight: a factor for each element; broadcasts to input's shape.
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        ShapeError: the shapes differ, or an input lies outside of 0 to 1.
+        ShapeError: the shapes differ, or an input is outside [0, 1].
     """
     reduction = read_reduction("binary_cross_entropy", reduction, size_average, reduce)
     check_float_tensors("binary_cross_entropy", input=input, target=target, weight=weight)
@@ -199,11 +199,11 @@ def binary_cross_entropy_with_logits(
 
     Args:
         input: logits, of any shape.
-        target: the answers, or their probabilities, of input's shape.
+        target: labels 0 and 1, or probabilities, of input's shape.
         weight: a factor for each element; broadcasts to input's shape.
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
-        pos_weight: how much a yes counts more than a no, often one number per class; broadcasts.
+        pos_weight: the weight of label 1 relative to label 0, often one per class; broadcasts.
 
     Raises:
         ShapeError: the shapes of input and target differ.
@@ -227,14 +227,14 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
-    """target * (log target - input): summed up, how far the distribution `input` is from `target` (Kullback, Leibler).
+    """target * (log target - input); the sum is the Kullback-Leibler divergence from `input` to `target`.
 
     Args:
         input: logarithms of probabilities.
         target: probabilities, or their logarithms with `log_target`; broadcasts against input.
         size_average, reduce: torch's older form of `reduction`.
-        reduction: 'mean' over all elements, 'batchmean' for the sum divided by the length of the first axis, which is
-            what the formula asks for, 'sum' or 'none'.
+        reduction: 'batchmean' for the sum divided by the length of the first axis, as in the definition; 'mean' over
+            all elements, 'sum' or 'none'.
         log_target: whether target holds logarithms.
     """
     per_row = size_average is None and reduce is None and reduction == "batchmean"
@@ -266,15 +266,15 @@ def poisson_nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Minus the log-likelihood of counts `target` that are expected to be exp(input).
+    """The negative log-likelihood of counts `target` under Poisson distributions with the means exp(input).
 
     Args:
-        input: logarithms of expected counts, or with log_input=False the counts themselves.
+        input: logarithms of the means, or with log_input=False the means themselves.
         target: the counts.
         log_input: see input.
         full: add Stirling's approximation of log(target!), t log t - t + log(2 pi t) / 2, for targets above 1.
         size_average, reduce: torch's older form of `reduction`.
-        eps: added to the expected counts before the logarithm is taken.
+        eps: added to the means before the logarithm, with log_input=False.
         reduction: 'mean', 'sum' or 'none'.
     """
     reduction = read_reduction("poisson_nll_loss", reduction, size_average, reduce)
@@ -297,18 +297,18 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """Minus the log-likelihood of numbers `target` under normal distributions.
+    """The negative log-likelihood of values `target` under normal distributions.
 
     Args:
-        input: their means.
-        target: the numbers.
-        var: their variances: of input's shape, with a last axis of length 1 or without it, or one number.
+        input: the means.
+        target: the values.
+        var: the variances: of input's shape, with a last axis of length 1 or without it, or one number.
         full: add the constant log(2 pi) / 2.
-        eps: the least variance; what is below it keeps its gradient.
+        eps: the smallest variance; smaller ones are raised to it, without effect on their gradient.
         reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        ShapeError: a variance is negative, or var's shape is another one.
+        ShapeError: a variance is negative, or var has another shape.
     """
     reduction = read_reduction("gaussian_nll_loss", reduction)
     require_tensors("gaussian_nll_loss", input=input, target=target)
@@ -351,7 +351,7 @@ def soft_margin_loss(
 
 
 def _difference(op: str, input: Tensor, target: Tensor) -> Tensor:
-    """input - target; another shape of target's is broadcast with a warning."""
+    """input - target; different shapes broadcast with a warning."""
     require_tensors(op, input=input, target=target)
     if input.array.shape != target.array.shape:
         table = array_table([("input", input.array, ""), ("target", target.array, "")])

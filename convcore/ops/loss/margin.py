@@ -1,7 +1,7 @@
-"""Losses that are 0 once something is better than something else by a margin: max(0, margin + worse - better).
+"""Margin losses: 0 once one score exceeds another by a margin, max(0, margin + worse - better).
 
-Where the margin is just reached, torch lets no gradient pass through the losses that compare classes, and all of it
-through those that compare distances. Here it is the same.
+Exactly at the margin, as in torch, the gradient is 0 for the losses that compare classes, and the full gradient for
+those that compare distances.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def margin_ranking_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, margin - target * (input1 - input2)): which of two should be ranked higher.
+    """max(0, margin - target * (input1 - input2)): rank one score above the other.
 
     Args:
         input1, input2: scores.
-        target: 1 where input1 should be the larger one, -1 where input2.
-        margin: by how much.
+        target: 1 where input1 should be larger, -1 where input2 should be larger.
+        margin: the required difference.
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        ShapeError: the tensors have not all the same number of axes.
+        ShapeError: the numbers of axes differ.
     """
     reduction = read_reduction("margin_ranking_loss", reduction, size_average, reduce)
     require_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
@@ -60,12 +60,12 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The distance itself of pairs that belong together, max(0, margin - distance) of those that do not.
+    """The distance for similar pairs, max(0, margin - distance) for dissimilar pairs.
 
     Args:
         input: distances.
-        target: 1 for pairs that belong together, -1 for others.
-        margin: how far apart others should be.
+        target: 1 for similar pairs, -1 for dissimilar pairs.
+        margin: the required distance of dissimilar pairs.
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
     """
@@ -85,17 +85,17 @@ def cosine_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """1 - cosine of pairs that belong together, max(0, cosine - margin) of those that do not.
+    """1 - cosine for similar pairs, max(0, cosine - margin) for dissimilar pairs.
 
     Args:
         input1, input2: (N, D), or (D,) for one pair.
-        target: (N,), or no axes for one pair: 1 for pairs that belong together, -1 for others.
-        margin: the cosine that others may have.
+        target: (N,), or no axes for one pair: 1 for similar pairs, -1 for dissimilar pairs.
+        margin: the largest cosine of dissimilar pairs without a loss.
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        ShapeError: the axes do not fit.
+        ShapeError: the shapes do not match.
     """
     reduction = read_reduction("cosine_embedding_loss", reduction, size_average, reduce)
     require_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
@@ -122,19 +122,19 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The sum over all wrong classes k of max(0, margin - input[target] + input[k])^p, divided by the classes' number.
+    """The sum over all wrong classes k of max(0, margin - input[target] + input[k])^p, divided by the class count.
 
     Args:
         input: scores (N, K), or (K,) for one row.
         target: int64 labels (N,), or one label.
         p: 1 or 2.
-        margin: by how much the right class should be ahead.
-        weight: (K,) a factor for each row, by its label.
+        margin: the required lead of the right class.
+        weight: (K,) a factor for each row, selected by the label.
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        ShapeError: the shapes do not fit, p is another number, or a label is out of range.
+        ShapeError: the shapes do not match, p is not 1 or 2, or a label is out of range.
     """
     op = "multi_margin_loss"
     reduction = read_reduction(op, reduction, size_average, reduce)
@@ -168,12 +168,12 @@ def multilabel_margin_loss(
 
     Args:
         input: scores (N, K), or (K,) for one row.
-        target: int64, of input's shape: the right classes of a row, in any order, ended by -1.
+        target: int64, of input's shape: the right classes of a row, in any order, terminated by -1.
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        ShapeError: the shapes do not fit, or a label is out of range.
+        ShapeError: the shapes do not match, or a label is out of range.
     """
     op = "multilabel_margin_loss"
     reduction = read_reduction(op, reduction, size_average, reduce)
@@ -181,7 +181,7 @@ def multilabel_margin_loss(
     _check_labels(op, input, target, input.array.shape, -2)
     rows = input if input.array.ndim > 1 else input.reshape(1, -1)
     labels = target.array.reshape(rows.array.shape)
-    listed = np.logical_and.accumulate(labels >= 0, axis=1)  # what follows the first -1 is not read
+    listed = np.logical_and.accumulate(labels >= 0, axis=1)  # labels after the first -1 are ignored
     labels = np.where(listed, labels, 0)
     right = np.zeros(labels.shape, np.bool_)
     np.logical_or.at(right, (np.arange(len(labels))[:, None], labels), listed)
@@ -199,7 +199,7 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The binary cross-entropy of logits, as a mean over the classes.
+    """The binary cross-entropy of logits, averaged over the classes.
 
     Args:
         input: logits (..., K).
@@ -229,13 +229,13 @@ def triplet_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, margin + distance to what is alike - distance to what is not), of vectors.
+    """max(0, margin + distance(anchor, positive) - distance(anchor, negative)), of vectors.
 
     Args:
-        anchor, positive, negative: (..., D); positive is of the anchor's kind, negative is not.
-        margin: by how much farther the negative should be.
-        p, eps: as of `pairwise_distance`.
-        swap: measure the negative from the positive where that is nearer (Balntas et al. 2016).
+        anchor, positive, negative: (..., D); positive has the anchor's class, negative another.
+        margin: the required difference of the distances.
+        p, eps: as in `pairwise_distance`.
+        swap: use distance(positive, negative) where that is smaller (Balntas et al. 2016).
         size_average, reduce: torch's older form of `reduction`.
         reduction: 'mean', 'sum' or 'none'.
 
@@ -278,7 +278,7 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction) 
 
 
 def _positive(x: Tensor) -> Tensor:
-    """x where it is above 0, else 0, also in place of NaN."""
+    """x for positive x, else 0, also for NaN."""
     return where(x > 0, x, 0.0)
 
 
@@ -289,7 +289,7 @@ def _check_same_ndim(op: str, **tensors: Tensor) -> None:
 
 
 def _check_labels(op: str, input: Tensor, target: Tensor, shape: tuple[int, ...], below: int) -> None:
-    """Labels of this shape (one row may also come without its axis), above `below`, for rows of one or more classes."""
+    """Check int64 labels of this shape (for a single row also without axes), from `below` + 1 to the last class."""
     require_tensors(op, target=target)
     table = array_table([("input", input.array, "N, K"), ("target", target.array, "")])
     if input.array.ndim > 2 or (input.array.ndim and input.array.shape[-1] == 0):

@@ -1,4 +1,4 @@
-"""The last step of a loss: one number per element or row, their sum, or their mean."""
+"""The last step of a loss: every element or row, the sum, or the mean."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read_reduction(op: str, reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
-    """`reduction`, checked; or what torch's two older arguments, which it calls deprecated, stand for."""
+    """`reduction`, checked; or the equivalent of torch's two deprecated arguments."""
     if size_average is not None or reduce is not None:
         average, any_at_all = size_average is None or size_average, reduce is None or reduce
         reduction = ("mean" if average else "sum") if any_at_all else "none"
@@ -25,7 +25,7 @@ def read_reduction(op: str, reduction: str, size_average: bool | None = None, re
 
 
 def reduced(losses: Tensor, reduction: str) -> Tensor:
-    """The losses, their sum, or their mean, which is NaN where there are none."""
+    """The losses, their sum, or their mean, which is NaN if there are none."""
     if reduction == "none":
         return losses
     return losses.mean() if reduction == "mean" else losses.sum()

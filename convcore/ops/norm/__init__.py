@@ -1,7 +1,7 @@
 """Normalisation.
 
 batch_norm          batch norm: formulas, statistics, the public function
-fused               batch norm alone or with the ReLU and max pooling after it, as one Function
+fused               batch norm, alone or fused with the ReLU and max pooling that follow, as one Function
 layer_norm          layer norm, RMS norm, group norm
 instance_norm       instance norm, local response norm
 reparametrisation   weight norm, spectral norm

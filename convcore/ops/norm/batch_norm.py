@@ -1,10 +1,10 @@
-"""Batch normalisation: every channel shifted and scaled to mean 0 and variance 1, then by its own weight and bias.
+"""Batch normalisation: every channel normalised to mean 0 and variance 1, then scaled and shifted by weight and bias.
 
     out = (x - mean) / sqrt(variance + eps) * weight + bias
 
 Source: Ioffe & Szegedy, "Batch normalization", 2015. In training, mean and variance are those of the batch, over all
-axes but the channels' (biased: divided by the count m). In evaluation they are the running statistics, which training
-moves by `momentum` towards the batch's (there the variance is unbiased: divided by m - 1).
+axes but the channels (biased: divided by the count m). In evaluation they are the running statistics, which training
+moves by `momentum` towards those of the batch (with the unbiased variance: divided by m - 1).
 
 Gradients, with xhat = (x - mean) * invstd, invstd = 1 / sqrt(variance + eps), sums over the m values of a channel:
 
@@ -12,15 +12,15 @@ Gradients, with xhat = (x - mean) * invstd, invstd = 1 / sqrt(variance + eps), s
     grad_weight = sum grad_out * xhat
     grad_x      = weight * invstd * grad_out                                    with fixed statistics
 
-In training x moves the statistics too (the paper's section 3). The derivatives of mean and variance by one element are
-1/m and 2 (x - mean) / m, so d xhat_i / d x_j = invstd * ([i == j] - 1/m - xhat_i * xhat_j / m), and
+In training the statistics depend on x, too (section 3 of the paper). The derivatives of mean and variance by one
+element are 1/m and 2 (x - mean) / m, so d xhat_i / d x_j = invstd * ([i == j] - 1/m - xhat_i * xhat_j / m), and
 
     grad_x = weight * invstd * (grad_out - grad_bias / m - xhat * grad_weight / m)
 
 which is, channel by channel, an affine function of grad_out and x: one pass for the sums, one for the result.
 
-Here are the checks and the statistics, which a call computes at once. The rest, which waits for what follows, is in
-`convcore.ops.norm.fused`.
+This module checks the arguments and computes the statistics at once. The normalisation itself may be deferred, to be
+fused with the operations that follow: it is in `convcore.ops.norm.fused`.
 """
 
 from __future__ import annotations
@@ -63,22 +63,22 @@ def batch_norm(
     """Normalise every channel of the input over the batch and all positions.
 
     Args:
-        input: (N, C), (N, C, L), (N, C, H, W) or more positions; float32 or float64. Where it has no elements, the
-            result has none either: nothing is computed, and as in PyTorch no other size has to fit.
+        input: (N, C), (N, C, L), (N, C, H, W) or more axes of positions; float32 or float64. An empty input gives an
+            empty result, and as in PyTorch the other sizes are not checked.
         running_mean, running_var: (C,) statistics of earlier batches. Training changes them in place; evaluation
-            normalises with them. None: training keeps none.
+            normalises with them. With None, training does not track statistics.
         weight, bias: (C,), or None for 1 and 0.
         training: normalise with the statistics of the batch instead of the running ones.
-        momentum: share of the batch in the new running statistics.
-        eps: added to the variance; above 0 in training, where a channel's variance may be 0.
+        momentum: the share of the batch in the new running statistics.
+        eps: added to the variance; above 0 in training, where the variance of a channel may be 0.
 
     Returns:
-        A tensor of the input's shape, channels-last in memory. Of channels-last images it is computed at the first
-        look, or together with the ReLU and the max pooling that follow.
+        A tensor of the input's shape, channels-last in memory. For channels-last images it is lazy: computed at the
+        first read, or fused with the ReLU and the max pooling that follow.
 
     Raises:
-        ShapeError: input has fewer than two axes, a size does not fit its channels, eps is too small, or a training
-            batch has only one value per channel, whose variance says nothing.
+        ShapeError: input has fewer than two axes, a size does not match the channels, eps is too small, or a training
+            batch has only one value per channel, which has no variance.
         DTypeError: input is not float32 or float64, or another tensor differs from it.
     """
     if eps < 0 or (training and eps == 0):
@@ -97,20 +97,20 @@ def normalise_channels(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """`batch_norm` with any eps: instance norm, which shares all this, takes 0 as well, as in PyTorch."""
+    """`batch_norm` without the check of eps: instance norm uses this, too, and accepts eps = 0, as PyTorch does."""
     _check(x, running_mean, running_var, weight, bias, training)
     if 0 in meta(x).shape:
         return of_nothing(x, weight, bias)
     recorded = is_recorded(weight, bias)
 
     def normalisation() -> Normalisation:
-        with np.errstate(all="ignore"):  # NaN and infinity travel in silence, as in PyTorch
+        with np.errstate(all="ignore"):  # NaN and infinity propagate without a warning, as in PyTorch
             function = dispatch.of(_normalisation, meta(x))
             return function(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
     if training or recorded:
         norm = normalisation()
-    else:  # while nothing trains, it is the same at every call
+    else:  # in inference the statistics and coefficients are the same at every call
         tensors = (running_mean, running_var, weight, bias)
         norm = derived_from_all(tensors, ("normalisation", eps, weight is None), normalisation)
     if x.deferred is not None and not recorded:
@@ -123,7 +123,7 @@ def normalise_channels(
 
 
 def of_nothing(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """A norm of no elements: weight and bias take part, so that their gradients are zero rather than missing."""
+    """The norm of an empty tensor. Weight and bias are part of the graph, so their gradients are zero, not None."""
     out = x.clone()
     if weight is not None:
         out = out * weight.sum()
@@ -133,7 +133,7 @@ def of_nothing(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
 
 
 def _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps) -> Normalisation:
-    """The statistics and coefficients of one call; in training the running statistics move, here and only here."""
+    """The statistics and coefficients of one call. In training, only this function updates the running statistics."""
     if training:
         rows = rows_along(x.array, 1)
         mean, variance = _batch_statistics(rows)
@@ -142,8 +142,8 @@ def _normalisation(x, running_mean, running_var, weight, bias, training, momentu
     else:
         mean, variance = running_mean.array.astype(np.float64), running_var.array.astype(np.float64)
     invstd = 1 / np.sqrt(variance + eps)
-    # Rounding the mean to x's dtype would shift a whole channel. So the rounded mean is subtracted, exactly for x near
-    # it, and what the rounding lost (mean - center) goes into the shift.
+    # Rounding the mean to x's dtype would shift a whole channel. So the kernel subtracts the rounded mean, which is
+    # exact for x near it, and the rounding error (mean - center) goes into the shift.
     dtype, channels = meta(x).dtype, meta(x).shape[1]
     center = mean.astype(dtype)
     scale = invstd if weight is None else invstd * weight.array

@@ -1,6 +1,6 @@
-"""Norms of images that need no kernel of their own: of each image's channels, and over neighbouring channels.
+"""Instance norm and local response norm, composed of other operations.
 
-instance_norm         batch norm of the batch (1, N * C, ...): every channel of every image is one for itself
+instance_norm         batch norm of the batch (1, N * C, ...): every channel of every image has its own statistics
                       (Ulyanov et al. 2016)
 local_response_norm   x / (k + alpha / size * sum of x^2 over `size` neighbouring channels)^beta
                       (Krizhevsky et al. 2012, section 3.3)
@@ -38,16 +38,16 @@ def instance_norm(
     """Normalise every channel of every image over its positions.
 
     Args:
-        input: (N, C, L), (N, C, H, W) or more positions; float32 or float64.
+        input: (N, C, L), (N, C, H, W) or more axes of positions; float32 or float64.
         running_mean, running_var: (C,) statistics of earlier batches, which move towards the mean over the images; or
             None.
         weight, bias: (C,), or None for 1 and 0.
         use_input_stats: False normalises with the running statistics.
-        momentum: share of the batch in the new running statistics.
+        momentum: the share of the batch in the new running statistics.
         eps: added to the variance.
 
     Raises:
-        ShapeError: a size does not fit, or a channel has only one position, whose variance says nothing.
+        ShapeError: a size does not match, or a channel has only one position, which has no variance.
         DTypeError: the tensors are not all float32 or all float64.
     """
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
@@ -81,8 +81,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """Divide by a power of the mean square over neighbouring channels.
 
     Args:
-        input: (N, C, ...) with one or more axes of positions; integers count as float32.
-        size: how many neighbouring channels, size // 2 of them before a channel; beyond the edges they count as 0.
+        input: (N, C, ...) with one or more axes of positions; integers are converted to float32.
+        size: the number of neighbouring channels, size // 2 of them before a channel; missing ones count as 0.
         alpha, beta, k: input / (k + alpha * mean)^beta.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Layer norm and its relatives: every row normalised by itself, whatever else is in the batch.
+"""Layer norm, RMS norm and group norm: every row is normalised by itself, independently of the batch.
 
     out = (x - mean) / sqrt(variance + eps) * weight + bias
 
@@ -7,9 +7,9 @@ with mean and (biased) variance over the last axes (layer norm: Ba et al. 2016),
 xhat = (x - mean) * invstd, invstd = 1 / sqrt(variance + eps) and h = grad_out * weight, means over a row:
 
     grad_x      = invstd * (h - mean(h) - xhat * mean(h * xhat))        RMS norm: without mean(h)
-    grad_weight = sum over the rows of grad_out * xhat,    grad_bias = the same of grad_out
+    grad_weight = sum over the rows of grad_out * xhat,    grad_bias = sum over the rows of grad_out
 
-for the derivatives of mean and variance by one of m elements are 1/m and 2 (x - mean) / m.
+because the derivatives of mean and variance by one of m elements are 1/m and 2 (x - mean) / m.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 ELEMENTS_PER_CHUNK = 16384
-MOST_CHUNKS = 64  # each has sums of its own for the gradients of weight and bias
+MOST_CHUNKS = 64  # each chunk has its own partial sums of the gradients of weight and bias
 
 
 def layer_norm(
@@ -47,8 +47,8 @@ def layer_norm(
 
     Args:
         input: (..., *normalized_shape), float32 or float64.
-        normalized_shape: the sizes of the axes that mean and variance are taken over.
-        weight, bias: of this shape, or None for 1 and 0.
+        normalized_shape: the sizes of the axes over which mean and variance are computed.
+        weight, bias: of shape normalized_shape, or None for 1 and 0.
         eps: added to the variance.
 
     Raises:
@@ -64,8 +64,8 @@ def rms_norm(
     """Divide by the root of the mean square over the last axes: x / sqrt(mean(x^2) + eps) * weight.
 
     Args:
-        input, normalized_shape, weight: as of `layer_norm`.
-        eps: added to the mean square; None is the smallest number that makes a difference to 1 in input's dtype.
+        input, normalized_shape, weight: as in `layer_norm`.
+        eps: added to the mean square; None is the machine epsilon of input's dtype.
 
     Raises:
         ShapeError, DTypeError: as `layer_norm`.
@@ -82,12 +82,12 @@ def group_norm(
 
     Args:
         input: (N, C, ...), float32 or float64.
-        num_groups: into how many groups the channels are split.
+        num_groups: the number of groups.
         weight, bias: (C,), or None for 1 and 0.
         eps: added to the variance.
 
     Raises:
-        ShapeError: the groups do not divide the channels, there is only one value in a group, or a shape does not fit.
+        ShapeError: num_groups does not divide the channels, a group has only one value, or a shape does not match.
         DTypeError: the tensors are not all float32 or all float64.
     """
     check_float_tensors("group_norm", input=input, weight=weight, bias=bias)
@@ -137,7 +137,7 @@ def _over_last_axes(op, input, normalized_shape, weight, bias, eps, centered) ->
 
 
 class LayerNorm(Function):
-    """The rows of a matrix. Keeps it, the weight, and each row's mean and 1 / sqrt(variance + eps)."""
+    """Normalises the rows of a matrix. Saves x, the weight, and the mean and 1 / sqrt(variance + eps) of each row."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, eps, centered):
@@ -175,7 +175,7 @@ class LayerNorm(Function):
 
 
 def _affine(weight: Tensor | None, bias: Tensor | None, rows: np.ndarray, wanted: bool = False) -> tuple:
-    """Weight and bias as arrays, both empty where there is neither and sums over the rows are not wanted."""
+    """Weight and bias as arrays; both empty if there is neither and their gradients are not needed."""
     length = 0 if weight is None and bias is None and not wanted else rows.shape[1]
     weights = _ones(length, rows.dtype) if weight is None else contiguous(weight.array)
     return weights, zeros(length, rows.dtype) if bias is None else contiguous(bias.array)
@@ -183,12 +183,12 @@ def _affine(weight: Tensor | None, bias: Tensor | None, rows: np.ndarray, wanted
 
 @functools.lru_cache(maxsize=256)
 def _ones(length: int, dtype: np.dtype) -> np.ndarray:
-    """A weight that changes nothing; shared by all calls, as `zeros`."""
+    """The weight 1, shared by all calls, as `zeros`."""
     return np.ones(length, dtype)
 
 
 def _differentiable_gradients(ctx, x: Tensor, weight: Tensor | None, grad_out: Tensor) -> tuple:
-    """The gradients made of differentiable operations, for those who differentiate them again."""
+    """The gradients in differentiable operations, for create_graph."""
     eps, centered = ctx.settings
     deviation = x - x.mean(1, keepdim=True) if centered else x
     invstd = ((deviation * deviation).mean(1, keepdim=True) + eps).rsqrt()

@@ -1,13 +1,13 @@
-"""Weights written in terms of other numbers: by length and direction, or divided by their largest singular value.
+"""Reparametrised weights: by length and direction, or divided by the largest singular value.
 
-weight norm     w = g * v / ||v||         a length g for every output (or one for all), v gives the direction
+weight norm     w = g * v / ||v||         a length g for every output (or one for all) and a direction v
                 Source: Salimans & Kingma, "Weight Normalization" (2016), equation 2.
-spectral norm   w = v / sigma(v)          sigma(V) = max over x of ||V x|| / ||x||, V being v as a matrix with a row
+spectral norm   w = v / sigma(v)          sigma(V) = max over x of ||V x|| / ||x||, with v as a matrix V that has a row
                 for every output. Source: Miyato et al., "Spectral Normalization for GANs" (2018), section 2.1.
 
-sigma is found by the power method: with u <- V r / ||V r||, r <- V^T u / ||V^T u||, repeated, u^T V r tends to sigma.
-A weight changes little in a training step, so one step from the last u and r is enough. u and r are constants of the
-gradient: at the maximum sigma does not change with them.
+sigma is computed by power iteration: repeat u <- V r / ||V r||, r <- V^T u / ||V^T u||; then u^T V r converges to
+sigma. A weight changes little in a training step, so one iteration from the last u and r is enough. The gradient
+treats u and r as constants: at the maximum, the derivative of sigma with respect to them is 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Tensor:
-    """The lengths of the slices of v at each place of the axis `dim`, with axes of length 1; dim=-1: one of all."""
+    """The norm of each slice of v along the axis `dim`, with the other axes of length 1; dim=-1: the norm of v."""
     check_float_tensors("norm_except_dim", v=v)
     if dim == -1:
         return vector_norm(v, pow)
@@ -38,13 +38,13 @@ def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Tensor:
 
 
 def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """The weight of direction v and lengths g: g * v / ||v||, the lengths as of `norm_except_dim`."""
+    """The weight of direction v and lengths g: g * v / ||v||, with the norms of `norm_except_dim`."""
     check_float_tensors("weight_norm", v=v, g=g)
     return v * (g / norm_except_dim(v, 2, dim))
 
 
 def as_matrix(weight: Tensor, dim: int) -> Tensor:
-    """A weight with its axis `dim` as the rows, all others joined as the columns."""
+    """A weight as a matrix: the axis `dim` becomes the rows, all others the columns."""
     place = axis("spectral_norm", dim, weight.array.ndim)
     if weight.array.ndim < 2 or weight.array.size == 0:
         raise ShapeError(f"spectral_norm: the weight must have 2 or more axes, none empty, got {weight.array.shape}")
@@ -52,7 +52,7 @@ def as_matrix(weight: Tensor, dim: int) -> Tensor:
 
 
 def power_iterations(matrix: Tensor, u: Tensor, v: Tensor, count: int, eps: float) -> None:
-    """Move u (rows,) and v (columns,) towards the matrix's singular vectors of the largest value, in place, v first."""
+    """Move u (rows,) and v (columns,) towards the singular vectors of the largest singular value, in place, v first."""
     values = matrix.array
     for _ in range(integer("spectral_norm", "n_power_iterations", count, 0)):
         for vector, moved in ((v, lambda: values.T @ u.array), (u, lambda: values @ v.array)):
@@ -62,7 +62,7 @@ def power_iterations(matrix: Tensor, u: Tensor, v: Tensor, count: int, eps: floa
 
 
 def spectral_norm(weight: Tensor, u: Tensor, v: Tensor, dim: int = 0) -> Tensor:
-    """The weight over u^T W v, its largest singular value where u and v are the vectors that belong to it."""
-    rows, columns = wrap(u.array.copy()), wrap(v.array.copy())  # the next step moves u and v, backward needs these
+    """The weight over u^T W v, the largest singular value if u and v are its singular vectors."""
+    rows, columns = wrap(u.array.copy()), wrap(v.array.copy())  # backward needs them; the next step changes u and v
     sigma = rows @ (as_matrix(weight, dim) @ columns)
     return weight / sigma

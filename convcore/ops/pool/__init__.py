@@ -2,7 +2,7 @@
 
 functions    max_pool, avg_pool, adaptive pooling: the Functions and the public names
 geometry     which positions of the image each window covers
-passes       forward and backward on channels-last blocks: where the kernels are called
+passes       forward and backward on channels-last blocks: calls the kernels
 unpool       max_unpool, lp_pool
-fractional   windows at random places
+fractional   windows at random positions
 """

@@ -1,7 +1,7 @@
-"""Max pooling to a size that does not divide the input's: windows of one size, placed partly by chance.
+"""Max pooling to any output size: windows of one size at pseudorandom positions.
 
-With alpha = (in - k) / (out - 1) and u from 0 to 1, drawn for each channel of each image and each axis, window i of an
-axis begins at floor((i + u) * alpha) - floor(u * alpha), and the last one ends at the border.
+With alpha = (in - k) / (out - 1) and a random u in [0, 1] for each channel of each image and each axis, window i along
+an axis starts at floor((i + u) * alpha) - floor(u * alpha), and the last one ends at the border.
 
 Source: B. Graham, "Fractional Max-Pooling" (2014), section 2.
 """
@@ -32,18 +32,18 @@ def fractional_max_pool2d(
     return_indices: bool = False,
     _random_samples: Tensor | None = None,
 ) -> Any:
-    """The largest value of windows that are placed partly by chance.
+    """The largest value of windows at pseudorandom positions.
 
     Args:
         input: (N, C, H, W) or (C, H, W), float32 or float64.
         kernel_size: (height, width) of the windows.
-        output_size: (height, width) of the result; or
-        output_ratio: which part of the input's size that is.
-        return_indices: return also where in its image each value stood, h * W + w; int64.
-        _random_samples: (N, C, 2) numbers from 0 to 1 that place the windows along width and height; drawn by default.
+        output_size: (height, width) of the result, or
+        output_ratio: the ratio of the output size to the input size, below 1.
+        return_indices: also return the index h * W + w of each value in its image; int64.
+        _random_samples: (N, C, 2) values u from 0 to 1 for width and height; random by default.
 
     Raises:
-        ShapeError: neither or both of output_size and output_ratio, or windows and outputs that do not fit.
+        ShapeError: neither or both of output_size and output_ratio, or too many or too large windows for the input.
     """
     settings = kernel_size, output_size, output_ratio, return_indices, _random_samples
     return _pool("fractional_max_pool2d", 2, input, *settings)
@@ -57,7 +57,7 @@ def fractional_max_pool3d(
     return_indices: bool = False,
     _random_samples: Tensor | None = None,
 ) -> Any:
-    """`fractional_max_pool2d` of volumes (N, C, D, H, W); the random samples are of depth, height and width."""
+    """`fractional_max_pool2d` for volumes (N, C, D, H, W); the random samples are for depth, height and width."""
     settings = kernel_size, output_size, output_ratio, return_indices, _random_samples
     return _pool("fractional_max_pool3d", 3, input, *settings)
 
@@ -79,13 +79,13 @@ def _pool(op: str, rank: int, input: Tensor, kernel_size: Any, size: Any, ratio:
         raise DTypeError(f"{op}: _random_samples must be a tensor of {x.array.dtype}")
     if samples.array.ndim != 3 or samples.array.shape[1:] != (channels, rank) or len(samples.array) < batch:
         raise ShapeError(f"{op}: _random_samples must be ({batch}, {channels}, {rank}), got {samples.array.shape}")
-    order = (1, 0) if rank == 2 else (0, 1, 2)  # of images torch draws the width first
-    places = [
+    order = (1, 0) if rank == 2 else (0, 1, 2)  # for images, torch's samples have the width first
+    starts = [
         _windows(samples.array[:batch, :, order[i]], have, k, out)
         for i, (have, k, out) in enumerate(zip(sizes, kernel, wanted, strict=True))
     ]
     flat = x.reshape(batch, channels, math.prod(sizes))
-    where = _largest(flat.array, places, sizes, kernel, wanted)
+    where = _largest(flat.array, starts, sizes, kernel, wanted)
     out = gather(flat, 2, wrap(where)).reshape(batch, channels, *wanted)
     found = [out, wrap(where.reshape(batch, channels, *wanted))]
     if x is not input:
@@ -105,7 +105,7 @@ def _output_size(op: str, rank: int, sizes: list[int], size: Any, ratio: Any) ->
 
 
 def _windows(samples: np.ndarray, have: int, k: int, out: int) -> np.ndarray:
-    """Where the windows of an axis begin: (N, C, out)."""
+    """The starts of the windows along an axis: (N, C, out)."""
     starts = np.full((*samples.shape, out), have - k)
     if out > 1:
         alpha = samples.dtype.type((have - k) / (out - 1))
@@ -115,17 +115,17 @@ def _windows(samples: np.ndarray, have: int, k: int, out: int) -> np.ndarray:
     return starts
 
 
-def _largest(flat: np.ndarray, places: list[np.ndarray], sizes: list[int], kernel: Any, wanted: Any) -> np.ndarray:
-    """Where in its flattened image each window's largest value stands, the first of several; NaN is the largest."""
+def _largest(flat: np.ndarray, starts: list[np.ndarray], sizes: list[int], kernel: Any, wanted: Any) -> np.ndarray:
+    """The index of each window's largest value in the flattened image, the first of several; NaN is the largest."""
     batch, channels, _ = flat.shape
     rank = len(sizes)
     where: Any = np.zeros((batch, channels, *[1] * (2 * rank)), np.int64)
-    for axis in range(rank):  # the axes of outputs, then those of taps
-        outputs = places[axis].reshape(batch, channels, *[wanted[i] if i == axis else 1 for i in range(2 * rank)])
+    for axis in range(rank):  # the axes of `where`: all outputs, then all taps
+        outputs = starts[axis].reshape(batch, channels, *[wanted[i] if i == axis else 1 for i in range(2 * rank)])
         taps = np.arange(kernel[axis]).reshape([-1 if i == rank + axis else 1 for i in range(2 * rank)])
         where = where + (outputs + taps) * math.prod(sizes[axis + 1 :])
     where = where.reshape(batch, channels, math.prod(wanted), math.prod(kernel))
     rows = where.reshape(batch, channels, math.prod(where.shape[2:]))
     values = np.take_along_axis(flat, rows, 2).reshape(where.shape)
-    best = np.argmax(values, axis=-1)  # of NumPy, too, NaN is the largest
+    best = np.argmax(values, axis=-1)  # NumPy's argmax, too, treats NaN as the largest
     return np.take_along_axis(where, best[..., None], -1)[..., 0]

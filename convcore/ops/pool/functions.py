@@ -3,17 +3,17 @@
     max_pool2d  out[n, c, oh, ow] = max  over (h, w) in window (oh, ow) of x[n, c, h, w]
     avg_pool2d  out[n, c, oh, ow] = sum  over (h, w) in window (oh, ow) of x[n, c, h, w]  /  d[oh, ow]
 
-Series have windows in one coordinate, volumes in three. Which (h, w) a window holds, and the divisor d, is said in
-`pool_geometry`; the adaptive forms differ in nothing else.
+Series have windows in one coordinate, volumes in three. `convcore.ops.pool.geometry` defines the positions (h, w) of a
+window and the divisor d; adaptive pooling differs only in these.
 Source: I. Goodfellow, Y. Bengio and A. Courville, "Deep Learning" (2016), section 9.3.
 
-Gradients. The maximum moves with the one input that it equals and with no other: d out[o] / d x[i] is 1 where i is the
-maximum's place in window o, else 0, so grad_x[i] collects grad_out of the windows whose maximum stood at i. To know
-these, forward keeps the place of each maximum as its number within the window: one byte, and not a copy of x. As a map
-from grad_out to grad_x this is linear: its own gradient is its transpose, the values at the places of the maxima.
+Gradients. The maximum depends on one input only: d out[o] / d x[i] is 1 if i is the position of the maximum of window
+o, else 0. So grad_x[i] is the sum of grad_out over the windows with their maximum at i. Forward saves the position of
+each maximum as its number within the window: one byte, instead of a copy of x. The map from grad_out to grad_x is
+linear, and its gradient is the transpose, which gathers the values at the positions of the maxima.
 
-The average is linear, out = A x, so grad_x = A^T grad_out: each grad_out[o] / d[o] is spread over its window. And since
-A^T is linear too, the gradient of that gradient is A again, the forward pass.
+The average is linear, out = A x, so grad_x = A^T grad_out: each grad_out[o] / d[o] is added to all positions of window
+o. A^T is linear, too, so its gradient is A again, the forward pass.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Sizes = int | None | Sequence[int | None]
 
 
 class MaxPool2d(Function):
-    """The maximum of each window and, on request, its index h * W + w in the image; volumes alike."""
+    """The maximum of each window of images or volumes and, on request, its index h * W + w in the image."""
 
     @staticmethod
     def forward(ctx, x: Tensor, geometry: PoolGeometry, return_indices: bool):
@@ -69,7 +69,7 @@ class MaxPool2d(Function):
 
 
 class MaxPool2dGradInput(Function):
-    """grad_x: each gradient where its maximum stood."""
+    """grad_x: the gradients, added at the positions of the maxima."""
 
     @staticmethod
     def forward(ctx, grad_out: Tensor, geometry: PoolGeometry, *positions: Tensor):
@@ -84,7 +84,7 @@ class MaxPool2dGradInput(Function):
 
 
 class MaxPool2dGather(Function):
-    """The values where the maxima stood."""
+    """The values at the positions of the maxima."""
 
     @staticmethod
     def forward(ctx, x: Tensor, geometry: PoolGeometry, *positions: Tensor):
@@ -112,7 +112,7 @@ class AvgPool2d(Function):
 
 
 class AvgPool2dGradInput(Function):
-    """grad_x = A^T grad_out: each window's gradient, spread over the window."""
+    """grad_x = A^T grad_out: the gradient of each window, divided over its positions."""
 
     @staticmethod
     def forward(ctx, grad_out: Tensor, geometry: PoolGeometry):
@@ -125,7 +125,7 @@ class AvgPool2dGradInput(Function):
 
 
 def _pooled(op: str, input: Tensor, pool: type[Function], *settings: Any) -> Any:
-    """`pool` of a batch of images or volumes, made of the input and turned back to its form."""
+    """Apply `pool` to the input viewed as a batch of images or volumes; the result has the input's number of axes."""
     series, single = op[-2] == "1", len(input.shape) == int(op[-2]) + 1
     if not (series or single):
         return pool.apply(input, *settings)
@@ -146,24 +146,24 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The largest value of each window. NaN counts as larger than any number; padding is never the maximum.
+    """The largest value of each window. NaN is larger than any number; padding is never the maximum.
 
     Args:
         input: (N, C, H, W), or (C, H, W) for one image; float32 or float64. N may be 0.
         kernel_size: height and width of the window; this and the following sizes are one integer or two.
-        stride: how far the window moves; by default its own size, so that windows do not overlap.
-        padding: -inf on every side, at most half of kernel_size.
-        dilation: distance between the window's taps.
-        ceil_mode: round the output's size up, so that the last window may reach beyond the padding.
-        return_indices: return also where each maximum stood, as int64 h * W + w. It has no gradient. (A window that
-            lies wholly in the padding, possible with dilation, is -inf, and its index means nothing.)
+        stride: the distance between windows; by default kernel_size, so that windows do not overlap.
+        padding: the width of the border of -inf on every side, at most half of kernel_size.
+        dilation: the distance between the taps of a window.
+        ceil_mode: round the output size up, so that the last window may extend beyond the padding.
+        return_indices: also return the index h * W + w of each maximum, int64, without a gradient. (With dilation, a
+            window may be entirely in the padding; its maximum is -inf and its index undefined.)
 
     Returns:
         (N, C, H_out, W_out), or (C, H_out, W_out), channels-last in memory; with return_indices a pair of these.
 
     Raises:
         ShapeError: wrong rank, an empty image, a size out of range, or a window larger than the padded image.
-        DTypeError: the input is no tensor of floats, or a size is no integer.
+        DTypeError: the input is not a float tensor, or a size is not an integer.
     """
     check_float_tensors("max_pool2d", input=input)
     geometry = max_pool_geometry("max_pool2d", meta(input), kernel_size, stride, padding, dilation, ceil_mode)
@@ -182,7 +182,7 @@ def max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """As `max_pool2d`, of (N, C, L) or (C, L); sizes are one integer, indices their place in the series."""
+    """`max_pool2d` for (N, C, L) or (C, L); sizes are one integer, indices are positions in the series."""
     check_float_tensors("max_pool1d", input=input)
     geometry = max_pool_geometry("max_pool1d", meta(input), kernel_size, stride, padding, dilation, ceil_mode)
     return _pooled("max_pool1d", input, MaxPool2d, geometry, return_indices)
@@ -197,7 +197,7 @@ def max_pool3d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """As `max_pool2d`, of (N, C, D, H, W) or (C, D, H, W), with indices (d * H + h) * W + w.
+    """`max_pool2d` for (N, C, D, H, W) or (C, D, H, W), with indices (d * H + h) * W + w.
 
     Sizes are one integer or (depth, height, width).
     """
@@ -219,12 +219,12 @@ def avg_pool2d(
 
     Args:
         input, kernel_size, stride, ceil_mode: as in `max_pool2d`.
-        padding: zeros on every side, at most half of kernel_size.
-        count_include_pad: divide by the window's size with its padding; otherwise only by what lies inside the image.
-            What lies beyond the padding (see ceil_mode) never counts.
+        padding: the width of the border of zeros on every side, at most half of kernel_size.
+        count_include_pad: count the padding in the divisor, not only the positions inside the image. Positions beyond
+            the padding (see ceil_mode) never count.
         divisor_override: divide by this number instead.
 
-    Returns, raises: as `max_pool2d`.
+    Returns and raises: as `max_pool2d`.
     """
     check_float_tensors("avg_pool2d", input=input)
     geometry = avg_pool_geometry(
@@ -241,7 +241,7 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """As `avg_pool2d`, of (N, C, L) or (C, L); sizes are one integer."""
+    """`avg_pool2d` for (N, C, L) or (C, L); sizes are one integer."""
     check_float_tensors("avg_pool1d", input=input)
     geometry = avg_pool_geometry(
         "avg_pool1d", input.array, kernel_size, stride, padding, ceil_mode, count_include_pad, None
@@ -258,7 +258,7 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """As `avg_pool2d`, of (N, C, D, H, W) or (C, D, H, W); sizes are one integer or (depth, height, width)."""
+    """`avg_pool2d` for (N, C, D, H, W) or (C, D, H, W); sizes are one integer or (depth, height, width)."""
     check_float_tensors("avg_pool3d", input=input)
     geometry = avg_pool_geometry(
         "avg_pool3d", input.array, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
@@ -267,18 +267,18 @@ def avg_pool3d(
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Sizes) -> Tensor:
-    """The averages of windows that cover the image evenly, as many as are asked for; 1 averages whole channels.
+    """The averages of output_size windows that cover the image evenly; output size 1 averages whole channels.
 
     Args:
         input: (N, C, H, W) or (C, H, W), float32 or float64.
-        output_size: (H_out, W_out), or one integer for both; None keeps the image's size. It may exceed the image's.
+        output_size: (H_out, W_out), or one integer for both; None keeps the image's size. May exceed the image's size.
 
     Returns:
         (N, C, H_out, W_out) or (C, H_out, W_out), channels-last in memory.
 
     Raises:
         ShapeError: wrong rank, an empty image, or a negative size.
-        DTypeError: the input is no tensor of floats, or a size is no integer.
+        DTypeError: the input is not a float tensor, or a size is not an integer.
     """
     check_float_tensors("adaptive_avg_pool2d", input=input)
     geometry = adaptive_pool_geometry("adaptive_avg_pool2d", input.array, output_size)
@@ -286,14 +286,14 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Sizes) -> Tensor:
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Sizes) -> Tensor:
-    """As `adaptive_avg_pool2d`, of (N, C, L) or (C, L)."""
+    """`adaptive_avg_pool2d` for (N, C, L) or (C, L)."""
     check_float_tensors("adaptive_avg_pool1d", input=input)
     geometry = adaptive_pool_geometry("adaptive_avg_pool1d", input.array, output_size)
     return _pooled("adaptive_avg_pool1d", input, AvgPool2d, geometry)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Sizes) -> Tensor:
-    """As `adaptive_avg_pool2d`, of (N, C, D, H, W) or (C, D, H, W)."""
+    """`adaptive_avg_pool2d` for (N, C, D, H, W) or (C, D, H, W)."""
     check_float_tensors("adaptive_avg_pool3d", input=input)
     geometry = adaptive_pool_geometry("adaptive_avg_pool3d", input.array, output_size)
     return _pooled("adaptive_avg_pool3d", input, AvgPool2d, geometry)
@@ -310,19 +310,19 @@ def adaptive_max_pool2d(input: Tensor, output_size: Sizes, return_indices: bool 
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Any:
-    """As `adaptive_max_pool2d`, of (N, C, L) or (C, L)."""
+    """`adaptive_max_pool2d` for (N, C, L) or (C, L)."""
     check_float_tensors("adaptive_max_pool1d", input=input)
     geometry = adaptive_pool_geometry("adaptive_max_pool1d", meta(input), output_size)
     return _pooled("adaptive_max_pool1d", input, MaxPool2d, geometry, return_indices)
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Any:
-    """As `adaptive_max_pool2d`, of (N, C, D, H, W) or (C, D, H, W)."""
+    """`adaptive_max_pool2d` for (N, C, D, H, W) or (C, D, H, W)."""
     check_float_tensors("adaptive_max_pool3d", input=input)
     geometry = adaptive_pool_geometry("adaptive_max_pool3d", meta(input), output_size)
     return _pooled("adaptive_max_pool3d", input, MaxPool2d, geometry, return_indices)
 
 
 def _fused_max_pool2d(input: Tensor, geometry: PoolGeometry) -> Tensor | None:
-    """The maxima together with what the input still has to be computed by, where that can be one pass."""
+    """The pooling fused with the pending operations of a lazy input; None if they cannot be fused."""
     return None if input.deferred is None else input.deferred.max_pool2d(geometry)

@@ -1,15 +1,15 @@
-"""The geometry of pooling: which positions of the image each window looks at.
+"""The geometry of pooling: which positions of the image each window reads.
 
-Like a convolution's it is parsed and checked once per distinct call and then cached; forward, gradients and tests all
-read the same object. The axes are independent, so a geometry is a list of windows for each: height and width of images
-(a series is an image of height 1), and depth of volumes. Window o of ordinary pooling
-begins at o * stride - padding and has k taps, `dilation` apart; there are
+As for convolutions, a geometry is parsed and checked once per distinct call and then cached; forward, gradients and
+tests read the same object. The axes are independent, so a geometry has a list of windows for each: height and width of
+images (a series is an image of height 1), and depth of volumes. Window o of ordinary pooling starts at
+o * stride - padding and has k taps, `dilation` apart. The number of windows is
 
     size_out = floor((size + 2 * padding - dilation * (k - 1) - 1) / stride) + 1
 
-of them. With ceil_mode the division rounds up, which adds a window that reaches beyond the padding, unless it would
-begin there: the last window must begin inside the image or the padding before it. Window o of adaptive pooling covers
-floor(o * size / size_out) to ceil((o + 1) * size / size_out) - 1, whatever the sizes.
+With ceil_mode the division rounds up, which adds a window that extends beyond the padding; but the last window must
+start inside the image or the padding before it. Window o of adaptive pooling covers the positions
+floor(o * size / size_out) to ceil((o + 1) * size / size_out) - 1, for any sizes.
 
 Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), section 3. The rules of
 ceil_mode and of adaptive windows are PyTorch's.
@@ -32,15 +32,15 @@ IntOrSeveral = int | Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows along one axis. Window o looks at start[o], start[o] + dilation, ... below stop[o].
+    """The windows along one axis. Window o reads start[o], start[o] + dilation, ... below stop[o].
 
     Attributes:
-        size: positions of the image along this axis.
-        taps: the most taps that a window has.
-        dilation: distance between taps.
+        size: the image's size along this axis.
+        taps: the largest number of taps of a window.
+        dilation: the distance between taps.
         start, stop: clipped to the image.
-        count: for each window, its factor of the number that an average divides by.
-        over_start, over_stop: the windows over_start[i] to over_stop[i] - 1 reach over position i of the image.
+        count: for each window, this axis' factor of the divisor of an average.
+        over_start, over_stop: the windows over_start[i] to over_stop[i] - 1 cover position i of the image.
     """
 
     size: int
@@ -58,13 +58,13 @@ class Windows:
 
     @functools.cached_property
     def is_partition(self) -> bool:
-        """Whether every position lies in exactly one window, as with a stride of the window's size."""
+        """Whether every position is in exactly one window, as with stride = kernel_size."""
         return self.dilation == 1 and bool((self.over_stop - self.over_start == 1).all())
 
 
 @dataclass(frozen=True, eq=False)
 class PoolGeometry:
-    """All sizes of one pooling call; `height`, `width` and for volumes `depth` hold the windows along the axes."""
+    """All sizes of one pooling call; `height`, `width` and, for volumes, `depth` are the windows along the axes."""
 
     n: int
     c: int
@@ -74,7 +74,7 @@ class PoolGeometry:
 
     @functools.cached_property
     def axes(self) -> tuple[Windows, ...]:
-        """The windows in the order of memory: (height, width) or (depth, height, width)."""
+        """The windows in memory order: (height, width) or (depth, height, width)."""
         return (self.height, self.width) if self.depth is None else (self.depth, self.height, self.width)
 
     @functools.cached_property
@@ -87,7 +87,7 @@ class PoolGeometry:
 
 
 def position_dtype(rows: Windows, columns: Windows) -> type[np.integer]:
-    """The smallest integer type that numbers the taps of a window, of those that kernels are compiled for."""
+    """The smallest integer type for the tap numbers of a window, among those that kernels are compiled for."""
     return np.uint8 if rows.taps * columns.taps <= 256 else np.int32
 
 
@@ -125,7 +125,7 @@ def avg_pool_geometry(
 
 
 def adaptive_pool_geometry(op: str, input: Any, output_size: int | Sequence[int | None] | None) -> PoolGeometry:
-    """The geometry of the adaptive forms, of which `op` is one; errors as above."""
+    """The geometry of adaptive pooling (`op`); errors as above."""
     return _cached(_parse_adaptive, op, input, output_size)
 
 
@@ -140,7 +140,7 @@ def _cached(parse: Callable[..., PoolGeometry], op: str, input: Any, *settings: 
     except TypeError as error:
         if isinstance(error, DTypeError):
             raise
-        if any(isinstance(v, (list, np.ndarray)) for v in settings):  # they cannot be hashed, hence not looked up
+        if any(isinstance(v, (list, np.ndarray)) for v in settings):  # unhashable, so the cache cannot look them up
             return _cached(parse, op, input, *[tuple(v) if isinstance(v, (list, np.ndarray)) else v for v in settings])
         raise DTypeError(f"{op}: sizes must be integers or sequences of integers, got {settings}") from None
 
@@ -211,7 +211,7 @@ def _parse_adaptive(op, x_shape, output_size) -> PoolGeometry:
 
 
 def _input_shape(op: str, rank: int, x_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(n, c, sizes..), with n = 1 where there is no batch axis."""
+    """(n, c, sizes..), with n = 1 without a batch axis."""
     if len(x_shape) not in (rank + 1, rank + 2):
         sizes = ", ".join([name[0].upper() for name in AXIS_NAMES[rank]])
         raise ShapeError(
@@ -229,7 +229,7 @@ def _of_axes(n: int, c: int, axes: list[Windows]) -> PoolGeometry:
 
 
 def _windows(size: int, taps: int, dilation: int, begin, end, first_tap, count) -> Windows:
-    """Clip windows that reach from begin to end - 1, and find those that reach over each position."""
+    """Clip windows from begin to end - 1 to the image, and find the windows that cover each position."""
     positions = np.arange(size)
     tables = [
         first_tap,
@@ -245,4 +245,4 @@ def _windows(size: int, taps: int, dilation: int, begin, end, first_tap, count) 
 
 
 ONE_WINDOW = _windows(1, 1, 1, np.arange(1), np.arange(1, 2), np.arange(1), np.arange(1, 2))
-"""The height of a series."""
+"""The height axis of a series."""

@@ -1,8 +1,8 @@
 """The passes of pooling on blocks (N, H, W, C) and (N, D, H, W, C).
 
-A window of a volume is a box, and the largest of a box is the largest of its planes' largest, as its sum is the sum of
-its planes' sums. So volumes are pooled twice: each plane as an image, then along the depth, where all values of a plane
-are neighbours in memory, as if they were channels. That reads less than k_d * k_h * k_w taps for each output.
+A window of a volume is a box. The maximum of a box is the maximum of the maxima of its planes, and the sum is the sum
+of the sums. So volumes are pooled twice: each plane as an image, then along the depth, with all values of a plane as
+channels, because they are contiguous in memory. This reads fewer than k_d * k_h * k_w taps for each output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Positions = tuple[np.ndarray, ...]
 
 
 def _stages(geometry: PoolGeometry) -> list[tuple[int, Windows, Windows, int]]:
-    """(how many, rows, columns, channels) of the images that are pooled one after the other."""
+    """(images, rows, columns, channels) of each pooling step: one for images, two for volumes."""
     n, c, height, width, depth = geometry.n, geometry.c, geometry.height, geometry.width, geometry.depth
     if depth is None:
         return [(n, height, width, c)]
@@ -27,7 +27,7 @@ def _stages(geometry: PoolGeometry) -> list[tuple[int, Windows, Windows, int]]:
 
 
 def max_forward(block: np.ndarray, geometry: PoolGeometry, keep: bool) -> tuple[np.ndarray, Positions]:
-    """The maxima, and where each stood within its window: for volumes in its plane, and in which plane."""
+    """The maxima, and the tap number of each within its window; for volumes, one in the plane and one of the plane."""
     out, kept = block, []
     for count, rows, columns, channels in _stages(geometry):
         image = out.reshape(count, rows.size, columns.size, channels)
@@ -42,13 +42,13 @@ def max_forward(block: np.ndarray, geometry: PoolGeometry, keep: bool) -> tuple[
 
 
 def max_grad_input(grad_out: np.ndarray, positions: Positions, geometry: PoolGeometry) -> np.ndarray:
-    """The gradient of every maximum at the place where it stood."""
+    """The gradients, added at the positions of the maxima."""
     grad = grad_out
-    for (count, rows, columns, channels), places in reversed(list(zip(_stages(geometry), positions, strict=True))):
-        image = grad.reshape(places.shape)
+    for (count, rows, columns, channels), taps in reversed(list(zip(_stages(geometry), positions, strict=True))):
+        image = grad.reshape(taps.shape)
         grad = memory.empty((count, rows.size, columns.size, channels), grad_out.dtype)
         max_pool2d_grad_input(
-            image, places, grad,
+            image, taps, grad,
             rows.start, columns.start, rows.over_start, rows.over_stop, columns.over_start, columns.over_stop,
             rows.dilation, columns.dilation, columns.taps,
         )  # fmt: skip
@@ -56,13 +56,13 @@ def max_grad_input(grad_out: np.ndarray, positions: Positions, geometry: PoolGeo
 
 
 def max_gather(block: np.ndarray, positions: Positions, geometry: PoolGeometry) -> np.ndarray:
-    """The values of a block where the maxima stood; 0 for windows without taps. The transpose of `max_grad_input`."""
-    places = max_indices(positions, geometry)
+    """The values at the positions of the maxima; 0 for windows without taps. The transpose of `max_grad_input`."""
+    indices = max_indices(positions, geometry)
     held = np.ones((), bool)
     for axis in geometry.axes:
         held = held[..., None] & (axis.start < axis.stop)
     flat = block.reshape(geometry.n, math.prod(block.shape[1:-1]), geometry.c)
-    where = places.reshape(geometry.n, held.size, geometry.c)
+    where = indices.reshape(geometry.n, held.size, geometry.c)
     values = np.take_along_axis(flat, np.where(held.reshape(1, -1, 1), where, 0), axis=1)
     return np.where(held.reshape(1, -1, 1), values, 0).reshape(geometry.out_block_shape)
 
@@ -93,7 +93,7 @@ def avg_forward(block: np.ndarray, geometry: PoolGeometry) -> np.ndarray:
 
 
 def avg_grad_input(grad_out: np.ndarray, geometry: PoolGeometry) -> np.ndarray:
-    """The gradient of every average, spread over its window."""
+    """The gradient of every average, divided over the positions of its window."""
     grad = grad_out
     for count, rows, columns, channels in reversed(_stages(geometry)):
         image = grad.reshape(count, rows.size_out, columns.size_out, channels)

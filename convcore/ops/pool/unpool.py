@@ -1,9 +1,9 @@
-"""The way back from max pooling, and pooling by norms.
+"""Max unpooling, and pooling by norms.
 
     max_unpool  out[n, c, indices[n, c, o]] = input[n, c, o], and 0 elsewhere
     lp_pool     out[o] = (sum over window o of x^p)^(1/p)
 
-Max unpooling places values, so its gradient reads them at the same places; Lp pooling is an average of powers.
+Max unpooling scatters values, so the gradient gathers at the same indices; Lp pooling is average pooling of powers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Place(Function):
-    """Zeros (rows, size) with the values of each row at its indices; of two at one place the later one stays."""
+    """Zeros (rows, size) with the values of each row written at its indices; for repeated indices the last one wins."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, indices: np.ndarray, size: int):
@@ -54,7 +54,7 @@ class Taken(Function):
 
 
 class AddedUp(Function):
-    """Zeros (rows, size), to which the values of each row are added at its indices."""
+    """Zeros (rows, size) with the values of each row added at its indices."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, indices: np.ndarray, size: int):
@@ -76,18 +76,18 @@ def max_unpool2d(
     padding: IntOrSeveral = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """Put maxima back where they stood, among zeros.
+    """Write maxima back to their positions, with zeros elsewhere.
 
     Args:
         input: (N, C, H, W) or (C, H, W), the maxima.
-        indices: int64 of the same shape, as `max_pool2d` returns them.
-        kernel_size, stride, padding: of the pooling.
+        indices: int64 of the same shape, as returned by `max_pool2d`.
+        kernel_size, stride, padding: those of the pooling.
         output_size: (H_out, W_out), or the whole shape; by default (H - 1) * stride - 2 * padding + kernel_size.
 
     Raises:
-        ShapeError: shapes differ, the output would be empty, an index lies outside, or output_size is not within a
-            stride of the default.
-        DTypeError: the input holds no floats, or the indices are not int64.
+        ShapeError: shapes differ, the output would be empty, an index is out of range, or output_size differs from the
+            default by a stride or more.
+        DTypeError: the input is not float, or the indices are not int64.
     """
     return _max_unpool("max_unpool2d", input, indices, kernel_size, stride, padding, output_size)
 
@@ -100,7 +100,7 @@ def max_unpool1d(
     padding: IntOrSeveral = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """As `max_unpool2d`, of (N, C, L) or (C, L)."""
+    """`max_unpool2d` for (N, C, L) or (C, L)."""
     return _max_unpool("max_unpool1d", input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -112,7 +112,7 @@ def max_unpool3d(
     padding: IntOrSeveral = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """As `max_unpool2d`, of (N, C, D, H, W) or (C, D, H, W)."""
+    """`max_unpool2d` for (N, C, D, H, W) or (C, D, H, W)."""
     return _max_unpool("max_unpool3d", input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -152,14 +152,14 @@ def _max_unpool(
             )
         if size < 1:
             raise ShapeError(f"{op}: the output's {name} must be at least 1, got {size}")
-    rows, places = math.prod(shape[:-rank]), math.prod(shape[-rank:])
-    where = contiguous(indices.array).reshape(rows, places)
+    rows, columns = math.prod(shape[:-rank]), math.prod(shape[-rank:])
+    where = contiguous(indices.array).reshape(rows, columns)
     if where.size and not (where.min() >= 0 and where.max() < math.prod(sizes)):
         raise ShapeError(
             f"{op}: indices must lie from 0 to {math.prod(sizes) - 1} in an output of sizes {tuple(sizes)}, got "
             f"{where.min()} to {where.max()}"
         )
-    return Place.apply(input.reshape(rows, places), where, math.prod(sizes)).reshape(*shape[:-rank], *sizes)
+    return Place.apply(input.reshape(rows, columns), where, math.prod(sizes)).reshape(*shape[:-rank], *sizes)
 
 
 def lp_pool2d(
@@ -180,7 +180,7 @@ def lp_pool1d(
     stride: IntOrSeveral | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """As `lp_pool2d`, of (N, C, L) or (C, L)."""
+    """`lp_pool2d` for (N, C, L) or (C, L)."""
     return _lp_pool("lp_pool1d", avg_pool1d, 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -191,7 +191,7 @@ def lp_pool3d(
     stride: IntOrSeveral | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """As `lp_pool2d`, of (N, C, D, H, W) or (C, D, H, W)."""
+    """`lp_pool2d` for (N, C, D, H, W) or (C, D, H, W)."""
     return _lp_pool("lp_pool3d", avg_pool3d, 3, input, norm_type, kernel_size, stride, ceil_mode)
 
 

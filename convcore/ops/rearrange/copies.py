@@ -1,6 +1,6 @@
-"""Copies of views: what an operation named without `_copy` shows of the input's memory, in memory of its own.
+"""torch's `*_copy` operations, which copy the view that the operation without `_copy` returns.
 
-And the way back: the input with such a view of it replaced by other values.
+And their inverses, `*_scatter`: the input with such a view replaced by other values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def copy_of(view: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The operation that returns a copy of what `view` returns."""
+    """The operation that copies the result of `view`."""
 
     def copied(input: Tensor, *args: Any, **settings: Any) -> Any:
         require_tensor(name, "input", input)
@@ -36,7 +36,7 @@ def copy_of(view: Callable[..., Any], name: str) -> Callable[..., Any]:
         return tuple([clone(r) for r in result]) if isinstance(result, tuple) else clone(result)
 
     copied.__name__ = copied.__qualname__ = name
-    copied.__doc__ = f"A copy of what `{name.removesuffix('_copy')}` returns; the arguments are the same"
+    copied.__doc__ = f"A copy of the result of `{name.removesuffix('_copy')}`, with the same arguments"
     return copied
 
 
@@ -105,14 +105,14 @@ def slice_scatter(
 
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The input with a diagonal of the planes of two axes, as `diagonal` returns it, replaced by `src`"""
-    rows, columns, order = rearrange.diagonal_places("diagonal_scatter", input, offset, dim1, dim2)
+    rows, columns, order = rearrange.diagonal_indices("diagonal_scatter", input, offset, dim1, dim2)
     planes = permute(input, order)
     filled = _replaced("diagonal_scatter", planes, src, (..., rows, columns), basic=False)
     return permute(filled, np.argsort(order).tolist())
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
-    """The input summed over the axes that broadcasting added to, or stretched in, a tensor of this shape"""
+    """The input summed over the axes along which a tensor of this shape would be broadcast to the input's shape"""
     wanted = shape.sizes("sum_to_size", size)
     have = input.array.shape
     added = len(have) - len(wanted)
@@ -124,7 +124,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
 
 
 def fill(input: Tensor, value: Tensor | float) -> Tensor:
-    """A tensor of the input's shape and dtype with one value everywhere, a number or a tensor without axes"""
+    """A tensor of the input's shape and dtype filled with one value, a number or a tensor without axes"""
     require_tensor("fill", "input", input)
     (new,) = as_tensors("fill", value, dtype=input.array.dtype)
     if new.array.ndim:

@@ -1,4 +1,4 @@
-"""Rearranging elements: turning round, repeating, triangles and diagonals."""
+"""Rearranging elements: flips, rolls, rotations, repetition, triangles and diagonals."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def flip(input: Tensor, *axes_: int | Sequence[int], dims: int | Sequence[int] |
     """A copy with the elements along the axes `dims` in reverse order"""
     named = axes_ if dims is None else (dims,)
     given: Any = named[0] if len(named) == 1 and isinstance(named[0], Sequence) else named
-    turned = axes("flip", tuple(given), input.array.ndim) if len(given) else ()
-    if not input.array.ndim or not turned:
+    flipped = axes("flip", tuple(given), input.array.ndim) if len(given) else ()
+    if not input.array.ndim or not flipped:
         return input.clone()
-    index = tuple([slice(None, None, -1) if i in turned else slice(None) for i in range(input.array.ndim)])
+    index = tuple([slice(None, None, -1) if i in flipped else slice(None) for i in range(input.array.ndim)])
     return Index.apply(input, index, True).clone()
 
 
@@ -53,18 +53,18 @@ def flipud(input: Tensor) -> Tensor:
 
 
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-    """The elements shifted along axes; what leaves at one end enters at the other. Without dims, the flat tensor's."""
+    """The elements shifted cyclically along axes; without dims, those of the flattened tensor"""
     require_tensor("roll", "input", input)
     if dims is None or (isinstance(dims, Sequence) and not dims):
         if isinstance(shifts, Sequence) and len(shifts) != 1:
             raise ShapeError(f"roll: several shifts need as many dims, got {shifts}")
         return reshape(roll(reshape(input, -1), shifts, 0), input.array.shape) if input.array.size else input.clone()
     shift = list(shifts) if isinstance(shifts, Sequence) else [shifts]
-    places = list(dims) if isinstance(dims, Sequence) else [dims]
-    if len(shift) != len(places):
-        raise ShapeError(f"roll: shifts and dims must be equally many, got {shift} and {places}")
+    positions = list(dims) if isinstance(dims, Sequence) else [dims]
+    if len(shift) != len(positions):
+        raise ShapeError(f"roll: shifts and dims must be equally many, got {shift} and {positions}")
     moved = input
-    for amount, dim in zip(shift, places, strict=True):
+    for amount, dim in zip(shift, positions, strict=True):
         place = axis("roll", dim, input.array.ndim, "dims")
         if not input.array.ndim:
             raise ShapeError("roll: a tensor without axes has no dims; leave them out")
@@ -75,7 +75,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
 
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """The plane of two axes turned k times by 90 degrees, from the first axis towards the second"""
+    """The plane of two axes rotated k times by 90 degrees, from the first axis towards the second"""
     if len(dims) != 2 or input.array.ndim < 2:
         raise ShapeError(f"rot90: needs 2 dims and at least 2 axes, got dims {dims} and shape {input.array.shape}")
     first, second = (axis("rot90", d, input.array.ndim, "dims") for d in dims)
@@ -86,23 +86,23 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         return input.clone()
     if k == 2:
         return flip(input, first, second)
-    turned = flip(input, second if k == 1 else first)
-    return transpose(turned, first, second)
+    flipped = flip(input, second if k == 1 else first)
+    return transpose(flipped, first, second)
 
 
 def repeat(input: Tensor, *repeats_: int | Sequence[int], repeats: Sequence[int] | None = None) -> Tensor:
-    """The tensor side by side with itself, so many times along each axis; new axes come in front"""
+    """The tensor repeated, with one count for each axis; new axes are added in front"""
     counts = sizes("repeat", one_by_one_or(repeats_, repeats))
     if len(counts) < input.array.ndim or any(c < 0 for c in counts):
         raise ShapeError(f"repeat: needs a count of at least 0 for each of {input.array.ndim} axes, got {counts}")
     shape = (1,) * (len(counts) - input.array.ndim) + input.array.shape
-    spread = expand(reshape(input, [s for size in shape for s in (1, size)]),
-                    [s for count, size in zip(counts, shape, strict=True) for s in (count, size)])  # fmt: skip
-    return reshape(spread, [count * size for count, size in zip(counts, shape, strict=True)]).clone()
+    expanded = expand(reshape(input, [s for size in shape for s in (1, size)]),
+                      [s for count, size in zip(counts, shape, strict=True) for s in (count, size)])  # fmt: skip
+    return reshape(expanded, [count * size for count, size in zip(counts, shape, strict=True)]).clone()
 
 
 def tile(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
-    """`repeat`, in which counts of missing axes in front are 1"""
+    """`repeat`; missing counts of leading axes are 1"""
     counts = sizes("tile", one_by_one_or(dims_, dims))
     return repeat(input, (1,) * (input.array.ndim - len(counts)) + counts)
 
@@ -110,9 +110,9 @@ def tile(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None 
 def repeat_interleave(
     input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
-    """Each element along `dim` (of the flat tensor by default) repeated, so many times as its number in `repeats` says
+    """Each element along `dim` (of the flattened tensor by default) repeated by its count in `repeats`
 
-    Of one argument alone, counts, each position is repeated that many times.
+    With one argument alone, a tensor of counts, each index is repeated by its count.
     """
     if repeats is None:
         return wrap(np.repeat(np.arange(input.array.size), input.array))
@@ -137,12 +137,12 @@ def _triangle(op: str, keep: Any, input: Tensor, diagonal: int) -> Tensor:
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The lower triangle of matrices, up to the diagonal so many above the main one; 0 elsewhere"""
+    """The lower triangle of matrices, up to the k-th diagonal above the main one (k = `diagonal`); 0 elsewhere"""
     return _triangle("tril", np.tril, input, diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The upper triangle of matrices, from the diagonal so many above the main one; 0 elsewhere"""
+    """The upper triangle of matrices, from the k-th diagonal above the main one (k = `diagonal`); 0 elsewhere"""
     return _triangle("triu", np.triu, input, diagonal)
 
 
@@ -156,10 +156,10 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
     return wrap(np.stack(np.triu_indices(row, offset, col)).astype(element_type("triu_indices", dtype, int64)))
 
 
-def diagonal_places(
+def diagonal_indices(
     op: str, input: Tensor, offset: int, dim1: int, dim2: int
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """The rows and columns of a diagonal, and the order of axes in which those of its planes come last."""
+    """The row and column indices of a diagonal, and the order of axes that puts dim1 and dim2 last."""
     ndim = input.array.ndim
     if ndim < 2:
         raise ShapeError(f"{op}: needs at least 2 axes, got shape {input.array.shape}")
@@ -171,7 +171,7 @@ def diagonal_places(
 
 
 class Diagonal(Function):
-    """A diagonal of the last two axes, in the same memory. Its gradient stands at its places, and zeros elsewhere."""
+    """A diagonal of the last two axes, in the same memory. The gradient is grad_out on the diagonal and 0 elsewhere."""
 
     @staticmethod
     def forward(ctx, x, offset, rows, columns):
@@ -186,8 +186,8 @@ class Diagonal(Function):
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The elements on a diagonal of the planes of two axes, as the last axis; a view of the same memory"""
-    rows, columns, order = diagonal_places("diagonal", input, offset, dim1, dim2)
+    """A diagonal of the planes of two axes, as the last axis; a view of the same memory"""
+    rows, columns, order = diagonal_indices("diagonal", input, offset, dim1, dim2)
     return Diagonal.apply(permute(input, order), offset, rows, columns)
 
 
@@ -197,7 +197,7 @@ def _on_diagonal(height: int, width: int, offset: int) -> tuple[np.ndarray, np.n
 
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices that are 0 but for a diagonal, which holds the last axis; they lie along the axes dim1 and dim2"""
+    """Matrices with the last axis of the input on a diagonal and 0 elsewhere; their axes are dim1 and dim2"""
     ndim = input.array.ndim + 1
     if input.array.ndim < 1:
         raise ShapeError("diag_embed: input must have at least 1 axis, got shape ()")
@@ -210,15 +210,15 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     plane = zeros((*input.array.shape[:-1], size, size), dtype=input.array.dtype)
     filled = Overwrite.apply(plane, input, (..., rows, columns), False, "diag_embed")
     others = iter(range(ndim - 2))
-    places = {first: ndim - 2, second: ndim - 1}
-    return permute(filled, [places[i] if i in places else next(others) for i in range(ndim)])
+    positions = {first: ndim - 2, second: ndim - 1}
+    return permute(filled, [positions[i] if i in positions else next(others) for i in range(ndim)])
 
 
 diagonal_of = diagonal
 
 
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """Of a vector the matrix with it on a diagonal; of a matrix its diagonal"""
+    """For a vector, the matrix with it on a diagonal; for a matrix, a diagonal of it"""
     if input.array.ndim not in (1, 2):
         raise ShapeError(f"diag: input must be a vector or a matrix, got shape {input.array.shape}")
     return diag_embed(input, diagonal) if input.array.ndim == 1 else diagonal_of(input, diagonal).clone()
@@ -230,14 +230,14 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 
 
 def trace(input: Tensor) -> Tensor:
-    """The sum of a matrix's diagonal"""
+    """The sum of the diagonal of a matrix"""
     if input.array.ndim != 2:
         raise ShapeError(f"trace: input must be a matrix, got shape {input.array.shape}")
     return diagonal(input).sum()
 
 
 def block_diag(*tensors: Tensor) -> Tensor:
-    """The matrix that is 0 but for the tensors, which follow each other along the diagonal"""
+    """The block-diagonal matrix of the tensors"""
     from_two = [reshape(t, 1, -1) if t.array.ndim < 2 else t for t in tensors]
     for position, t in enumerate(from_two):
         if t.array.ndim > 2:
@@ -254,7 +254,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """For each vector its values over the grid of all; "xy" exchanges the first two axes"""
+    """Each vector expanded over the grid of all; "xy" swaps the first two axes"""
     given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
     if not given or indexing not in ("ij", "xy"):
         raise ShapeError(f'meshgrid: needs tensors, and indexing "ij" or "xy", got {len(given)} and {indexing!r}')
@@ -305,7 +305,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All rows with one element of each vector"""
+    """All combinations of one element of each vector, as rows"""
     if len(tensors) == 1:
         return tensors[0].clone()
     grids = meshgrid(*tensors)
@@ -314,10 +314,10 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 
 
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of r elements of a vector, in its order: (count, r); with replacement, the same one more than once"""
+    """All combinations of r elements of a vector, in its order: (count, r); with replacement, elements may repeat"""
     if input.array.ndim != 1:
         raise ShapeError(f"combinations: input must be a vector, got shape {input.array.shape}")
     count = integer("combinations", "r", r, 0)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = np.array(list(choose(range(input.array.size), count)), np.int64).reshape(-1, count)
-    return getitem(input, (wrap(places if count else np.zeros(0, np.int64)),))
+    positions = np.array(list(choose(range(input.array.size), count)), np.int64).reshape(-1, count)
+    return getitem(input, (wrap(positions if count else np.zeros(0, np.int64)),))

@@ -1,8 +1,8 @@
-"""Writing along an axis: index_add, scatter and their kin.
+"""Writing along an axis: index_add, scatter and related functions.
 
-`index_*` take a vector of places along an axis, `scatter*` a tensor of places, one for each element of the source.
-Both are a single writing at a NumPy index. What is overwritten loses its gradient; the source's gradient is read where
-it was written.
+`index_*` take a vector of positions along an axis, `scatter*` a tensor of positions, one for each element of the
+source. Both become one assignment at a NumPy index. Overwritten elements get the gradient 0; the source's gradient is
+read at the index where it was written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Accumulate(Function):
-    """x with values added at an index; an element that the index names several times gets them all."""
+    """x with values added at an index; repeated indices accumulate."""
 
     @staticmethod
     def forward(ctx, x, values, index):
@@ -42,9 +42,9 @@ class Accumulate(Function):
 def _place(
     op: str, input: Any, dim: int, index: Any, from_the_end: bool = False
 ) -> tuple[Any, int, np.ndarray]:  # fmt: skip
-    """The input with at least one axis, the axis, and the vector of places along it, all from 0 on.
+    """The input with at least one axis, the axis, and the vector of positions along it, all non-negative.
 
-    Negative places are refused unless they count `from_the_end`.
+    With `from_the_end`, negative positions count from the end; otherwise they are refused.
     """
     if not isinstance(index, Variable) or index.array.dtype.kind not in "iu" or index.array.ndim > 1:
         kind = f"{index.array.dtype} {index.array.shape}" if isinstance(index, Variable) else type(index).__name__
@@ -52,70 +52,70 @@ def _place(
     place = axis(op, dim, input.array.ndim)
     x = reshape(input, 1) if input.array.ndim == 0 else input
     size = x.array.shape[place]
-    places = in_range(op, index.array.reshape(-1), size, -size if from_the_end else 0)
-    return x, place, places % np.int64(size) if from_the_end else places
+    positions = in_range(op, index.array.reshape(-1), size, -size if from_the_end else 0)
+    return x, place, positions % np.int64(size) if from_the_end else positions
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices along `dim` at the places `index`, a vector"""
-    x, place, places = _place("index_select", input, dim, index)
-    result = getitem(x, (*[slice(None)] * place, places))
-    return reshape(result, ()) if input.array.ndim == 0 and places.size == 1 else result
+    """The slices along `dim` at the positions `index`, a vector"""
+    x, place, positions = _place("index_select", input, dim, index)
+    result = getitem(x, (*[slice(None)] * place, positions))
+    return reshape(result, ()) if input.array.ndim == 0 and positions.size == 1 else result
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-    """The input with alpha * source added, slice by slice along `dim`, at the places `index`"""
-    x, values, places = places_of_slices("index_add", input, dim, index, source)
+    """The input with alpha * source added, slice by slice along `dim`, at the positions `index`"""
+    x, values, positions = positions_of_slices("index_add", input, dim, index, source)
     if alpha != 1:
         values = mul(values, alpha)
-    return reshape(Accumulate.apply(x, values, places), input.array.shape)
+    return reshape(Accumulate.apply(x, values, positions), input.array.shape)
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """The input with the slices along `dim` at the places `index` replaced by those of `source`"""
-    x, values, places = places_of_slices("index_copy", input, dim, index, source)
-    return reshape(Overwrite.apply(x, values, places, False, "index_copy"), input.array.shape)
+    """The input with the slices along `dim` at the positions `index` replaced by those of `source`"""
+    x, values, positions = positions_of_slices("index_copy", input, dim, index, source)
+    return reshape(Overwrite.apply(x, values, positions, False, "index_copy"), input.array.shape)
 
 
-def places_of_slices(op: str, input: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any, tuple[Any, ...]]:
-    """The input with at least one axis, the source alike, and the places of the slices as NumPy takes them."""
-    x, place, places = _place(op, input, dim, index)
+def positions_of_slices(op: str, input: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The input and the source, each with at least one axis, and the NumPy index of the slices."""
+    x, place, positions = _place(op, input, dim, index)
     require_tensor(op, "source", source)
     if source.array.dtype != x.array.dtype:
         raise DTypeError(f"{op}: source must have the input's dtype {x.array.dtype}, got {source.array.dtype}")
-    shape = (*x.array.shape[:place], places.size, *x.array.shape[place + 1 :])
+    shape = (*x.array.shape[:place], positions.size, *x.array.shape[place + 1 :])
     given = reshape(source, 1) if source.array.ndim == 0 else source
     if given.array.shape != shape:
         raise ShapeError(f"{op}: source must have shape {shape}, got {source.array.shape}")
-    return x, given, (*[slice(None)] * place, places)
+    return x, given, (*[slice(None)] * place, positions)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | float) -> Tensor:
-    """The input with the slices along `dim` at the places `index`, negative ones from the end, set to one value"""
-    x, place, places = _place("index_fill", input, dim, index, from_the_end=True)
+    """The input with the slices along `dim` at the positions `index`, possibly negative, set to one value"""
+    x, place, positions = _place("index_fill", input, dim, index, from_the_end=True)
     (filling,) = as_tensors("index_fill", value, dtype=x.array.dtype)
     if filling.array.ndim:
         raise ShapeError(f"index_fill: value must be a number or have no axes, got shape {filling.array.shape}")
-    where_to = (*[slice(None)] * place, np.unique(places))  # each place counts once in the value's gradient
+    where_to = (*[slice(None)] * place, np.unique(positions))  # each position counts once in the value's gradient
     return reshape(Overwrite.apply(x, filling, where_to, False, "index_fill"), input.array.shape)
 
 
-def places_of_elements(op: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, Any, tuple[Any, ...]]:
-    """The input, the part of the source that is used, and the places as NumPy takes them."""
+def positions_of_elements(op: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The input, the part of the source that is used, and the NumPy index of the elements."""
     require_tensor(op, "index", index)
     if index.array.dtype.kind not in "iu":
         raise DTypeError(f"{op}: index must be an integer tensor, got {index.array.dtype}")
     place = axis(op, dim, input.array.ndim)
-    x, places = (reshape(t, 1) if t.array.ndim == 0 else t for t in (input, index))
+    x, positions = (reshape(t, 1) if t.array.ndim == 0 else t for t in (input, index))
     (values,) = as_tensors(op, src, dtype=input.array.dtype)
     if isinstance(src, Variable) and src.array.dtype != input.array.dtype:
         raise DTypeError(f"{op}: src must have the input's dtype {input.array.dtype}, got {src.array.dtype}")
     if not isinstance(src, Variable):
-        values = expand(values, places.array.shape)
+        values = expand(values, positions.array.shape)
     elif values.array.ndim == 0:
         values = reshape(values, 1)
-    shape = places.array.shape
-    if places.array.size == 0:
+    shape = positions.array.shape
+    if positions.array.size == 0:
         return x, expand(reshape(as_tensors(op, 0, dtype=input.array.dtype)[0], 1), 0), (np.zeros(0, np.int64),)
     if (
         not len(shape) == x.array.ndim == values.array.ndim
@@ -126,38 +126,38 @@ def places_of_elements(op: str, input: Any, dim: int, index: Any, src: Any) -> t
             f"{op}: index must have as many axes as input and src, be no larger than src, and no larger than input "
             f"outside dim={dim}; got index {shape}, input {input.array.shape}, src {values.array.shape}"
         )
-    in_range(op, places.array, x.array.shape[place])
+    in_range(op, positions.array, x.array.shape[place])
     used = values if values.array.shape == shape else values[tuple([slice(0, s) for s in shape])]
-    return x, used, coordinates(places.array, place)
+    return x, used, coordinates(positions.array, place)
 
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float = 0, *, value: Any = None, reduce: Any = None):
-    """The input with the elements of `src` (or one number) at the places `index` along `dim`
+    """The input with the elements of `src` (or one number) written to the positions `index` along `dim`
 
     Args:
-        value: the one number, in place of `src`.
+        value: the number, in place of `src`.
         reduce: None replaces, "add" adds, "multiply" multiplies.
     """
     if reduce not in (None, "add", "multiply"):
         raise ShapeError(f'scatter: reduce must be None, "add" or "multiply", got {reduce!r}')
-    x, values, places = places_of_elements("scatter", input, dim, index, src if value is None else value)
-    if places[0].size == 0:
+    x, values, positions = positions_of_elements("scatter", input, dim, index, src if value is None else value)
+    if positions[0].size == 0:
         return input.clone()
     if reduce == "add":
-        return reshape(Accumulate.apply(x, values, places), input.array.shape)
+        return reshape(Accumulate.apply(x, values, positions), input.array.shape)
     if reduce == "multiply":
         out = x.array.copy()
-        np.multiply.at(out, places, values.array)
+        np.multiply.at(out, positions, values.array)
         return reshape(wrap(out), input.array.shape)
-    return reshape(Overwrite.apply(x, values, places, False, "scatter"), input.array.shape)
+    return reshape(Overwrite.apply(x, values, positions, False, "scatter"), input.array.shape)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """The input with the elements of `src` added at the places `index` along `dim`"""
-    x, values, places = places_of_elements("scatter_add", input, dim, index, src)
-    if places[0].size == 0:
+    """The input with the elements of `src` added at the positions `index` along `dim`"""
+    x, values, positions = positions_of_elements("scatter_add", input, dim, index, src)
+    if positions[0].size == 0:
         return input.clone()
-    return reshape(Accumulate.apply(x, values, places), input.array.shape)
+    return reshape(Accumulate.apply(x, values, positions), input.array.shape)
 
 
 def _require_mask(op: str, mask: Any) -> None:
@@ -166,28 +166,28 @@ def _require_mask(op: str, mask: Any) -> None:
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the bool tensor `mask` holds, in one axis; both broadcast"""
+    """The elements where the bool tensor `mask` is true, as a vector; both broadcast"""
     _require_mask("masked_select", mask)
     shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
     return getitem(expand(input, shape), (np.broadcast_to(mask.array, shape),))
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """The input with the elements where `mask` holds replaced by those of `source`, one after the other"""
+    """The input with the elements where `mask` is true replaced by those of `source`, in order"""
     _require_mask("masked_scatter", mask)
     if source.array.dtype != input.array.dtype:
         raise DTypeError(f"masked_scatter: source must have the dtype {input.array.dtype}, got {source.array.dtype}")
     shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
-    places = np.broadcast_to(mask.array, shape)
-    count = int(places.sum())
+    positions = np.broadcast_to(mask.array, shape)
+    count = int(positions.sum())
     if count > source.array.size:
         raise ShapeError(f"masked_scatter: source must have at least {count} elements, got {source.array.size}")
     values = reshape(source, source.array.size)[:count]
-    return Overwrite.apply(expand(input, shape), values, (places,), False, "masked_scatter")
+    return Overwrite.apply(expand(input, shape), values, (positions,), False, "masked_scatter")
 
 
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """The input with elements of the flattened tensor at the places `index` replaced by those of `source`, or added"""
+    """The input with the elements at the positions `index` of the flattened tensor replaced by `source`, or added to"""
     if index.array.dtype.kind != "i":
         raise DTypeError(f"put: index must hold integers, got {index.array.dtype}")
     if index.array.size != source.array.size:
@@ -195,18 +195,18 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if source.array.dtype != input.array.dtype:
         raise DTypeError(f"put: source must have the input's dtype {input.array.dtype}, got {source.array.dtype}")
     flat, values = reshape(input, input.array.size), reshape(source, source.array.size)
-    places = (in_range("put", index.array.reshape(-1), input.array.size, -input.array.size),)
+    positions = (in_range("put", index.array.reshape(-1), input.array.size, -input.array.size),)
     if accumulate:
-        return reshape(Accumulate.apply(flat, values, places), input.array.shape)
-    return reshape(Overwrite.apply(flat, values, places, False, "put"), input.array.shape)
+        return reshape(Accumulate.apply(flat, values, positions), input.array.shape)
+    return reshape(Overwrite.apply(flat, values, positions, False, "put"), input.array.shape)
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """The input with `values`, which broadcast, at an index of tensors, one for each axis; or added there"""
+    """The input with `values`, which broadcast, written or added at an index of tensors, one for each axis"""
     if values.array.dtype != input.array.dtype:
         raise DTypeError(f"index_put: values must have the input's dtype {input.array.dtype}, got {values.array.dtype}")
-    places = tuple([slice(None) if i is None else i.array for i in indices])
-    refuse_bytes("index_put", places)
+    positions = tuple([slice(None) if i is None else i.array for i in indices])
+    refuse_bytes("index_put", positions)
     if not accumulate:
-        return Overwrite.apply(input, values, places, False, "index_put")
-    return Accumulate.apply(input, expand(values, input.array[places].shape), places)
+        return Overwrite.apply(input, values, positions, False, "index_put")
+    return Accumulate.apply(input, expand(values, input.array[positions].shape), positions)

@@ -1,9 +1,9 @@
-"""Values reduced into places: sums, products, means and extremes of all that an index sends to the same place.
+"""Scatter with a reduction: sums, products, means and extremes of all values with the same target.
 
-    out[i] = reduce(x[i], values[j] for all j with place[j] = i)        without x[i] where include_self is False
+    out[i] = reduce(x[i], values[j] for all j with index[j] = i)        without x[i] if include_self is False
 
-Gradients: of a sum each part gets grad_out, of a mean its share, of a product grad_out times the product of the others,
-and of an extreme all that equal it share grad_out evenly.
+Gradients: for a sum, each operand gets grad_out; for a mean, grad_out over the count; for a product, grad_out times the
+product of the others; for an extreme, all elements equal to it share grad_out evenly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from convcore.errors import ShapeError
 from convcore.ops.elementwise.division import div
 from convcore.ops.elementwise.functions import where
 from convcore.ops.elementwise.in_place import Overwrite
-from convcore.ops.rearrange.scatter import Accumulate, places_of_elements, places_of_slices
+from convcore.ops.rearrange.scatter import Accumulate, positions_of_elements, positions_of_slices
 from convcore.ops.shape.indexing import Index, frozen
 from convcore.ops.shape.views import reshape
 
@@ -28,7 +28,7 @@ UFUNCS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
 
 class Extremes(Function):
-    """x with at each place the largest (smallest) of its element and the values that the index sends there."""
+    """The largest (smallest) of each element of x and the values scattered to it."""
 
     @staticmethod
     def forward(ctx, x, values, index, ufunc):
@@ -55,7 +55,7 @@ class Extremes(Function):
 
 
 class Product(Function):
-    """x times the values that the index sends to each place."""
+    """Each element of x times the values scattered to it."""
 
     @staticmethod
     def forward(ctx, x, values, index):
@@ -65,7 +65,7 @@ class Product(Function):
 
     @staticmethod
     def backward(ctx, grad_out):
-        """The product of the others: of those that are not 0, times those that are."""
+        """The product of the others: of the nonzero ones, times the zeros among them."""
         x, values = ctx.saved_tensors
         x_zero, values_zero = x.array == 0, values.array == 0
         zeros = x_zero.astype(np.int64)
@@ -76,7 +76,7 @@ class Product(Function):
         total = Accumulate.apply(*only_zeros, ctx.index)
 
         def of_others(own: int, is_zero: np.ndarray, count: np.ndarray, rest: Tensor, total: Tensor) -> Tensor:
-            left = count - is_zero  # how many of the others are 0; where that is one, their sum is their product
+            left = count - is_zero  # zeros among the others; a single one equals the sum of the zeros
             product = rest / no_zeros[own]
             with_zero = where(wrap(left == 1), product * (total - only_zeros[own]), 0.0)
             return where(wrap(left == 0), product, with_zero)
@@ -98,7 +98,7 @@ def _multiplied(x: np.ndarray, values: np.ndarray, index: Any) -> np.ndarray:
 
 def _reduced(op: str, x: Any, values: Any, index: tuple[Any, ...], reduce: str, include_self: bool) -> Tensor:
     dtype = x.array.dtype
-    if not include_self:  # the element that changes nothing, whose gradient is 0
+    if not include_self:  # the neutral element of the reduction replaces x; its gradient is 0
         highest: Any = dtype.kind == "b" or (np.inf if dtype.kind == "f" else np.iinfo(dtype).max)
         lowest: Any = False if dtype.kind == "b" else -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
         neutral = {"prod": 1, "amax": lowest, "amin": highest}.get(reduce, 0)
@@ -119,36 +119,36 @@ def _reduced(op: str, x: Any, values: Any, index: tuple[Any, ...], reduce: str, 
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """The input with the elements of `src` reduced into the places `index` along `dim`.
+    """The input with the elements of `src` reduced into the positions `index` along `dim`.
 
     Args:
-        input, dim, index, src: as of `scatter`.
+        input, dim, index, src: as in `scatter`.
         reduce: "sum", "prod", "mean", "amax" or "amin".
-        include_self: whether the input's own element at such a place takes part.
+        include_self: whether the reduction includes the input's element at the position.
     """
     _require_reduction("scatter_reduce", reduce, "sum", "prod", "mean", "amax", "amin")
-    x, values, places = places_of_elements("scatter_reduce", input, dim, index, src)
-    if places[0].size == 0:
+    x, values, positions = positions_of_elements("scatter_reduce", input, dim, index, src)
+    if positions[0].size == 0:
         return input.clone()
-    result = _reduced("scatter_reduce", x, values, places, reduce, include_self)
+    result = _reduced("scatter_reduce", x, values, positions, reduce, include_self)
     return reshape(result, input.array.shape)
 
 
 def index_reduce(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """The input with the slices of `source` reduced into the places `index`, a vector, along `dim`.
+    """The input with the slices of `source` reduced into the positions `index`, a vector, along `dim`.
 
     Args:
-        input, dim, index, source: as of `index_add`.
+        input, dim, index, source: as in `index_add`.
         reduce: "prod", "mean", "amax" or "amin".
-        include_self: whether the input's own slice at such a place takes part.
+        include_self: whether the reduction includes the input's slice at the position.
     """
     _require_reduction("index_reduce", reduce, "prod", "mean", "amax", "amin")
-    x, values, places = places_of_slices("index_reduce", input, dim, index, source)
-    if places[-1].size == 0:
+    x, values, positions = positions_of_slices("index_reduce", input, dim, index, source)
+    if positions[-1].size == 0:
         return input.clone()
-    result = _reduced("index_reduce", x, values, places, reduce, include_self)
+    result = _reduced("index_reduce", x, values, positions, reduce, include_self)
     return reshape(result, input.array.shape)
 
 

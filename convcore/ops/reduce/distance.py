@@ -1,12 +1,12 @@
-"""Lengths of vectors, distances and angles between them.
+"""Norms of vectors, distances and angles between them.
 
-    ||x||_p = (sum_k |x[k]|^p)^(1/p);   p = inf: the largest |x[k]|, p = -inf: the smallest, p = 0: how many are not 0
+    ||x||_p = (sum_k |x[k]|^p)^(1/p);   p = inf: the largest |x[k]|, p = -inf: the smallest, p = 0: the nonzero count
 
-The gradient of a length, for a finite p other than 0, is
+The gradient of a norm, for a finite p other than 0, is
 
     d ||x||_p / d x[k] = sign(x[k]) * (|x[k]| / ||x||_p)^(p - 1)
 
-and 0 where x is 0: there the length has a corner, and 0 lies among its subgradients.
+and 0 where x is 0: the norm is not differentiable there, and 0 is one of the subgradients.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def vector_norm(x: Tensor, p: float, dim: int, keepdim: bool = False) -> Tensor:
-    """||x||_p along one axis, with 0 for the gradient of a vector that is 0."""
+    """||x||_p along one axis; the gradient at a zero vector is 0."""
     size = x.abs()
     if p == 0:
         return (x != 0).to(x.array.dtype).sum(dim, keepdim) + (x * 0).sum(dim, keepdim)
@@ -38,14 +38,14 @@ def vector_norm(x: Tensor, p: float, dim: int, keepdim: bool = False) -> Tensor:
         return size.sum(dim, keepdim)
     if p == 2:
         return _root((x * x).sum(dim, keepdim), 0.5)
-    # |x|^(p - 1) has no finite derivative at 0 for p < 2; there the base is 1 and the term is taken out.
+    # |x|^(p - 1) has no finite derivative at 0 for p < 2, so zeros are replaced by 1 and the term is masked out.
     nonzero = size != 0
     terms = (size.where(nonzero, 1.0) ** p).where(nonzero, 0.0 if p > 0 else math.inf)
     return _root(terms.sum(dim, keepdim), 1 / p)
 
 
 def _root(total: Tensor, exponent: float) -> Tensor:
-    """total^exponent, and at 0 the value 0 with the gradient 0."""
+    """total^exponent; at 0 the value and the gradient are 0."""
     nonzero = total != 0
     base = total.where(nonzero, 1.0)
     power = base.sqrt() if exponent == 0.5 else base**exponent
@@ -106,8 +106,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
         x1: (.., P, D).
         x2: (.., R, D), with batch axes that broadcast against those of x1.
         p: which norm, from 0 to inf.
-        compute_mode: taken for torch's sake, without effect: differences are always computed, for no product of
-            matrices is as exact.
+        compute_mode: accepted for compatibility with torch, without effect: differences are always computed, because
+            a matrix product is less exact.
 
     Returns:
         (.., P, R).
@@ -130,12 +130,12 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between vectors: their product after each was divided by its length.
+    """The cosine of the angle between vectors: the dot product of the normalised vectors.
 
     Args:
         x1, x2: tensors of float32 or float64 that broadcast against each other.
-        dim: the axis along which the vectors lie.
-        eps: the least length that is divided by.
+        dim: the axis of the vectors' components.
+        eps: the smallest divisor.
 
     Returns:
         The broadcast shape without axis `dim`.
@@ -159,13 +159,13 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
-    """Divide vectors by their length, so that it becomes 1.
+    """Divide vectors by their norm, so that it becomes 1.
 
     Args:
         input: a tensor of any shape, float32 or float64.
         p: which norm.
-        dim: the axis along which the vectors lie.
-        eps: the least length that is divided by.
+        dim: the axis of the vectors' components.
+        eps: the smallest divisor.
         out: a tensor to write the result into, outside of the graph.
     """
     require_floating("normalize", input)

@@ -1,7 +1,7 @@
-"""Reductions over axes: sums, means, extremes and spread.
+"""Reductions over axes: sums, products, means, extremes, logical reductions.
 
-Sums of float32 are added up in float64: NumPy adds along all but the innermost axis one element after the other, and
-in float32 the error of that would grow with the number of elements.
+Sums of float32 accumulate in float64. Along all but the innermost axis NumPy adds one element after another, and in
+float32 the error of such a sum grows with the number of elements.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ Dims = int | Sequence[int] | None
 
 
 class Extreme(NamedTuple):
-    """What `max(dim)` and `min(dim)` return."""
+    """The result of `max(dim)` and `min(dim)`."""
 
     values: Any
     indices: Any
 
 
 class MinMax(NamedTuple):
-    """What `aminmax` returns."""
+    """The result of `aminmax`."""
 
     min: Any
     max: Any
 
 
 def _restored(reduced: Tensor, shape: tuple[int, ...], dims: tuple[int, ...]) -> Tensor:
-    """A reduced tensor spread over the shape before the reduction over `dims`."""
+    """A tensor reduced over `dims`, broadcast to the shape before the reduction."""
     return reduced.reshape([1 if i in dims else s for i, s in enumerate(shape)]).expand(shape)
 
 
 class Sum(Function):
-    """The sum over axes; every summand's gradient is that of the sum."""
+    """The sum over axes; the gradient of every summand is grad_out."""
 
     @staticmethod
     def forward(ctx, x, dims, keepdim):
@@ -133,7 +133,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
 
 
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The mean over the axes `dim`, or all, of what is not NaN"""
+    """The mean over the axes `dim`, or all, without NaN"""
     if dtype is not None:
         input = convert(input, element_type("nanmean", dtype))
     require_floating("nanmean", input, "input" if dtype is None else "dtype")
@@ -156,17 +156,17 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
 
 
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
-    """How many elements are not 0, over the axes `dim` or in all; int64"""
+    """The number of elements that are not 0, over the axes `dim` or all; int64"""
     return wrap(np.asarray(np.count_nonzero(input.array, axis=axes("count_nonzero", dim, input.array.ndim)), int64))
 
 
 def _count(x: Tensor, dim: Dims) -> int:
-    """How many elements go into one element of a reduction."""
+    """The number of elements reduced into one."""
     return math.prod([x.array.shape[i] for i in axes("reduce", dim, x.array.ndim)])
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
-    """log(sum(exp(x))) over the axes `dim`, without overflow on the way"""
+    """log(sum(exp(x))) over the axes `dim`, without intermediate overflow"""
     x = floating("logsumexp", input)
     if _count(x, dim) == 0:
         return sum(exp(x), dim, keepdim).log()
@@ -213,12 +213,12 @@ def _arg(op: str, search: Any, input: Tensor, dim: int | None, keepdim: bool) ->
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
-    """The largest element; with `dim` the pair (values, indices) along it; with a tensor the `maximum` of both."""
+    """The largest element; with `dim`, the pair (values, indices) along it; with a tensor, the `maximum` of both."""
     return _max_or_min(input, other if dim is None else dim, keepdim, amax, argmax, maximum)
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:
-    """The smallest element; with `dim` the pair (values, indices) along it; with a tensor the `minimum` of both."""
+    """The smallest element; with `dim`, the pair (values, indices) along it; with a tensor, the `minimum` of both."""
     return _max_or_min(input, other if dim is None else dim, keepdim, amin, argmin, minimum)
 
 

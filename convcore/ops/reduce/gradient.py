@@ -1,11 +1,11 @@
-"""The gradient of a function known at points: central differences inside, one-sided ones at the ends.
+"""The gradient of a sampled function: central differences inside, one-sided differences at the ends.
 
-With the distances p before and q behind a point, of the neighbours' values y-, y and y+ inside
+At an inner point with the value y, the neighbours y- at distance p and y+ at distance q give
 
     y' = (y+ - y) / q * p / (p + q) + (y - y-) / p * q / (p + q)
 
-which for p = q = h is (y+ - y-) / 2h. At an end of first order y' = (y1 - y0) / h, of second order the slope of the
-parabola through three points. Source: B. Fornberg, "Generation of Finite Difference Formulas" (1988).
+which for p = q = h is (y+ - y-) / 2h. At an end, first order is y' = (y1 - y0) / h, and second order is the slope of
+the parabola through three points. Source: B. Fornberg, "Generation of Finite Difference Formulas" (1988).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 def gradient(
     input: Tensor, *, spacing: Any = None, dim: int | Sequence[int] | None = None, edge_order: int = 1
 ) -> tuple[Tensor, ...]:
-    """The slopes along each of the axes `dim`, or all, by differences of neighbours.
+    """The derivatives along each of the axes `dim`, or all, by finite differences.
 
     Args:
-        input: the values; each axis in `dim` has edge_order + 1 or more.
-        spacing: the distance of neighbours, one number for all axes (1 by default) or one for each; or for each axis
-            the places of its points, a tensor of one axis.
+        input: the values; at least edge_order + 1 along each axis in `dim`.
+        spacing: the distance between neighbours, one number for all axes (1 by default) or one for each; or for each
+            axis the coordinates of the points, a tensor of one axis.
         dim: one axis or several.
-        edge_order: 1 or 2, of the differences at the ends.
+        edge_order: the order of the differences at the ends, 1 or 2.
     """
     require_tensor("gradient", "input", input)
     dims = axes("gradient", dim, input.array.ndim)
@@ -55,7 +55,7 @@ def _slopes(x: Tensor, place: int, spacing: Any, edge_order: int) -> Tensor:
         raise ShapeError(f"gradient: input must have {edge_order + 1} or more elements on axis {place}, got {size}")
     if isinstance(spacing, Variable) and spacing.array.ndim:
         if spacing.array.shape != (size,):
-            raise ShapeError(f"gradient: the places along axis {place} must be {size}, got {spacing.array.shape}")
+            raise ShapeError(f"gradient: the positions along axis {place} must be {size}, got {spacing.array.shape}")
         steps = np.diff(spacing.array.astype(np.float64))
     else:
         steps = np.full(size - 1, spacing.array.item() if isinstance(spacing, Variable) else float(spacing))

@@ -1,4 +1,4 @@
-"""Histograms: how many elements lie in each of many intervals."""
+"""Histograms: the number of elements in each interval."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Histogram(NamedTuple):
-    """What `histogram` and `histogramdd` return."""
+    """The result of `histogram` and `histogramdd`."""
 
     hist: Any
     bin_edges: Any
 
 
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """How many elements lie in each of `bins` equal intervals from min to max (of the input, where both are equal)"""
+    """The number of elements in each of `bins` equal intervals from min to max (the input's range if min == max)"""
     if bins < 1 or not min <= max:
         raise ShapeError(f"histc: needs bins of at least 1 and min <= max, got bins={bins}, min={min}, max={max}")
     array = input.array
@@ -38,7 +38,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
 
 def _range_of(op: str, array: np.ndarray) -> tuple[float, float]:
-    """From the smallest to the largest element; around it, where there is only one."""
+    """The smallest and the largest element; `histc` widens an empty range by 1 on both sides."""
     if not array.size:
         return 0.0, 1.0
     low, high = float(array.min()), float(array.max())
@@ -53,13 +53,13 @@ def histogram(
     weight: Tensor | None = None,
     density: bool = False,
 ) -> Histogram:
-    """(hist, bin_edges): how many elements lie between neighbouring edges, the last edge included.
+    """(hist, bin_edges): the number of elements between neighbouring edges, the last edge included.
 
     Args:
         input: float32 or float64, of any shape.
-        bins: how many equal intervals, or their rising edges.
-        range: (low, high) of equal intervals, by default those of the input.
-        weight: what each element counts, of the input's shape; by default 1.
+        bins: the number of equal intervals, or a tensor of ascending edges.
+        range: (low, high) of equal intervals; by default the range of the input.
+        weight: the weight of each element, of the input's shape; by default 1.
         density: divide by the sum of weights and the length of each interval.
     """
     require_floating("histogram", input)
@@ -75,13 +75,13 @@ def histogramdd(
     weight: Tensor | None = None,
     density: bool = False,
 ) -> Histogram:
-    """(hist, bin_edges): how many points lie in each cell of a grid of D dimensions.
+    """(hist, bin_edges): the number of points in each cell of a D-dimensional grid.
 
     Args:
         input: (..., D), the points; float32 or float64.
-        bins: for each dimension how many intervals, or a tensor of rising edges; one number stands for all.
-        range: (low, high) of each dimension, one after the other.
-        weight, density: as of `histogram`; the weight has the shape (...).
+        bins: for each dimension the number of intervals or a tensor of ascending edges; one number applies to all.
+        range: (low, high) of each dimension, in one flat sequence.
+        weight, density: as in `histogram`; the weight has the shape (...).
     """
     require_floating("histogramdd", input)
     if input.array.ndim < 2:
@@ -105,17 +105,17 @@ def _histogram(op: str, points: np.ndarray, bins: list[Any], ends: Any, weight: 
             f"{weight.array.shape}"
         )
     weights = None if weight is None else weight.array.reshape(-1)
-    # NumPy is not asked to sort points into float32 edges itself: it would widen the edges and round otherwise.
-    places = np.zeros(len(points), np.int64)
+    # np.histogramdd is not used here: it would widen float32 edges to float64 and round differently.
+    positions = np.zeros(len(points), np.int64)
     inside = np.ones(len(points), np.bool_)
     for i, e in enumerate(edges):
         column = points[:, i]
         place = np.searchsorted(e, column, side="right") - 1
         place = np.where(column == e[-1], e.size - 2, place)
         inside &= (column >= e[0]) & (column <= e[-1])
-        places = places * (e.size - 1) + place
+        positions = positions * (e.size - 1) + place
     shape = [e.size - 1 for e in edges]
-    counts = np.bincount(places[inside], None if weights is None else weights[inside], int(np.prod(shape)))
+    counts = np.bincount(positions[inside], None if weights is None else weights[inside], int(np.prod(shape)))
     hist = counts.reshape(shape).astype(points.dtype)
     if density:
         with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Running sums, products and extremes along an axis, and differences of neighbours.
+"""Cumulative sums, products and extremes along an axis, and differences of neighbours.
 
     cumsum   out[i] = x[0] + .. + x[i],   grad_x[i] = grad_out[i] + grad_out[i + 1] + ..
     cumprod  out[i] = x[0] * .. * x[i],   grad_x[i] = sum over k >= i of grad_out[k] * out[k] / x[i]
@@ -32,7 +32,7 @@ def reversed_along(x: Tensor, dim: int) -> Tensor:
 
 
 class Cumsum(Function):
-    """Running sums; the gradient of each summand is the sum of the gradients from there to the end."""
+    """Cumulative sums; the gradient of a summand is the sum of the gradients from its position to the end."""
 
     @staticmethod
     def forward(ctx, x, dim):
@@ -48,7 +48,7 @@ class Cumsum(Function):
 
 
 class Cumprod(Function):
-    """Running products."""
+    """Cumulative products."""
 
     @staticmethod
     def forward(ctx, x, dim):
@@ -89,14 +89,14 @@ class LogCumsumExp(Function):
         x, out = ctx.saved_tensors
         size = x.array.shape[ctx.dim]
         rows, sums, upstream = (t.movedim(ctx.dim, -1) for t in (x, out, grad_out))
-        # share[.., i, k]: the part of summand i in out[k], for k >= i.
+        # exp(difference)[.., i, k]: the share of summand i in out[k], for k >= i.
         later = np.triu(np.ones((size, size), np.bool_)) & np.isfinite(rows.array)[..., None]
         difference = where(wrap(later), rows.unsqueeze(-1) - sums.unsqueeze(-2), -np.inf)
         return (exp(difference) * upstream.unsqueeze(-2)).sum(-1).movedim(-1, ctx.dim), None
 
 
 def _along(function: type[Function], op: str, input: Tensor, dim: int) -> Tensor:
-    """Apply along an axis; a tensor without axes counts as one with a single element."""
+    """Apply along an axis; a tensor without axes is treated as a vector of one element."""
     place = axis(op, dim, input.array.ndim)
     if input.array.ndim == 0:
         return function.apply(input.reshape(1), 0).reshape(())
@@ -108,30 +108,30 @@ def _in(op: str, input: Tensor, dtype: Any) -> Tensor:
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Running sums along `dim`; integers and bools are summed as int64"""
+    """Cumulative sums along `dim`; integers and bools are summed as int64"""
     result = _along(Cumsum, "cumsum", _in("cumsum", input, dtype), dim)
     return _in("cumsum", result, dtype)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Running products along `dim`; integers and bools are multiplied as int64"""
+    """Cumulative products along `dim`; integers and bools are multiplied as int64"""
     result = _along(Cumprod, "cumprod", _in("cumprod", input, dtype), dim)
     return _in("cumprod", result, dtype)
 
 
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
-    """log(cumsum(exp(x))) along `dim`, without overflow on the way"""
+    """log(cumsum(exp(x))) along `dim`, without intermediate overflow"""
     require_floating("logcumsumexp", input)
     return _along(LogCumsumExp, "logcumsumexp", input, dim)
 
 
 def cummax(input: Tensor, dim: int) -> Extreme:
-    """(values, indices): the largest element so far along `dim`, and where it is, the last of equal ones"""
+    """(values, indices): the largest element so far along `dim`, and the last index at which it occurs"""
     return _cumulative_extreme("cummax", np.maximum, input, dim)
 
 
 def cummin(input: Tensor, dim: int) -> Extreme:
-    """(values, indices): the smallest element so far along `dim`, and where it is, the last of equal ones"""
+    """(values, indices): the smallest element so far along `dim`, and the last index at which it occurs"""
     return _cumulative_extreme("cummin", np.minimum, input, dim)
 
 
@@ -151,7 +151,7 @@ def _cumulative_extreme(op: str, ufunc: np.ufunc, input: Tensor, dim: int) -> Ex
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
-    """Differences of neighbours along `dim`, n times, after `prepend` and `append` were put to its ends"""
+    """n-th differences of neighbours along `dim`, after `prepend` and `append` were joined to the ends"""
     count = integer("diff", "n", n, minimum=0)
     if input.array.ndim == 0:
         raise ShapeError("diff: needs at least one axis")
@@ -166,7 +166,7 @@ def diff(
 
 
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1) -> Tensor:
-    """The area under points y at the places x, or `dx` apart, by the trapezoidal rule along `dim`"""
+    """The integral of samples y at the points x, or `dx` apart, by the trapezoidal rule along `dim`"""
     return _trapezoids("trapezoid", y, x, dx, dim).sum(axis("trapezoid", dim, y.array.ndim))
 
 
@@ -174,12 +174,12 @@ trapz = trapezoid
 
 
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1) -> Tensor:
-    """The running areas of `trapezoid`"""
+    """The cumulative integrals of `trapezoid`"""
     return cumsum(_trapezoids("cumulative_trapezoid", y, x, dx, dim), dim)
 
 
 def _trapezoids(op: str, y: Tensor, x: Tensor | None, dx: float, dim: int) -> Tensor:
-    """The area between each two neighbouring points."""
+    """The area of each trapezoid between neighbouring points."""
     place = axis(op, dim, y.array.ndim)
     size = y.array.shape[place]
     if size == 0:

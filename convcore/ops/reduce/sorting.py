@@ -1,4 +1,4 @@
-"""Order: sorting, the largest, unique values, places in sorted sequences, counts. NaN counts as the largest value."""
+"""Sorting, top-k, unique values, searches in sorted sequences, counts. NaN sorts as the largest value."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Ordered(NamedTuple):
-    """What `sort` and `topk` return."""
+    """The result of `sort` and `topk`."""
 
     values: Any
     indices: Any
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Tensor:
-    """Where along `dim` the elements in rising order stand; equal ones keep their order"""
+    """The indices that sort the elements along `dim` in ascending order; equal elements keep their order"""
     place = axis("argsort", dim, input.array.ndim)
     array = input.array
     if array.ndim == 0:
@@ -38,7 +38,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: b
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Ordered:
-    """(values, indices): the elements along `dim` in rising order, and where they stood; equal ones keep their order"""
+    """(values, indices): the elements along `dim` in ascending order, and their indices; equal ones keep their order"""
     if input.array.ndim == 0:
         axis("sort", dim, 0)
         return Ordered(clone(input), wrap(np.zeros((), int64)))
@@ -47,12 +47,12 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
 
 
 def msort(input: Tensor) -> Tensor:
-    """The elements along the first axis in rising order"""
+    """The elements along the first axis in ascending order"""
     return sort(input, 0).values
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ordered:
-    """(values, indices): the k largest elements along `dim` (smallest where not `largest`), in order"""
+    """(values, indices): the k largest elements along `dim` (the smallest without `largest`), in order"""
     place = axis("topk", dim, input.array.ndim)
     size = input.array.shape[place] if input.array.ndim else 1
     if not isinstance(k, (int, np.integer)) or not 0 <= k <= size:
@@ -70,10 +70,10 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """The different elements in rising order, or the different slices along `dim`
+    """The distinct elements in ascending order, or the distinct slices along `dim`
 
     Returns:
-        The values; then, where asked for, for each element which of them it is, and how often each occurs (int64).
+        The values; then, if requested, the index of each element's value, and the number of occurrences (int64).
     """
     place = None if dim is None else axis("unique", dim, input.array.ndim)
     values, inverse, counts = np.unique(
@@ -92,7 +92,7 @@ def _those_wanted(results: Sequence[tuple[np.ndarray, bool]]) -> Any:
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """The elements, or slices along `dim`, without those that equal the one before; results as of `unique`"""
+    """The elements, or slices along `dim`, without those equal to their predecessor; results as in `unique`"""
     place = 0 if dim is None else axis("unique_consecutive", dim, input.array.ndim)
     array = input.array.reshape(-1) if dim is None else np.moveaxis(input.array, place, 0)
     rows = array.reshape(array.shape[0], array.size // max(array.shape[0], 1))
@@ -115,13 +115,13 @@ def searchsorted(
     side: str | None = None,
     sorter: Tensor | None = None,
 ) -> Tensor:
-    """Where each value would stand in the sorted sequences along the last axis, before equal ones or behind them
+    """The index at which each value would be inserted into the sorted sequences along the last axis
 
     Args:
         sorted_sequence: of one axis, or of the values' shape but for the last axis.
         out_int32: indices of int32 instead of int64.
-        right, side: behind equal elements where `right`, or side="right".
-        sorter: the order that sorts the sequence, where it is not sorted.
+        right, side: insert after equal elements if `right`, or side="right"; before them by default.
+        sorter: the indices that sort an unsorted sequence.
     """
     if side not in (None, "left", "right") or (side == "left" and right):
         raise ShapeError(f'searchsorted: side must be "left" or "right" and agree with right={right}, got {side!r}')
@@ -142,16 +142,16 @@ def searchsorted(
         sequence = np.take_along_axis(sequence, sorter.array, -1)
     which = "right" if right or side == "right" else "left"
     if sequence.ndim == 1:
-        places = np.asarray(np.searchsorted(sequence, values, which))
+        positions = np.asarray(np.searchsorted(sequence, values, which))
     else:
-        places = np.empty(values.shape, int64)
+        positions = np.empty(values.shape, int64)
         for row in np.ndindex(*sequence.shape[:-1]):
-            places[row] = np.searchsorted(sequence[row], values[row], which)
-    return wrap(places.astype(int32 if out_int32 else int64))
+            positions[row] = np.searchsorted(sequence[row], values[row], which)
+    return wrap(positions.astype(int32 if out_int32 else int64))
 
 
 def bucketize(input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
-    """The number of the bucket between rising `boundaries` in which each element lies"""
+    """The index of each element's bucket between ascending `boundaries`"""
     if boundaries.array.ndim != 1:
         raise ShapeError(f"bucketize: boundaries must have 1 axis, got shape {boundaries.array.shape}")
     values, limits = as_tensors("bucketize", input, boundaries)
@@ -159,7 +159,7 @@ def bucketize(input: Tensor | float, boundaries: Tensor, *, out_int32: bool = Fa
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each of the numbers 0, 1, .. occurs, or the sum of the weights of those elements"""
+    """How often each of the integers 0, 1, .. occurs, or the sum of the weights of those elements"""
     array = input.array
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 0).any():
         raise ShapeError(f"bincount: input must be 1-D integers of at least 0, got shape {array.shape}, {array.dtype}")
@@ -174,7 +174,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
-    """The elements of the flattened tensor at the places `index`, in its shape"""
+    """The elements of the flattened tensor at the positions `index`, in the shape of `index`"""
     if index.array.dtype.kind != "i":
         raise DTypeError(f"take: index must hold integers, got {index.array.dtype}")
     flat = reshape(input, input.array.size)
@@ -182,9 +182,9 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` in which the other axes broadcast and negative places count from the end.
+    """`gather` with broadcasting of the other axes, and negative indices that count from the end.
 
-    Without `dim` the places are those of the flattened tensor, from 0 on.
+    Without `dim`, the indices refer to the flattened tensor and must not be negative.
     """
     if indices.array.dtype.kind != "i":
         raise DTypeError(f"take_along_dim: indices must hold integers, got {indices.array.dtype}")
@@ -196,11 +196,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         )
     place = axis("take_along_dim", dim, input.array.ndim)
 
-    def spread(tensor: Tensor, other: Tensor) -> Tensor:
+    def broadcast(tensor: Tensor, other: Tensor) -> Tensor:
         shape = [own if i == place else max(own, others) if 0 not in (own, others) else 0 for i, (own, others) in
                  enumerate(zip(tensor.array.shape, other.array.shape, strict=True))]  # fmt: skip
         return tensor.expand(shape)
 
     size = input.array.shape[place]
-    places = in_range("take_along_dim", indices.array, size, -size) % np.int64(size)
-    return gather(spread(input, wrap(places)), place, spread(wrap(places), input))
+    positions = in_range("take_along_dim", indices.array, size, -size) % np.int64(size)
+    return gather(broadcast(input, wrap(positions)), place, broadcast(wrap(positions), input))

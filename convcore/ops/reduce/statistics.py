@@ -1,4 +1,4 @@
-"""Spread and order: variances, medians, quantiles; correlations."""
+"""Variances, medians, quantiles, modes; covariances and correlations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _spread(
 
 
 def _root(variance: Tensor) -> Tensor:
-    """The standard deviation. Where it is 0 its gradient is 0 too, as in torch."""
+    """The standard deviation. Where it is 0, the gradient is 0, too, as in torch."""
     zero = variance == 0
     return where(zero, 0.0, sqrt(where(zero, 1.0, variance)))
 
@@ -44,9 +44,9 @@ def _root(variance: Tensor) -> Tensor:
 def var(
     input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
-    """The variance over the axes `dim`, or all: the sum of squared distances from the mean over n - correction.
+    """The variance over the axes `dim`, or all: the sum of squared deviations from the mean, over n - correction.
 
-    The correction is 1 by default, or 0 where not `unbiased`.
+    The correction is 1 by default, or 0 with unbiased=False.
     """
     return _spread("var", input, dim, unbiased, keepdim, correction)[0]
 
@@ -74,7 +74,7 @@ def std_mean(
 
 
 def _ranked(input: Tensor, dim: int, rank: Any, keepdim: bool) -> Extreme:
-    """The elements of a rank along an axis, counted from the smallest, and where they are; NaN is the largest."""
+    """The elements of this rank along an axis, and their indices; rank 0 is the smallest, NaN the largest element."""
     if input.array.ndim == 0:
         return Extreme(input.clone(), wrap(np.zeros((), int64)))
     order = np.argsort(input.array, axis=dim, kind="stable")
@@ -93,12 +93,12 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ext
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element, the lower of two; with `dim` the pair (values, indices) along it; NaN where one is NaN"""
+    """The middle element, the lower of two; NaN if any is NaN. With `dim`, the pair (values, indices) along it"""
     return _median("median", input, dim, keepdim)
 
 
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """`median` of what is not NaN"""
+    """`median` without NaN"""
     return _median("nanmedian", input, dim, keepdim)
 
 
@@ -120,7 +120,7 @@ def _median(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extreme:
-    """(values, indices): the most frequent element along `dim`, the smallest of several, and where it stands last"""
+    """(values, indices): the most frequent element along `dim` (the smallest of several), and its last index"""
     place = axis("mode", dim, input.array.ndim)
     if input.array.ndim == 0:
         return Extreme(input.clone(), wrap(np.zeros((), int64)))
@@ -132,7 +132,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extreme:
     starts = np.ones(ordered.shape, np.bool_)
     starts[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
     ahead = np.arange(rows.shape[-1])
-    lengths = ahead - np.maximum.accumulate(np.where(starts, ahead, 0), axis=-1)  # of a run of equals up to here
+    lengths = ahead - np.maximum.accumulate(np.where(starts, ahead, 0), axis=-1)  # of the run of equals so far, less 1
     last = np.argmax(lengths, axis=-1)[..., None]
     indices = wrap(np.moveaxis(np.take_along_axis(order, last, -1), -1, place))
     values = gather(input, place, indices)
@@ -142,11 +142,11 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extreme:
 def quantile(
     input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
-    """The q-th quantiles along `dim`, or of all elements: between neighbours they are interpolated.
+    """The q-th quantiles along `dim`, or of all elements, interpolated between neighbours.
 
     Args:
-        q: from 0 to 1, a number or a tensor of the input's dtype, of 0 or 1 axes; of 1 axis it becomes the first.
-        keepdim: the axis stays, of size 1.
+        q: from 0 to 1, a number or a tensor of the input's dtype of 0 or 1 axes; an axis becomes the result's first.
+        keepdim: keep the axis, with size 1.
         interpolation: "linear", "lower", "higher", "nearest" or "midpoint".
     """
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
@@ -155,7 +155,7 @@ def quantile(
 def nanquantile(
     input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
-    """`quantile` of what is not NaN"""
+    """`quantile` without NaN"""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation)
 
 
@@ -197,7 +197,7 @@ def _quantile(op: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, in
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
 ) -> Tensor:
-    """The covariances of variables (rows) from observations (columns), which may have weights"""
+    """The covariances of variables (rows) over observations (columns), which may be weighted"""
     if input.array.ndim > 2:
         raise ShapeError(f"cov: input must have at most 2 axes (variables, observations), got {input.array.shape}")
     x = input.reshape(1, -1) if input.array.ndim < 2 else input
@@ -234,7 +234,7 @@ def cov(
 
 
 def corrcoef(input: Tensor) -> Tensor:
-    """The correlation coefficients of variables (rows) from observations (columns)"""
+    """The correlation coefficients of variables (rows) over observations (columns)"""
     c = cov(input)
     if c.array.ndim == 0:
         return c / c

@@ -1,8 +1,8 @@
-"""Lengths of vectors: ||x||_p = (sum of |x|^p)^(1/p), and distances as lengths of differences.
+"""Vector norms: ||x||_p = (sum of |x|^p)^(1/p), and distances as norms of differences.
 
     p = inf  the largest |x|       p = -inf  the smallest       p = 0  the number of elements that are not 0
 
-Where a length is 0 its gradient is 0 too, as in torch.
+Where a norm is 0, the gradient is 0, too, as in torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The length of the vectors along the axes `dim`, or of all elements, in the norm `ord`"""
+    """The norm of order `ord` along the axes `dim`, or of all elements"""
     x = floating("vector_norm", x) if dtype is None else convert(x, element_type("vector_norm", dtype))
     require_floating("vector_norm", x)
     if ord == math.inf:
@@ -45,7 +45,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
 
 
 def _power(size: Tensor, ord: float) -> Tensor:
-    """size^ord, whose gradient at 0 is 0 also where the slope there is infinite."""
+    """size^ord; the gradient at 0 is 0, even where the derivative is infinite."""
     if ord >= 1:
         return pow(size, ord)
     zero = size == 0
@@ -55,7 +55,7 @@ def _power(size: Tensor, ord: float) -> Tensor:
 def norm(
     input: Tensor, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
-    """The length along the axes `dim`, or of all elements: with p="fro" the root of the sum of squares"""
+    """The p-norm along the axes `dim`, or of all elements; p="fro" is the root of the sum of squares"""
     if p == "nuc":
         raise UnsupportedError("norm: the nuclear norm needs singular values, which convcore does not compute")
     if isinstance(p, str) and p != "fro":
@@ -65,7 +65,7 @@ def norm(
 
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
-    """The slices at each place of the axis `dim` scaled down so that their lengths in the norm p are at most maxnorm"""
+    """The slices along the axis `dim`, scaled down where their p-norm is above maxnorm"""
     require_floating("renorm", input)
     if input.array.ndim < 2 or not p > 0 or maxnorm < 0:
         raise ShapeError(
@@ -79,5 +79,5 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """The length of input - other, which broadcast, in the norm p"""
+    """The p-norm of input - other, with broadcasting"""
     return vector_norm(sub(input, other), p)

@@ -1,4 +1,4 @@
-"""The same elements seen in another way: nothing is computed, and where NumPy can, nothing is copied.
+"""Other shapes of the same elements, without computation, and without a copy where the strides allow a view.
 
 views      reshape, transpose, permute, expand, squeeze
 joining    cat, stack, split, chunk

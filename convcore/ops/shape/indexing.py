@@ -1,8 +1,8 @@
 """Reading and writing parts of a tensor: x[index], gather.
 
 An index follows NumPy's rules (integers, slices, None, Ellipsis, bool masks, integer tensors). Slices and integers
-give views; masks and index tensors copy. The gradient of reading is writing: grad_x is zero except at the index,
-where every reading of an element adds its gradient.
+give views; masks and index tensors copy. The gradient of a read is a scatter: grad_x is zero except at the index,
+where the gradients of all reads of an element are summed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def array_index(index: Any) -> tuple[tuple[Any, ...], bool]:
-    """An index as NumPy takes it, and whether it is basic: slices and integers only, which give a view.
+    """The index for NumPy, and whether it is basic: slices and integers only, which give a view.
 
-    The Ellipsis at the end makes NumPy return an array, never a bare number.
+    The Ellipsis at the end makes NumPy return an array, never a scalar.
     """
     parts = index if isinstance(index, tuple) else (index,)
     result = [p.array if isinstance(p, Variable) else p for p in parts]
@@ -40,13 +40,15 @@ def array_index(index: Any) -> tuple[tuple[Any, ...], bool]:
 
 
 def refuse_bytes(op: str, parts: Sequence[Any]) -> None:
-    """Refuse arrays of uint8 as an index: torch takes them for masks, NumPy for places."""
+    """Refuse uint8 arrays as an index: torch reads them as masks, NumPy as positions."""
     if any(isinstance(p, np.ndarray) and p.dtype == np.uint8 for p in parts):
-        raise DTypeError(f"{op}: uint8 may mean places or a mask; use index.long() for places, index.bool() for a mask")
+        raise DTypeError(
+            f"{op}: uint8 may mean positions or a mask; use index.long() for positions, index.bool() for a mask"
+        )
 
 
 def frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The index with its lists and arrays copied, so that the user may change them before backward."""
+    """The index with copies of its lists and arrays, so that the user may change the originals before backward."""
     return tuple([np.array(p) if isinstance(p, (np.ndarray, list)) else p for p in index])
 
 
@@ -66,7 +68,7 @@ class Index(Function):
 
 
 class Scatter(Function):
-    """Zeros of a shape, and at the index the sum of the values that are placed there."""
+    """Zeros of a shape, with values added at an index; repeated indices accumulate."""
 
     @staticmethod
     def forward(ctx, values, shape, index, basic):
@@ -88,28 +90,28 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     return Index.apply(input, *array_index(index))
 
 
-def in_range(op: str, places: np.ndarray, size: int, first: int = 0) -> np.ndarray:
-    """The places along an axis of this size, each from `first` on: 0, or -size where negative ones count from the end.
+def in_range(op: str, positions: np.ndarray, size: int, first: int = 0) -> np.ndarray:
+    """`positions`, checked to be from `first` to size - 1; `first` is 0, or -size if negative ones count from the end.
 
     Raises:
-        IndexError: one of them lies outside.
+        IndexError: a position is out of range.
     """
-    outside = (places < first) | (places >= size)
+    outside = (positions < first) | (positions >= size)
     if outside.any():
-        value = places[outside].flat[0]
+        value = positions[outside].flat[0]
         if size == 0:
             raise IndexError(f"{op}: index {value} is out of range, for the axis is empty")
         raise IndexError(f"{op}: index must be from {first} to {size - 1}, got {value}")
-    return places
+    return positions
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """out[i][j].. = input with the coordinate of axis `dim` replaced by index[i][j]..
+    """out[i][j].. = the element of input at [i][j].., with the coordinate of axis `dim` replaced by index[i][j]..
 
-    Shapes: index has the input's number of axes and is nowhere larger outside `dim`; the result has its shape.
+    Shapes: index has as many axes as the input, none longer except `dim`; the result has the shape of index.
 
     Raises:
-        IndexError: a place is negative or too large.
+        IndexError: an index is negative or too large.
     """
     place = axis("gather", dim, input.array.ndim)
     if input.array.ndim == 0 and index.array.ndim == 1:
@@ -117,7 +119,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     where, shape = index.array, input.array.shape
     if where.dtype.kind not in "iu":
         raise DTypeError(f"gather: index must hold integers, got {where.dtype}")
-    if where.size == 0 and len(shape) <= 1:  # torch takes every empty index here
+    if where.size == 0 and len(shape) <= 1:  # torch accepts every empty index here
         return getitem(input.reshape(-1), (np.zeros(0, np.int64),)).reshape(where.shape)
     if where.ndim != len(shape) or any(
         w > s for i, (w, s) in enumerate(zip(where.shape, shape, strict=True)) if i != place
@@ -132,24 +134,24 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return Index.apply(input, coordinates(where, place), False)
 
 
-def coordinates(places: np.ndarray, place: int) -> tuple[np.ndarray, ...]:
-    """NumPy's index for places along one axis: of each other axis the element's own coordinate."""
-    result = list(np.ogrid[tuple(slice(0, s) for s in places.shape)])
-    result[place] = places
+def coordinates(positions: np.ndarray, place: int) -> tuple[np.ndarray, ...]:
+    """The NumPy index for positions along one axis: the coordinates along all other axes stay the same."""
+    result = list(np.ogrid[tuple(slice(0, s) for s in positions.shape)])
+    result[place] = positions
     return tuple(result)
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Where the elements are not 0: (count, axes), or as a tuple with one vector for each axis; int64"""
+    """The indices of the nonzero elements: (count, axes), or a tuple of one vector for each axis; int64"""
     if input.array.ndim == 0:
         found = np.flatnonzero(input.array)
         return (wrap(found),) if as_tuple else wrap(np.zeros((found.size, 0), np.int64))
-    places = np.nonzero(input.array)
-    return tuple([wrap(p.copy()) for p in places]) if as_tuple else wrap(np.stack(places, axis=1))
+    positions = np.nonzero(input.array)
+    return tuple([wrap(p.copy()) for p in positions]) if as_tuple else wrap(np.stack(positions, axis=1))
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
-    """Where the elements are not 0, cut or filled up with `fill_value` to `size` rows: (size, axes); int64"""
+    """The indices of the nonzero elements, truncated or padded with `fill_value` to `size` rows: (size, axes); int64"""
     count = integer("nonzero_static", "size", size, 0)
     found = nonzero(input).array[:count]
     result = np.full((count, input.array.ndim), fill_value, np.int64)
@@ -158,7 +160,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
 
 
 def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """For each axis of a tensor of this shape the coordinates of the elements with these numbers; int64"""
+    """The coordinates, one tensor for each axis, of the elements with these flat indices; int64"""
     sizes = [integer("unravel_index", "shape", s, 0) for s in (shape if isinstance(shape, Sequence) else [shape])]
     if indices.array.dtype.kind not in "iu":
         raise DTypeError(f"unravel_index: indices must hold integers, got {indices.array.dtype}")
@@ -173,5 +175,5 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
 
 
 def argwhere(input: Tensor) -> Tensor:
-    """Where the elements are not 0: (count, axes); int64"""
+    """The indices of the nonzero elements: (count, axes); int64"""
     return nonzero(input)

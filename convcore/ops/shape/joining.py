@@ -1,4 +1,4 @@
-"""Joining tensors and cutting them into pieces along an axis."""
+"""Joining tensors, and splitting them along an axis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_PIECES = 1 << 20
 
 
 class Cat(Function):
-    """Tensors side by side along one axis."""
+    """The concatenation of tensors along one axis."""
 
     @staticmethod
     def forward(ctx, dim, *tensors):
@@ -48,7 +48,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along an existing axis; their other sizes must be equal.
 
     Shapes: (.., size_i, ..) each -> (.., sum of size_i, ..). Dtypes are promoted as in arithmetic. Tensors of shape
-    (0,) fit everywhere and add nothing.
+    (0,) are always accepted and add nothing.
     """
     given = _listed("cat", tensors)
     ndim = max([t.array.ndim for t in given])
@@ -82,7 +82,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Join along the second axis, vectors along their only one"""
+    """Join along the second axis, vectors along the only one"""
     given = [atleast_1d(t) for t in _listed("hstack", tensors)]
     return cat(given, 0 if given[0].array.ndim == 1 else 1)
 
@@ -107,14 +107,14 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _cut(tensor: Tensor, ends: list[int], place: int) -> tuple[Tensor, ...]:
-    """Views of the parts that end before these elements."""
+    """Views of consecutive parts, which end before the positions `ends`."""
     return tuple(
         [narrow(tensor, place, start, max(end - start, 0)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     )
 
 
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut into views along an axis: pieces of one size (the last may be smaller), or of the listed sizes."""
+    """Split into views along an axis: pieces of one size (the last may be smaller), or of the listed sizes."""
     place = axis("split", dim, tensor.array.ndim)
     if tensor.array.ndim == 0:
         raise ShapeError("split: tensor must have an axis to cut, got shape ()")
@@ -130,12 +130,12 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
 
 
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut into views of the listed sizes along an axis"""
+    """Split into views of the listed sizes along an axis"""
     return split(input, list(split_sizes), dim)
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut into at most `chunks` views of equal size along an axis; the last may be smaller."""
+    """Split into at most `chunks` views of equal size along an axis; the last may be smaller."""
     count = _pieces("chunk", "chunks", chunks)
     place = axis("chunk", dim, input.array.ndim)
     if input.array.ndim == 0:
@@ -148,12 +148,12 @@ unsafe_chunk = chunk
 
 
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split` into pieces of one size; of its results torch does not watch whether they are changed in place"""
+    """`split` into pieces of one size. torch does not check in-place changes of the results"""
     return split(tensor, split_size, dim)
 
 
 def _pieces(op: str, name: str, value: int) -> int:
-    """How many pieces to make; an empty axis gives as many as are asked for, so there must be a limit."""
+    """The number of pieces, checked. An empty axis can be split into any number of pieces, so there must be a limit."""
     count = integer(op, name, value, minimum=1)
     if count > MOST_PIECES:
         raise ShapeError(f"{op}: {name} must be at most {MOST_PIECES}, got {count}")
@@ -161,7 +161,7 @@ def _pieces(op: str, name: str, value: int) -> int:
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut into views along an axis: into that many pieces of nearly equal size, or before the listed elements."""
+    """Split into views along an axis: into a number of pieces of nearly equal size, or before the listed positions."""
     if input.array.ndim == 0:
         raise ShapeError("tensor_split: input must have an axis to cut, got shape ()")
     place = axis("tensor_split", dim, input.array.ndim)
@@ -197,7 +197,7 @@ def _split_along(op: str, input: Tensor, indices_or_sections: Any, place: int, a
 
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` along the second axis, of a vector along its only one, into equal parts"""
+    """`tensor_split` into equal parts along the second axis, or the only one of a vector"""
     return _split_along("hsplit", input, indices_or_sections, 0 if input.array.ndim == 1 else 1, 1)
 
 
@@ -212,7 +212,7 @@ def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, without it"""
+    """The slices along an axis, without the axis"""
     if input.array.ndim == 0:
         raise ShapeError("unbind: input must have an axis to cut, got shape ()")
     place = axis("unbind", dim, input.array.ndim)
@@ -220,7 +220,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def iterate(input: Tensor) -> Iterator[Tensor]:
-    """The slices along the first axis, one after the other"""
+    """An iterator over the slices along the first axis"""
     if input.array.ndim == 0:
         raise DTypeError("iter: a tensor without axes cannot be iterated over; use item()")
     return iter([input[i] for i in range(len(input.array))])

@@ -1,7 +1,7 @@
-"""Shapes: reshape, transpose, broadcast, join and cut. Nothing is computed, and where NumPy can, nothing is copied.
+"""Shapes: reshape, transpose, broadcast, narrow. Nothing is computed, or copied where the strides allow a view.
 
-A result that shows the memory of its input is a view: it shares the version counter, so that an in-place change of one
-is noticed by whatever saved the other. The gradient of each operation is the same elements put back in their place.
+A view shares the memory and the version counter of its input, so that backward notices an in-place change of one where
+the other was saved. The gradient of each operation is the inverse rearrangement of grad_out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Reshape(Function):
-    """The elements in logical (row-major) order under another shape; a copy where the strides do not allow a view."""
+    """The elements in row-major order with another shape; a copy where the strides do not allow a view."""
 
     @staticmethod
     def forward(ctx, x, shape):
@@ -68,7 +68,7 @@ class Expand(Function):
 
 
 class Contiguous(Function):
-    """A copy whose elements lie in memory in row-major order."""
+    """A copy in row-major memory order."""
 
     @staticmethod
     def forward(ctx, x):
@@ -82,14 +82,14 @@ class Contiguous(Function):
 
 
 def sizes(op: str, arguments: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape given as one sequence or as several integers; -1 is allowed and left as it is."""
+    """A shape given as one sequence or as several integers; -1 is allowed and returned unchanged."""
     if len(arguments) == 1 and isinstance(arguments[0], Sequence):
         arguments = tuple(arguments[0])
     return tuple([integer(op, f"shape[{i}]", a, minimum=-1) for i, a in enumerate(arguments)])
 
 
 def reshape(input: Tensor, *shape_: int | Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
-    """The elements in row-major order under another shape, in which one size may be -1 and is then found out."""
+    """The elements in row-major order with another shape; one size may be -1 and is then computed."""
     wanted = sizes("reshape", one_by_one_or(shape_, shape))
     count = input.array.size
     known = math.prod([s for s in wanted if s != -1])
@@ -132,7 +132,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 def t(input: Tensor) -> Tensor:
-    """The transposed matrix; tensors of fewer than two axes stay as they are."""
+    """The transposed matrix; tensors of fewer than two axes are returned unchanged."""
     if input.array.ndim > 2:
         raise ShapeError(f"t: input must be a matrix, got shape {input.array.shape}; use transpose() or permute()")
     return permute(input, *reversed(range(input.array.ndim)))
@@ -144,7 +144,7 @@ def reversed_axes(input: Tensor) -> Tensor:
 
 
 def contiguous(input: Tensor, memory_format: MemoryFormat = MemoryFormat.contiguous_format) -> Tensor:
-    """The tensor itself where its elements lie in the order of the memory format, else a copy whose do.
+    """The tensor itself if it has this memory format, else a copy in it.
 
     Raises:
         ShapeError: the format is for another number of axes.
@@ -158,7 +158,7 @@ def contiguous(input: Tensor, memory_format: MemoryFormat = MemoryFormat.contigu
 
 
 def is_contiguous(input: Tensor, memory_format: MemoryFormat = MemoryFormat.contiguous_format) -> bool:
-    """Whether the elements lie in memory without holes, in the order of the memory format"""
+    """Whether the tensor is dense in memory, in the order of the memory format"""
     if memory_format in _AXES and input.array.ndim != _AXES[memory_format]:
         return False
     order = _memory_order("is_contiguous", input, memory_format)
@@ -169,7 +169,7 @@ _AXES = {MemoryFormat.channels_last: 4, MemoryFormat.channels_last_3d: 5}
 
 
 def _memory_order(op: str, input: Tensor, memory_format: MemoryFormat) -> tuple[int, ...] | None:
-    """The axes from the outermost in memory to the innermost; None for as they are."""
+    """The axes from the outermost in memory to the innermost; None for preserve_format."""
     ndim = input.array.ndim
     wanted = _AXES.get(check_memory_format(op, memory_format), ndim)
     if wanted != ndim:
@@ -180,7 +180,7 @@ def _memory_order(op: str, input: Tensor, memory_format: MemoryFormat) -> tuple[
 
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
-    """Remove axes of length 1: those in `dim` that have it, or all."""
+    """Remove axes of length 1: all of them, or only those in `dim`; longer axes in `dim` stay."""
     none = isinstance(dim, Sequence) and not dim
     chosen = () if none else axes("squeeze", dim, input.array.ndim)
     shape = input.array.shape
@@ -195,7 +195,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 def expand(input: Tensor, *shape: int | Sequence[int], size: Sequence[int] | None = None) -> Tensor:
-    """Repeat axes of length 1 (and new axes in front) up to the given sizes without a copy; -1 keeps a size."""
+    """Broadcast axes of length 1 (and new axes in front) to the given sizes without a copy; -1 keeps a size."""
     wanted = sizes("expand", one_by_one_or(shape, size))
     have = input.array.shape
     added = len(wanted) - len(have)
@@ -210,17 +210,17 @@ def expand(input: Tensor, *shape: int | Sequence[int], size: Sequence[int] | Non
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
-    """The input repeated to the shape of another tensor, as by `expand`"""
+    """The input broadcast to the shape of another tensor, as by `expand`"""
     return expand(input, other.array.shape)
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
-    """The elements in row-major order under the shape of another tensor"""
+    """The elements in row-major order with the shape of another tensor"""
     return reshape(input, other.array.shape)
 
 
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
-    """The input repeated to a shape, as by `expand`"""
+    """The input broadcast to a shape, as by `expand`"""
     return expand(input, size)
 
 
@@ -234,13 +234,13 @@ def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors, all repeated to the shape that they broadcast to"""
+    """The tensors, broadcast to their common shape"""
     shape = broadcast_shapes(*[t.array.shape for t in tensors])
     return tuple([expand(t, shape) for t in tensors])
 
 
 def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """Axes moved to other places; the rest keep their order"""
+    """Axes moved to other positions; the rest keep their order"""
     pairs = [tuple(d) if isinstance(d, Sequence) else (d,) for d in (source, destination)]
     ndim = input.array.ndim
     names = "source", "destination"
@@ -249,9 +249,9 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
         raise ShapeError(f"movedim: source and destination must be equally many different axes, got {pairs}")
     if ndim == 0:
         return permute(input)
-    places = dict(zip(tos, froms, strict=True))
+    positions = dict(zip(tos, froms, strict=True))
     others = iter([i for i in range(ndim) if i not in froms])
-    return permute(input, [places[i] if i in places else next(others) for i in range(ndim)])
+    return permute(input, [positions[i] if i in positions else next(others) for i in range(ndim)])
 
 
 moveaxis = movedim
@@ -264,14 +264,14 @@ def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
 
 
 def matrix_transpose(input: Tensor) -> Tensor:
-    """The last two axes exchanged"""
+    """The last two axes swapped"""
     if input.array.ndim < 2:
         raise ShapeError(f"mT: needs at least 2 axes, got shape {input.array.shape}")
     return transpose(input, -2, -1)
 
 
 def adjoint(input: Tensor) -> Tensor:
-    """The transposed matrix, of at most 2 axes"""
+    """The transposed matrix; the input must have 2 axes or none"""
     if input.array.ndim not in (0, 2):
         raise ShapeError(f"H: input must be a matrix, got shape {input.array.shape}")
     return reversed_axes(input)
@@ -283,7 +283,7 @@ def ravel(input: Tensor) -> Tensor:
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
-    """One axis as several, of sizes whose product is its own; one of them may be -1"""
+    """One axis split into several; the product of `sizes` is the size of the axis, and one of them may be -1"""
     place = axis("unflatten", dim, input.array.ndim)
     shape = input.array.shape
     if input.array.ndim == 0 or len(sizes) == 0:
@@ -323,7 +323,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 
 class Narrow(Function):
-    """A view of a slice; its gradient is zero outside."""
+    """A view of a slice; the gradient is zero outside it."""
 
     @staticmethod
     def forward(ctx, x, index):
@@ -336,7 +336,7 @@ class Narrow(Function):
 
 
 class Widen(Function):
-    """Zeros of a shape with a slice set."""
+    """Zeros of a shape, with a slice set to x."""
 
     @staticmethod
     def forward(ctx, x, shape, index):
@@ -352,7 +352,7 @@ class Widen(Function):
 
 
 def _each(op: str, function: Any, tensors: tuple[Any, ...]) -> Any:
-    """One tensor's result, or those of several, given one by one or as a list."""
+    """The result for one tensor, or a tuple for several, given as arguments or as a list."""
     several = len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
     given = tensors[0] if several else tensors
     for position, tensor in enumerate(given):
