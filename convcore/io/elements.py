@@ -1,6 +1,6 @@
-"""Element types as files store them, and as tensors here hold them.
+"""Element types in files, and the dtypes of the tensors read from them.
 
-Half precision and bfloat16 become float32, which holds every one of their numbers exactly.
+float16 and bfloat16 become float32, which represents all their values exactly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from convcore.errors import CheckpointError
 
 READ_CHUNK = 1 << 20
-MAX_AXES = 64  # NumPy's and PyTorch's own limit
+MAX_AXES = 64  # the limit of NumPy and PyTorch
 
 
 class ElementType(NamedTuple):
@@ -22,10 +22,10 @@ class ElementType(NamedTuple):
 
     Attributes:
         name: the usual name, such as "bfloat16".
-        storage: PyTorch's class of storages of it.
-        safetensors: its name in safetensors files.
-        stored: the NumPy type in which its bytes are read, little-endian.
-        dtype: the type of the tensors that come out.
+        storage: the name of PyTorch's storage class.
+        safetensors: the name in safetensors files.
+        stored: the NumPy dtype of the bytes in the file, little-endian.
+        dtype: the dtype of the tensors.
     """
 
     name: str
@@ -41,11 +41,11 @@ class ElementType(NamedTuple):
 
     @property
     def is_converted(self) -> bool:
-        """Whether the bytes of the file are not yet those of the tensor."""
+        """Whether the file and the tensor have different bytes."""
         return self.name in ("float16", "bfloat16", "bool")
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
-        """The numbers in the tensors' type."""
+        """The values in the tensors' dtype."""
         if self.name == "bfloat16":  # the upper half of a float32
             return (stored.astype(np.uint32) << 16).view(np.float32)
         return stored.astype(self.dtype)
@@ -72,7 +72,7 @@ ELEMENT_TYPES = (
 
 
 def is_too_large(shape: Iterable[int], itemsize: int) -> bool:
-    """Whether no memory could hold an array of this shape; NumPy refuses it also where another axis has length 0."""
+    """Whether no memory could hold an array of this shape; NumPy refuses such a shape even if an axis has length 0."""
     return math.prod(max(n, 1) for n in shape) * itemsize >= 1 << 62
 
 
@@ -80,7 +80,7 @@ def read_elements(file: IO[bytes], element: ElementType, out: np.ndarray, big_en
     """Fill the 1-D array `out`, of `element.dtype`, with the next elements of a file.
 
     Raises:
-        CheckpointError: the file ends before.
+        CheckpointError: the file is too short.
     """
     stored = np.empty(out.size, element.stored) if element.is_converted else out
     view = stored.view(np.uint8).data

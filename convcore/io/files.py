@@ -1,4 +1,4 @@
-"""Opening checkpoint files with errors that name them, and replacing them in one step."""
+"""Opening checkpoint files with errors that name them, and replacing them atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from convcore.errors import CheckpointError, DTypeError
 
-if sys.platform == "win32":  # a file that is open cannot be removed there: that is lock enough
+if sys.platform == "win32":  # Windows does not remove open files, so no lock is needed
 
     def _hold(file: IO[bytes]) -> None:
         pass
@@ -26,12 +26,12 @@ else:
     import fcntl
 
     def _hold(file: IO[bytes]) -> None:
-        """Lock a file; the system unlocks it when the process ends, however that ends."""
-        with suppress(OSError):  # network drives without locks
+        """Lock a file; the operating system releases the lock when the process ends, even by a crash."""
+        with suppress(OSError):  # some network drives have no locks
             fcntl.flock(file, fcntl.LOCK_EX)
 
     def _remove_unless_held(path: str) -> None:
-        """Remove a file that no process has locked; an OSError says that one has."""
+        """Remove a file unless a process has locked it, which raises OSError."""
         with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.remove(path)
@@ -42,10 +42,10 @@ Path = str | os.PathLike[str]
 
 @contextmanager
 def opened(op: str, path: Path | IO[bytes]) -> Iterator[IO[bytes]]:
-    """A binary file to read from, opened by name or given open; errors inside the block get its name.
+    """A binary file to read from, given by name or already open; errors inside the block get the file's name.
 
     Raises:
-        CheckpointError: the file is missing, cannot be read, or the block raised this error.
+        CheckpointError: the file is missing or cannot be read, or the block raised this error.
     """
     given: Any = path
     is_open = hasattr(path, "read") and not isinstance(path, io.TextIOBase)
@@ -66,7 +66,7 @@ def file_name(op: str, path: Any) -> str:
     """The path as a string.
 
     Raises:
-        DTypeError: it is none.
+        DTypeError: it is not a path.
         CheckpointError: no file can have this name.
     """
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
@@ -78,7 +78,7 @@ def file_name(op: str, path: Any) -> str:
 
 
 def bytes_left(file: IO[bytes]) -> int:
-    """How many bytes follow the file's position."""
+    """The number of bytes after the file's position."""
     here = file.tell()
     end = file.seek(0, os.SEEK_END)
     file.seek(here)
@@ -86,15 +86,15 @@ def bytes_left(file: IO[bytes]) -> int:
 
 
 def replace_file(op: str, path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Let `write` fill a new file beside `path`, down to the disk, and give it that name.
+    """Let `write` write a temporary file beside `path`, flush it to disk, and rename it to `path`.
 
-    The system renames at once: a crash leaves the old file as it was, never half of a new one. What a killed process
-    has left of a new file is removed by the next call for the same name. Through a symbolic link, the file that it
-    points to is replaced; an older file's permissions are kept.
+    The rename is atomic: a crash leaves the old file unchanged, never half of a new one. The temporary file of a killed
+    process is removed by the next call for the same name. If `path` is a symbolic link, its target is replaced; the
+    permissions of the old file are kept.
 
     Raises:
-        CheckpointError: the file cannot be written; an older one of this name is still there, unchanged. Or there is a
-            folder, a device, a pipe or a socket under this name, which is left as it is.
+        CheckpointError: the file cannot be written, and the old file is unchanged; or `path` is a folder, a device, a
+            pipe or a socket.
     """
     name = file_name(op, path)
     try:
@@ -107,10 +107,10 @@ def replace_file(op: str, path: Path, write: Callable[[IO[bytes]], Any]) -> None
 
 
 def _replaceable(name: str) -> int | None:
-    """The permissions of the file of this name, None if there is none.
+    """The permissions of an existing file, or None if there is none.
 
     Raises:
-        OSError: something else has this name, or the file is write-protected.
+        OSError: this is not a regular file, or it is write-protected.
     """
     try:
         mode = os.stat(name).st_mode
@@ -127,7 +127,7 @@ def _replaceable(name: str) -> int | None:
 
 
 def _write_beside(name: str, mode: int | None, write: Callable[[IO[bytes]], Any]) -> None:
-    """Fill a temporary file in the same folder, and rename it; it stays locked until then."""
+    """Write a temporary file in the same folder, locked until it is renamed."""
     with _temporary(name) as file:
         temporary = file.name
         try:
@@ -143,7 +143,7 @@ def _write_beside(name: str, mode: int | None, write: Callable[[IO[bytes]], Any]
             if os.path.exists(temporary):
                 file.close()
                 os.remove(temporary)
-    with suppress(OSError):  # not every file system can do this: the new name, down to the disk
+    with suppress(OSError):  # flushes the rename to disk, which not every file system supports
         folder = os.open(os.path.dirname(name), os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -158,13 +158,13 @@ def _temporary(name: str) -> Iterator[IO[bytes]]:
     while not is_held:
         with open(f"{_stem(name)}.{secrets.token_hex(4)}.tmp", "xb") as file:
             _hold(file)
-            is_held = os.fstat(file.fileno()).st_nlink > 0  # another call may just have taken it for a leftover
+            is_held = os.fstat(file.fileno()).st_nlink > 0  # another call may have removed it before it was locked
             if is_held:
                 yield file
 
 
 def _remove_leftovers(name: str) -> None:
-    """Remove temporary files for this name that no process holds locked."""
+    """Remove unlocked temporary files for this name."""
     folder, start = os.path.split(_stem(name))
     pattern = re.compile(re.escape(start) + r"\.[0-9a-f]{8}\.tmp")
     with os.scandir(folder) as entries:
@@ -177,6 +177,6 @@ def _remove_leftovers(name: str) -> None:
 
 
 def _stem(name: str) -> str:
-    """How temporary files for a name begin: not longer than the system allows."""
+    """The beginning of the names of temporary files, shortened to stay within the system's limit."""
     folder, base = os.path.split(name)
     return os.path.join(folder, base[:60])

@@ -1,15 +1,15 @@
-"""What a file is that holds no weights, or holds them in a form that is not read: its first bytes tell."""
+"""Identifies files without weights, or in an unsupported format, by their first bytes."""
 
 from __future__ import annotations
 
 import json
 import re
 
-HEAD = 4096  # bytes to look at
+HEAD = 4096  # bytes to read
 
 _UNPACK = "unpack it first"
 
-# By the first bytes: what it is, and what to do.
+# (first bytes, what the file is, what to do)
 _SIGNATURES = (
     (
         b"version https://git-lfs.github.com",
@@ -36,12 +36,12 @@ _SIGNATURES = (
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _XML = re.compile(rb"\s*<[?!a-zA-Z]")
 _OLD_PICKLE = re.compile(rb"(\(dp|\(lp|\(iopy|ccopy_reg\n|c__builtin__\n|ccollections\n|\}q|\]q|\}\()")
-# A Protocol Buffers message that begins with a small number, then a field of ModelProto: producer, domain, graph, ..
+# A Protocol Buffers message: a small integer, then a field of ModelProto (producer, domain, graph, ..).
 _ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42]", re.DOTALL)
 
 
 def named(head: bytes) -> str | None:
-    """What a file with these first bytes is, and what to do about it; None if nothing is known."""
+    """What a file with these first bytes is, and what to do about it; None if it is unknown."""
     found = _kind(head)
     return None if found is None else f"{found[0]}; {found[1]}"
 
@@ -83,7 +83,7 @@ def _text_kind(text: bytes) -> tuple[str, str]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether this is UTF-8 without control characters; its last character may be cut."""
+    """Whether this is UTF-8 without control characters; the last character may be truncated."""
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""`load` and `save`: one name for all formats of weights. The first bytes of a file tell its format, not its name."""
+"""`load` and `save` for all formats of weights. `load` recognises the format by the first bytes, not by the name."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def load(
     mmap: bool | None = None,
     encoding: str = "utf-8",
 ) -> Any:
-    """Read a checkpoint: what `torch.save` wrote (its three formats), safetensors, or `.npz`.
+    """Read a checkpoint: PyTorch's three formats, safetensors, or `.npz`.
 
-    Nothing in the file is executed. What comes back is what was saved, made of dictionaries, lists, sets, numbers,
-    strings and tensors: float16 and bfloat16 become float32, a parameter becomes a tensor that requires a gradient.
-    Strides are kept, and tensors that shared memory when they were saved by PyTorch share it again. `find_state_dict`
-    picks the weights out of it.
+    Nothing in the file is executed. Returns the saved object, made of dictionaries, lists, sets, numbers, strings and
+    tensors. float16 and bfloat16 become float32; a parameter becomes a tensor that requires a gradient. Strides are
+    kept, and tensors that shared memory when PyTorch saved them share it again. `find_state_dict` finds the weights in
+    the result.
 
     Args:
-        f: a path, or a file open for reading in binary mode that can seek.
-        map_location: everything is loaded to the CPU. None, "cpu", a dict of places that leads there, or a function,
-            which could only choose among devices and is not called.
-        pickle_module: None; files are read as data, by no module for pickles.
-        weights_only: None or True; a file can make nothing else here.
-        mmap: accepted for PyTorch's sake; files are read into memory as far as they are needed.
-        encoding: of strings in files that Python 2 wrote, such as "latin1"; "bytes" leaves them as they are.
+        f: a path, or a seekable file open for reading in binary mode.
+        map_location: None, "cpu", or a dict that maps devices to the CPU: everything is loaded to the CPU. A function
+            is accepted and not called.
+        pickle_module: None; pickles are read by convcore itself.
+        weights_only: None or True; nothing but weights and plain data is ever loaded.
+        mmap: accepted for compatibility with PyTorch; files are read into memory.
+        encoding: the encoding of strings written by Python 2, such as "latin1"; "bytes" does not decode them.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another format, or wants a name that is not part of weights;
-            one line says which.
-        UnsupportedError: an argument asks for another device, or for a file to be run.
+        CheckpointError: the file is missing, damaged, in another format, or refers to a name that is not part of
+            weights; the message says which.
+        UnsupportedError: an argument selects another device or another way to unpickle.
     """
-    places = list(map_location.values()) if isinstance(map_location, Mapping) else [map_location]
-    if not callable(map_location) and not all(place is None or _is_cpu(place) for place in places):
+    devices = list(map_location.values()) if isinstance(map_location, Mapping) else [map_location]
+    if not callable(map_location) and not all(device is None or _is_cpu(device) for device in devices):
         raise UnsupportedError(f'load: map_location must be None or "cpu", the only device, got {map_location!r}')
     if weights_only is not None and not weights_only:
         raise UnsupportedError("load: weights_only must be True: files are read as data, never as programs")
@@ -63,13 +63,13 @@ def load(
         return _reader(head)(file, encoding)
 
 
-def _is_cpu(place: Any) -> bool:
-    """Whether this names the CPU, as a string or as a device of PyTorch."""
-    return str(place).partition(":")[0] == "cpu"
+def _is_cpu(device: Any) -> bool:
+    """Whether this is the CPU, as a string or as a device of PyTorch."""
+    return str(device).partition(":")[0] == "cpu"
 
 
 def _is_encoding(name: Any) -> bool:
-    """Whether Python knows this encoding of text."""
+    """Whether Python knows this text encoding."""
     try:
         return isinstance(b"a".decode(name), str)
     except UnicodeDecodeError:
@@ -85,23 +85,24 @@ def save(
     pickle_protocol: int = 2,
     _use_new_zipfile_serialization: bool = True,
 ) -> None:
-    """Write tensors and plain data to a file, replacing it in one step.
+    """Write tensors and plain data to a file, replacing it atomically.
 
-    A name that ends in ".safetensors" gets that format, and `obj` must then be a dictionary of tensors. Any other file
-    gets PyTorch's: `torch.load(f, weights_only=True)` and `load` read it. There tensors that overlap in memory share it
-    again after loading, and parameters are tensors that require gradients. The same `obj` gives the same bytes.
+    If the name ends in ".safetensors", that is the format, and `obj` must be a dictionary of tensors. Any other file
+    has PyTorch's format, for `torch.load(f, weights_only=True)` and `load`. In this format, tensors that overlap in
+    memory share it again after loading, and parameters are saved as tensors that require gradients. The same `obj`
+    gives the same bytes.
 
     Args:
         obj: tensors, numbers, strings, bytes, bytearrays, None, and lists, tuples, sets and dictionaries of these.
         f: a path, or a file open for writing in binary mode.
-        pickle_module: None; no module for pickles takes part.
-        pickle_protocol: accepted for PyTorch's sake; what is written is protocol 2, which all others include.
-        _use_new_zipfile_serialization: True; PyTorch's format before version 1.6 is only read.
+        pickle_module: None; pickles are written by convcore itself.
+        pickle_protocol: accepted for compatibility with PyTorch; always written as protocol 2, which all readers know.
+        _use_new_zipfile_serialization: True; PyTorch's format before version 1.6 is not written.
 
     Raises:
         DTypeError: there is something else in `obj`.
-        CheckpointError: the file cannot be written; an older one of this name is still there, unchanged.
-        UnsupportedError: an argument asks for another way to write.
+        CheckpointError: the file cannot be written; an existing file is unchanged.
+        UnsupportedError: an argument selects another format.
     """
     if pickle_module is not None or not _use_new_zipfile_serialization:
         raise UnsupportedError(
@@ -119,7 +120,7 @@ def save(
 
 
 def _write_into(file: Any, obj: Any) -> None:
-    """Write to an open file, by way of memory where it cannot seek, as pipes cannot."""
+    """Write to an open file; a file that cannot seek, such as a pipe, is written from a buffer in memory."""
     if isinstance(file, io.TextIOBase):
         raise DTypeError(f"save: needs a path, or a file open in binary mode, got {type(file).__name__}")
     try:
@@ -135,7 +136,7 @@ def _write_into(file: Any, obj: Any) -> None:
 
 
 def _reader(head: bytes) -> Callable[[IO[bytes], str], Any]:
-    """Who reads a file that begins with these bytes."""
+    """The reader of a file with these first bytes."""
     if head.startswith(b"PK"):
         return _read_archive
     if head.startswith(b"\x80") and not begins_safetensors(head[:9]):
@@ -151,7 +152,7 @@ def _reader(head: bytes) -> Callable[[IO[bytes], str], Any]:
 
 
 def _read_archive(file: IO[bytes], encoding: str) -> Any:
-    """PyTorch's archive or NumPy's."""
+    """Read PyTorch's or NumPy's ZIP archive."""
     try:
         with zipfile.ZipFile(file) as archive:
             if any(name.endswith(".npy") for name in archive.namelist()):

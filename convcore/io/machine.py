@@ -1,6 +1,6 @@
-"""The stack machine of pickles: reading, the stack, names, and the count of the memory that calls take.
+"""The stack machine of pickles: reading, the stack, names, and a memory budget.
 
-`unpickler` has the instructions, and says what the machine is for.
+`unpickler` has the instructions, and explains the purpose of the machine.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from convcore.io.files import bytes_left
 MAX_NAME = 256  # bytes of a module's or a function's name
 MAX_STRING = 1 << 26  # bytes
 
-# What calls get and make may take FREE bytes, and COPIED for each byte of the pickle so far. True files stay below: a
-# set of small integers has 38 bytes of memory for one of the pickle, a tensor 22.
+# The memory budget of arguments and results of calls: FREE bytes, plus COPIED for each byte of the pickle read so far.
+# Genuine files stay below: a set of small integers takes 38 bytes of memory for a byte of pickle, a tensor 22.
 FREE = 1 << 20
 COPIED = 40
-MAX_PARTS = 64  # of a tuple that is a key
-OBJECT = 512  # bytes of a tensor, a storage and the like, about
+MAX_PARTS = 64  # items of a tuple used as a key
+OBJECT = 512  # approximate bytes of a tensor, a storage and the like
 
 
 class Global(NamedTuple):
-    """What the table has for a name that may stand in a file.
+    """An entry of the table of allowed names.
 
     Attributes:
         name: module and name.
-        value: what the name itself stands for.
-        build: what takes the place of a call of it; None if it cannot be called.
+        value: the value of the name used as data; None if it cannot be.
+        build: the function that replaces a call of the name; None if it cannot be called.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Global(NamedTuple):
 
 
 class Buildable:
-    """Base of what takes a state: pickles set the state of an object after making it."""
+    """Base of objects with a state: a pickle sets the state of an object after creating it."""
 
     def set_state(self, state: Any) -> None:
         raise NotImplementedError
@@ -49,7 +49,7 @@ PLAIN = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 def is_flat(value: Any) -> bool:
-    """Whether this may be a key: the hash of a long tuple, or of tuples of tuples, could take for ever."""
+    """Whether this may be a key: hashing a long tuple, or nested tuples, could take an unbounded time."""
     parts = value if type(value) is tuple else (value,)
     return len(parts) <= MAX_PARTS and all(
         isinstance(part, (str, bytes, int, float, complex, type(None))) for part in parts
@@ -57,28 +57,28 @@ def is_flat(value: Any) -> bool:
 
 
 def made_set(items: Any) -> set[Any]:
-    """The set of these items, which must be numbers, strings or tuples of them."""
+    """The set of these items, which must be numbers, strings, or tuples of numbers and strings."""
     if not isinstance(items, (list, tuple)) or not all(is_flat(item) for item in items):
         raise CheckpointError("damaged or hostile: a set has an item that is neither a number nor a string")
     return set(items)
 
 
 class _Mark:
-    """Stands on the stack where a list of items begins."""
+    """Marks the start of a list of items on the stack."""
 
 
 MARK = _Mark()
 
 
 class Machine:
-    """The file, the stack and the memo of a pickle, and what instructions do with them.
+    """The file, the stack and the memo of a pickle, and the operations on them.
 
     Args:
-        file: open, with `seek`.
+        file: an open, seekable file.
         names: the table of names, "module.name", that the pickle may use.
-        persistent_load: makes the object of a persistent id (PyTorch writes storages so).
-        refusal: more about a name that is not in the table; "" if there is nothing to say.
-        encoding: of the strings that Python 2 wrote, or "bytes" to leave them as they are.
+        persistent_load: returns the object of a persistent id (PyTorch's pickles refer to storages by these).
+        refusal: returns an explanation for a name that is not in the table, or "".
+        encoding: the encoding of strings written by Python 2, or "bytes" to leave them undecoded.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Machine:
     # Reading
 
     def read(self, count: int) -> bytes:
-        """The next bytes, no fewer."""
+        """The next `count` bytes; fewer are an error."""
         if count > self.left:
             raise CheckpointError(
                 f"cut short or damaged: the pickle wants {count:,} more bytes, {self.left:,} are left"
@@ -113,26 +113,26 @@ class Machine:
             raise CheckpointError(f"cut short: the pickle wants {count:,} more bytes, {len(content):,} are left")
         return content
 
-    def number(self, form: str) -> Any:
-        """The next number in a format of `struct`."""
-        return struct.unpack(form, self.read(struct.calcsize(form)))[0]
+    def number(self, layout: str) -> Any:
+        """The next number, in a format of `struct`."""
+        return struct.unpack(layout, self.read(struct.calcsize(layout)))[0]
 
-    def string(self, form: str) -> bytes:
-        """A string behind its length."""
-        length = self.number(form)
+    def string(self, layout: str) -> bytes:
+        """A string preceded by its length."""
+        length = self.number(layout)
         if length > MAX_STRING:
             raise CheckpointError(f"damaged or hostile: the pickle has a string of {length:,} bytes")
         return self.read(length)
 
     def text(self, content: bytes) -> str:
-        """UTF-8, which may carry lone surrogates, as text."""
+        """Decode UTF-8, which may contain lone surrogates."""
         try:
             return content.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             raise CheckpointError("damaged: the pickle has a string that is not UTF-8") from None
 
     def line(self) -> str:
-        """A name up to the end of its line."""
+        """A name up to the end of the line."""
         line = self.file.readline(min(MAX_NAME, self.left))
         self.left -= len(line)
         if not line.endswith(b"\n"):
@@ -140,7 +140,7 @@ class Machine:
         return self.text(line[:-1])
 
     def python2_text(self, content: bytes) -> str | bytes:
-        """A string that Python 2 wrote, where text and bytes were the same."""
+        """Decode a string written by Python 2, where text and bytes were the same."""
         try:
             return content if self.encoding == "bytes" else content.decode(self.encoding)
         except UnicodeDecodeError:
@@ -149,14 +149,14 @@ class Machine:
             ) from None
 
     def spend(self, made: Any) -> None:
-        """Count the memory of something that is not written out in the file; raises as `count` does."""
+        """Count the memory of an object that is not spelled out in the file; raises as `count` does."""
         self.count(sys.getsizeof(made) if isinstance(made, PLAIN) else OBJECT)
 
     def count(self, size: int) -> None:
-        """Count bytes of memory that instructions read or make.
+        """Count bytes of memory that instructions read or allocate.
 
         Raises:
-            CheckpointError: there are too many for a file of this length.
+            CheckpointError: the budget of a file of this length is exceeded.
         """
         self.spent += size
         if self.spent > FREE + COPIED * (self.length - self.left):
@@ -168,23 +168,23 @@ class Machine:
     # The stack
 
     def push(self, value: Any) -> None:
-        """Put a value onto the stack."""
+        """Push a value onto the stack."""
         self.stack.append(value)
 
     def pop(self) -> Any:
-        """Take a value off the stack."""
+        """Pop a value off the stack."""
         if not self.stack or self.stack[-1] is MARK:
             raise CheckpointError("damaged: the pickle takes a value that is not there")
         return self.stack.pop()
 
     def top(self, kind: type) -> Any:
-        """The value that stays on top, which must be of this kind."""
+        """The value on top of the stack, which must be of this type; it is not popped."""
         if not self.stack or not isinstance(self.stack[-1], kind):
             raise CheckpointError(f"damaged: the pickle adds to a {kind.__name__} that is not there")
         return self.stack[-1]
 
     def items(self) -> list[Any]:
-        """All values down to the last mark, which goes as well."""
+        """Pop all values down to the last mark, and the mark."""
         items: list[Any] = []
         while self.stack:
             value = self.stack.pop()
@@ -194,7 +194,7 @@ class Machine:
         raise CheckpointError("damaged: the pickle wants a mark that is not there")
 
     def plain(self, value: Any) -> Any:
-        """A value of the file: a name's own meaning in the place of the name."""
+        """The value as data: a name is replaced by its value."""
         if isinstance(value, Global):
             if value.value is None:
                 raise CheckpointError(f"damaged or hostile: the pickle uses {value.name} as if it were data")
@@ -202,7 +202,7 @@ class Machine:
         return value
 
     def set_items(self, target: dict[Any, Any], items: list[Any]) -> None:
-        """Add keys and values, in turns, to a dictionary."""
+        """Add alternating keys and values to a dictionary."""
         if len(items) % 2:
             raise CheckpointError("damaged: the pickle has a key without a value")
         for key, value in zip(items[::2], items[1::2], strict=True):
@@ -211,7 +211,7 @@ class Machine:
             target[key] = value
 
     def find(self, module: str, name: str) -> None:
-        """Look a name up in the table."""
+        """Push the table's entry for a name."""
         full = f"{module}.{name}"
         found = self.names.get(full)
         if found is None:
@@ -222,12 +222,12 @@ class Machine:
         self.push(found)
 
     def call(self, arguments: Any) -> None:
-        """Let the table's stand-in for the name on top build its object."""
+        """Build an object by the table's entry on top of the stack."""
         called = self.pop()
         if not isinstance(called, Global) or called.build is None or not isinstance(arguments, tuple):
             what = called.name if isinstance(called, Global) else f"a {type(called).__name__}"
             raise CheckpointError(f"damaged or hostile: the pickle calls {what}")
-        # Reading them takes time, also where little is made of them.
+        # Reading the arguments takes time, even if the result is small.
         self.count(8 * sum(len(given) for given in (arguments, *arguments) if isinstance(given, PLAIN)))
         try:
             made = called.build(*arguments)

@@ -16,21 +16,21 @@ from convcore.io.files import bytes_left
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-# Memory in proportion to the file: weights pack by little, zeros by a factor of 1000.
+# Memory is limited in proportion to the file: compression shrinks weights little, but zeros by a factor of 1000.
 MAX_RATIO = 100
 MIN_LIMIT = 1 << 26
 
-# What NumPy raises where a header is no dictionary in Python's spelling.
+# Raised by NumPy if a header is not a Python dictionary literal.
 HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
 _CONVERTED = {np.dtype(np.float16): np.dtype(np.float32)}
 
 
 def read_npz(file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    """Read the arrays of an archive by name; float16 becomes float32, other types stay.
+    """Read the arrays of an archive by name; float16 becomes float32, other dtypes stay.
 
     Raises:
-        CheckpointError: without the file's name.
+        CheckpointError: without the file's name, which the caller adds.
     """
     file.seek(0)
     left = max(MIN_LIMIT, MAX_RATIO * bytes_left(file))
@@ -38,7 +38,7 @@ def read_npz(file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
     for info in archive.infolist():
         if not info.filename.endswith(".npy"):
             raise CheckpointError(f"the archive holds {info.filename!r:.80}, which is not an array (.npy)")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others ask for memory in advance
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others allocate memory in advance
             raise CheckpointError(f"array {info.filename!r:.80} is compressed in a way that NumPy does not use")
         with archive.open(info) as record:
             array = _read_array(record, info, left)
@@ -52,7 +52,7 @@ def read_npz(file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, Tensor]:
 
 def _read_array(record: IO[bytes], info: zipfile.ZipInfo, limit: int) -> np.ndarray:
     version = np.lib.format.read_magic(record)
-    if version != (1, 0):  # the others are for headers of 64 KiB and more, which plain arrays do not have
+    if version != (1, 0):  # other versions are for headers of 64 KiB and more, which plain arrays do not have
         raise CheckpointError(f"array {info.filename!r:.80} has version {version} of NumPy's format, not (1, 0)")
     try:
         shape, column_major, dtype = np.lib.format.read_array_header_1_0(record)

@@ -1,6 +1,6 @@
-"""Writing the pickle of a checkpoint, instruction by instruction: the names in it are PyTorch's, which is not imported.
+"""Writes the pickle of a checkpoint, instruction by instruction, with PyTorch's names, but without importing PyTorch.
 
-Protocol 2, and only the instructions that `torch.load(weights_only=True)` reads.
+It uses protocol 2, and only the instructions that `torch.load(weights_only=True)` reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_DEPTH = 200
 
 
 class Placed(NamedTuple):
-    """A tensor's place in a storage; offset and strides count elements."""
+    """The position of a tensor in a storage; offset and strides count elements."""
 
     storage: str
     key: str
@@ -36,7 +36,7 @@ class Pickler:
     """Writes one object.
 
     Args:
-        place: finds the storage of a tensor.
+        place: returns the position of a tensor in a storage.
     """
 
     def __init__(self, place: Callable[[Any], Placed]):
@@ -47,7 +47,7 @@ class Pickler:
         """The pickle of `value`.
 
         Raises:
-            DTypeError: there is something in it that is neither a tensor nor plain data.
+            DTypeError: it contains something that is neither a tensor nor plain data.
         """
         self.out += pickle.PROTO + b"\x02"
         self.save(value, "obj", 0)
@@ -102,7 +102,7 @@ class Pickler:
         self.out += pickle.APPENDS
 
     def _set(self, value: set[Any], where: str, depth: int) -> None:
-        """A call with the list of the items, in an order that does not depend on their hashes."""
+        """A call with the list of items, in an order that does not depend on hashes."""
         for item in value:
             if not is_flat(item):
                 raise DTypeError(
@@ -128,7 +128,7 @@ class Pickler:
         self.out += pickle.SETITEMS
 
     def _tensor(self, value: Any) -> None:
-        """A call of PyTorch's function on the storage, offset, size, stride, requires_grad and hooks."""
+        """A call of PyTorch's function with storage, offset, size, stride, requires_grad and hooks."""
         placed = self.place(value)
         self._global("torch._utils", "_rebuild_tensor_v2")
 

@@ -1,7 +1,7 @@
-"""Tensors in safetensors files: a plain format without code in it, read by every framework.
+"""Tensors in safetensors files: a plain format without code, read by every framework.
 
 The format (https://github.com/huggingface/safetensors): the length of the header as a little-endian uint64, the header
-in JSON, {name: {"dtype", "shape", "data_offsets": [begin, end]}}, then the elements, to which the offsets point.
+in JSON, {name: {"dtype", "shape", "data_offsets": [begin, end]}}, then the elements; offsets count from their start.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _MAX_HEADER = 100_000_000  # bytes, the limit of the format
 
 
 def save_file(state_dict: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors, such as `model.state_dict()`, to a safetensors file, replacing it in one step.
+    """Write tensors, such as `model.state_dict()`, to a safetensors file, replacing it atomically.
 
-    Tensors that share memory, or whose memory has another order, are each written in full in the format's order.
+    Each tensor is written in full, in row-major order, even if tensors share memory.
 
     Args:
-        path: of the file.
-        metadata: strings to keep beside the tensors, for `read_metadata`.
+        path: the path of the file.
+        metadata: strings to store beside the tensors, for `read_metadata`.
 
     Raises:
-        DTypeError: something else than tensors is to be saved, or a name is one that no such file can have.
-        CheckpointError: the file cannot be written; an older one of this name is still there, unchanged.
+        DTypeError: a value is not a tensor, or the format does not allow a name or dtype.
+        CheckpointError: the file cannot be written; an existing file is unchanged.
     """
     arrays = {}
     if not isinstance(state_dict, Mapping):
@@ -72,7 +72,7 @@ def save_file(state_dict: Mapping[str, Tensor], path: Path, metadata: Mapping[st
 
 
 def _check_text(what: str, text: str) -> None:
-    """Names are stored in UTF-8, which has no halves of surrogate pairs."""
+    """Refuse lone surrogates, which UTF-8 cannot encode."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -90,18 +90,18 @@ def load_file(path: Path) -> dict[str, Tensor]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors files do: the length of the header, then its opening brace."""
+    """Whether a file starts like a safetensors file: with the length of the header, then an opening brace."""
     with opened("is_safetensors", path) as file:
         return begins_safetensors(file.read(9))
 
 
 def begins_safetensors(head: bytes) -> bool:
-    """As above, of the first nine bytes."""
+    """`is_safetensors` for the first nine bytes of a file."""
     return len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= _MAX_HEADER
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read only the strings that `save_file` was given as metadata; {} where there are none."""
+    """Read only the metadata of `save_file`; {} if there are none."""
     with opened("read_metadata", path) as file:
         return dict(_read_header(file)[1])
 
@@ -110,7 +110,7 @@ def read_safetensors(file: IO[bytes]) -> dict[str, Tensor]:
     """Read all tensors of an open file.
 
     Raises:
-        CheckpointError: without the file's name.
+        CheckpointError: without the file's name, which the caller adds.
     """
     begin_of_file = file.tell()
     entries, _ = _read_header(file)
@@ -141,7 +141,7 @@ def read_safetensors(file: IO[bytes]) -> dict[str, Tensor]:
 
 
 def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The entries of the tensors, and the metadata; the file then stands at the elements."""
+    """The entries of the tensors, and the metadata; leaves the file at the start of the elements."""
     start = file.tell()
     prefix = file.read(8)
     length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
@@ -162,7 +162,7 @@ def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of two entries of one name, one would be lost."""
+    """A JSON object; duplicate names are an error, since one of the entries would be lost."""
     entries = dict(pairs)
     if len(entries) < len(pairs):
         raise CheckpointError("damaged: the header has two entries of one name")
@@ -194,7 +194,7 @@ def _is_size(value: Any) -> bool:
 
 
 def _not_safetensors(file: IO[bytes], start: int, reason: str) -> CheckpointError:
-    """What is wrong with a file that begins at `start` and has no header, or one that does not fit."""
+    """The error for a file that starts at `start` without a valid header."""
     file.seek(start)
     size, what = bytes_left(file), named(file.read(HEAD))
     if what is not None:

@@ -1,4 +1,4 @@
-"""Finding the weights in what a training script saved."""
+"""Finding the weights in the checkpoint of a training script."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from convcore.errors import CheckpointError, DTypeError
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-# Under which names scripts keep the weights, the trained ones before running averages of them.
+# Names under which scripts store the weights; trained weights come before moving averages.
 KNOWN_KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "backbone", "weights",
     "params", "ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema",
 )  # fmt: skip
 
-# What wrappers of models put into names: torch.compile and those of distributed training wherever they stand,
-# DataParallel and AveragedModel before every name.
+# Parts of names added by wrappers of models: torch.compile and distributed training at any position, DataParallel and
+# AveragedModel as a prefix of every name.
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 PREFIX = "module."
-LIGHTNING = "pytorch-lightning_version"  # a key of checkpoints whose weights are those of an attribute
+LIGHTNING = "pytorch-lightning_version"  # a key of Lightning's checkpoints, where the model is an attribute
 MAX_DEPTH = 8
 KEY_ADVICE = "; key= says where they are"
 
 
 def find_state_dict(checkpoint: Any, key: str | None = None) -> dict[str, Tensor]:
-    """The weights inside a checkpoint, whether they are all of it or lie in nested dictionaries, by plain names.
+    """The weights of a checkpoint by plain names; they may be all of it or be in nested dictionaries.
 
-    Looks under "state_dict", "model", "model_state_dict" and the like, and takes away what wrappers put into the names:
-    "module." where every name begins so, "_orig_mod." anywhere, in a checkpoint of Lightning "model." or "net.", too.
-    Entries beside the weights are left out: those that are no tensors, and AveragedModel's count `n_averaged`.
+    Searches under "state_dict", "model", "model_state_dict" and the like, and strips the additions of wrappers from the
+    names: "module." if every name starts with it, "_orig_mod." anywhere, and for Lightning also "model." or "net.".
+    Entries that are not weights are left out: non-tensors, and AveragedModel's count `n_averaged`.
 
     Args:
-        checkpoint: what `load` returned.
-        key: where the weights are, dotted if nested ("ema.state_dict"), where there are several sets of them.
+        checkpoint: the result of `load`.
+        key: the key of the weights, dotted if nested ("ema.state_dict"), if there are several sets of weights.
 
     Returns:
         A new dictionary of the same tensors, for `load_state_dict`.
 
     Raises:
-        CheckpointError: there are no weights, or none under `key`; the message lists the keys that are there.
+        CheckpointError: there are no weights, or none under `key`; the message lists the existing keys.
     """
     if not isinstance(checkpoint, Mapping):
         raise DTypeError(f"find_state_dict: checkpoint must be a dictionary, got {type(checkpoint).__name__}")
@@ -78,7 +78,7 @@ def _tensors(found: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def plain_names(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries under the names that they had before the model was wrapped."""
+    """The entries by the names from before the model was wrapped."""
     plain = {}
     for name, value in weights.items():
         for wrapper in WRAPPERS:
@@ -93,12 +93,12 @@ def plain_names(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_count(value: Any) -> bool:
-    """Whether this is one integer, as AveragedModel keeps beside the model."""
+    """Whether this is a single integer, such as AveragedModel's count."""
     return isinstance(value, Variable) and value.array.ndim == 0 and value.array.dtype.kind in "iu"
 
 
 def _attribute(weights: dict[str, Any]) -> dict[str, Any]:
-    """Without the name of the attribute of a LightningModule in which all weights are."""
+    """Strip the name of the LightningModule's attribute that holds all weights."""
     first = {name.partition(".")[0] for name in weights}
     if len(first) == 1 and first <= set(KNOWN_KEYS):
         return {name.partition(".")[2]: value for name, value in weights.items()}

@@ -1,7 +1,7 @@
 """PyTorch's file format of 2016, read without PyTorch: a tar archive of three records.
 
-`storages` holds the elements, `tensors` where each tensor lies in them, and `pickle` the object, in which a persistent
-id stands for a tensor. The ids are numbers. Nothing is unpacked to the disk.
+`storages` holds the elements, `tensors` the position of each tensor in a storage, and `pickle` the object, which refers
+to tensors by persistent ids. The ids are numbers. Nothing is unpacked to the disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_tar(file: IO[bytes], encoding: str) -> Any:
     """Read a file of this format.
 
     Raises:
-        CheckpointError: without the file's name.
+        CheckpointError: without the file's name, which the caller adds.
     """
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -40,7 +40,7 @@ def read_tar(file: IO[bytes], encoding: str) -> Any:
 
 
 class _Tar:
-    """One archive, and what its records have given so far, by id."""
+    """One archive, and the storages and tensors read so far, by id."""
 
     def __init__(self, archive: tarfile.TarFile, encoding: str):
         self.archive, self.encoding = archive, encoding
@@ -48,7 +48,7 @@ class _Tar:
         self.made: dict[int, Any] = {}
 
     def read(self) -> Any:
-        """The object, whose tensors lie in the storages."""
+        """The saved object."""
         if not all(name in self.members for name in RECORDS):
             names = ", ".join(f"{name!r:.40}" for name in list(self.members)[:3])
             raise CheckpointError(f"a tar archive of other files ({names}, ..), not weights; unpack it (tar -xf)")
@@ -63,7 +63,7 @@ class _Tar:
             return self.unpickled(record)
 
     def record(self, name: str) -> IO[bytes]:
-        """One file of the archive; a sparse one could be longer than the archive."""
+        """One file of the archive; sparse files are refused, because they could be longer than the archive."""
         member = self.members[name]
         record = self.archive.extractfile(member) if member.isreg() and not member.issparse() else None
         if record is None:
@@ -75,21 +75,21 @@ class _Tar:
         return Unpickler(record, NAMES, self.persistent_load, refusal, self.encoding).load()
 
     def count(self, record: IO[bytes]) -> int:
-        """How many entries follow."""
+        """The number of entries that follow."""
         count = self.unpickled(record)
         if type(count) is not int:
             raise CheckpointError("damaged: a number of storages or tensors is missing")
         return count
 
     def described(self, record: IO[bytes], second: type, third: type) -> tuple[int, Any, Any]:
-        """The three facts in front of an entry, the first of which is its id."""
+        """The three values before an entry: its id, and two of these types."""
         facts = self.unpickled(record)
         if not isinstance(facts, tuple) or [*map(type, facts)] != [int, second, third]:
             raise CheckpointError("damaged: a storage or tensor is not described by three facts")
         return facts
 
     def add_storage(self, record: IO[bytes]) -> None:
-        """Read a storage: id, place and type; how many elements, as int64; the elements."""
+        """Read a storage: id, device and type; the number of elements, as int64; the elements."""
         key, _, element = self.described(record, str, ElementType)
         (size,) = self.numbers(record, "<q")
         if not 0 <= size * element.itemsize <= bytes_left(record):
@@ -99,7 +99,7 @@ class _Tar:
         self.made[key] = storage
 
     def add_views(self, views: Any) -> None:
-        """Storages that are a part of another: (id, id of the other, offset, elements)."""
+        """Add storages that are views of others: (id, id of the other, offset, elements)."""
         for view in views if isinstance(views, (list, tuple)) else [None]:
             if not isinstance(view, tuple) or [*map(type, view)] != [int] * 4:
                 raise CheckpointError("damaged: a view of a storage is not four numbers")
@@ -107,31 +107,31 @@ class _Tar:
             self.made[key] = self.find(base, Storage).part(offset, size)
 
     def add_tensor(self, record: IO[bytes]) -> None:
-        """Read where a tensor lies: id, id of its storage and type; axes, sizes, strides and offset."""
+        """Read the position of a tensor: id, storage id and type; the number of axes, sizes, strides and offset."""
         key, storage, _ = self.described(record, int, str)
         axes, _ = self.numbers(record, "<ii")
         if not 0 <= axes <= bytes_left(record) // 16:
             raise CheckpointError(f"damaged: a tensor is to have {axes:,} axes")
-        *places, offset = self.numbers(record, f"<{2 * axes + 1}q")
-        size, stride = tuple(places[:axes]), tuple(places[axes:])
+        *sizes, offset = self.numbers(record, f"<{2 * axes + 1}q")
+        size, stride = tuple(sizes[:axes]), tuple(sizes[axes:])
         self.made[key] = rebuild_tensor(self.find(storage, Storage), offset, size, stride)
 
     @staticmethod
-    def numbers(record: IO[bytes], form: str) -> tuple[int, ...]:
-        """The next numbers in a format of `struct`."""
-        return struct.unpack(form, record.read(struct.calcsize(form)))
+    def numbers(record: IO[bytes], layout: str) -> tuple[int, ...]:
+        """The next numbers, in a format of `struct`."""
+        return struct.unpack(layout, record.read(struct.calcsize(layout)))
 
     def find(self, key: int, kind: type) -> Any:
-        """What was read under an id."""
+        """The storage or tensor with this id."""
         found = self.made.get(key)
         if found is None or not isinstance(found, kind):
             raise CheckpointError(f"damaged: the tar archive refers to object {key}, which is not in it")
         return found
 
     def persistent_load(self, saved_id: Any) -> Any:
-        """What an id in a pickle stands for; pickles write it as a number or as the digits of one."""
+        """The object of an id in a pickle, written as a number or as a string of digits."""
         text = saved_id.decode("ascii", "replace") if isinstance(saved_id, bytes) else saved_id
-        text = str(text) if isinstance(text, int) else text  # of nested lists the text could be without end
+        text = str(text) if isinstance(text, int) else text  # not of nested lists, whose text could be endless
         if not isinstance(text, str) or not text.isdecimal() or len(text) > 20:
             raise CheckpointError("damaged: the pickle refers to something that is not a tensor")
         return self.find(int(text), object)

@@ -1,11 +1,11 @@
-"""PyTorch's two file formats since 2017, read without PyTorch; `tar_file` has the one before.
+"""PyTorch's two file formats since 2017, read without PyTorch; `tar_file` reads the format before.
 
 Since version 1.6 a file is a ZIP archive: `NAME/data.pkl` is a pickle in which each tensor refers to a storage by a
-key, and `NAME/data/KEY` holds the bytes of the storage. Before that it was a stream: the magic number, the protocol,
-facts about the machine, the pickle, the list of keys (five pickles), then for each key the number of elements and the
-bytes.
+key, and `NAME/data/KEY` holds the bytes of the storage. Before that it was a stream of five pickles: the magic number,
+the protocol, properties of the machine, the object, and the list of keys; then for each key the number of elements and
+the bytes.
 
-The two promises here: a file runs nothing (see `unpickler`), and takes memory in proportion to its own size.
+Two guarantees: a file runs no code (see `unpickler`), and takes memory in proportion to the size of the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from convcore.io.unpickler import Unpickler
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
-# What `zipfile` raises on damaged archives.
+# Raised by `zipfile` for damaged archives.
 ZIP_ERRORS = (
     zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, KeyError, NotImplementedError,
     OverflowError, RuntimeError, ValueError,
@@ -34,11 +34,11 @@ ZIP_ERRORS = (
 
 
 class Storages:
-    """The storages of one file, made when the pickle first refers to them.
+    """The storages of one file, created when the pickle first refers to them.
 
     Args:
-        limit: bytes of elements that the file can hold; more cannot be asked for.
-        encoding: of the strings that Python 2 wrote; see `Machine`.
+        limit: the largest number of bytes of elements, since the file cannot hold more.
+        encoding: the encoding of strings written by Python 2; see `Machine`.
     """
 
     def __init__(self, limit: int, encoding: str):
@@ -68,7 +68,7 @@ class Storages:
         return storage if view in ([], [None]) else self.viewed(storage, view[0])
 
     def make(self, key: str, element: ElementType, count: int) -> Storage:
-        """A new storage, empty for now."""
+        """A new storage, not filled yet."""
         return Storage.empty(element, count)
 
     @staticmethod
@@ -79,7 +79,7 @@ class Storages:
         return storage.part(view[1], view[2])
 
     def unpickled(self, file: IO[bytes]) -> Any:
-        """The object of a pickle whose tensors lie in these storages."""
+        """The object of a pickle with tensors in these storages."""
         return Unpickler(file, NAMES, self.persistent_load, refusal, self.encoding).load()
 
 
@@ -90,7 +90,7 @@ def read_legacy(file: IO[bytes], encoding: str) -> Any:
     """Read a file of the format before PyTorch 1.6.
 
     Raises:
-        CheckpointError: without the file's name.
+        CheckpointError: without the file's name, which the caller adds.
     """
     storages = Storages(bytes_left(file), encoding)
     if storages.unpickled(file) != MAGIC_NUMBER:
@@ -121,7 +121,7 @@ def read_legacy(file: IO[bytes], encoding: str) -> Any:
 
 
 class ZipStorages(Storages):
-    """The storages of an archive, read when they are first referred to."""
+    """The storages of an archive, read when the pickle first refers to them."""
 
     def __init__(self, limit: int, encoding: str, archive: zipfile.ZipFile, folder: str, big_endian: bool):
         super().__init__(limit, encoding)
@@ -138,7 +138,7 @@ def read_zip(file: IO[bytes], archive: zipfile.ZipFile, encoding: str) -> Any:
     """Read a file of the format since PyTorch 1.6.
 
     Raises:
-        CheckpointError: without the file's name.
+        CheckpointError: without the file's name, which the caller adds.
     """
     names = archive.namelist()
     folders = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
@@ -160,12 +160,12 @@ def read_zip(file: IO[bytes], archive: zipfile.ZipFile, encoding: str) -> Any:
     file.seek(0)
     storages = ZipStorages(bytes_left(file), encoding, archive, folder, order == b"big")
     with open_record(archive, f"{folder}/data.pkl") as record:
-        content = record.read()  # whole: its checksum is compared before anything is made of it
+        content = record.read()  # all of it, so that zipfile verifies the checksum before anything is unpickled
     return storages.unpickled(io.BytesIO(content))
 
 
 def open_record(archive: zipfile.ZipFile, name: str, size: int | None = None) -> IO[bytes]:
-    """Open one file of an archive: stored as it is, so that it cannot be longer than the archive."""
+    """Open one file of an archive; compressed ones are refused, because they could be longer than the archive."""
     info = copy.copy(archive.getinfo(name))
     if info.compress_type != zipfile.ZIP_STORED:
         raise CheckpointError(
@@ -176,5 +176,5 @@ def open_record(archive: zipfile.ZipFile, name: str, size: int | None = None) ->
             f"damaged: the record {name!r:.80} has {info.file_size:,} bytes, its tensors need {size:,}"
         )
     if info.CRC == 0:
-        del info.CRC  # PyTorch was told to leave checksums out
+        del info.CRC  # PyTorch can be set to write no checksums
     return archive.open(info)

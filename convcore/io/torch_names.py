@@ -1,4 +1,4 @@
-"""The names that may stand in PyTorch's files, and what each becomes: the list of all that a checkpoint can do."""
+"""The names allowed in PyTorch's files, and what each is replaced by: all that a checkpoint can do."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from convcore.io.machine import Buildable, Global, made_set
 
 
 class Storage:
-    """A piece of memory that tensors of the file lie in.
+    """The memory of tensors in a file.
 
     Attributes:
-        element: the type of its elements in the file.
-        base: a tensor of all its elements. The tensors made from it share its memory, and what counts its changes.
+        element: the type of the elements in the file.
+        base: a 1-D tensor of all elements. The tensors made from it share its memory and version counter.
     """
 
     def __init__(self, element: ElementType, base: Any):
@@ -30,21 +30,21 @@ class Storage:
 
     @classmethod
     def empty(cls, element: ElementType, count: int) -> Storage:
-        """Memory that is not filled yet."""
+        """An uninitialised storage."""
         return cls(element, wrap(np.empty(count, element.dtype)))
 
     def part(self, offset: int, count: int) -> Storage:
-        """`count` elements from `offset` on, in the same memory."""
+        """A view of `count` elements from `offset` on."""
         if offset < 0 or count < 0 or offset + count > self.base.array.size:
             raise CheckpointError(f"damaged: a view of {count:,} elements at {offset:,} leaves its storage")
         return Storage(self.element, self.base.detach_as(self.base.array[offset : offset + count]))
 
 
 def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, *_: Any) -> Any:
-    """A tensor in a storage: element [i, j, ..] lies at offset + i * stride[0] + j * stride[1] + ..
+    """A tensor in a storage: element [i, j, ..] is at offset + i * stride[0] + j * stride[1] + ..
 
     Raises:
-        CheckpointError: it would leave the storage.
+        CheckpointError: the tensor would exceed the storage.
     """
     if not isinstance(storage, Storage) or not isinstance(size, tuple) or not isinstance(stride, tuple):
         raise TypeError
@@ -65,19 +65,19 @@ def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_g
     steps = tuple(itemsize * step for step in stride) if not empty else None
     view = np.ndarray(size, array.dtype, array if not empty else None, offset * itemsize if not empty else 0, steps)
     if any(n > 1 and step == 0 for n, step in zip(size, stride, strict=True)):
-        view.flags.writeable = False  # several elements in one place, as after expand()
+        view.flags.writeable = False  # several elements share memory, as after expand()
     return _marked(storage.base.detach_as(view), requires_grad)
 
 
 def _rebuild_tensor_v2(*args: Any) -> Any:
-    """As above; the seventh argument may say that the numbers are to be negated or conjugated when they are read."""
+    """As above; the seventh argument may mark a lazy negation or conjugation, which is refused."""
     if len(args) > 6 and isinstance(args[6], dict) and any(args[6].values()):
         raise CheckpointError("a tensor is a lazy negation or conjugation; save it with resolve_neg().resolve_conj()")
     return rebuild_tensor(*args)
 
 
 def _rebuild_parameter(tensor: Any, requires_grad: Any = True, *_: Any) -> Any:
-    """A parameter: here a tensor that requires a gradient. `nn.Parameter` stands on a higher floor."""
+    """A parameter, as a tensor that requires a gradient: `convcore.io` must not import `nn.Parameter`."""
     if not isinstance(tensor, Variable):
         raise TypeError
     return _marked(tensor, requires_grad)
@@ -90,19 +90,19 @@ def _marked(tensor: Any, requires_grad: Any) -> Any:
 
 
 def _rebuild_from_type(rebuild: Any, kind: Any, args: Any, _state: Any) -> Any:
-    """A tensor with attributes of its own, which are left out."""
+    """A tensor with additional attributes, which are dropped."""
     if not callable(rebuild) or not isinstance(args, tuple):
         raise TypeError
     return rebuild(*args)
 
 
 class NumpyType(Buildable):
-    """A NumPy dtype; only the types of numbers."""
+    """A NumPy dtype; only numeric ones."""
 
     _KNOWN = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
     def __init__(self, code: Any, *_: Any):
-        if not isinstance(code, str):  # to show anything else could take for ever
+        if not isinstance(code, str):  # formatting anything else for an error could take an unbounded time
             raise TypeError
         if code not in self._KNOWN:
             raise CheckpointError(f"the file has a NumPy number of type {code!r:.20}")
@@ -115,21 +115,21 @@ class NumpyType(Buildable):
 
 
 def _numpy_scalar(kind: Any, content: Any) -> Any:
-    """A NumPy number, as people keep with their weights (best accuracy), as Python's."""
+    """A NumPy scalar, such as an accuracy saved with the weights, as a Python number."""
     if not isinstance(kind, NumpyType) or not isinstance(content, bytes) or len(content) != kind.dtype.itemsize:
         raise TypeError
     return np.frombuffer(content, kind.dtype)[0].item()
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """Bytes, which protocol 2 writes as text."""
+    """Bytes; protocol 2 writes them as text."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise TypeError
     return text.encode("latin-1")
 
 
 def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
-    """Python 2 wrote the pairs of an OrderedDict as an argument."""
+    """An OrderedDict; Python 2 wrote its pairs as an argument."""
     pairs = OrderedDict()
     for pair in items:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], (str, int)):
@@ -139,7 +139,7 @@ def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
 
 
 def _counter(counts: Any = None) -> Counter[Any]:
-    """A Counter, as schedules keep for their milestones."""
+    """A Counter, such as the milestones of a learning rate schedule."""
     if not isinstance(counts, (dict, type(None))):
         raise TypeError
     made: Counter[Any] = Counter()
@@ -148,64 +148,64 @@ def _counter(counts: Any = None) -> Counter[Any]:
 
 
 def _set(items: Any = ()) -> set[Any]:
-    """Protocols 2 and 3 write a set as a call with the list of its items."""
+    """A set; protocols 2 and 3 write a call with the list of its items."""
     return made_set(items)
 
 
 def _frozenset(items: Any = ()) -> frozenset[Any]:
-    """As above."""
+    """A frozenset, as above."""
     return frozenset(made_set(items))
 
 
 def _bytearray(content: Any = b"", encoding: Any = None) -> bytearray:
-    """Protocol 2 writes the bytes as text; a number, which would be a length, is none of it."""
+    """A bytearray; protocol 2 writes the bytes as text. A number, which would be a length, is refused."""
     if not isinstance(content, bytes):
         content = _encode(content, encoding)
     return bytearray(content)
 
 
 def _complex(real: Any, imaginary: Any) -> complex:
-    """A complex number of its parts."""
+    """A complex number."""
     if not isinstance(real, (int, float)) or not isinstance(imaginary, (int, float)):
         raise TypeError
     return complex(real, imaginary)
 
 
 def _size(sizes: Any = ()) -> tuple[int, ...]:
-    """A torch.Size as the tuple that it is."""
+    """A torch.Size, as a tuple."""
     if not isinstance(sizes, (list, tuple)) or not all(type(size) is int for size in sizes):
         raise TypeError
     return tuple(sizes)
 
 
 def _version(text: Any) -> str:
-    """torch.__version__, which is a string with comparisons of its own."""
+    """torch.__version__, a subclass of str, as a string."""
     if not isinstance(text, str):
         raise TypeError
     return text
 
 
 def _layout(name: Any) -> str:
-    """How the elements of a tensor lie, "torch.strided", by name."""
+    """The layout of a tensor, such as "torch.strided", by name."""
     if not isinstance(name, str):
         raise TypeError
     return name
 
 
 def _namespace() -> argparse.Namespace:
-    """Settings of a training script; the pickle gives them as its state."""
+    """The settings of a training script; the pickle sets them as the state."""
     return argparse.Namespace()
 
 
 def _device(*names: Any) -> str:
-    """Devices are where tensors were; here all are on the CPU."""
+    """A device, by name: it says where a tensor was; here all tensors are on the CPU."""
     return str(names[0]) if names and isinstance(names[0], str) else "cpu"
 
 
-_DEFAULTS = ("dict", "float", "int", "list", "str", "bool")  # what a defaultdict makes
+_DEFAULTS = ("dict", "float", "int", "list", "str", "bool")  # default factories of a defaultdict
 _BUILTINS = {"set": _set, "frozenset": _frozenset, "bytearray": _bytearray, "complex": _complex}
 
-# Types of elements that convcore does not have, and forms of quantisation: beside the weights they are names.
+# Element types that convcore does not have, and quantisation schemes: a file may mention them, so they load as names.
 _OTHER_DTYPES = (
     "complex32", "complex64", "complex128", "uint16", "uint32", "uint64", "qint8", "quint8", "qint32", "quint4x2",
     "quint2x4", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
@@ -256,7 +256,7 @@ _ENTRIES = (
 )
 NAMES = {entry.name: entry for entry in _ENTRIES}
 
-# Patterns of names that are refused, and why. The last two know nothing but that no weights are made of them.
+# Patterns of refused names, and the reason. The last two match every other name.
 _REASONS = (
     (r"torch\._utils\._rebuild_tensor_v3", "it makes tensors of element types that convcore does not have"),
     (r"torch\.(cuda\.)?Complex\w+Storage", "complex numbers are not supported"),
@@ -273,11 +273,11 @@ _REASONS = (
     ),
 )
 _REMEDY = "in that program, save model.state_dict() instead"
-_OTHER_NAMES = ("__builtin__", "copy_reg", "cPickle")  # of the standard library of Python 2
+_OTHER_NAMES = ("__builtin__", "copy_reg", "cPickle")  # modules of Python 2's standard library
 
 
 def refusal(name: str) -> str:
-    """More about a name that is refused; "" for those of Python itself, which no program needs for weights."""
+    """Why a name is refused; "" for the standard library, whose names no program needs for weights."""
     module = name.partition(".")[0]
     if module in sys.stdlib_module_names or module in _OTHER_NAMES:
         return ""

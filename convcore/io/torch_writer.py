@@ -1,4 +1,4 @@
-"""Writing PyTorch's file format (the ZIP archive that `torch_file` describes) without PyTorch."""
+"""Writes PyTorch's file format (the ZIP archive that `torch_file` describes) without PyTorch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from convcore.io.elements import ELEMENT_TYPES
 from convcore.io.pickler import Pickler, Placed
 
 FOLDER = "archive"
-ALIGNMENT = 64  # bytes, of each storage in the file, so that torch.load(mmap=True) can use it where it lies
-LOCAL_HEADER = 30  # bytes in front of each file's name in a ZIP archive
+ALIGNMENT = 64  # bytes; alignment of each storage in the file, so that torch.load(mmap=True) can use it in place
+LOCAL_HEADER = 30  # bytes before the name of each file in a ZIP archive
 _STORAGE_TYPES = {element.dtype: element.storage for element in ELEMENT_TYPES if element.name == str(element.dtype)}
 
 
 class _Span(NamedTuple):
-    """An array and the addresses of memory between its first and its last element."""
+    """An array, and the range of addresses of its elements."""
 
     index: int
     array: np.ndarray
@@ -30,10 +30,10 @@ class _Span(NamedTuple):
 
 
 def write_torch(file: IO[bytes], obj: Any) -> None:
-    """Write `obj` so that `torch.load(weights_only=True)` reads it. The same object gives the same bytes.
+    """Write `obj` for `torch.load(weights_only=True)`. The same object gives the same bytes.
 
-    Tensors that overlap in memory share a storage in the file and keep their strides. One that has memory between its
-    elements which belongs to no other (every second column, say) is written without it.
+    Tensors that overlap in memory share a storage in the file and keep their strides. A tensor with gaps between its
+    elements that no other tensor uses (every second column, say) is written without the gaps.
     """
     tensors: list[Any] = []
 
@@ -44,8 +44,8 @@ def write_torch(file: IO[bytes], obj: Any) -> None:
         return Placed("", "", 0, 0, (), (), False)
 
     Pickler(note).dump(obj)
-    storages, places = _placed(tensors)
-    in_order = iter(places)  # the second time the same tensors come in the same order
+    storages, positions = _placed(tensors)
+    in_order = iter(positions)  # the second pass meets the same tensors in the same order
     content = Pickler(lambda _: next(in_order)).dump(obj)
     with zipfile.ZipFile(file, "w") as archive:
         _write_record(file, archive, "data.pkl", content)
@@ -56,10 +56,10 @@ def write_torch(file: IO[bytes], obj: Any) -> None:
 
 
 def _placed(tensors: list[Any]) -> tuple[list[np.ndarray], list[Placed]]:
-    """The storages to write, 1-D arrays, and each tensor's place in one of them."""
+    """The storages to write, 1-D arrays, and the position of each tensor in one of them."""
     groups = _overlapping([_span(index, tensor.array) for index, tensor in enumerate(tensors)])
     storages: list[np.ndarray] = []
-    places: dict[int, Placed] = {}
+    positions: dict[int, Placed] = {}
     for group in sorted(groups, key=lambda spans: min(span.index for span in spans)):
         low, high = group[0].low, max(span.high for span in group)
         first, itemsize = group[0].array, group[0].array.itemsize
@@ -70,7 +70,7 @@ def _placed(tensors: list[Any]) -> tuple[list[np.ndarray], list[Placed]]:
             count = (high - low) // itemsize
             storages.append(np.lib.stride_tricks.as_strided(first, (count,), (itemsize,), writeable=False))
         for index, array, start, _ in group:
-            places[index] = Placed(
+            positions[index] = Placed(
                 storage=_STORAGE_TYPES[array.dtype],
                 key=str(len(storages) - 1),
                 count=storages[-1].size,
@@ -79,11 +79,11 @@ def _placed(tensors: list[Any]) -> tuple[list[np.ndarray], list[Placed]]:
                 stride=_dense(array.shape) if has_holes else tuple(step // itemsize for step in array.strides),
                 requires_grad=tensors[index].requires_grad,
             )
-    return storages, [places[index] for index in range(len(tensors))]
+    return storages, [positions[index] for index in range(len(tensors))]
 
 
 def _span(index: int, array: np.ndarray) -> _Span:
-    """Where an array lies; a copy of it where PyTorch has no such strides."""
+    """An array, or a copy if PyTorch does not have such strides, and its range of addresses."""
     if array.size == 0 or any(step < 0 or step % array.itemsize for step in array.strides):
         array = np.array(array, order="C", copy=True)
     low = array.__array_interface__["data"][0]
@@ -96,7 +96,7 @@ def _span(index: int, array: np.ndarray) -> _Span:
 
 
 def _overlapping(spans: list[_Span]) -> list[list[_Span]]:
-    """Groups of arrays of one type that overlap in memory, each by rising addresses."""
+    """Groups of arrays of one dtype that overlap in memory, each sorted by address."""
     groups: list[list[_Span]] = []
     high = 0
     for span in sorted(spans, key=lambda span: (str(span.array.dtype), span.low)):
@@ -116,21 +116,21 @@ def _overlapping(spans: list[_Span]) -> list[list[_Span]]:
 
 
 def _is_expanded(array: np.ndarray) -> bool:
-    """Whether several elements lie in one place."""
+    """Whether several elements share memory."""
     return any(n > 1 and step == 0 for n, step in zip(array.shape, array.strides, strict=True))
 
 
 def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides, in elements, of row-major order without holes."""
+    """The strides, in elements, of a dense row-major array."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _write_record(file: IO[bytes], archive: zipfile.ZipFile, name: str, content: Any) -> None:
-    """Add one file to the archive, uncompressed, its content at a multiple of the alignment."""
-    info = zipfile.ZipInfo(f"{FOLDER}/{name}")  # without a time of day
+    """Add one file to the archive, uncompressed and aligned."""
+    info = zipfile.ZipInfo(f"{FOLDER}/{name}")  # without the time, so that equal objects give equal bytes
     view = memoryview(content).cast("B") if len(content) else b""
     info.file_size = len(view)
-    wide = 20 if info.file_size * 1.05 > zipfile.ZIP64_LIMIT else 0  # the long form of the sizes
+    wide = 20 if info.file_size * 1.05 > zipfile.ZIP64_LIMIT else 0  # bytes of the 64-bit sizes
     padding = -(file.tell() + LOCAL_HEADER + len(info.filename) + wide + 4) % ALIGNMENT
     info.extra = b"FB" + struct.pack("<H", padding) + bytes(padding)
     with archive.open(info, "w") as record:

@@ -1,10 +1,10 @@
-"""A reader of pickles that builds data and runs nothing.
+"""A reader of pickles that builds data and runs no code.
 
 A pickle is a program for a small stack machine, and some of its instructions import and call whatever the file names.
-This machine has no import and no call. A name in the file is looked up in a table of what checkpoints are made of;
-anything else is refused, by name, before anything is built from it. What is left are the instructions that make
-numbers, strings, lists, tuples, sets and dictionaries. An instruction of a few bytes can ask for a copy of something
-large, again and again; what is copied is therefore counted, and may not be much longer than what was read.
+This machine neither imports nor calls. It looks a name up in a table of the types that checkpoints are made of; any
+other name is refused, with an error that names it, before anything is built. The other instructions build numbers,
+strings, lists, tuples, sets and dictionaries. An instruction of a few bytes can copy a large object again and again; so
+copied bytes are counted, and limited in proportion to the bytes read.
 
 The instructions are those of protocols 2 to 5 (Python's `pickletools` describes them) that need no imports.
 """
@@ -24,7 +24,7 @@ _INSTRUCTIONS: dict[int, Callable[[Unpickler], None]] = {}
 
 
 def _instruction(*codes: bytes) -> Callable[[Callable[[Unpickler], None]], Callable[[Unpickler], None]]:
-    """Register a method as what an instruction does."""
+    """Register a method as the implementation of instructions."""
 
     def register(method: Callable[[Unpickler], None]) -> Callable[[Unpickler], None]:
         for code in codes:
@@ -35,13 +35,13 @@ def _instruction(*codes: bytes) -> Callable[[Callable[[Unpickler], None]], Calla
 
 
 class Unpickler(Machine):
-    """Reads one pickle from a file and leaves the file right behind it; the arguments are those of `Machine`."""
+    """Reads one pickle, and leaves the file at the first byte after it; the arguments are those of `Machine`."""
 
     def load(self) -> Any:
         """The object that the pickle describes.
 
         Raises:
-            CheckpointError: the pickle is damaged, or wants something that is not in the table.
+            CheckpointError: the pickle is damaged, or uses a name that is not in the table.
         """
         while True:
             code = self.read(1)
@@ -262,7 +262,7 @@ class Unpickler(Machine):
         elif isinstance(target, argparse.Namespace) and type(state) is dict and all(type(key) is str for key in state):
             self.spend(state)
             vars(target).update(state)
-        elif not isinstance(target, OrderedDict):  # a state dict's attributes are versions of layers: not needed
+        elif not isinstance(target, OrderedDict):  # the attributes of a state dict are layer versions: not needed
             what = target.name if isinstance(target, Global) else type(target).__name__
             raise CheckpointError(f"damaged or hostile: the pickle sets the state of {what}")
         self.push(target)
