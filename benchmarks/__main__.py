@@ -12,9 +12,10 @@ from benchmarks import BenchmarkError, report, store
 FAILED = 2
 DESCRIPTION = """Measure convcore against PyTorch and, where installed, ONNX Runtime.
 
-`python -m benchmarks cuda` measures on a GPU instead, and says so where there is none; see its --help.
+`python -m benchmarks cuda` measures on a GPU instead; where there is none it says so. See `python -m benchmarks cuda
+--help`.
 
-Groups: conv, ops, nets, start, memory, algorithms; without any, all of them. `python -m benchmarks report RESULT.jsonl`
+Groups: conv, ops, nets, start, memory, algorithms; by default all of them. `python -m benchmarks report RESULT.jsonl`
 prints a stored result as Markdown tables; see `python -m benchmarks report --help`."""
 
 
@@ -40,7 +41,7 @@ def _run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("groups", nargs="*", metavar="GROUP", help="what to measure (default: all groups)")
     parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="numbers of threads (default: all cores)")
-    parser.add_argument("--quick", action="store_true", help="few rounds, only the most telling cases")
+    parser.add_argument("--quick", action="store_true", help="few rounds, and only some cases of each group")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases with TEXT in their names")
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often each case is measured (default: 9, quick: 3)"
@@ -72,7 +73,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _show(row: dict) -> None:
-    """One line while the run goes on."""
+    """Print one line for a row that was just measured."""
     own = report.amount(row["convcore"]["median"], row["unit"])
     ratios = [f"{rival['ratio']['median']:5.2f} x {rival['name']}" for rival in row["rivals"]]
     line = f"{row['group']:6} {row['threads']} {row['case']:24} {row['work']:20} {own:>9}  {', '.join(ratios)}"
@@ -82,7 +83,7 @@ def _show(row: dict) -> None:
 def _report(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks report", description="Print a stored result as tables.")
     parser.add_argument("result", type=Path, metavar="RESULT.jsonl", help="what a run stored with --json")
-    parser.add_argument("--summary", action="store_true", help="only means, and the rows of the networks")
+    parser.add_argument("--summary", action="store_true", help="print only the means, and the rows of the networks")
     parser.add_argument("--picture", type=Path, metavar="OUT", help="also draw ratios and roofline (needs matplotlib)")
     args = parser.parse_args(arguments)
     result = store.read(args.result)

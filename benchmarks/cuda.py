@@ -1,9 +1,10 @@
-"""The same work on a GPU by convcore and PyTorch (cuDNN): `python -m benchmarks cuda`, and `pytest -m gpu` for results.
+"""The same work on a GPU by convcore and PyTorch (cuDNN): `python -m benchmarks cuda`.
 
-Both get the same numbers. Times are of many calls between two waits for the device, in turns; PyTorch computes in
-float32, too (no TF32), in the faster of its two memory formats. In float16 and bfloat16 both compute inside autocast,
-and without a scale for the loss. The peak is what the device's multiply-add units could do at its highest clock, with
-numbers of 16 bits its tensor cores; the bandwidth is what a sum of two large arrays moves.
+Both sides get the same data; `pytest -m gpu` compares their results. A time is that of many calls between two
+synchronisations with the device, in turns. PyTorch computes in float32 without TF32, in the faster of its two memory
+formats. In float16 and bfloat16 both sides compute inside autocast, without a scale for the loss. The peak is what the
+device's multiply-add units could do at the highest clock, for values of 16 bits what its tensor cores could do; the
+bandwidth is that of a sum of two large arrays.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ TENSOR_UNITS = {(8, 0): 1024, (9, 0): 2048}
 ROUNDS, CALLS = 5, 20
 LARGE = 2**26  # floats
 KINDS = "float32", "float16", "bfloat16"
-# Of the largest number of the result. In 16 bits both sides round the same operands; PyTorch rounds the result, too.
+# Relative to the largest value of the result. In 16 bits both sides round the same operands; PyTorch also rounds the
+# result.
 TOLERANCE = {"float32": 1e-4, "float16": 2 * 2.0**-11, "bfloat16": 2 * 2.0**-8}
 
 Passes = dict[str, Callable[[], Any]]
@@ -43,7 +45,7 @@ NETS = {"cnn-batch64": ("CNN", (64, 1, 28, 28)), "simple_cnn-batch8": ("SimpleCN
 
 
 def _arrays(case: ConvCase) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """x, weight, the gradient of the output, and the operations of one pass."""
+    """x, weight, the gradient of the output, and the floating-point operations of one pass."""
     x, weight = np.empty(case.x_shape, np.float32), np.empty(case.weight_shape, np.float32)
     geometry = conv_geometry("conv2d", x, weight, **case.settings)
     rng = np.random.default_rng(0)
@@ -53,7 +55,7 @@ def _arrays(case: ConvCase) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
 
 
 def _cast(library: Any, kind: str, device: str = "cuda") -> Any:
-    """In what a library computes with numbers of a kind."""
+    """The context in which a library computes with an element type: its autocast, or none for float32."""
     return AS_IT_IS if kind == "float32" else library.autocast(device, dtype=getattr(library, kind))
 
 
@@ -87,7 +89,7 @@ def check_device() -> None:
 def layer_passes(
     case: ConvCase, rival_device: str = "cuda", kind: str = "float32"
 ) -> tuple[Passes, dict[str, Passes], float]:
-    """Both sides' passes, PyTorch's by memory format, and the operations of one."""
+    """convcore's passes, PyTorch's by memory format, and the floating-point operations of one pass."""
     *arrays, flops = _arrays(case)
     x, weight, grad_out = (convcore.tensor(array).cuda() for array in arrays)
     own = _passes(convcore, case, x.requires_grad_(), weight.requires_grad_(), grad_out, _cast(convcore, kind))
@@ -101,7 +103,7 @@ def layer_passes(
 
 
 def difference(own: Any, rival: Any) -> float:
-    """The largest difference between two results, of the largest number in them."""
+    """The largest difference between two results, relative to the largest value in them."""
     pairs = zip(own, rival, strict=True) if isinstance(own, tuple) else [(own, rival)]
     worst = 0.0
     for mine, theirs in pairs:
@@ -156,7 +158,7 @@ def measure(own: Callable[[], Any], rivals: dict[str, Callable[[], Any]], wait_f
 
 
 def peak_flops() -> dict[str, float]:
-    """What the device's units could do in a second with numbers of each kind, where it is known."""
+    """Floating-point operations a second that the device could do in each element type, where this is known."""
     driver = pool().driver
     capability, cycles = driver.capability(), 2.0 * driver.multiprocessors() * driver.clock()
     peaks = {"float32": UNITS.get(capability, 128) * cycles}
@@ -166,7 +168,7 @@ def peak_flops() -> dict[str, float]:
 
 
 def bandwidth() -> float:
-    """Bytes in a second that a sum of two large arrays moves."""
+    """Bytes a second that a sum of two large arrays moves."""
     x = convcore.zeros(LARGE).cuda()
     return 3 * 4 * LARGE / _seconds(lambda: x + x, convcore.cuda.synchronize, CALLS)
 
@@ -214,7 +216,7 @@ def main(arguments: Sequence[str]) -> int:
     """`python -m benchmarks cuda`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks cuda",
-        description="Measure convcore on the GPU against PyTorch; says so and exits with 2 where there is none.",
+        description="Measure convcore on the GPU against PyTorch. Without a GPU it says so and exits with 2.",
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases with TEXT in their names")
     parser.add_argument("--json", type=Path, metavar="OUT", help="store the result as JSON Lines")

@@ -12,12 +12,12 @@ AHEAD, BEHIND, LINE = "tab:blue", "tab:red", "tab:gray"
 
 
 def draw(result: dict, path: str | os.PathLike[str]) -> None:
-    """Draw the rows with the most threads that compare with other libraries; the file's ending chooses the format.
+    """Draw the rows with the most threads that compare with other libraries, in the format of the file's ending.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    # Figure without pyplot: no window system is asked for.
+    # Figure without pyplot, which would look for a window system.
     from matplotlib.figure import Figure
 
     machine = max(result["machine"], key=lambda machine: machine["threads"])
@@ -48,7 +48,7 @@ def _ratios(axes: Any, compared: Sequence[tuple[dict, dict]]) -> None:
 
 
 def _roofline(axes: Any, rows: Sequence[dict], machine: dict) -> None:
-    """GFLOP/s over the flops for each byte that must be moved at least; the lines are what the machine can do."""
+    """GFLOP/s over the FLOP per byte that must at least be moved; the lines are the machine's limits."""
     peak, bandwidth = machine["gflops_peak"], machine["copy_gb_per_second"]
     intensities = [row["flops"] / row["traffic"] for row in rows]
     ridge = peak / bandwidth

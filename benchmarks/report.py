@@ -1,4 +1,4 @@
-"""Tables in Markdown from a stored result. Every row stands in them; those that convcore loses are in bold."""
+"""Markdown tables of a stored result. They contain every row; where convcore is behind, the ratio is in bold."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _rival(rival: dict, unit: str) -> Cells:
 
 
 def _means(rows: Sequence[dict]) -> Iterator[str]:
-    """The geometric mean of the ratios for each kind of work and rival, and how many rows are behind."""
+    """The geometric mean of the ratios for each kind of work and rival, and in how many rows convcore is behind."""
     ratios: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         for rival in row["rivals"]:
@@ -103,7 +103,7 @@ def _means(rows: Sequence[dict]) -> Iterator[str]:
 
 
 def _loss(row: dict) -> tuple[float, str]:
-    """How many times as long as the fastest algorithm the chosen one took, and which that is."""
+    """The time of the chosen algorithm over that of the fastest one, and the name of the fastest."""
     others = [(1 / rival["ratio"]["median"], rival["name"]) for rival in row["rivals"]]
     return max([(1.0, row["chosen"]), *others])
 
@@ -129,7 +129,7 @@ def _losses(rows: Sequence[dict]) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """A time or an amount of memory in the unit that suits its size."""
+    """A time or an amount of memory, in a unit that gives a short number."""
     scales = [(1, "s"), (1e-3, "ms"), (1e-6, "us")] if unit == "s" else [(2.0**20, "MiB"), (2.0**10, "KiB")]
     scale, name = next(((s, n) for s, n in scales if value >= s), scales[-1])
     return f"{value / scale:.3g} {name}" if value / scale < 1000 else f"{value / scale:.0f} {name}"

@@ -1,4 +1,4 @@
-"""One line of a result: what was done, what it took convcore and its rivals, and their ratios."""
+"""One row of a result: what was measured, the values of convcore and its rivals, and their ratios."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def row(
         timing: with convcore's contestant and those of the rivals.
         rivals: for each rival its contestants, such as torch in both memory formats; the best of them counts.
         flops: floating-point operations of one call (a multiply-add is two).
-        traffic: bytes that one call must at least read and write when nothing stays in a cache.
-        unit: of the values, "s" or "byte".
+        traffic: bytes that one call must at least read and write if nothing stays in a cache.
+        unit: the unit of the values, "s" or "byte".
         own: the contestant that is convcore in this row.
     """
     compared = []
@@ -54,7 +54,7 @@ def row(
 
 
 def check_same(what: str, own: np.ndarray, other: np.ndarray) -> None:
-    """Only equal work compares. The bound is wide: Winograd's rounding passes, a wrong result does not."""
+    """Raise BenchmarkError where two results differ by more than the rounding errors of Winograd's algorithm."""
     scale = max(float(np.abs(other).max(initial=0.0)), 1e-30)
     error = float(np.abs(own - other).max(initial=0.0)) / scale if own.shape == other.shape else float("inf")
     if not error <= 1e-3:

@@ -1,4 +1,4 @@
-"""Running groups of benchmarks: which there are, with how many threads, and the result that is stored."""
+"""A run: the groups by name, their cases, and the result of measuring them with each number of threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# torch first: convcore sets, for OpenMP as it loads it, how long idle threads spin; torch is to keep its own default.
+# torch first: before it loads OpenMP, convcore sets how long idle threads spin; torch must keep the default.
 import torch  # isort: skip
 
 import convcore
@@ -51,7 +51,7 @@ GROUPS = {
 
 
 def select(groups: Sequence[str], only: str = "", quick: bool = False) -> dict[str, list[Any]]:
-    """The cases of the groups asked for, of all groups if none is named, whose names contain `only`.
+    """The cases whose names contain `only`, of the named groups or, if none is named, of all groups.
 
     Raises:
         BenchmarkError: there is no such group, or no case is left.
@@ -71,7 +71,7 @@ def select(groups: Sequence[str], only: str = "", quick: bool = False) -> dict[s
 
 
 def check_threads(threads: Sequence[int]) -> None:
-    """Raise BenchmarkError unless convcore can use as many."""
+    """Raise BenchmarkError unless convcore can use so many threads."""
     for number in threads:
         if not 1 <= number <= max_num_threads():
             raise BenchmarkError(f"--threads must be from 1 to {max_num_threads()}, got {number}")
@@ -107,7 +107,7 @@ def run(
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that take part."""
+    """The version of each library that takes part."""
     found = {}
     for name in VERSIONS:
         try:

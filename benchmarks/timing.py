@@ -1,4 +1,4 @@
-"""Timing several sides fairly: in one process, in turns, in several rounds; the result is a ratio with its spread.
+"""Fair times of several contestants: in one process, in turns, in several rounds. The result is a ratio and its spread.
 
 A machine's speed drifts, so a time alone says little, while two times taken within a few milliseconds of each other
 compare well. Each round runs every contestant, for long enough to be measured; the ratio is taken inside the round.
@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# The threads of a library spin for a while after their work, those of GNU OpenMP for about 3 ms: let them fall asleep
-# before the next contestant runs. Those of ONNX Runtime spin for some 30 ms: 5 ms after it a batch of 64 digits took
-# convcore 12 ms, 50 ms after it 4.7 ms.
+# After their work the threads of a library spin for a while, those of GNU OpenMP for about 3 ms. They must be asleep
+# before the next contestant runs. Those of ONNX Runtime spin for some 30 ms: convcore took 12 ms for a batch of 64
+# digits 5 ms after ONNX Runtime had run, and 4.7 ms when it began 50 ms after.
 PAUSE, LONG_PAUSE = 0.005, 0.06
 
 
@@ -60,7 +60,7 @@ class Timing:
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    """The mean for ratios: twice as fast here and half as fast there is 1."""
+    """The mean of ratios: the mean of 2 (twice as fast) and 1/2 (half as fast) is 1."""
     return statistics.geometric_mean(ratios)
 
 
@@ -72,7 +72,7 @@ def _time(function: Callable[[], object], calls: int) -> float:
 
 
 def in_turns(names: Sequence[str], round_number: int) -> list[str]:
-    """Another name begins each round, so that none is always first."""
+    """The names in the order of a round: each round begins with the next one, so that none is always first."""
     first = round_number % len(names)
     return [*names[first:], *names[:first]]
 
@@ -82,7 +82,7 @@ def compare(
 ) -> Timing:
     """Time every contestant in each of `rounds` rounds, each for about `seconds`, after a pause.
 
-    The first calls, in which kernels compile and memory is found, are not counted.
+    The first calls, in which kernels compile and memory is allocated, are not counted.
     """
     calls = {}
     for name, function in contestants.items():

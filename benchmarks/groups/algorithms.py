@@ -18,9 +18,9 @@ from convcore.ops.core.filters import Filters
 from convcore.testing.cases import ConvCase
 
 NEVER_CHOSEN = "reference"  # the definition: accepts everything, comes last
-HOPELESS = 3  # what took so many times as long as the fastest in the best of its first tries is not measured
+HOPELESS = 3  # an algorithm whose best first try took this many times as long as the fastest is not measured
 FIRST_TRIES = 3
-SECONDS, PAUSE = 0.01, 0.002  # a contestant's turn; one library alone needs no longer pause
+SECONDS, PAUSE = 0.01, 0.002  # of a contestant's turn; a short pause is enough where all threads are one library's
 
 
 def _square(name: str, n: int, c_in: int, size: int, c_out: int, kernel=3, **settings) -> ConvCase:
@@ -58,7 +58,7 @@ QUICK = ()
 
 
 def contestants(case: ConvCase) -> Iterator[tuple[str, str, dict[str, Callable[[], Any]]]]:
-    """For each pass its name, the algorithm that "auto" chooses, and a call by each that can compute it."""
+    """For each pass: the name, the algorithm that "auto" chooses, and a call of every algorithm that can compute it."""
     rng = np.random.default_rng(0)
     x = channels_last(rng.standard_normal(case.x_shape, np.float32))
     weight = rng.standard_normal(case.weight_shape, np.float32)
@@ -79,7 +79,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def _promising(calls: dict[str, Callable[[], Any]], chosen: str) -> dict[str, Callable[[], Any]]:
-    """Those worth measuring: the chosen one, and what is not `HOPELESS` times slower than the fastest."""
+    """The calls worth measuring: the chosen algorithm, and those less than `HOPELESS` times as slow as the fastest."""
     first = {}
     for name, call in calls.items():
         call()  # compiles

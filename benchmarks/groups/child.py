@@ -1,7 +1,7 @@
 """A process of its own for one library: `python -m benchmarks.groups.child LIBRARY MODEL N,C,H,W THREADS STEPS`.
 
-It imports the library, runs training steps and prints one line of JSON: seconds of the import, seconds from the begin
-of the import to the end of the first step, and the most memory it has held after the import and at the end.
+It imports the library, runs training steps and prints one line of JSON: the seconds of the import, the seconds from the
+start of the import to the end of the first step, and the peak memory after the import and at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLASSES = 10
 
 
 def run(library: str, model: str, shape: Sequence[int], threads: int, steps: int, **environment: str) -> dict:
-    """Start the process, with the environment as the user set it and `environment`, and return what it measured."""
+    """Start the process in the user's environment, changed by `environment`, and return what it measured."""
     arguments = [library, model, ",".join(map(str, shape)), str(threads), str(steps)]
     variables = {**benchmarks.ENVIRONMENT, **environment}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), variables.get("PYTHONPATH"))))
@@ -35,9 +35,9 @@ def run(library: str, model: str, shape: Sequence[int], threads: int, steps: int
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process has held.
+    """The peak memory of this process, in bytes.
 
-    From /proc where there is one: Linux lets `getrusage` begin with the peak of the process that started this one.
+    From /proc where there is one: on Linux, `getrusage` starts with the peak of the process that started this one.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -49,13 +49,13 @@ def peak_memory() -> int:
 
 
 def main(name: str, model: str, shape_text: str, threads: str, steps: str) -> None:
-    """What the process does."""
+    """Run the steps and print the measurements."""
     start = time.perf_counter()
     library = importlib.import_module(name)
     imported = time.perf_counter() - start
     memory_after_import = peak_memory()
 
-    # convcore gets NumPy with its import, so the data come after it.
+    # After the import of the library: the import of NumPy is a part of convcore's, and must be timed with it.
     import numpy as np
 
     library.set_num_threads(int(threads))

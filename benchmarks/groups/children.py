@@ -1,4 +1,4 @@
-"""The groups that need processes of their own: `start`, how long until the first training step; `memory`, its peak."""
+"""Groups that need new processes: `start`, the time until the first training step; `memory`, the peak in training."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def start_rows(cases: Sequence[ChildCase], rounds: int, threads: int) -> Iterato
 
 
 def memory_rows(cases: Sequence[ChildCase], rounds: int, threads: int) -> Iterator[dict]:
-    """Peak memory of a process that trains, and how much of it came after the import."""
+    """Peak memory of a process that trains, and how much of the peak was added after the import."""
     for case in cases:
         measured = _measure(case, rounds, threads, steps=3)
         peak, before = measured["memory"], measured["memory_after_import"]

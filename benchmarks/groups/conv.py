@@ -51,7 +51,7 @@ def _own_passes(x, weight, grad_out, geometry) -> dict[str, Callable[[], Any]]:
 
 
 def rows(cases: Sequence[ConvCase], rounds: int, threads: int) -> Iterator[dict]:
-    """A row for each pass of each case, and one for all three passes, torch keeping to one format in them."""
+    """A row for each pass of each case, and one for all three passes, in which torch keeps one memory format."""
     rng = np.random.default_rng(0)
     rivals = {"torch": list(TORCH_FORMATS)}
     for case in cases:

@@ -1,7 +1,7 @@
 """Whole networks: a training step (forward, loss, backward, Adam) and inference, as a user of each library writes them.
 
-torch is measured in both memory formats with its fused optimiser, its inference under `inference_mode`; against
-`convcore.compile` also frozen.
+torch is measured in both memory formats: training with the fused optimiser, inference under `inference_mode`. Against
+`convcore.compile` a frozen torch model is measured, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class NetCase:
-    """A model of `convcore.models`, by the name of what builds it, and its input."""
+    """A model of `convcore.models`, by the name of the function that builds it, and the shape of the input."""
 
     name: str
     model: str
@@ -53,7 +53,7 @@ AS_IT_IS = contextlib.nullcontext()
 def training_step(
     library: Any, model: Any, x: Any, labels: Any, cast: Any = AS_IT_IS, **settings: Any
 ) -> Callable[[], Any]:
-    """One step of training with Adam, written with what both libraries have in common; its loss computed in `cast`."""
+    """One training step with Adam, in code that both libraries run; the loss is computed inside `cast`."""
     optimizer = library.optim.Adam(model.train().parameters(), lr=1e-4, **settings)
     loss_function = library.nn.CrossEntropyLoss()
 
@@ -81,9 +81,9 @@ def _counted_flops(function: Callable[[], Any]) -> float:
 
 
 def _frozen(case: NetCase, state, tensor: torch.Tensor) -> Callable[[], Any]:
-    """torch's counterpart of a compiled model that needs no compiler: traced, with batch norms drawn into the filters.
+    """torch's counterpart of a compiled model without a C++ compiler: traced, with batch norms folded into the filters.
 
-    torch calls it deprecated, but what it recommends instead compiles C++.
+    torch calls this deprecated, but what it recommends instead compiles C++.
     """
     model = _torch_model(case, state, torch.channels_last).eval()
     with torch.no_grad(), warnings.catch_warnings():
@@ -98,7 +98,7 @@ def _frozen(case: NetCase, state, tensor: torch.Tensor) -> Callable[[], Any]:
 
 
 def _inference_rows(case: NetCase, x: np.ndarray, own_model, state, rounds: int, threads: int) -> Iterator[dict]:
-    """As a user writes it, and compiled, which goes against all that the rivals have."""
+    """One row for the model as a user writes it, and one for the compiled model, against all variants of the rivals."""
     own_x = convcore.from_numpy(channels_last(x))
     own_compiled = convcore.compile(own_model.eval())
 

@@ -1,7 +1,7 @@
-"""The operations around convolutions, forward and backward, and optimiser steps: their limit is the memory.
+"""The operations around convolutions, forward and backward, and optimiser steps: they are limited by memory.
 
-`traffic` counts each tensor once for every time an operation that keeps nothing in a cache must read or write it, in
-elements of the input; what a percentage of the copy bandwidth is a percentage of.
+`traffic` is what an operation must move if nothing stays in a cache: each tensor counts once for every time it is
+read or written, in units of the input's size. The tables' shares of the copy bandwidth are computed from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.timing import compare
 
 @dataclass(frozen=True)
 class LayerCase:
-    """A layer made from either library's `nn`; traffic and flops of its forward pass and of both passes."""
+    """A layer made from either library's `nn`, with the traffic and flops of the forward pass and of both passes."""
 
     name: str
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ SMALL = (64, 64, 14, 14)  # 3 MB: within the last cache
 
 
 def _residual(nn: Any) -> Any:
-    """relu(x + y), y a parameter of the input's shape that lies channels-last, as the output of a convolution does."""
+    """relu(x + y); y is a parameter of the input's shape, channels-last in memory as the output of a convolution."""
     library = convcore if nn is convcore.nn else torch
     n, c, h, w = IMAGES
 
@@ -102,7 +102,7 @@ QUICK = ("relu", "max_pool2d", "batch_norm-train", "linear", "cross_entropy", "a
 
 
 class _Layer:
-    """One side of a LayerCase: the layer, its input and the gradient that comes from above."""
+    """One side of a LayerCase: the layer, its input and the gradient of its output."""
 
     def __init__(self, module, x, labels, grad_out):
         self.module, self.x, self.grad_out = module, x, grad_out

@@ -1,4 +1,4 @@
-"""The memory formats of images: torch is measured in both of its own, convcore in the one it keeps."""
+"""The memory formats of images: torch is measured in both that it has, convcore in the one that it has."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ TORCH_FORMATS = {"torch NCHW": torch.contiguous_format, "torch channels_last": t
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
-    """The same values of a batch of images, in memory as convcore's layers hand them on."""
+    """A batch of images with the same values, channels-last in memory like the results of convcore's layers."""
     return nchw(nhwc(array)) if array.ndim == 4 else array

@@ -19,13 +19,13 @@ def available() -> bool:
 
 
 def inference(model: torch.nn.Module, x: np.ndarray, threads: int) -> Callable[[], np.ndarray]:
-    """A function that runs the model, exported and optimised once, on x."""
+    """A function that runs the exported and optimised model on x."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The exporter that needs no further package calls itself deprecated.
+        # This exporter needs no other package, but warns that it is deprecated.
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         torch.onnx.export(model.eval(), (torch.tensor(x),), path, dynamo=False, input_names=["x"])

@@ -1,8 +1,8 @@
-"""The networks of `convcore.models` in torch: their very sources, in which only the import lines are changed.
+"""The networks of `convcore.models` in torch, from the same sources, in which only the import lines are changed.
 
-So both sides are the same network with the same names, and weights go from one to the other; and the promise that the
-code of a network needs other import lines only is kept here each time. `tests/models` compares the same functions with
-torchvision's own networks. `torch_models.resnet50` is what builds it, as in `convcore.models`.
+So both sides are the same network with the same names, and weights can be copied from one to the other. It also shows
+that a network's code needs no change but that of the import lines. `tests/models` compares the same functions with
+torchvision's own networks. `torch_models.resnet50` builds a network, as in `convcore.models`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 
 import convcore.models
 
-# What modules of `convcore.models` import, and where torch has it; what is no part of a network stays convcore's.
+# The imports of modules of `convcore.models`, and where torch has the same names; others stay convcore's.
 _IMPORTS = (
     (r"from convcore import nn\b", "from torch import nn"),
     (r"from convcore\.nn import", "from torch.nn import"),
@@ -32,18 +32,18 @@ _OVERWRITING = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU)
 
 
 def model(build: Callable[..., Any], shape: tuple[int, int, int] = (3, 224, 224)) -> Callable[..., Any]:
-    """In place of the registry's: nothing is registered, and there are no pretrained weights."""
+    """Replaces the registry's decorator: nothing is registered, and there are no pretrained weights."""
     return build
 
 
 def model_for(size: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """As `model`."""
+    """Like `model`."""
     return model
 
 
 @functools.cache
 def _translated(name: str) -> ModuleType:
-    """The module `name` of `convcore.models`, in torch; it takes its part in imports under this module's name."""
+    """The module `name` of `convcore.models` in torch; other translated modules import it below this module's name."""
     path = Path(convcore.models.__file__).with_name(f"{name}.py")
     source = path.read_text(encoding="utf-8")
     for pattern, replacement in _IMPORTS:
@@ -57,7 +57,7 @@ def _translated(name: str) -> ModuleType:
 
 
 def __getattr__(name: str) -> Callable[..., nn.Module]:
-    """What builds the network of this name, with activations that overwrite their input, as torchvision has them."""
+    """The function that builds the network of this name, with in-place activations, as in torchvision."""
     own = getattr(convcore.models, name, None)
     if own is None:
         raise AttributeError(f"convcore.models has no network {name!r}")
