@@ -41,8 +41,7 @@ class Algorithm:
             only where the algorithm does not refuse.
         checked: what "auto" runs in the place of `run`, if anything: it computes by another algorithm where numbers are
             too large for this one.
-        fuses: whether `run` takes `relu`, to rectify what it stores, and `addend`, an array of the result's shape that
-            is added before.
+        fuses: whether `run` takes an `Epilogue`, which the kernel applies as it stores.
     """
 
     name: str

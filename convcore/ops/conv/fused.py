@@ -18,6 +18,7 @@ from convcore.autograd import Deferred, Inputs, is_recorded, may_defer, wrap, wr
 from convcore.ops.conv.algorithm import Algorithm
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.arguments import meta
+from convcore.ops.core.epilogue import Epilogue
 from convcore.ops.core.filters import KeptFilters
 from convcore.ops.core.layout import flat, nchw, nhwc
 from kernels.cpu.elementwise.functions import Elementwise
@@ -36,7 +37,7 @@ SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wa
 class ConvInputs(Inputs):
     """A call of `conv2d`, and a tensor that is added to its result."""
 
-    __slots__ = ("addend", "bias", "geometry", "record", "weight", "x")
+    __slots__ = ("bias", "geometry", "record", "residual", "weight", "x")
 
     def __init__(
         self,
@@ -45,11 +46,11 @@ class ConvInputs(Inputs):
         bias: Tensor | None,
         geometry: ConvGeometry,
         record: Algorithm,
-        addend: Tensor | None = None,
+        residual: Tensor | None = None,
     ):
-        super().__init__(x, weight, bias, addend)
+        super().__init__(x, weight, bias, residual)
         self.x, self.weight, self.bias, self.geometry, self.record = x, weight, bias, geometry, record
-        self.addend = addend
+        self.residual = residual
 
 
 class DeferredConv(Deferred):
@@ -80,7 +81,8 @@ class DeferredConv(Deferred):
         given = inputs.x.array, KeptFilters(inputs.weight, inputs.bias, self.norm), inputs.geometry
         if inputs.record.fuses:
             relu = activation is not None and activation[0] is RELU
-            out = inputs.record.run(*given, relu, None if inputs.addend is None else inputs.addend.array)
+            residual = None if inputs.residual is None else inputs.residual.array
+            out = inputs.record.run(*given, Epilogue(residual, "relu" if relu else None))
             if relu:
                 return wrap(out)
         else:
@@ -93,7 +95,7 @@ class DeferredConv(Deferred):
     def batch_norm(self, norm: Normalisation) -> Tensor | None:
         if norm.training or self.activation is not None or self.norm is not None or not norm.is_finite:
             return None
-        if self.inputs.addend is not None:
+        if self.inputs.residual is not None:
             return None
         return wrap_deferred(DeferredConv(self.inputs, norm, None, self))
 
@@ -108,7 +110,7 @@ class DeferredConv(Deferred):
     def _with(self, other: Tensor) -> DeferredConv | None:
         """The sum of this image and another of its shape; None if the kernel cannot add it."""
         i, like = self.inputs, meta(other)
-        if not i.record.fuses or i.addend is not None or self.activation is not None:
+        if not i.record.fuses or i.residual is not None or self.activation is not None:
             return None
         if other.deferred is self or is_recorded(other):
             return None

@@ -24,6 +24,7 @@ from convcore.ops.conv.depthwise import (
 )
 from convcore.ops.conv.far import room_for_grad_x
 from convcore.ops.conv.geometry import ONE_PLANE, ConvGeometry, once_per_geometry
+from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nchw, nhwc, nothing, zeros
 from convcore.ops.linear.matmul import product, rows_times_filters
@@ -125,9 +126,7 @@ def _direct_settings(geometry: ConvGeometry, to_input: bool, itemsize: int) -> t
     return tables, (rows, panels_per_task)
 
 
-def _direct(
-    src, panels, start, geometry: ConvGeometry, to_input: bool, relu: bool = False, addend: np.ndarray | None = None
-) -> np.ndarray:
+def _direct(src, panels, start, geometry: ConvGeometry, to_input: bool, epilogue: Epilogue = NO_EPILOGUE) -> np.ndarray:
     """The direct kernel's result for src, both logical (N, C, H, W) or (N, C, D, H, W)."""
     if to_input:
         result = room_for_grad_x(geometry, src.dtype)
@@ -136,20 +135,20 @@ def _direct(
     dst = nhwc(result)
     tables, split = _direct_settings(geometry, to_input, src.itemsize)
     planes = dst if geometry.depth is not None else dst[:, None]
-    added = nothing(5, dst.dtype) if addend is None else _planes(addend)
-    conv_direct.conv_forward_direct(_planes(src), panels, start, added, planes, *tables, relu, *split)
+    residual = nothing(5, dst.dtype) if epilogue.residual is None else _planes(epilogue.residual)
+    conv_direct.conv_forward_direct(_planes(src), panels, start, residual, planes, *tables, epilogue.relu, *split)
     return result
 
 
-def forward_direct(x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None):
-    """out = x * weight + bias + addend, by address arithmetic around the micro-kernel."""
+def forward_direct(x, filters: Filters, geometry: ConvGeometry, epilogue: Epilogue = NO_EPILOGUE):
+    """out = x * weight + bias, and the epilogue, by address arithmetic around the micro-kernel."""
 
     def in_panels(weight, bias):
         panels = _packed(weight, geometry, False, *geometry.forward_walks.taps)
         return panels, _start(bias, geometry, panels)
 
     panels, start = filters.prepared(("panels", geometry.groups), in_panels)
-    return _direct(x, panels, start, geometry, False, relu, addend)
+    return _direct(x, panels, start, geometry, False, epilogue)
 
 
 def grad_input_direct(grad_out, weight, geometry: ConvGeometry):
@@ -267,12 +266,11 @@ def _seen(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     return seen
 
 
-def forward_pointwise(
-    x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None
-):
-    """out = x weight^T + bias + addend: each pixel's channels through one matrix."""
-    added = None if addend is None else _matrix(nhwc(addend))
-    return _image(rows_times_filters(_matrix(_seen(x, geometry)), filters, relu, added), geometry.out_shape)
+def forward_pointwise(x, filters: Filters, geometry: ConvGeometry, epilogue: Epilogue = NO_EPILOGUE):
+    """out = x weight^T + bias, and the epilogue: each pixel's channels through one matrix."""
+    if epilogue.residual is not None:
+        epilogue = epilogue._replace(residual=_matrix(nhwc(epilogue.residual)))
+    return _image(rows_times_filters(_matrix(_seen(x, geometry)), filters, epilogue), geometry.out_shape)
 
 
 def grad_input_pointwise(grad_out, weight, geometry: ConvGeometry):

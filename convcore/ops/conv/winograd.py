@@ -33,6 +33,7 @@ import numpy as np
 from convcore import memory
 from convcore.engine import capture
 from convcore.ops.conv.geometry import ConvGeometry
+from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc, nothing
 from kernels.cpu.conv.winograd import (
@@ -160,9 +161,9 @@ class Winograd:
         return None
 
     def _run(
-        self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, relu: bool, addend, overflowed
+        self, src, filters: Filters, dst, pads: tuple[int, int], transposed: bool, epilogue: Epilogue, overflowed
     ) -> None:  # fmt: skip
-        """dst = src * weight + addend with zeros above and left; `transposed` exchanges channels and turns filters."""
+        """dst = src * weight, and the epilogue, with zeros above and left; for grad_input `transposed`."""
         c_src, c_dst = src.shape[1], dst.shape[1]
         strides = (9, c_dst * 9) if transposed else (c_src * 9, 9)
         panel_columns = tile_columns(src.itemsize)
@@ -181,7 +182,7 @@ class Winograd:
             return panels, start
 
         source, destination = nhwc(src), nhwc(dst)
-        added = nothing(4, dst.dtype) if addend is None else nhwc(addend)
+        residual = nothing(4, dst.dtype) if epilogue.residual is None else nhwc(epilogue.residual)
         tiles_h, tiles_w = self.tiles(1, dst.shape[2], 1), self.tiles(1, 1, dst.shape[3])
         tiles = dst.shape[0] * tiles_h * tiles_w
         few, most = (FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT) if filters.are_kept else (FEW_TILES, FILTERS_BYTES)
@@ -192,7 +193,7 @@ class Winograd:
                 tasks = -(-tasks // 4) * 4
             tiles_per_task = max(1, -(-tiles // tasks))
             conv2d_forward_winograd(
-                source, panels, start, added, relu, destination, overflowed, self.m, *pads, tiles_per_task,
+                source, panels, start, residual, epilogue.relu, destination, overflowed, self.m, *pads, tiles_per_task,
                 PANELS_AT_ONCE,
             )  # fmt: skip
             return
@@ -209,25 +210,25 @@ class Winograd:
             blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
             panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
             conv2d_forward_winograd_many_filters(
-                planes, flat, *strides, transposed, start, added, relu, destination, overflowed, self.m, c_src, first,
-                panels_per_task, -(-(end - first) // blocks),
+                planes, flat, *strides, transposed, start, residual, epilogue.relu, destination, overflowed, self.m,
+                c_src, first, panels_per_task, -(-(end - first) // blocks),
             )  # fmt: skip
 
     def forward(
-        self, x, filters: Filters, geometry: ConvGeometry, relu: bool = False, addend: np.ndarray | None = None,
+        self, x, filters: Filters, geometry: ConvGeometry, epilogue: Epilogue = NO_EPILOGUE,
         overflowed: np.ndarray = _UNASKED,
     ):  # fmt: skip
-        """out = x * weight + bias + addend; 1 in overflowed (1,) where that is not finite."""
+        """out = x * weight + bias, and the epilogue; 1 in overflowed (1,) where that is not finite."""
         out = memory.empty_channels_last(geometry.out_shape, x.dtype)
         pads = geometry.height.pad_before, geometry.width.pad_before
-        self._run(x, filters, out, pads, False, relu, addend, overflowed)
+        self._run(x, filters, out, pads, False, epilogue, overflowed)
         return out
 
     def grad_input(self, grad_out, weight, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):
         """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
         grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
         pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
-        self._run(grad_out, Filters(weight), grad_x, pads, True, False, None, overflowed)
+        self._run(grad_out, Filters(weight), grad_x, pads, True, NO_EPILOGUE, overflowed)
         return grad_x
 
     def grad_weight(self, x, grad_out, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):

@@ -7,6 +7,7 @@ layout, rows      channels-last blocks, contiguous arrays, arrays viewed as matr
 parallel_ufuncs   sums and products of large arrays on all threads
 device, transfer  device and memory format; .to(), .cuda()
 filters           the weight of a convolution or linear layer, and its packed forms
+epilogue          what a kernel does with a result before it stores it: a residual, an activation
 weight_cache      caches packed weights until the weight changes
 public_api        the guard around public functions: rejects non-tensors, accepts NumPy's argument names
 """

@@ -13,6 +13,7 @@ from convcore.ops.conv.explain import explain_conv2d
 from convcore.ops.conv.functions import conv2d
 from convcore.ops.conv.geometry import conv_geometry
 from convcore.ops.conv.winograd import F2, F4
+from convcore.ops.core.epilogue import Epilogue
 from convcore.ops.core.filters import Filters
 from kernels.cpu.conv.winograd import transform_filters_winograd
 from kernels.cpu.conv.winograd_matrices import winograd_matrices
@@ -164,7 +165,7 @@ def test_relu_is_applied_to_the_output_and_lets_nan_pass(winograd, order):
     (x, weight, bias, _), geometry = make((1, 40, 9, 5, 24, 1))
     x[0, 3, 8, 4] = np.nan
     plain = winograd.forward(x, Filters(weight, bias), geometry)
-    out = winograd.forward(x, Filters(weight, bias), geometry, relu=True)
+    out = winograd.forward(x, Filters(weight, bias), geometry, Epilogue(activation="relu"))
     assert np.isnan(plain).any()
     assert (plain < 0).any()
     np.testing.assert_array_equal(out, np.maximum(plain, 0))
