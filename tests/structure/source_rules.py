@@ -7,11 +7,13 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 Sources = dict[str, str]
 
 MAX_LINES = 500
+MAX_FILES = 18
 
 # The floors of the house from the ground up. A module may import from its own floor and from those below.
 FLOORS = (
@@ -55,12 +57,50 @@ FLOORS = (
 )
 FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
 
+# The floors inside folders, likewise, but units of one floor do not import each other.
+INNER_FLOORS = {
+    "convcore.ops": (
+        ("core",),
+        ("shape",),
+        ("elementwise",),
+        ("create",),
+        ("rearrange",),
+        ("reduce",),
+        ("pool",),
+        ("image",),
+        ("activation",),
+        ("norm",),
+        ("linear",),
+        ("loss",),
+        ("conv",),
+        ("cuda",),
+    ),
+    "kernels": (("cache",), ("entry_points", "threads", "machine_code"), ("jit",), ("cpu", "cuda", "reference")),
+    "kernels.cpu": (
+        ("vector",),
+        ("micro",),
+        ("activation", "conv", "elementwise", "image", "linear", "loss", "norm", "optim", "peak", "pool", "reduce"),
+    ),
+    "kernels.cuda": (
+        ("jit",),
+        ("driver", "layout", "micro", "philox", "reduce"),
+        ("conv", "dropout", "elementwise", "linear", "loss", "norm", "optim", "pool"),
+        ("calls",),
+        ("calls16",),
+    ),
+}
+
+# Imports between units of one inner floor, each with the reason why it may. The other way would close a circle.
+SIDEWAYS = {
+    ("kernels.cpu.activation", "kernels.cpu.elementwise"): "the error function of GELU",
+    ("kernels.cpu.loss", "kernels.cpu.activation"): "cross entropy is the logarithm of softmax",
+    ("kernels.cuda.conv", "kernels.cuda.linear"): "im2col multiplies matrices",
+}
+
 # Imports inside functions that close a circle of modules, each with the reason why it may.
 LATE_IMPORTS = {
     ("convcore.autograd.variable", "convcore.autograd.sweep"): "Variable.backward only starts the sweep",
 }
-
-DOCSTRING_LINES = ("Computes", "Requires", "Writes", "Parallel", "Why")
 
 
 def read(root: Path, *packages: str) -> Sources:
@@ -71,6 +111,12 @@ def read(root: Path, *packages: str) -> Sources:
             parts = path.relative_to(root).with_suffix("").parts
             sources[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
     return sources
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a source: many rules read the same sources."""
+    return ast.parse(text)
 
 
 @dataclass(frozen=True)
@@ -93,7 +139,7 @@ def imports(module: str, sources: Sources) -> Iterator[Import]:
     def visit(node: ast.AST, late: bool) -> Iterator[Import]:
         if _typing_only(node):
             return
-        late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         names = set()
         if isinstance(node, ast.Import):
             names = {alias.name for alias in node.names}
@@ -103,9 +149,10 @@ def imports(module: str, sources: Sources) -> Iterator[Import]:
         for name in sorted(names):
             yield Import(module, name, getattr(node, "lineno", 0), late)
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, late)
+            if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):  # expressions hold no imports
+                yield from visit(child, late)
 
-    yield from visit(ast.parse(sources[module]), late=False)
+    yield from visit(parsed(sources[module]), late=False)
 
 
 def _unit(module: str) -> str:
@@ -137,6 +184,28 @@ def upward_imports(sources: Sources) -> list[str]:
             inside = target.split(".")[0] in ("convcore", "kernels", "benchmarks", "tests")
             if inside and module != "convcore" and FLOOR.get(target, len(FLOORS)) > FLOOR[unit]:
                 wrong.append(f"{module}:{found.line}: {unit} may not import {found.target}, which stands above it")
+    return wrong
+
+
+def inner_imports(sources: Sources) -> list[str]:
+    """Inside the folders of INNER_FLOORS imports run downwards too, and sideways only where SIDEWAYS says why."""
+    wrong = []
+    for folder, floors in INNER_FLOORS.items():
+        floor = {f"{folder}.{unit}": number for number, units in enumerate(floors) for unit in units}
+        depth = folder.count(".") + 2
+        for module in sources:
+            unit = ".".join(module.split(".")[:depth])
+            if not unit.startswith(f"{folder}."):
+                continue
+            if unit not in floor:
+                wrong.append(f"{module}: {unit} stands on no floor; add it to INNER_FLOORS")
+                continue
+            for found in imports(module, sources):
+                target = ".".join(found.target.split(".")[:depth])
+                above = floor.get(target, -1) - floor[unit]
+                if above > 0 or (above == 0 and target != unit and (unit, target) not in SIDEWAYS):
+                    where = "above" if above else "beside"
+                    wrong.append(f"{module}:{found.line}: {unit} may not import {found.target}, which is {where} it")
     return wrong
 
 
@@ -187,7 +256,7 @@ def foreign_compilers(sources: Sources) -> list[str]:
     compilers = {"njit", "jit", "vectorize", "guvectorize", "generated_jit", "cfunc", "stencil"}
     wrong = []
     for module, text in sources.items():
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(text)):
             names: set[str] = set()
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "torch":  # torch.jit is another's
                 names = {node.attr}
@@ -215,12 +284,13 @@ def early_cuda(sources: Sources) -> list[str]:
 
 def foreign_readers(sources: Sources) -> list[str]:
     """Only convcore/data/images.py opens pictures: upright, of which depth, on which ground is decided once."""
+    readers = "Image.open", "PIL.Image.open", "PIL.open", "plt.imread", "pyplot.imread"
     return [
         f"{module}: {ast.unparse(node)} belongs into convcore/data/images.py"
         for module, text in sources.items()
         if module != "convcore.data.images"
-        for node in ast.walk(ast.parse(text))
-        if ast.unparse(node) in ("Image.open", "PIL.Image.open", "PIL.open", "plt.imread", "pyplot.imread")
+        for node in ast.walk(parsed(text))
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in readers)
         or (isinstance(node, ast.ImportFrom) and node.module == "PIL.Image" and "open" in {a.name for a in node.names})
     ]
 
@@ -232,7 +302,7 @@ def warning_filters(sources: Sources) -> list[str]:
         f"{module}:{node.lineno}: {ast.unparse(node)}"
         for module, text in sources.items()
         if module.split(".")[0] == "convcore"
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(parsed(text))
         if (isinstance(node, ast.Attribute) and node.attr in names)
         or (isinstance(node, ast.ImportFrom) and names & {alias.name for alias in node.names})
     ]
@@ -245,7 +315,7 @@ def unseen_readers(sources: Sources) -> list[str]:
         f"{module}:{node.lineno}: np.{node.attr}; use convcore.ops.core.layout.contiguous, or a function of arrays"
         for module, text in sources.items()
         if module.startswith("convcore.ops.") and not module.startswith("convcore.ops.cuda")
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(parsed(text))
         if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "np"
     ]
 
@@ -258,6 +328,33 @@ def long_files(sources: Sources) -> list[str]:
     ]
 
 
+def _folders(sources: Sources) -> dict[str, list[str]]:
+    """The modules in each folder; a folder of tests has no `__init__.py` that would tell it from a file."""
+    folders: dict[str, list[str]] = {}
+    inner = {module.rpartition(".")[0] for module in sources}
+    for module in sources:
+        folders.setdefault(module if module in inner else module.rpartition(".")[0], []).append(module)
+    return {folder: modules for folder, modules in folders.items() if folder}
+
+
+def crowded_folders(sources: Sources) -> list[str]:
+    """A folder is taken in at a glance; one that is fuller has parts with names of their own."""
+    return [
+        f"{folder}: {len(modules)} files, at most {MAX_FILES}"
+        for folder, modules in _folders(sources).items()
+        if len(modules) > MAX_FILES
+    ]
+
+
+def folders_without_map(sources: Sources) -> list[str]:
+    """Each folder of code opens with a map, the docstring of `__init__.py`: who lives here, and what it is for."""
+    return [
+        f"{folder}: no docstring in __init__.py"
+        for folder in _folders(sources)
+        if not ast.get_docstring(parsed(sources.get(folder, "")))
+    ]
+
+
 def undocumented(sources: Sources) -> list[str]:
     """Modules, public functions and public classes say what they are.
 
@@ -265,7 +362,7 @@ def undocumented(sources: Sources) -> list[str]:
     """
     wrong = []
     for module, text in sources.items():
-        tree = ast.parse(text)
+        tree = parsed(text)
         if tree.body and not ast.get_docstring(tree):
             wrong.append(f"{module}: no docstring")
         for node in [] if _unit(module) == "convcore.cli" else tree.body:
@@ -276,157 +373,3 @@ def undocumented(sources: Sources) -> list[str]:
                 if not overload and "Function" not in bases and not written:
                     wrong.append(f"{module}:{node.lineno}: {node.name} has no docstring")
     return wrong
-
-
-def kernels_in(text: str) -> list[ast.FunctionDef]:
-    """The functions of a source that are marked `@kernel`."""
-    return marked(text, "kernel")
-
-
-def marked(text: str, *marks: str) -> list[ast.FunctionDef]:
-    """The functions of a source with one of these decorators, whose arguments do not matter."""
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
-    return [node for node in functions if any(ast.unparse(m).split("(")[0] in marks for m in node.decorator_list)]
-
-
-def kernel_docstrings(sources: Sources) -> list[str]:
-    """A kernel's docstring has the five lines of the contract, in their order."""
-    wrong = []
-    for module, text in sources.items():
-        for function in marked(text, "kernel", "kernel_named"):
-            lines = (ast.get_docstring(function) or "").splitlines()
-            starts = [next((i for i, line in enumerate(lines) if line.startswith(h)), None) for h in DOCSTRING_LINES]
-            missing = [heading for heading, start in zip(DOCSTRING_LINES, starts, strict=True) if start is None]
-            if missing:
-                wrong.append(f"{module}.{function.name}: docstring lacks {', '.join(missing)}")
-            elif starts != sorted(start for start in starts if start is not None):
-                wrong.append(f"{module}.{function.name}: docstring lines out of order")
-    return wrong
-
-
-def kernel_loops(sources: Sources) -> list[str]:
-    """Every parallel loop begins with `begin_chunk`, ends with `end_chunk`, and cannot be left between the two.
-
-    Kernels on the GPU have no loops over chunks: its blocks are these.
-    """
-    wrong = []
-    for module, text in sources.items():
-        if module.startswith("kernels.cuda."):
-            continue
-        for function in marked(text, "kernel", "kernel_named"):
-            name = f"{module}.{function.name}"
-            loops = _prange_loops(function)
-            if not loops:
-                wrong.append(f"{name}: no prange loop")
-            for loop in loops:
-                if _prange_loops(loop) != [loop]:
-                    wrong.append(f"{name}: a prange loop inside another")
-                first, last = ast.unparse(loop.body[0]), ast.unparse(loop.body[-1])
-                mode = re.fullmatch(r"(\w+) = begin_chunk\(\)", first)
-                if mode is None or last != f"end_chunk({mode[1]})":
-                    wrong.append(f"{name}: a prange loop must begin with begin_chunk, end with end_chunk")
-                if any(isinstance(node, ast.Return | ast.Raise) for node in ast.walk(loop)) or _skips(loop.body):
-                    wrong.append(f"{name}: a chunk is left before end_chunk")
-    return wrong
-
-
-def returned_arrays(sources: Sources) -> list[str]:
-    """A function inside of kernels counts no references, so an array that it returns would be freed while in use."""
-    wrong = []
-    for module, text in sources.items():
-        for function in marked(text, "inline"):
-            arrays = {ast.unparse(n.value) for n in ast.walk(function) if isinstance(n, ast.Attribute | ast.Subscript)}
-            arrays &= {argument.arg for argument in function.args.args}
-            for node in ast.walk(function):
-                if isinstance(node, ast.Return) and node.value is not None:
-                    values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
-                    wrong += [
-                        f"{module}.{function.name}: returns an array, {ast.unparse(value)}"
-                        for value in values
-                        if ast.unparse(value) in arrays or _is_view(value)
-                    ]
-    return wrong
-
-
-def _is_view(value: ast.expr) -> bool:
-    """Whether an expression slices an array, reshapes it or makes one."""
-    if isinstance(value, ast.Subscript):
-        return any(isinstance(node, ast.Slice) for node in ast.walk(value.slice))
-    return (
-        isinstance(value, ast.Call)
-        and re.search(r"^np\.|\.(reshape|ravel|view|copy)$", ast.unparse(value.func)) is not None
-    )
-
-
-def _prange_loops(tree: ast.AST) -> list[ast.For]:
-    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
-    return [loop for loop in loops if isinstance(loop.iter, ast.Call) and ast.unparse(loop.iter.func) == "prange"]
-
-
-def _skips(body: list[ast.stmt]) -> bool:
-    """Whether a `continue` or `break` belongs to the loop with this body, not to one inside it."""
-    for node in body:
-        if isinstance(node, ast.Continue | ast.Break):
-            return True
-        if not isinstance(node, ast.For | ast.While):
-            inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
-            if _skips(inner):
-                return True
-    return False
-
-
-def thread_counts(sources: Sources) -> list[str]:
-    """Work is split by the problem, never by the number of threads: else results would depend on it."""
-    return [
-        f"{module}: reads the number of threads"
-        for module, text in sources.items()
-        if re.match(r"kernels\.(cpu|reference)", module) and re.search(r"num_threads|thread_id|cpu_count", text)
-    ]
-
-
-def kernels_without_reference(sources: Sources) -> list[str]:
-    """Each kernel `<op>_<pass>[_<algorithm>]` has its definition `<op>_<pass>` in kernels/reference.
-
-    The definition of conv2d and conv3d may be that of any number of axes, conv; `<op>_grads` defines every gradient of
-    an operation. A kernel that is a step of an operation, or that fuses several, names their definitions in its
-    docstring, in the line "Reference". Kernels in the folders `vector` and `micro` are tools and compute no operation.
-    """
-    defined = {
-        node.name
-        for module, text in sources.items()
-        if module.startswith("kernels.reference")
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef)
-    }
-    wrong = []
-    for module, text in sources.items():
-        for function in [] if {"vector", "micro"} & set(module.split(".")) else kernels_in(text):
-            line = re.search(r"^Reference +(.*)$", ast.get_docstring(function) or "", re.MULTILINE)
-            if line:
-                stated = set(re.findall(r"`(\w+)`", line[1]))
-                known = bool(stated) and stated <= defined
-            else:
-                known = bool(_definitions(function.name) & defined)
-            if not known:
-                wrong.append(f"{module}.{function.name}: no function of this name in kernels/reference")
-    return wrong
-
-
-def _definitions(kernel: str) -> set[str]:
-    """The names that the definition of a kernel of this name may have."""
-    spellings = (kernel, re.sub(r"[123]d_", "_", kernel))
-    words = [spelling.split("_") for spelling in spellings]
-    names = {"_".join(w[:count]) for w in words for count in range(1, len(w) + 1)}
-    return names | {f"{name}s" for name in names if name.endswith("_grad")}
-
-
-def unused_kernels(sources: Sources) -> list[str]:
-    """No dead code: every kernel is called from outside `kernels/`, on the GPU also through kernels/cuda/calls.py."""
-    callers = [text for module, text in sources.items() if _unit(module) != "kernels" or module == "kernels.cuda.calls"]
-    users = "\n".join(callers)
-    return [
-        f"{module}.{function.name}: nobody calls it"
-        for module, text in sources.items()
-        for function in kernels_in(text)
-        if not re.search(rf"\b{function.name}\b", users)
-    ]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import kernel_rules
 import pytest
 import source_rules as rules
 
@@ -21,6 +22,7 @@ def test_the_sources_were_found():
     [
         rules.relative_imports,
         rules.upward_imports,
+        rules.inner_imports,
         rules.kernels_importing_convcore,
         rules.import_circles,
         rules.foreign_compilers,
@@ -29,11 +31,12 @@ def test_the_sources_were_found():
         rules.warning_filters,
         rules.unseen_readers,
         rules.long_files,
+        rules.folders_without_map,
         rules.undocumented,
-        rules.kernel_docstrings,
-        rules.kernel_loops,
-        rules.returned_arrays,
-        rules.thread_counts,
+        kernel_rules.kernel_docstrings,
+        kernel_rules.kernel_loops,
+        kernel_rules.returned_arrays,
+        kernel_rules.thread_counts,
     ],
     ids=lambda rule: rule.__name__,
 )
@@ -45,12 +48,12 @@ def test_sources_keep(rule):
 def test_every_kernel_is_called():
     """By convcore, or on the GPU by tests: im2col there is a second way, to compare with."""
     callers = {module: text for module, text in TESTS.items() if module.startswith("tests.cuda.")}
-    wrong = rules.unused_kernels({**SOURCES, **callers})
+    wrong = kernel_rules.unused_kernels({**SOURCES, **callers})
     assert not wrong, "\n".join(["", *wrong])
 
 
 def test_every_kernel_has_a_reference():
-    wrong = rules.kernels_without_reference(SOURCES)
+    wrong = kernel_rules.kernels_without_reference(SOURCES)
     assert not wrong, "\n".join(["", *wrong])
 
 
@@ -64,6 +67,12 @@ def test_late_imports_exist():
     assert set(rules.LATE_IMPORTS) <= late
 
 
+def test_sideways_imports_exist():
+    edges = {(i.source, i.target) for module in SOURCES for i in rules.imports(module, SOURCES)}
+    for unit, target in rules.SIDEWAYS:
+        assert any(f"{s}.".startswith(f"{unit}.") and f"{t}.".startswith(f"{target}.") for s, t in edges)
+
+
 def test_kernels_register_themselves():
     """What the rules read in the sources is what a running process has."""
     import importlib
@@ -74,9 +83,11 @@ def test_kernels_register_themselves():
     for module in SOURCES:
         if module.startswith("kernels."):
             importlib.import_module(module)
-    written = {f"{module}.{function.name}" for module, text in SOURCES.items() for function in rules.kernels_in(text)}
+    written = {
+        f"{module}.{function.name}" for module, text in SOURCES.items() for function in kernel_rules.kernels_in(text)
+    }
     kernels = [kernel for kernel in [*jit.kernels, *cuda_jit.kernels] if "kernels." in repr(kernel)]
     registered = {f"{kernel.__module__}.{kernel.__name__}" for kernel in kernels}
-    makers = {module for module, text in SOURCES.items() if rules.marked(text, "kernel_named")}
+    makers = {module for module, text in SOURCES.items() if kernel_rules.marked(text, "kernel_named")}
     assert written <= registered
     assert {name.rpartition(".")[0] for name in registered - written} == makers

@@ -5,6 +5,7 @@ axes              `dim` arguments
 dtypes            element types, the type of a result, conversion
 layout, rows      channels-last blocks, contiguous arrays, arrays viewed as matrices
 parallel_ufuncs   sums and products of large arrays on all threads
+broadcast         whether shapes fit each other; the gradient of a repeated operand
 device, transfer  device and memory format; .to(), .cuda()
 filters           the weight of a convolution or linear layer, and its packed forms
 epilogue          what a kernel does with a result before it stores it: a residual, an activation

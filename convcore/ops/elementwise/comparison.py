@@ -9,8 +9,8 @@ import numpy as np
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import require_tensors
+from convcore.ops.core.broadcast import check_broadcast
 from convcore.ops.core.dtypes import as_tensors, result_type
-from convcore.ops.elementwise.arithmetic import check_broadcast
 from convcore.ops.elementwise.ufuncs import predicate
 
 if TYPE_CHECKING:

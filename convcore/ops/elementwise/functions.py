@@ -13,9 +13,10 @@ import numpy as np
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import meta
+from convcore.ops.core.broadcast import check_broadcast, unbroadcast
 from convcore.ops.core.dtypes import as_tensors, compute, floating, require_floating, require_tensor
 from convcore.ops.core.layout import empty_like, flat, like
-from convcore.ops.elementwise.arithmetic import check_broadcast, reciprocal, unbroadcast
+from convcore.ops.elementwise.arithmetic import reciprocal
 from convcore.ops.elementwise.in_place import change
 from convcore.ops.elementwise.ufuncs import OfInput, of_input, of_output, step
 from convcore.ops.shape.indexing import nonzero

@@ -17,9 +17,10 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
+from convcore.ops.core.broadcast import unbroadcast
 from convcore.ops.core.dtypes import as_tensors, category, convert, require_tensor
 from convcore.ops.core.public_api import guarded
-from convcore.ops.elementwise.arithmetic import add, unbroadcast
+from convcore.ops.elementwise.arithmetic import add
 from convcore.ops.shape.indexing import Index, array_index, frozen
 from convcore.ops.shape.views import sizes
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError
+from convcore.ops.core.broadcast import check_broadcast, unbroadcast
 from convcore.ops.core.dtypes import as_tensors, clone, compute, convert, float32, floating, result_type
-from convcore.ops.elementwise.arithmetic import check_broadcast, unbroadcast
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -18,7 +18,7 @@ from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.activation.dropout import dropout
 from convcore.ops.activation.softmax import softmax
 from convcore.ops.core.arguments import check_float_tensors, require_tensors
-from convcore.ops.elementwise.arithmetic import check_broadcast
+from convcore.ops.core.broadcast import check_broadcast
 from convcore.ops.elementwise.functions import where
 from convcore.ops.linear.matmul import linear, matmul
 from convcore.ops.shape.joining import cat

@@ -23,10 +23,10 @@ from convcore import memory
 from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.core.arguments import check_float_tensors
+from convcore.ops.core.broadcast import unbroadcast
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters, filters_of
 from convcore.ops.core.layout import contiguous, nothing, zeros
-from convcore.ops.elementwise.arithmetic import unbroadcast
 from convcore.ops.linear.skinny_gemm import is_of_few, product_few_rows
 from kernels.cpu.linear.gemm import gemm, sum_parts, transpose_add
 from kernels.cpu.micro.pack import pack_matrices

@@ -28,7 +28,7 @@ from convcore.autograd import Function, Variable, no_grad, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops.activation.functions import logsigmoid
 from convcore.ops.core.arguments import check_float_tensors, require_tensors
-from convcore.ops.elementwise.arithmetic import check_broadcast
+from convcore.ops.core.broadcast import check_broadcast
 from convcore.ops.elementwise.functions import where
 from convcore.ops.loss.reduction import read_reduction, reduced
 

@@ -15,7 +15,7 @@ from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.activation.functions import logsigmoid
 from convcore.ops.core.arguments import check_float_tensors, require_tensors
-from convcore.ops.elementwise.arithmetic import check_broadcast
+from convcore.ops.core.broadcast import check_broadcast
 from convcore.ops.elementwise.functions import minimum, where
 from convcore.ops.loss.reduction import read_reduction, reduced
 from convcore.ops.reduce.distance import pairwise_distance

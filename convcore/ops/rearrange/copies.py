@@ -13,8 +13,8 @@ import numpy as np
 from convcore.errors import ShapeError
 from convcore.ops.core.arguments import integer
 from convcore.ops.core.axes import axis
+from convcore.ops.core.broadcast import unbroadcast
 from convcore.ops.core.dtypes import as_tensors, clone, require_tensor
-from convcore.ops.elementwise.arithmetic import unbroadcast
 from convcore.ops.elementwise.in_place import Overwrite
 from convcore.ops.rearrange import functions as rearrange
 from convcore.ops.rearrange import strided

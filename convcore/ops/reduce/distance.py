@@ -20,8 +20,8 @@ from convcore.autograd import wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import require_tensors
 from convcore.ops.core.axes import axis
+from convcore.ops.core.broadcast import check_broadcast
 from convcore.ops.core.dtypes import as_tensors, require_floating, result_type
-from convcore.ops.elementwise.arithmetic import check_broadcast
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -17,9 +17,9 @@ from convcore.autograd import Function, wrap
 from convcore.errors import ShapeError
 from convcore.ops.core.arguments import integer, one_by_one_or
 from convcore.ops.core.axes import axes, axis
+from convcore.ops.core.broadcast import unbroadcast
 from convcore.ops.core.device import MemoryFormat, check_memory_format
 from convcore.ops.core.dtypes import require_tensor
-from convcore.ops.elementwise.arithmetic import unbroadcast
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-Matrix = tuple[tuple[Fraction, ...], ...]
+from kernels.cpu.micro.constant_matmul import Matrix
 
 TAPS = 3
 POINTS = {2: (0, 1, -1), 4: (0, 1, -1, 2, -2)}

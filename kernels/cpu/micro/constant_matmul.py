@@ -16,10 +16,11 @@ from fractions import Fraction
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from kernels.cpu.conv.winograd_matrices import Matrix
 from kernels.cpu.vector.emit import call_intrinsic, emit_stream
 from kernels.cpu.vector.values import Vector
 from kernels.jit import intrinsic
+
+Matrix = tuple[tuple[Fraction, ...], ...]
 
 _INT = ir.IntType(64)
 
