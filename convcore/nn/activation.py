@@ -1,4 +1,4 @@
-"""Activation layers: the same function of every element, except softmax, which compares the elements of an axis."""
+"""Activation layers: elementwise functions, and softmax and GLU, which work along an axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convcore.tensor import Tensor
 
 
 class _Settings(Module):
-    """A function with settings: the names of attributes, shown in the layer's repr; `inplace` only where it is True."""
+    """An activation with settings. `shown` names the attributes in the repr, which mentions `inplace` only if True."""
 
     shown: tuple[str, ...] = ()
 
@@ -27,7 +27,7 @@ class _Settings(Module):
 
 
 class ReLU(_Settings):
-    """max(0, x): without a nonlinearity between them, two layers would be no more than one.
+    """max(0, x). Without a nonlinearity between them, two linear layers would equal one.
 
     Args:
         inplace: write the result into x.
@@ -80,7 +80,7 @@ class Hardtanh(_Settings):
 
 
 class LeakyReLU(_Settings):
-    """x above 0, negative_slope * x below: no unit is ever without a gradient.
+    """x above 0, negative_slope * x below, so that every unit has a gradient.
 
     Args:
         negative_slope: the factor below 0.
@@ -145,7 +145,7 @@ class SELU(_Settings):
 
 
 class GELU(_Settings):
-    """x times the probability that a normal number is below x.
+    """x times the probability that a standard normal variable is below x.
 
     Args:
         approximate: "none", or "tanh" for the approximation by a hyperbolic tangent.
@@ -206,11 +206,11 @@ class Hardsigmoid(_Settings):
 
 
 class Threshold(_Settings):
-    """x above the threshold, else `value`.
+    """x where x > threshold, else `value`.
 
     Args:
-        threshold: where x passes.
-        value: what takes the place of smaller elements.
+        threshold: larger elements pass unchanged.
+        value: replaces all other elements.
         inplace: write the result into x.
     """
 
@@ -240,7 +240,7 @@ class Hardshrink(Module):
 
 
 class Softshrink(Hardshrink):
-    """x moved towards 0 by `lambd`, and 0 where that would pass it."""
+    """x moved towards 0 by `lambd`; 0 for x in [-lambd, lambd]."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softshrink(input, self.lambd)
@@ -261,11 +261,11 @@ class Softsign(Module):
 
 
 class PReLU(Module):
-    """x where it is positive, else weight * x, with slopes that are learnt.
+    """x where x > 0, else weight * x, with learned slopes.
 
     Args:
         num_parameters: one slope for all channels (1), or one for each.
-        init: the slopes at first.
+        init: the initial slopes.
         device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
@@ -292,7 +292,7 @@ class PReLU(Module):
 
 
 class RReLU(_Settings):
-    """Leaky ReLU with slopes drawn from [lower, upper] in training, and their mean in evaluation.
+    """Leaky ReLU with slopes drawn from [lower, upper] in training; evaluation uses (lower + upper) / 2.
 
     Args:
         lower, upper: the range of slopes.
@@ -314,7 +314,7 @@ class Softplus(_Settings):
 
     Args:
         beta: how sharp the corner is; not 0.
-        threshold: where beta * x exceeds it the result is x.
+        threshold: the result is x where beta * x > threshold.
     """
 
     shown = ("beta", "threshold")
@@ -358,7 +358,7 @@ class _AlongAxis(Module):
 
 
 class GLU(_AlongAxis):
-    """The first half of axis `dim` times the sigmoid of the second."""
+    """The first half along axis `dim` times the sigmoid of the second half."""
 
     def __init__(self, dim: int = -1):
         super().__init__(dim)
@@ -375,7 +375,7 @@ class Softmin(_AlongAxis):
 
 
 class Softmax(_AlongAxis):
-    """Turn numbers into probabilities: exp(x) divided by its sum along axis `dim`."""
+    """Convert logits to probabilities: exp(x) divided by the sum of exp(x) along axis `dim`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, self.dim)

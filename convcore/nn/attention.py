@@ -14,29 +14,29 @@ from convcore.tensor import Tensor
 
 
 class MultiheadAttention(Module):
-    """Every query looks at all keys, with several heads at a time, and takes means of their values.
+    """Each head weighs all keys by their match with each query and returns the weighted mean of their values.
 
     Args:
         embed_dim: E, the features of queries and of the output.
-        num_heads: h, which divides E.
+        num_heads: h, a divisor of E.
         dropout: probability that a weight is zeroed in training.
         bias: whether the projections have biases.
-        add_bias_kv: whether one more key and value are learned.
-        add_zero_attn: whether there is one more key and value of zeros.
+        add_bias_kv: whether to append a learned key and value.
+        add_zero_attn: whether to append a key and value of zeros.
         kdim, vdim: the features of keys and values, by default E.
         batch_first: whether the batch is the first axis, not the second.
         device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:
-        in_proj_weight: (3 E, E), the projections of query, key and value one below another; None where their features
-            differ, and q_proj_weight, k_proj_weight and v_proj_weight take its place.
+        in_proj_weight: (3 E, E), the stacked projections of query, key and value; None if their features differ:
+            then q_proj_weight, k_proj_weight and v_proj_weight hold the projections.
         in_proj_bias: (3 E,), or None.
-        out_proj: the Linear layer behind the heads.
+        out_proj: the Linear layer after the heads.
         bias_k, bias_v: (1, 1, E), or None.
 
     Called with query (L, N, E), key (S, N, kdim) and value (S, N, vdim), or without N; see
-    `functional.multi_head_attention_forward` for the masks and what is returned.
+    `functional.multi_head_attention_forward` for the masks and the results.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class MultiheadAttention(Module):
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
-        """Weights by xavier_uniform_, biases 0, the additional key and value by xavier_normal_."""
+        """Initialise weights by xavier_uniform_, biases with 0, the appended key and value by xavier_normal_."""
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
                 init.xavier_uniform_(weight)

@@ -1,4 +1,4 @@
-"""Modules that hold modules: in a row that is also their forward, in a list, in a dict."""
+"""Modules that hold modules: a sequence that is called in order, a list and a dict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Indexed(Module):
-    """What Sequential and ModuleList have in common: children in an order, found by position."""
+    """What Sequential and ModuleList have in common: ordered children, found by position."""
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -45,13 +45,13 @@ class _Indexed(Module):
         self._renumber()
 
     def _renumber(self) -> None:
-        """Names are positions again, as in a new container with these children."""
+        """Make the names equal to the positions again, as in a new container with these children."""
         self._modules = {str(position): module for position, module in enumerate(self._modules.values())}
 
     def append(self, module: Module) -> Self:
         """Add a module at the end. Returns self."""
         name = len(self)
-        while str(name) in self._modules:  # a slice keeps the names that its modules had
+        while str(name) in self._modules:  # a slice keeps the old names of its modules
             name += 1
         self.add_module(str(name), module)
         return self
@@ -81,10 +81,10 @@ class _Indexed(Module):
 
 
 class Sequential(_Indexed):
-    """Modules in a row: each gets what the one before returned.
+    """Modules called in order: each gets the result of the one before.
 
-    Sequential(a, b, c) names them "0", "1", "2"; Sequential(OrderedDict([("conv", a), ...])) as you like.
-    A slice of it is a Sequential of the same modules, not of copies.
+    Sequential(a, b, c) names them "0", "1", "2"; Sequential(OrderedDict([("conv", a), ...])) uses the given names.
+    A slice is a Sequential of the same modules, not of copies.
     """
 
     def __init__(self, *modules: Any):
@@ -116,7 +116,7 @@ class Sequential(_Indexed):
         return self.extend(other)
 
     def __mul__(self, times: int) -> Sequential:
-        """A new Sequential in which the same modules come several times."""
+        """A new Sequential that repeats the same modules."""
         if not isinstance(times, int):
             return NotImplemented
         if times <= 0:
@@ -130,7 +130,7 @@ class Sequential(_Indexed):
 
 
 class ModuleList(_Indexed):
-    """A list of modules that are registered: their parameters belong to the model. It has no forward of its own."""
+    """A list of registered modules: their parameters belong to the model. It has no forward."""
 
     def __init__(self, modules: Iterable[Module] | None = None):
         super().__init__()
@@ -153,7 +153,7 @@ class ModuleList(_Indexed):
         return self.extend(other)
 
     def __repr__(self) -> str:
-        """As every module's, but neighbours that look alike stand in one line: `(0-2): 3 x ReLU()`."""
+        """The usual repr, with equal neighbours merged into one line: `(0-2): 3 x ReLU()`."""
         runs: list[list[Any]] = []  # first position, last position, repr
         for position, module in enumerate(self):
             text = repr(module)
@@ -171,7 +171,7 @@ class ModuleList(_Indexed):
 
 
 class ModuleDict(Module):
-    """A dict of modules that are registered, in the order in which they were added. No forward of its own.
+    """A dict of registered modules, in insertion order. It has no forward.
 
     Args:
         modules: a mapping from names to modules, or (name, module) pairs.
@@ -201,11 +201,11 @@ class ModuleDict(Module):
         return key in self._modules
 
     def keys(self) -> KeysView[str]:
-        """The names, in the order in which modules were added."""
+        """The names, in insertion order."""
         return self._modules.keys()
 
     def items(self) -> ItemsView[str, Any]:
-        """Pairs of name and module."""
+        """(name, module) pairs, in insertion order."""
         return self._modules.items()
 
     def values(self) -> ValuesView[Any]:
@@ -213,7 +213,7 @@ class ModuleDict(Module):
         return self._modules.values()
 
     def update(self, modules: Any) -> None:
-        """Add the modules of a mapping, or of (key, module) pairs; one of a present key takes the old one's place."""
+        """Add the modules of a mapping or of (key, module) pairs. An existing key gets the new module."""
         if isinstance(modules, (Mapping, ModuleDict)):
             modules = modules.items()
         for key, module in modules:
@@ -224,5 +224,5 @@ class ModuleDict(Module):
         return self._modules.pop(key)
 
     def clear(self) -> None:
-        """Take all modules out."""
+        """Remove all modules."""
         self._modules.clear()

@@ -19,7 +19,7 @@ PADDING_MODES = ("zeros", *MODES[1:])
 
 
 class _ConvLayer(Module):
-    """What all convolutions share: settings, parameters and how they are shown."""
+    """The settings, parameters and repr that all convolutions share."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class _Conv(_ConvLayer):
         super().__init__(self.rank, in_channels, out_channels, *settings)
 
     def _border(self) -> list[int]:
-        """The sizes of `F.pad` that this layer's padding stands for."""
+        """The layer's padding as the sizes that `F.pad` takes."""
         border = []
         for i in reversed(range(self.rank)):
             total = self.dilation[i] * (self.kernel_size[i] - 1) if self.padding == "same" else 0
@@ -144,20 +144,19 @@ class Conv2d(_Conv):
         stride: how far the filter moves from one output to the next.
         padding: rows and columns added on each side; "same" keeps the size (with stride 1), "valid" adds none.
         dilation: distance between the filter's taps.
-        groups: split the channels into groups that do not see each other; C_in groups of one are a depthwise
-            convolution.
-        bias: whether each output channel gets a number added.
-        padding_mode: what is added: "zeros", "reflect", "replicate" or "circular"; see `F.pad`.
+        groups: split the channels into independent groups; C_in groups of one channel are a depthwise convolution.
+        bias: whether to add a learned bias to each output channel.
+        padding_mode: how the padding is filled: "zeros", "reflect", "replicate" or "circular"; see `F.pad`.
         device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:
-        weight: (C_out, C_in / groups, K_h, K_w), at first uniform in +-1 / sqrt(C_in / groups * K_h * K_w).
+        weight: (C_out, C_in / groups, K_h, K_w), initially uniform in +-1 / sqrt(C_in / groups * K_h * K_w).
         bias: (C_out,), with the same distribution, or None.
 
     Raises:
         ShapeError: a size is not positive, or `groups` does not divide the channels.
-        UnsupportedError: another padding_mode.
+        UnsupportedError: the padding_mode is unknown.
     """
 
     rank = 2
@@ -211,7 +210,7 @@ class _ConvTranspose(_ConvLayer):
         super().__init__(self.rank, in_channels, out_channels, *settings)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """Convolve; `output_size`, of the spatial axes or of all, takes the place of output_padding."""
+        """Convolve; `output_size`, for the spatial axes or for all axes, replaces output_padding."""
         extra = self.output_padding if output_size is None else self._output_padding(input, output_size)
         convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.rank - 1]
         settings: Any = (self.stride, self.padding, extra, self.groups, self.dilation)
@@ -237,7 +236,7 @@ class _ConvTranspose(_ConvLayer):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """Spread `out_channels` filters over larger series; (N, C_in, L) to (N, C_out, L_out).
+    """Add up scaled copies of filters in larger series; (N, C_in, L) becomes (N, C_out, L_out).
 
     See ConvTranspose2d; the weight is (C_in, C_out / groups, K).
     """
@@ -246,17 +245,17 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """Spread `out_channels` filters over larger images; (N, C_in, H, W) becomes (N, C_out, H_out, W_out).
+    """Add up scaled copies of filters in larger images; (N, C_in, H, W) becomes (N, C_out, H_out, W_out).
 
     Args:
-        in_channels, out_channels, kernel_size, groups, bias, dilation, device, dtype: as of Conv2d.
+        in_channels, out_channels, kernel_size, groups, bias, dilation, device, dtype: as for Conv2d.
         stride: the distance between the copies of a filter in the output.
         padding: how much is cut off on each side of the output.
-        output_padding: how much the output is longer at its end; smaller than the stride or the dilation.
-        padding_mode: "zeros" is the only one.
+        output_padding: rows and columns added at the end of the output; smaller than the stride or the dilation.
+        padding_mode: only "zeros".
 
     Attributes:
-        weight: (C_in, C_out / groups, K_h, K_w), at first uniform in +-1 / sqrt(C_out / groups * K_h * K_w).
+        weight: (C_in, C_out / groups, K_h, K_w), initially uniform in +-1 / sqrt(C_out / groups * K_h * K_w).
         bias: (C_out,), with the same distribution, or None.
     """
 
@@ -264,7 +263,7 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """Spread `out_channels` filters over larger volumes; (N, C_in, D, H, W) to (N, C_out, D_out, H_out, W_out).
+    """Add up scaled copies of filters in larger volumes; (N, C_in, D, H, W) to (N, C_out, D_out, H_out, W_out).
 
     See ConvTranspose2d; the weight is (C_in, C_out / groups, K_d, K_h, K_w).
     """

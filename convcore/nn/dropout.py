@@ -1,4 +1,4 @@
-"""Dropout as layers. In evaluation they all change nothing."""
+"""Dropout layers. In evaluation mode they return their input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from convcore.tensor import Tensor
 
 
 class _Dropout(Module):
-    """What all have in common: a probability, and whether the result is written into the input."""
+    """The settings of all dropout layers: a probability, and whether they work in place."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False):
         super().__init__()
@@ -22,9 +22,9 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """In training, zero each element with probability p and scale the others by 1 / (1 - p); else change nothing.
+    """In training, zero each element with probability p and scale the others by 1 / (1 - p).
 
-    No unit can then rely on one other unit alone, which works against overfitting.
+    This reduces overfitting: no unit can rely on one other unit alone. In evaluation the layer returns its input.
 
     Args:
         p: the probability, 0 to 1.
@@ -43,7 +43,7 @@ class Dropout1d(_Dropout):
 
 
 class Dropout2d(_Dropout):
-    """Dropout of whole channels of images (N, C, H, W), whose neighbouring pixels are too alike to be dropped alone."""
+    """Dropout of whole channels of images (N, C, H, W): neighbouring pixels are too similar to be dropped alone."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training, self.inplace)
@@ -57,7 +57,7 @@ class Dropout3d(_Dropout):
 
 
 class AlphaDropout(_Dropout):
-    """Dropout for networks with SELU: mean and variance stay as they are."""
+    """Dropout for networks with SELU: keeps mean and variance."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.alpha_dropout(input, self.p, self.training)

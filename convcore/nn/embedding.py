@@ -1,4 +1,4 @@
-"""Tables of learned vectors as layers."""
+"""Layers that look up rows in a table of learned vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convcore.tensor import Tensor
 
 
 class _Table(Module):
-    """The weight of an embedding and the settings of looking it up."""
+    """The weight of an embedding and the settings of the look-up."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class _Table(Module):
             self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new rows from the normal distribution; that of the padding is 0."""
+        """Draw new rows from the normal distribution; the row of padding_idx is 0."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             with no_grad():
@@ -57,7 +57,7 @@ class _Table(Module):
 
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **settings: Any) -> Any:
-        """A layer with the given table (V, D), which is trained only with freeze=False."""
+        """A layer with the given table (V, D). The table is trained only with freeze=False."""
         if embeddings.ndim != 2:
             raise ShapeError(f"{cls.__name__}: embeddings must have 2 axes (V, D), got shape {tuple(embeddings.shape)}")
         make: Any = cls
@@ -71,17 +71,17 @@ class Embedding(_Table):
 
     Args:
         num_embeddings, embedding_dim: V and D, the table's rows and columns.
-        padding_idx: a row that is 0 at first and gets no gradient.
-        max_norm: rows that are looked up are first shortened to this length, measured by norm_type.
-        norm_type: which norm.
-        scale_grad_by_freq: divide each row's gradient by how often it was looked up.
-        sparse: refused when the layer is called; gradients are dense.
-        _weight: the table to begin with.
+        padding_idx: a row that is initially 0 and gets no gradient.
+        max_norm: rows longer than this are scaled to this length when they are looked up.
+        norm_type: the p of the norm that max_norm limits.
+        scale_grad_by_freq: divide the gradient of each row by the number of its look-ups.
+        sparse: True is refused when the layer is called: gradients are dense.
+        _weight: the initial table.
         device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:
-        weight: (V, D), at first of the normal distribution.
+        weight: (V, D), initially of the standard normal distribution.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Embedding(_Table):
 class EmbeddingBag(_Table):
     """Sums, means or maxima of bags of rows of a table; see `functional.embedding_bag` for the bags.
 
-    The arguments are those of Embedding, and of `functional.embedding_bag`.
+    The arguments are those of Embedding and of `functional.embedding_bag`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Between images and vectors."""
+"""Layers that convert between images and vectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convcore.tensor import Tensor
 class Flatten(Module):
     """Join the axes from `start_dim` to `end_dim` into one; by default (N, C, H, W) becomes (N, C * H * W).
 
-    The elements come in torch's order, channel by channel, whatever the order in memory.
+    The elements are in torch's order, channel by channel, whatever the memory format.
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
@@ -30,7 +30,7 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Split axis `dim` into axes of the sizes `unflattened_size`, of which one may be -1 and is then found out."""
+    """Split axis `dim` into axes of the sizes `unflattened_size`; one of them may be -1 and is then inferred."""
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]):
         super().__init__()

@@ -1,6 +1,6 @@
-"""The operations of a network as functions, with torch's names and arguments: `import convcore.nn.functional as F`.
+"""The operations of a network as functions with torch's names and arguments: `import convcore.nn.functional as F`.
 
-Each hands over to its op in `convcore.ops`, where the equation, the checks and the gradients stand.
+Each function calls its op in `convcore.ops`, which holds the equation, the checks and the gradients.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ def batch_norm(
 
 
 def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The activation that changes its input, under torch's name for it."""
+    """The in-place variant of an activation, under torch's name."""
     name = f"{function.__name__}_"
 
     def in_place(input: Tensor, *args: Any, **settings: Any) -> Tensor:

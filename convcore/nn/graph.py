@@ -1,12 +1,12 @@
-"""Convolutions on graphs: a node's new features are made of its own and its neighbours'.
+"""Convolutions on graphs: the new features of a node are computed from its own features and those of its neighbours.
 
-An image is a graph too, a grid in which every pixel has the same neighbours at the same places; there, each place has
-a weight of its own. In a graph neighbours have no places, so they share one weight and are averaged. What remains is
-a product with a sparse matrix, which is made once for a graph, and a dense layer:
+An image is a graph, too: a grid in which every pixel has neighbours at the same relative positions, each position with
+its own weight. Neighbours in a general graph have no positions. So they share one weight and are averaged, and the
+convolution is a product with a sparse matrix, built once per graph, and a dense layer:
 
     adjacency A[i, j]      the weight of the edge from j to i, 0 for none
     gcn_matrix(A)          D^-1/2 (A + I) D^-1/2, D the degrees with the loops I
-    mean_matrix(A)         D^-1 A, so that its product with x is the mean of each node's neighbours
+    mean_matrix(A)         D^-1 A: its product with x holds the mean of each node's neighbours
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def _adjacency(name: str, adjacency: Any) -> Any:
 def gcn_matrix(adjacency: Any) -> SparseMatrix:
     """The matrix of a graph convolution, D^-1/2 (A + I) D^-1/2.
 
-    Each node becomes its own neighbour, unless the graph has that edge already, and the mean is weighted so that the
-    matrix stays symmetric where A is: neighbours with many edges count less.
+    Each node becomes its own neighbour, unless the graph has that edge already. The weights of the mean keep the matrix
+    symmetric if A is: neighbours with many edges count less.
 
     Args:
         adjacency: (N, N), of scipy.sparse or a dense array; [i, j] is the weight of the edge from j to i, not negative.
@@ -60,12 +60,12 @@ def gcn_matrix(adjacency: Any) -> SparseMatrix:
 
 
 def mean_matrix(adjacency: Any) -> SparseMatrix:
-    """The matrix that averages neighbours: 1 / (number of i's edges) at each edge [i, j], whatever its weight.
+    """The matrix that averages neighbours: 1 / (number of i's edges) at each edge [i, j], whatever the edge's weight.
 
     A node without neighbours gets zeros.
 
     Args:
-        adjacency: (N, N), of scipy.sparse or a dense array; an entry that is not 0 at [i, j] is an edge from j to i.
+        adjacency: (N, N), of scipy.sparse or a dense array; a nonzero entry at [i, j] is an edge from j to i.
 
     Raises:
         ShapeError: the matrix is not square.
@@ -103,7 +103,7 @@ class GCNConv(Module):
         init.xavier_uniform_(self.lin.weight)
 
     def forward(self, x: Tensor, matrix: SparseMatrix) -> Tensor:
-        # The order matters for speed, not for the result: the sparse product goes over the smaller of the two widths.
+        # The product is associative: for speed, the sparse product is applied at the smaller of the two widths.
         if self.in_channels < self.out_channels:
             out = self.lin(sparse_matmul(matrix, x))
         else:
@@ -117,15 +117,15 @@ class GCNConv(Module):
 class SAGEConv(Module):
     """GraphSAGE with the mean aggregator: out = (matrix x) weight_l^T + bias_l + x weight_r^T.
 
-    A node's own features and the mean of its neighbours' have weights of their own. Shapes: x (N, in_channels), matrix
-    (N, N) from `mean_matrix`, out (N, out_channels). The names in the state dict are torch_geometric's, and weights and
-    biases are initialised as a `Linear` layer's.
+    The features of a node and the mean over its neighbours have separate weights. Shapes: x (N, in_channels), matrix
+    (N, N) from `mean_matrix`, out (N, out_channels). The names in the state dict are torch_geometric's. Weights and
+    biases are initialised like those of `Linear`.
 
     Args:
         in_channels: features of a node.
         out_channels: features of a node in the result.
         normalize: whether to scale each node's result to length 1.
-        root_weight: whether a node's own features take part.
+        root_weight: whether the node's own features contribute.
         bias: whether to add a bias.
 
     Source: Hamilton, Ying and Leskovec (2017), algorithm 1.

@@ -1,8 +1,8 @@
 """Initial weights: each function fills a tensor in place, from `convcore.random` or a given generator.
 
 The usual choices keep the variance of signals the same from layer to layer, forwards (fan_in) or backwards (fan_out).
-An output is a sum of fan_in products, so with weights of variance 1 / fan_in it varies as much as the inputs do;
-`gain` makes up for what the nonlinearity takes away (ReLU half of it, so sqrt(2)).
+An output is a sum of fan_in products. With weights of variance 1 / fan_in, outputs have the variance of the inputs.
+`gain` compensates for the nonlinearity: ReLU halves the mean square, so its gain is sqrt(2).
 
 Sources: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010),
 equation 16 (xavier); K. He et al., "Delving Deep into Rectifiers" (2015), equations 10 and 14 (kaiming).
@@ -24,15 +24,15 @@ from convcore.ops.core.arguments import integer
 from convcore.random import Generator, numpy_generator
 from convcore.tensor import Tensor
 
-_CHUNK = 1 << 16  # numbers drawn at a time: as float64 they fit into the L2 cache
+_CHUNK = 1 << 16  # values drawn at a time: as float64 they fit into the L2 cache
 _skips = threading.local()
 
 
 @contextmanager
 def skipped(when: bool = True) -> Iterator[None]:
-    """Inside of `with`, this thread's new layers are not initialised: their numbers will come from elsewhere.
+    """Inside the `with` block, new layers of this thread are not initialised, because their values will be loaded.
 
-    What a parameter then holds is anything, until `load_state_dict` or the user has filled it.
+    Their parameters hold undefined values until `load_state_dict` or the user fills them.
     """
     before = getattr(_skips, "on", False)
     _skips.on = before or when
@@ -43,9 +43,9 @@ def skipped(when: bool = True) -> Iterator[None]:
 
 
 def _fill(name: str, tensor: Tensor, draw: Callable[[int], np.ndarray | float]) -> Tensor:
-    """Write `draw(count)` into a tensor, outside of the graph. It draws in float64: float32 only rounds its numbers.
+    """Write `draw(count)` into a tensor, outside the graph. `draw` works in float64; float32 rounds the same values.
 
-    It is asked for a chunk at a time, which gives the numbers of a single call, in less time and hardly any memory.
+    Drawing chunk by chunk gives the same values as a single call, in less time and with hardly any memory.
     """
     if getattr(_skips, "on", False):
         return tensor
@@ -64,7 +64,7 @@ def _fill(name: str, tensor: Tensor, draw: Callable[[int], np.ndarray | float]) 
 
 
 def _write(name: str, tensor: Tensor, draw: Callable[[], np.ndarray]) -> Tensor:
-    """Write numbers that can only be drawn all at once, of the tensor's shape."""
+    """Write values that must be drawn in one call, in the shape of the tensor."""
     if getattr(_skips, "on", False):
         return tensor
     values = iter(np.array_split(draw().reshape(-1), range(_CHUNK, tensor.array.size, _CHUNK)))
@@ -72,12 +72,12 @@ def _write(name: str, tensor: Tensor, draw: Callable[[], np.ndarray]) -> Tensor:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Numbers from a to b, all as likely."""
+    """Uniform values from a to b."""
     return _fill("uniform_", tensor, lambda count: numpy_generator("uniform_", generator).uniform(a, b, count))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Numbers of the normal distribution."""
+    """Values of the normal distribution."""
     return _fill("normal_", tensor, lambda count: numpy_generator("normal_", generator).normal(mean, std, count))
 
 
@@ -89,10 +89,10 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Numbers of the normal distribution that lie from a to b, the others drawn anew."""
+    """Values of the normal distribution truncated to [a, b]."""
     low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
 
-    # The inverse of the distribution function, of numbers uniform over its values in [a, b].
+    # Inverse transform sampling: the inverse distribution function of values uniform over its range on [a, b].
     def draw(count: int) -> np.ndarray:
         quantiles = numpy_generator("trunc_normal_", generator).uniform(low, high, count)
         return np.clip(mean + std * ndtri(quantiles), a, b)
@@ -101,7 +101,7 @@ def trunc_normal_(
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """The same number everywhere."""
+    """The same value everywhere."""
     return _fill("constant_", tensor, lambda count: val)
 
 
@@ -138,7 +138,7 @@ def kaiming_uniform_(
     """Uniform with variance gain^2 / fan.
 
     Args:
-        a: slope of the leaky ReLU for negative numbers, of which the gain is computed.
+        a: slope of the leaky ReLU for negative inputs; the gain is computed from it.
         mode: "fan_in" keeps the variance forwards, "fan_out" backwards.
         nonlinearity: what follows the layer; see `calculate_gain`.
     """
@@ -162,7 +162,7 @@ def kaiming_normal_(
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix: a linear layer passes on its inputs, as many as there are outputs."""
+    """The identity matrix: a linear layer passes on as many of its inputs as it has outputs."""
     _require_matrix("eye_", tensor)
     return _write("eye_", tensor, lambda: np.eye(*tensor.array.shape))
 
@@ -172,7 +172,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
     Args:
         tensor: (C_out, C_in / groups, K), (.., K_h, K_w) or (.., K_d, K_h, K_w).
-        groups: which divides C_out.
+        groups: divides C_out.
     """
     shape = tensor.array.shape
     if len(shape) not in (3, 4, 5) or shape[0] % integer("dirac_", "groups", groups, 1):
@@ -193,9 +193,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """A random matrix whose rows (or columns, if there are more rows) are orthogonal, all of length `gain`.
+    """A random matrix of orthogonal rows (or columns, if there are more rows) of length `gain`.
 
-    Axes behind the second count as columns. Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of
+    Axes after the second count as columns. Source: A. Saxe et al., "Exact solutions to the nonlinear dynamics of
     learning in deep linear neural networks" (2013).
     """
     shape = tensor.array.shape
@@ -208,14 +208,14 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     def draw() -> np.ndarray:
         size = max(rows, columns), min(rows, columns)
         q, r = np.linalg.qr(numpy_generator("orthogonal_", generator).normal(size=size))
-        q *= np.sign(np.diag(r))  # makes every such matrix as likely
+        q *= np.sign(np.diag(r))  # makes the distribution uniform over all such matrices
         return gain * (q if rows >= columns else q.T).reshape(shape)
 
     return _write("orthogonal_", tensor, draw)
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
-    """Normal numbers, of which in each column the share `sparsity`, rounded up, is 0 (Martens 2010)."""
+    """Normal values; in each column the share `sparsity`, rounded up, is set to 0 (Martens 2010)."""
     _require_matrix("sparse_", tensor)
     rows, columns = tensor.array.shape
 
@@ -235,7 +235,7 @@ def _require_matrix(name: str, tensor: Tensor) -> None:
 
 
 def layer_default_(weight: Tensor, bias: Tensor | None) -> None:
-    """What Conv2d and Linear begin with: weight and bias uniform in +-1 / sqrt(fan_in).
+    """The initial values of Conv2d and Linear: weight and bias uniform in +-1 / sqrt(fan_in).
 
     That is torch's default: kaiming_uniform_ with a = sqrt(5) has the gain sqrt(1 / 3), hence this bound.
     """
@@ -250,11 +250,11 @@ _GAINS = {"linear": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": m
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """By how much weights must be larger to make up for a nonlinearity.
+    """The factor by which weights must be larger to compensate for a nonlinearity.
 
     Args:
         nonlinearity: "linear", "conv2d", "sigmoid", "tanh", "relu", "selu" or "leaky_relu".
-        param: for "leaky_relu" its slope for negative numbers, by default 0.01.
+        param: for "leaky_relu", the slope for negative inputs; by default 0.01.
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
@@ -269,7 +269,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    """How many inputs one output sums up, and to how many outputs one input goes.
+    """How many inputs one output sums, and how many outputs one input contributes to.
 
     A weight is (C_out, C_in) or (C_out, C_in / groups, K_h, K_w): each filter position counts.
     """

@@ -1,4 +1,4 @@
-"""Layer norm, RMS norm, group norm and local response norm as layers: no result depends on the rest of the batch."""
+"""Layer, RMS, group and local response norm as layers: no result depends on the rest of the batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convcore.tensor import Tensor
 
 
 class _Affine(Module):
-    """A norm with a weight and a bias, at first 1 and 0; None where there is none."""
+    """A norm with an optional weight, initially 1, and an optional bias, initially 0."""
 
     def __init__(self, shape: tuple[int, ...], weight: bool, bias: bool | None, device: Any, dtype: Any):
         super().__init__()
@@ -26,7 +26,7 @@ class _Affine(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin anew: weight 1, bias 0."""
+        """Reset the parameters: weight 1, bias 0."""
         for name, parameter in self._parameters.items():
             if parameter is not None:
                 init.constant_(parameter, 1.0 if name == "weight" else 0.0)
@@ -38,10 +38,10 @@ def _sizes(layer: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]
 
 
 class LayerNorm(_Affine):
-    """Bring the last axes of every example to mean 0 and variance 1, then scale and shift by learned numbers.
+    """Normalise the last axes of every example to mean 0 and variance 1, then apply a learned scale and shift.
 
     Args:
-        normalized_shape: the sizes of these axes, one number or several.
+        normalized_shape: the sizes of the last axes, one integer or several.
         eps: added to the variance.
         elementwise_affine: whether to learn weight and bias.
         bias: with `elementwise_affine`, whether there is a bias.
@@ -49,7 +49,7 @@ class LayerNorm(_Affine):
         dtype: float32 (the default) or float64.
 
     Attributes:
-        weight, bias: of the shape normalized_shape, at first 1 and 0, or None.
+        weight, bias: of shape normalized_shape, initially 1 and 0, or None.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class LayerNorm(_Affine):
 
 
 class RMSNorm(_Affine):
-    """Bring the mean square of the last axes of every example to 1, then scale by learned numbers.
+    """Scale the last axes of every example to mean square 1, then apply a learned scale.
 
-    The arguments are those of LayerNorm; eps None stands for the smallest number that makes a difference to 1.
+    The arguments are those of LayerNorm; eps None is the machine epsilon of the dtype.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class RMSNorm(_Affine):
 
 
 class GroupNorm(_Affine):
-    """Bring groups of channels of every image to mean 0 and variance 1, then scale and shift every channel.
+    """Normalise groups of channels of every image to mean 0 and variance 1, then scale and shift every channel.
 
     Args:
-        num_groups: how many groups; divides num_channels.
+        num_groups: the number of groups, a divisor of num_channels.
         num_channels: C, the number of channels.
         eps: added to the variance.
         affine: whether to learn weight and bias, each (C,).
@@ -150,7 +150,7 @@ class GroupNorm(_Affine):
 
 
 class LocalResponseNorm(Module):
-    """Divide by (k + alpha * mean of the squares of `size` neighbouring channels)^beta."""
+    """Divide by (k + alpha * mean square of `size` neighbouring channels)^beta."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
         super().__init__()

@@ -18,12 +18,12 @@ class Linear(Module):
 
     Args:
         in_features, out_features: C_in and C_out.
-        bias: whether each output gets a number added.
+        bias: whether to add a learned bias to each output.
         device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:
-        weight: (C_out, C_in), at first uniform in +-1 / sqrt(C_in).
+        weight: (C_out, C_in), initially uniform in +-1 / sqrt(C_in).
         bias: (C_out,), with the same distribution, or None.
     """
 
@@ -53,12 +53,12 @@ class Bilinear(Module):
 
     Args:
         in1_features, in2_features, out_features: C_1, C_2 and C_out.
-        bias: whether each output gets a number added.
+        bias: whether to add a learned bias to each output.
         device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
 
     Attributes:
-        weight: (C_out, C_1, C_2), at first uniform in +-1 / sqrt(C_1).
+        weight: (C_out, C_1, C_2), initially uniform in +-1 / sqrt(C_1).
         bias: (C_out,), with the same distribution, or None.
     """
 
@@ -97,7 +97,7 @@ class Bilinear(Module):
 
 
 class Identity(Module):
-    """Returns its input; takes any arguments, so that it can stand in for another layer."""
+    """Return the input. The constructor takes any arguments, so that Identity can replace another layer."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()

@@ -1,7 +1,7 @@
-"""Losses of classifiers and of elements as layers; those of margins are in `convcore.nn.loss_margin`.
+"""Classification and elementwise losses as layers; margin losses are in `convcore.nn.loss_margin`.
 
 `reduction` is "mean", "sum", or "none" for one loss per element; `size_average` and `reduce` are torch's older form of
-it. Called with an input and a target, each computes the function of `convcore.nn.functional` that it names.
+the same setting. Called with an input and a target, each layer computes its function of `convcore.nn.functional`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from convcore.tensor import Tensor
 
 
 class Loss(Module):
-    """What all losses have in common: the reduction."""
+    """The base of all losses: the reduction."""
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
         super().__init__()
@@ -24,7 +24,7 @@ class Loss(Module):
 
 
 class WeightedLoss(Loss):
-    """A loss with weights of classes or elements, which are a buffer: saved with the model, but not trained."""
+    """A loss with weights for classes or elements. They are a buffer: saved with the model, not trained."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class WeightedLoss(Loss):
 
 
 class CrossEntropyLoss(WeightedLoss):
-    """The loss of a classifier: minus the log of the probability that softmax of the logits gives to the label.
+    """The loss of a classifier: minus the log of the label's probability, the softmax of the logits.
 
     Args:
-        weight: (K,) how much each class counts.
-        ignore_index: labels of this value count nothing.
+        weight: (K,), a factor for each class.
+        ignore_index: examples with this label are left out.
         reduction: "mean", "sum" or "none".
-        label_smoothing: how much of the target's probability is spread evenly over all classes.
+        label_smoothing: the share of the target probability that is spread evenly over all classes.
 
     Called with logits (N, K, ...) and labels (N, ...), or probabilities of the logits' shape.
     """
@@ -74,7 +74,7 @@ class CrossEntropyLoss(WeightedLoss):
 
 
 class NLLLoss(WeightedLoss):
-    """Minus the log-probability of the label, for outputs of LogSoftmax; the arguments are CrossEntropyLoss's."""
+    """Minus the log-probability of the label, for outputs of LogSoftmax; arguments as for CrossEntropyLoss."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class L1Loss(Loss):
 
 
 class SmoothL1Loss(Loss):
-    """|input - target|, rounded to a parabola below `beta`."""
+    """|input - target|, replaced by a parabola where it is below `beta`."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class SmoothL1Loss(Loss):
 
 
 class HuberLoss(Loss):
-    """Half the squared difference, from `delta` on its tangent."""
+    """Half the squared difference up to `delta`; beyond, the tangent of that parabola."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
         super().__init__(reduction=reduction)
@@ -136,7 +136,7 @@ class HuberLoss(Loss):
 
 
 class BCELoss(WeightedLoss):
-    """Binary cross-entropy of probabilities; BCEWithLogitsLoss is the safer one."""
+    """Binary cross-entropy of probabilities. BCEWithLogitsLoss is numerically safer."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
@@ -147,7 +147,7 @@ class BCEWithLogitsLoss(WeightedLoss):
 
     Args:
         weight: a factor for each element; broadcasts.
-        pos_weight: how much a yes counts more than a no; broadcasts.
+        pos_weight: a factor for positive targets; broadcasts.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class BCEWithLogitsLoss(WeightedLoss):
 
 
 class KLDivLoss(Loss):
-    """How far log-probabilities are from a distribution; "batchmean" is the reduction that the definition asks for."""
+    """The Kullback-Leibler divergence of log-probabilities from targets; reduction "batchmean" is its definition."""
 
     def __init__(
         self,
@@ -208,7 +208,7 @@ class PoissonNLLLoss(Loss):
 
 
 class GaussianNLLLoss(Loss):
-    """Minus the log-likelihood of numbers, given their means and variances; called with (input, target, var)."""
+    """Minus the log-likelihood of the targets for given means and variances; called with (input, target, var)."""
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"):
         super().__init__(reduction=reduction)
@@ -227,12 +227,12 @@ class SoftMarginLoss(Loss):
 
 
 class CTCLoss(Loss):
-    """Minus the log of the probability of a label sequence, summed over all alignments with the steps of an input.
+    """Minus the log-probability of a label sequence, summed over all alignments with the steps of an input.
 
     Args:
         blank: the class that stands for no label.
         reduction: "mean", "sum" or "none".
-        zero_infinity: count sequences without any alignment as 0.
+        zero_infinity: use loss 0 for sequences that have no alignment.
 
     Called with log_probs, targets, input_lengths and target_lengths; see `F.ctc_loss`.
     """

@@ -1,4 +1,4 @@
-"""Losses of margins, and distances, as layers. `size_average` and `reduce` are torch's older form of `reduction`."""
+"""Margin losses and distances as layers. `size_average` and `reduce` are torch's older form of `reduction`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class MarginRankingLoss(_MarginLoss):
 
 
 class HingeEmbeddingLoss(_MarginLoss):
-    """The distance of pairs that belong together (target 1), max(0, margin - distance) of others (-1)."""
+    """The distance for similar pairs (target 1), max(0, margin - distance) for dissimilar pairs (-1)."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class HingeEmbeddingLoss(_MarginLoss):
 
 
 class CosineEmbeddingLoss(_MarginLoss):
-    """1 - cosine of pairs that belong together (target 1), max(0, cosine - margin) of others (-1)."""
+    """1 - cosine for similar pairs (target 1), max(0, cosine - margin) for dissimilar pairs (-1)."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class CosineEmbeddingLoss(_MarginLoss):
 
 
 class MultiMarginLoss(WeightedLoss):
-    """By how much wrong classes come nearer to the right one than `margin`, to the power p, 1 or 2."""
+    """max(0, margin - score of the right class + score of a wrong one)^p, summed over wrong classes, divided by K."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class MultiMarginLoss(WeightedLoss):
 
 
 class MultiLabelMarginLoss(Loss):
-    """By how much wrong classes come nearer than 1 to each right one; a row's right classes end with -1."""
+    """Like MultiMarginLoss with margin 1 and several right classes in each row, a list that ends with -1."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
@@ -113,9 +113,9 @@ class TripletMarginLoss(_MarginLoss):
     """max(0, margin + distance to the positive - distance to the negative), with the distance ||x1 - x2 + eps||_p.
 
     Args:
-        margin: by how much farther the negative should be, above 0.
+        margin: by how much the negative should be farther away; above 0.
         p, eps: of the distance.
-        swap: measure the negative from the positive where that is nearer.
+        swap: use the distance from the positive to the negative where it is smaller.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class TripletMarginWithDistanceLoss(_MarginLoss):
 
 
 class CosineSimilarity(Module):
-    """The cosine of the angle between vectors along axis `dim`; `eps` is the least length that is divided by."""
+    """The cosine of the angle between vectors along axis `dim`; `eps` is the smallest divisor."""
 
     def __init__(self, dim: int = 1, eps: float = 1e-8):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Batch and instance norm as layers: they may keep running statistics, which evaluation uses."""
+"""Batch and instance norm as layers. They may keep running statistics for evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from convcore.tensor import Tensor
 class _Norm(Module):
     """What batch and instance norm have in common: weight, bias and running statistics of every channel."""
 
-    axes: ClassVar[dict[int, str]]  # the numbers of axes that input may have, with their letters
+    axes: ClassVar[dict[int, str]]  # allowed numbers of input axes -> names of the axes
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class _Norm(Module):
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
-        """Forget all batches."""
+        """Reset the running statistics: mean 0, variance 1, no batches seen."""
         if self.track_running_stats:
             init.zeros_(self.running_mean)
             init.ones_(self.running_var)
             init.zeros_(self.num_batches_tracked)
 
     def reset_parameters(self) -> None:
-        """Begin anew: weight 1, bias 0, no batches seen."""
+        """Reset all values: weight 1, bias 0, no batches seen."""
         self.reset_running_stats()
         if self.weight is not None:
             init.ones_(self.weight)
@@ -68,7 +68,7 @@ class _Norm(Module):
             init.zeros_(self.bias)
 
     def check_axes(self, input: Tensor) -> None:
-        """Refuse an input with another number of axes."""
+        """Refuse an input with a wrong number of axes."""
         if input.ndim not in self.axes:
             letters = " or ".join(f"{ndim} axes ({names})" for ndim, names in self.axes.items())
             table = array_table([("input", input.array, "")])
@@ -82,25 +82,25 @@ class _Norm(Module):
 
 
 class _BatchNorm(_Norm):
-    """Bring every channel to mean 0 and variance 1 over the batch, then scale and shift it by learned numbers.
+    """Normalise every channel to mean 0 and variance 1 over the batch, then apply a learned scale and shift.
 
-    In training the statistics are those of the batch, and the running ones move towards them; in evaluation the running
-    ones are used, so that an image's result does not depend on the images beside it.
+    Training uses the statistics of the batch and moves the running statistics towards them. Evaluation uses the running
+    statistics, so that the result of an image does not depend on the rest of the batch.
 
     Args:
         num_features: C, the number of channels.
         eps: added to the variance.
-        momentum: how far the running statistics move; None makes them the plain mean of all batches so far.
+        momentum: how far the running statistics move; None makes them the plain mean over all batches so far.
         affine: whether to learn weight and bias.
-        track_running_stats: False keeps no running statistics, and uses the batch's in evaluation too.
+        track_running_stats: False keeps no running statistics; evaluation then uses those of the batch, too.
         device: "cpu" (the default), "cuda", or "auto" for the GPU where there is one.
         dtype: float32 (the default) or float64.
         bias: with `affine`, whether there is a bias.
 
     Attributes:
-        weight, bias: (C,), at first 1 and 0; None without `affine`.
-        running_mean, running_var: (C,) buffers, at first 0 and 1.
-        num_batches_tracked: how many batches moved them, an int64 buffer.
+        weight, bias: (C,), initially 1 and 0; None without `affine`.
+        running_mean, running_var: (C,) buffers, initially 0 and 1.
+        num_batches_tracked: how many batches the running statistics have seen, an int64 buffer.
     """
 
     def __init__(
@@ -155,10 +155,10 @@ class BatchNorm3d(_BatchNorm):
 
 
 class _InstanceNorm(_Norm):
-    """Bring every channel of every image to mean 0 and variance 1 over its positions.
+    """Normalise every channel of every image to mean 0 and variance 1 over its positions.
 
-    The arguments and attributes are those of BatchNorm2d, with other defaults: nothing to learn, and no running
-    statistics, so that evaluation does what training does. The batch axis of the input may be left out.
+    The arguments and attributes are those of BatchNorm2d. The defaults differ: no learned parameters and no running
+    statistics, so that evaluation does the same as training. The input may lack the batch axis.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from convcore.tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A leaf tensor that requires a gradient. Assigned to an attribute of a Module, it becomes part of the model.
+    """A leaf tensor that requires a gradient. Assigning it to an attribute of a Module registers it.
 
     Args:
         data: the initial values; the memory is shared, not copied.
@@ -28,7 +28,7 @@ class Parameter(Tensor):
         self.requires_grad_(requires_grad)
 
     def __deepcopy__(self, memo: dict) -> Any:
-        """A parameter of the same numbers. Unlike a tensor's, its copy begins without a gradient, as in torch."""
+        """A parameter with the same values. Unlike the copy of a tensor, it has no gradient, as in torch."""
         result = super().__deepcopy__(memo)
         result.grad = None
         return result
@@ -38,6 +38,6 @@ class Parameter(Tensor):
 
 
 def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any, device: Any) -> Parameter:
-    """A parameter whose numbers are still to be set; None stands for float32, and for "cpu"."""
+    """An uninitialised parameter; dtype None is float32, device None is "cpu"."""
     values = wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype)))
     return Parameter(placed(values, device))

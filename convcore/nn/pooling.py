@@ -1,4 +1,4 @@
-"""Pooling layers: each summarises the windows of an image, a series or a volume, and has nothing to learn."""
+"""Pooling layers: each summarises the windows of an image, a series or a volume, without parameters."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class MaxPool2d(_MaxPool):
 
     Args:
         kernel_size: the window's size, one number or (height, width).
-        stride: how far the window moves; by default its size, so that windows do not overlap.
-        padding: rows and columns on each side that no maximum is taken from.
+        stride: how far the window moves; by default kernel_size, so that windows do not overlap.
+        padding: rows and columns added on each side; they never are the maximum.
         dilation: distance between the window's taps.
         return_indices: return (maxima, their positions in the image, row by row) instead.
-        ceil_mode: let a window stand over the edge instead of leaving the rest out.
+        ceil_mode: allow a last window that extends past the edge, instead of dropping the remainder.
     """
 
     rank, pool = 2, F.max_pool2d
@@ -121,8 +121,8 @@ class AvgPool2d(_AvgPool):
     """The mean of each window; (N, C, H, W) becomes (N, C, H_out, W_out).
 
     Args:
-        kernel_size, stride, padding, ceil_mode: as of MaxPool2d; padding counts as zeros.
-        count_include_pad: whether padding counts in the number that the sum is divided by.
+        kernel_size, stride, padding, ceil_mode: as for MaxPool2d; padding adds zeros.
+        count_include_pad: whether the divisor includes the padding.
         divisor_override: divide by this number instead.
     """
 
@@ -136,7 +136,7 @@ class AvgPool3d(_AvgPool):
 
 
 class AvgPool1d(_Pool):
-    """The mean of each window of series (N, C, L); see AvgPool2d. Its settings are kept as tuples, as in torch."""
+    """The mean of each window of series (N, C, L); see AvgPool2d. The settings are stored as tuples, as in torch."""
 
     rank, pool = 1, F.avg_pool1d
 
@@ -219,19 +219,19 @@ class _MaxUnpool(_Pool):
 
 
 class MaxUnpool2d(_MaxUnpool):
-    """Puts the maxima of a MaxPool2d back where they stood, among zeros: layer(maxima, indices)."""
+    """Put the maxima of a MaxPool2d back at their positions and zeros elsewhere: layer(maxima, indices)."""
 
     rank, pool = 2, F.max_unpool2d
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """Puts the maxima of a MaxPool1d back where they stood, among zeros."""
+    """Put the maxima of a MaxPool1d back at their positions and zeros elsewhere."""
 
     rank, pool = 1, F.max_unpool1d
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """Puts the maxima of a MaxPool3d back where they stood, among zeros."""
+    """Put the maxima of a MaxPool3d back at their positions and zeros elsewhere."""
 
     rank, pool = 3, F.max_unpool3d
 
@@ -255,10 +255,10 @@ class _AdaptivePool(Module):
 
 
 class AdaptiveAvgPool2d(_AdaptivePool):
-    """Means of windows that are chosen so that the output has a given size, whatever the input's is.
+    """Means of windows chosen so that the output has a given size, whatever the size of the input.
 
     Args:
-        output_size: one number or (height, width), of which None keeps the input's. 1 is global average pooling.
+        output_size: one number or (height, width); None keeps the size of the input. 1 is global average pooling.
     """
 
     pool = F.adaptive_avg_pool2d
@@ -286,10 +286,10 @@ class _AdaptiveMaxPool(_AdaptivePool):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """Maxima of windows that are chosen so that the output has a given size.
+    """Maxima of windows chosen so that the output has a given size.
 
     Args:
-        output_size: one number or (height, width), of which None keeps the input's.
+        output_size: one number or (height, width); None keeps the size of the input.
         return_indices: return (maxima, their positions in the image, row by row) instead.
     """
 
@@ -309,14 +309,14 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPool):
 
 
 class _FractionalMaxPool(Module):
-    """Keeps the largest value of windows that are placed partly by chance; see `F.fractional_max_pool2d`.
+    """Max pooling over windows at partly random positions; see `F.fractional_max_pool2d`.
 
     Args:
         kernel_size: the size of the windows.
-        output_size: the sizes of the result; or
-        output_ratio: which part of the input's sizes that is, between 0 and 1.
-        return_indices: return also where the values stood.
-        _random_samples: what places the windows; drawn by default.
+        output_size: the spatial sizes of the output; or
+        output_ratio: the ratio of output size to input size, between 0 and 1.
+        return_indices: return (maxima, their positions) instead.
+        _random_samples: the values in [0, 1) that place the windows; drawn by default.
 
     Raises:
         ShapeError: neither or both of output_size and output_ratio.

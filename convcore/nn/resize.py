@@ -1,4 +1,4 @@
-"""Layers that pad, resize and rearrange series, images and volumes, and have nothing to learn."""
+"""Layers without parameters that pad, resize and rearrange series, images and volumes."""
 
 from __future__ import annotations
 
@@ -70,19 +70,19 @@ class ZeroPad3d(_ZeroPad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """A number around series (N, C, L); see `F.pad`."""
+    """A constant around series (N, C, L); see `F.pad`."""
 
     rank = 1
 
 
 class ConstantPad2d(_ConstantPad):
-    """A number around images (N, C, H, W); see `F.pad`."""
+    """A constant around images (N, C, H, W); see `F.pad`."""
 
     rank = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """A number around volumes (N, C, D, H, W); see `F.pad`."""
+    """A constant around volumes (N, C, D, H, W); see `F.pad`."""
 
     rank = 3
 
@@ -154,9 +154,9 @@ class Upsample(Module):
     """Resize (N, C, ...) to a size, or by a factor; see `F.interpolate`.
 
     Args:
-        size: the new spatial sizes, one integer or one for each axis.
-        scale_factor: in place of size, by how much they grow.
-        mode, align_corners, recompute_scale_factor: as of `F.interpolate`.
+        size: the new spatial sizes, one integer for all axes or one per axis.
+        scale_factor: instead of size, the factor by which the spatial sizes grow.
+        mode, align_corners, recompute_scale_factor: as for `F.interpolate`.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """The first channels of all groups come first, then their second ones; see `F.channel_shuffle`."""
+    """Interleave the channels of the groups: first the first channel of each; see `F.channel_shuffle`."""
 
     def __init__(self, groups: int):
         super().__init__()
@@ -243,7 +243,7 @@ class ChannelShuffle(Module):
 
 
 class Unfold(Module):
-    """The windows of images as columns; see `F.unfold`."""
+    """The windows of images as columns (im2col); see `F.unfold`."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class Unfold(Module):
 
 
 class Fold(Unfold):
-    """Columns added up to images; see `F.fold`."""
+    """Columns summed into images (col2im); see `F.fold`."""
 
     def __init__(
         self,

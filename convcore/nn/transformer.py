@@ -1,4 +1,4 @@
-"""Transformers: layers of attention and of two dense layers, each added to what went in and normalised.
+"""Transformers: blocks of attention and of two dense layers, each with a residual connection and a norm.
 
     norm_first=False:  x = norm(x + block(x))        as published
     norm_first=True:   x = x + block(norm(x))        trains without a warm-up of the learning rate
@@ -40,13 +40,13 @@ def _activation(layer: str, activation: Activation) -> Callable[[Tensor], Tensor
 
 
 def causal_mask(size: int, dtype: Any = np.float32) -> Tensor:
-    """(size, size): 0 where a position may look, at itself and those before, and -inf elsewhere."""
+    """(size, size): 0 where a position may attend, to itself and earlier positions; -inf elsewhere."""
     kind = element_type("generate_square_subsequent_mask", dtype)
     return wrap(np.triu(np.full((size, size), -np.inf, kind), 1))
 
 
 def _is_causal(mask: Tensor | None, hint: bool | None, x: Tensor, batch_first: bool) -> bool:
-    """Whether a mask is the causal one: what the user says, or what its numbers are."""
+    """Whether a mask is causal: the user's hint, or a comparison of the values."""
     if hint is not None or mask is None:
         return bool(hint)
     size = x.shape[1 if batch_first and x.ndim == 3 else 0]
@@ -54,15 +54,15 @@ def _is_causal(mask: Tensor | None, hint: bool | None, x: Tensor, batch_first: b
 
 
 class _Layer(Module):
-    """What encoder and decoder layers share: self-attention and the two dense layers.
+    """The common part of encoder and decoder layers: self-attention and the two dense layers.
 
     Args:
         d_model: E, the features of each position.
-        nhead: the number of heads, which divides E.
+        nhead: the number of heads, a divisor of E.
         dim_feedforward: the features between the two dense layers.
         dropout: probability that an element is zeroed in training.
         activation: "relu", "gelu" or a function.
-        layer_norm_eps: of the norms.
+        layer_norm_eps: the eps of the norms.
         batch_first: whether inputs are (N, L, E), not (L, N, E).
         norm_first: whether the norms come before the blocks.
         bias: whether dense layers and norms have biases.
@@ -105,7 +105,7 @@ class _Layer(Module):
         self.activation = _activation(type(self).__name__, activation)
 
     def _add(self, x: Tensor, number: int, block: Callable[[Tensor], Tensor]) -> Tensor:
-        """One block around which x is led, with the norm and the dropout of its number."""
+        """One block with a residual connection, and the norm and the dropout of this number."""
         norm, dropout = getattr(self, f"norm{number}"), getattr(self, f"dropout{number}")
         return x + dropout(block(norm(x))) if self.norm_first else norm(x + dropout(block(x)))
 
@@ -114,7 +114,7 @@ class _Layer(Module):
 
 
 class TransformerEncoderLayer(_Layer):
-    """Self-attention, then two dense layers; called with src (L, N, E) and masks as of MultiheadAttention."""
+    """Self-attention, then two dense layers; called with src (L, N, E) and the masks of MultiheadAttention."""
 
     __doc__ = f"{__doc__}\n{_Layer.__doc__}"
 
@@ -133,7 +133,7 @@ class TransformerEncoderLayer(_Layer):
 
 
 class TransformerDecoderLayer(_Layer):
-    """Self-attention, attention on the encoder's output `memory`, then two dense layers."""
+    """Self-attention, attention to the encoder's output `memory`, then two dense layers."""
 
     __doc__ = f"{__doc__}\n{_Layer.__doc__}"
 
@@ -165,10 +165,10 @@ class TransformerEncoder(Module):
     """Copies of an encoder layer, one after the other.
 
     Args:
-        encoder_layer: a TransformerEncoderLayer; its copies begin with its weights.
-        num_layers: how many.
-        norm: a module behind the last, or None.
-        enable_nested_tensor, mask_check: taken for torch's sake, without effect.
+        encoder_layer: a TransformerEncoderLayer; the copies start with the same weights.
+        num_layers: the number of copies.
+        norm: a module after the last layer, or None.
+        enable_nested_tensor, mask_check: accepted for compatibility with torch, without effect.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class TransformerEncoder(Module):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
     ) -> Tensor:
-        """Encode; whether the mask is causal is found out where is_causal is None."""
+        """Encode; with is_causal None the values of the mask decide whether it is causal."""
         batch_first = self.num_layers > 0 and self.layers[0].self_attn.batch_first
         causal = _is_causal(mask, is_causal, src, batch_first)
         for layer in self.layers:
@@ -205,9 +205,9 @@ class TransformerDecoder(Module):
     """Copies of a decoder layer, one after the other.
 
     Args:
-        decoder_layer: a TransformerDecoderLayer; its copies begin with its weights.
-        num_layers: how many.
-        norm: a module behind the last, or None.
+        decoder_layer: a TransformerDecoderLayer; the copies start with the same weights.
+        num_layers: the number of copies.
+        norm: a module after the last layer, or None.
     """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None):
@@ -227,7 +227,7 @@ class TransformerDecoder(Module):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Tensor:
-        """Decode; whether tgt_mask is causal is found out where tgt_is_causal is None."""
+        """Decode; with tgt_is_causal None the values of tgt_mask decide whether it is causal."""
         batch_first = self.num_layers > 0 and self.layers[0].self_attn.batch_first
         causal = _is_causal(tgt_mask, tgt_is_causal, tgt, batch_first)
         masks = tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask, causal, memory_is_causal
@@ -240,10 +240,10 @@ class Transformer(Module):
     """An encoder and a decoder: from src (S, N, E) and tgt (T, N, E) to (T, N, E).
 
     Args:
-        d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps: as of TransformerEncoderLayer.
-        batch_first, norm_first, bias, device, dtype: as there.
-        num_encoder_layers, num_decoder_layers: how many layers.
-        custom_encoder, custom_decoder: modules to use in their place.
+        d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps: as for TransformerEncoderLayer.
+        batch_first, norm_first, bias, device, dtype: as for TransformerEncoderLayer.
+        num_encoder_layers, num_decoder_layers: the number of layers of each.
+        custom_encoder, custom_decoder: modules that replace the encoder and the decoder.
     """
 
     def __init__(

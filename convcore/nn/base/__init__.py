@@ -1,8 +1,8 @@
-"""The machinery of modules; layers and models see only `Module`.
+"""The machinery of modules. Layers and models use only `Module`.
 
-module                parameters, buffers and modules inside a module; calls, modes, moves
+module                parameters, buffers and submodules; calls, modes, conversions
 parameter_container   ParameterList, ParameterDict
-state                 loading a state dict, wholly or not at all
-hooks                 functions of the user around forward and backward
-modes                 evaluation for a while
+state                 loading a state dict, completely or not at all
+hooks                 the user's functions around forward and backward
+modes                 temporary evaluation mode
 """

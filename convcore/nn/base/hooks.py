@@ -1,7 +1,7 @@
-"""Hooks: functions of the user that a module calls before and after its forward, and as gradients pass through it.
+"""Hooks: functions of the user that a module calls before and after forward, and when gradients pass through it.
 
-Gradients are met where they enter and leave the module: its tensor arguments and its results are led through an
-identity, whose backward sees the gradients on their way.
+Backward hooks need the gradients of the module's inputs and outputs. So the tensor arguments and the results pass
+through an identity operation (`_Passage`), whose backward hands their gradients to the hooks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Hook = Callable[..., Any]
 
 
 class Registered(NamedTuple):
-    """A hook and how it wants to be called."""
+    """A hook and how to call it."""
 
     hook: Hook
     with_kwargs: bool = False
@@ -88,7 +88,7 @@ def _after(registered: Registered, module: Module, args: Any, kwargs: Any, resul
 
 
 class _Gradients:
-    """One call of a module whose backward hooks are to be called: where gradients enter and leave it."""
+    """One call of a module with backward hooks: inserts the identities at its inputs and outputs."""
 
     def __init__(self, module: Module, hooks: Hooks):
         self.module, self.hooks = module, hooks
@@ -98,7 +98,7 @@ class _Gradients:
         self.meets_inputs = False
 
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments, their tensors led through the point where the gradients of the inputs are met."""
+        """The arguments; their tensors pass through the identity that receives the gradients of the inputs."""
         self.count = len(args)
         self.places = [i for i, arg in enumerate(args) if isinstance(arg, Variable)]
         tensors = [args[i] for i in self.places]
@@ -111,7 +111,7 @@ class _Gradients:
         return tuple(result)
 
     def leave(self, result: Any) -> Any:
-        """The results, led through the point where their gradients are met."""
+        """The results, passed through the identity that receives the gradients of the outputs."""
         results = result if isinstance(result, tuple) else (result,)
         if not all(isinstance(r, Variable) for r in results):
             warnings.warn(
@@ -164,8 +164,8 @@ def _checked(module: Module, name: str, changed: Any, count: int) -> tuple[Any, 
 
 
 class _Passage(Function):
-    """The identity of several tensors; their gradients go through a function together, as zeros where there are none
-    and `zeros` asks for them, else as None."""
+    """The identity of several tensors. Their gradients pass through a function together; a missing gradient is passed
+    as zeros if `zeros` is set, else as None."""
 
     @staticmethod
     def forward(ctx, meet, zeros, *tensors):

@@ -1,4 +1,4 @@
-"""Evaluation for a while: batch norm and dropout as after training, and then everything as it was."""
+"""Temporary evaluation mode, for batch norm and dropout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convcore.nn.base.module import Module
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """`model.eval()` inside of the block; afterwards each part has the mode that it had."""
+    """`model.eval()` inside the block; afterwards each module is back in its previous mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,8 +1,8 @@
-"""Module: the base of every layer and model. It knows its parameters, its buffers and the modules inside it.
+"""Module: the base of every layer and model. It registers parameters, buffers and submodules.
 
-Assigning is registering: `self.weight = Parameter(...)` puts the parameter into `_parameters`, a module goes into
-`_modules`, and everything that walks over a model (`parameters()`, `state_dict()`, `train()`, `repr`) reads these
-tables. The names, the order and the semantics are `torch.nn.Module`'s.
+Assignment registers: `self.weight = Parameter(...)` puts the parameter into `_parameters`, and a module goes into
+`_modules`. Everything that walks over a model (`parameters()`, `state_dict()`, `train()`, `repr`) reads these tables.
+Names, order and semantics are those of `torch.nn.Module`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Module:
             raise
 
     def _locate(self, error: ConvcoreError) -> None:
-        """Write into an error where in this module its layer stands. The outermost module is the last to do so."""
-        layer = vars(error).setdefault("layer", self)  # the innermost module that the error passed
+        """Add to an error the path of the failing layer in this module. The outermost module is the last to do so."""
+        layer = vars(error).setdefault("layer", self)  # the innermost module that raised the error
         for path, module in self.named_modules():
             if module is layer:
                 error.module_path = f"{path} ({type(layer).__name__})" if path else type(layer).__name__
@@ -67,8 +67,8 @@ class Module:
         """Have `hook(module, args)` called before every forward.
 
         Args:
-            hook: returns None, or what takes the place of the positional arguments: a tuple, or one value.
-            prepend: call it before the hooks that are there already.
+            hook: returns None, or new positional arguments: a tuple, or one value.
+            prepend: call it before the hooks registered so far.
             with_kwargs: call it as hook(module, args, kwargs); it may then return (args, kwargs).
 
         Returns:
@@ -79,27 +79,27 @@ class Module:
     def register_forward_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
-        """Have `hook(module, args, output)` called after every forward; if it returns something, that is the output.
+        """Have `hook(module, args, output)` called after every forward. A result other than None replaces the output.
 
         Args:
-            hook, prepend: as of `register_forward_pre_hook`.
+            hook, prepend: as for `register_forward_pre_hook`.
             with_kwargs: call it as hook(module, args, kwargs, output).
-            always_call: call it also where forward raises an error; the output is then None.
+            always_call: call it even if forward raises an error; the output is then None.
         """
         return self._own_hooks().forward.add(Registered(hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
-        """Have `hook(module, grad_output)` called before gradients go through the module.
+        """Have `hook(module, grad_output)` called before the module's backward.
 
-        `grad_output` is a tuple with the gradient of each output; what the hook returns takes its place.
+        `grad_output` is a tuple with the gradient of each output. A result other than None replaces it.
         """
         return self._own_hooks().backward_pre.add(Registered(hook), prepend)
 
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
-        """Have `hook(module, grad_input, grad_output)` called after gradients went through the module.
+        """Have `hook(module, grad_input, grad_output)` called after the module's backward.
 
-        `grad_input` is a tuple with the gradient of each positional argument, None for those that are no tensors or
-        require none; what the hook returns takes its place.
+        `grad_input` is a tuple with the gradient of each positional argument, or None for arguments that are not
+        tensors or need no gradient. A result other than None replaces it.
         """
         return self._own_hooks().backward.add(Registered(hook), prepend)
 
@@ -129,7 +129,7 @@ class Module:
             raise KeyError(f"{owner}: attribute {name!r} already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter. None reserves the name: a layer without bias has `bias` None, and no such key."""
+        """Add a parameter. None reserves the name: a layer without bias has `bias` None, which `state_dict` omits."""
         parameters = self._table("_parameters", f"parameter {name!r}")
         self._check_name("parameter", name, parameters)
         if param is not None and not isinstance(param, Parameter):
@@ -147,7 +147,7 @@ class Module:
         """Add a tensor that is part of the state but not trained, such as a running mean.
 
         Args:
-            persistent: whether it belongs into `state_dict()`.
+            persistent: whether `state_dict()` contains it.
         """
         buffers = self._table("_buffers", f"buffer {name!r}")
         self._check_name("buffer", name, buffers)
@@ -162,7 +162,7 @@ class Module:
             self._non_persistent.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a module as a child, as `self.name = module` does; here the name may be any string without a dot."""
+        """Add a child module, as `self.name = module` does; here the name may be any string without a dot."""
         modules = self._table("_modules", f"module {name!r}")
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}: {type(module).__name__} is not a Module subclass")
@@ -206,7 +206,7 @@ class Module:
             super().__setattr__(name, value)
 
     def _forget(self, name: str, keep: str = "") -> None:
-        """Drop an attribute of this name from wherever it is, except from the table `keep`."""
+        """Delete any attribute or table entry of this name, except in the table `keep`."""
         self.__dict__.pop(name, None)
         for table in ("_parameters", "_buffers", "_modules"):
             if table != keep:
@@ -251,11 +251,11 @@ class Module:
                 yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
-        """This module and all below it, each once; or as often as they are used."""
+        """This module and all below it, each once; with remove_duplicate=False as often as they are used."""
         return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly inside, each once, with their names."""
+        """The direct children, each once, with their names."""
         seen: set[Module] = set()
         for name, child in self._modules.items():
             if child is not None and child not in seen:
@@ -263,13 +263,13 @@ class Module:
                 yield name, child
 
     def children(self) -> Iterator[Module]:
-        """The modules directly inside, each once."""
+        """The direct children, each once."""
         return (child for _, child in self.named_children())
 
     def _named_entries(
         self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
     ) -> Iterator[tuple[str, Any]]:
-        """The entries of one table of this module and, if `recurse`, of all below; what is shared comes once."""
+        """The entries of one table of this module and, if `recurse`, of all modules below; shared entries come once."""
         seen: set[int] = set()
         if recurse:
             modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
@@ -286,11 +286,11 @@ class Module:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with dotted names. One that several modules share comes once, under its first name."""
+        """All parameters with dotted names. A shared parameter comes once, under its first name."""
         return self._named_entries("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once: what an optimizer is given."""
+        """All parameters, each once; an optimizer takes these."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(
@@ -304,7 +304,7 @@ class Module:
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """The module of a dotted name, such as "features.3"; "" is this module itself."""
+        """The module with a dotted name, such as "features.3"; "" is this module."""
         module = self
         for name in target.split(".") if target else ():
             child = module._modules.get(name)
@@ -314,11 +314,11 @@ class Module:
         return module
 
     def get_parameter(self, target: str) -> Parameter:
-        """The parameter of a dotted name, such as "features.3.weight"."""
+        """The parameter with a dotted name, such as "features.3.weight"."""
         return self._entry("_parameters", "parameter", target)
 
     def get_buffer(self, target: str) -> Tensor:
-        """The buffer of a dotted name, such as "features.4.running_mean"."""
+        """The buffer with a dotted name, such as "features.4.running_mean"."""
         return self._entry("_buffers", "buffer", target)
 
     def _entry(self, table: str, what: str, target: str) -> Any:
@@ -329,17 +329,17 @@ class Module:
         return module.__dict__[table][name]
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Put a module in the place of a dotted name; with `strict` only in the place of another one."""
+        """Set the module at a dotted name; with `strict` there must be one already."""
         path, _, name = target.rpartition(".")
         parent = self.get_submodule(path)
         if strict and name not in parent._modules:
             raise AttributeError(f"{type(parent).__name__} has no submodule {name!r} (looking for {target!r})")
         parent.add_module(name, module)
 
-    # Changing all of it
+    # Changing the whole model
 
     def apply(self, fn: Callable[[Module], Any]) -> Module:
-        """Call `fn` on every module, children before their parent; often to initialise weights. Returns self."""
+        """Call `fn` on every module, children before their parent, for example to initialise weights. Returns self."""
         for child in self.children():
             child.apply(fn)
         fn(self)
@@ -355,11 +355,11 @@ class Module:
         return self
 
     def eval(self) -> Module:
-        """Set evaluation mode: dropout passes everything, batch norm uses its running statistics. Returns self."""
+        """Set evaluation mode: dropout is the identity, batch norm uses running statistics. Returns self."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Module:
-        """Let all parameters be trained, or freeze them. Returns self."""
+        """Make all parameters trainable, or freeze them. Returns self."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
@@ -378,16 +378,16 @@ class Module:
     ) -> Module:
         """Convert or move all floating-point parameters and buffers in place. Returns self.
 
-        The Parameter objects stay the same, so an optimizer that holds them goes on working. Counters, such as batch
-        norm's of batches, stay on the CPU, which alone reads them.
+        The Parameter objects stay the same, so an optimizer that holds them keeps working. Integer counters, such as
+        batch norm's `num_batches_tracked`, stay on the CPU, because only the CPU reads them.
 
         Args:
-            targets: float32 or float64, a device ("cpu", "cuda", "auto"), or a tensor whose dtype and device are meant.
-            dtype, device: the same by keyword.
-            non_blocking, memory_format: without effect: convolutions keep their weights as the kernels want them.
+            targets: float32 or float64, a device ("cpu", "cuda", "auto"), or a tensor with the wanted dtype and device.
+            dtype, device: the same as keywords.
+            non_blocking, memory_format: without effect: convolutions pack their weights in the kernels' own layout.
 
         Raises:
-            DeviceError: there is no GPU that can be used; says why, and what to do.
+            DeviceError: no GPU can be used; the message says why and what to do.
         """
         tensors: list[Tensor] = [*self.parameters(), *self.buffers()]
         tensors = [tensor for tensor in tensors if tensor.array.dtype.kind == "f"]
@@ -406,11 +406,11 @@ class Module:
         return self.to("cpu")
 
     def cuda(self, device: Any = None) -> Module:
-        """Move to the GPU; raises DeviceError where there is none that can be used."""
+        """Move to the GPU; raises DeviceError if no GPU can be used."""
         return self.to(gpu(device))
 
     def half(self) -> Module:
-        """Refused: there are no floats of 16 bits."""
+        """Refused: modules have no 16-bit floats."""
         raise DTypeError("half: there are no floats of 16 bits; use float()")
 
     def float(self) -> Module:
@@ -428,11 +428,11 @@ class Module:
     ) -> dict[str, Any]:
         """Everything to save: parameters and persistent buffers by dotted name.
 
-        The tensors are detached but share the model's memory: `clone()` what has to outlive further training.
+        The tensors are detached but share the model's memory: `clone()` those that must survive further training.
 
         Args:
-            destination: a dict to add to, and return, instead of a new OrderedDict.
-            prefix: put before every name.
+            destination: a dict that is filled and returned, instead of a new OrderedDict.
+            prefix: prepended to every name.
             keep_vars: return the Parameters themselves, not detached.
         """
         state = OrderedDict() if destination is None else destination
@@ -447,17 +447,16 @@ class Module:
         """Copy values into this module's parameters and buffers.
 
         Args:
-            strict: False skips keys that are missing or unexpected, with a warning where no key fits; wrong shapes are
-                always an error. Batch norms' `num_batches_tracked` may always be missing.
-            assign: put the given tensors themselves, with their dtypes, in the place of the module's, which keep only
-                whether they are Parameters and require gradients. An optimizer that holds the old ones must be made
-                anew.
+            strict: False skips missing and unexpected keys, and warns if no key fits; wrong shapes are always an error.
+                The `num_batches_tracked` of batch norm may always be missing.
+            assign: use the given tensors, with their dtypes, in place of the module's own. Whether an entry is a
+                Parameter and requires a gradient does not change. An optimizer of the old tensors must be recreated.
 
         Returns:
             A named tuple (missing_keys, unexpected_keys).
 
         Raises:
-            CheckpointError: with one table of all that does not fit; then nothing has been changed.
+            CheckpointError: some entries do not fit; the message lists them, and nothing has been changed.
         """
         own = self.state_dict(keep_vars=True)
         result = load_into(type(self).__name__, own, state_dict, strict, copy=not assign)
@@ -467,7 +466,7 @@ class Module:
         return result
 
     def _take(self, key: str, old: Tensor, new: Tensor) -> None:
-        """Put a loaded tensor in the place of an own one."""
+        """Replace one of the module's tensors by a loaded one."""
         path, _, name = key.rpartition(".")
         module = self.get_submodule(path)
         if isinstance(old, Parameter):
@@ -479,7 +478,7 @@ class Module:
     # Showing
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses of the repr: a layer's settings."""
+        """The text between the parentheses of the repr: the settings of a layer."""
         return ""
 
     def _get_name(self) -> str:
@@ -495,5 +494,5 @@ class Module:
 
 
 def indent(text: str) -> str:
-    """Move every line but the first two places to the right."""
+    """Indent every line but the first by two spaces."""
     return text.replace("\n", "\n  ")

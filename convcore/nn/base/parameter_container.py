@@ -1,4 +1,4 @@
-"""Containers of parameters: what a list or a dict would hide from the module that holds it."""
+"""Containers that register parameters. Those in a plain list or dict would be hidden from the module."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def _line(key: Any, value: Any) -> str:
 
 
 class ParameterList(Module):
-    """A list whose parameters belong to the model; a tensor that is put into it becomes a Parameter.
+    """A list whose parameters belong to the model. Tensors become Parameters when they are added.
 
     Args:
-        values: what it begins with. Objects that are no tensors are kept as they are.
+        values: the initial entries. Objects other than tensors are kept as they are.
     """
 
     def __init__(self, values: Iterable[Any] | None = None):
@@ -81,10 +81,10 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """A dict whose parameters belong to the model; a tensor that is put into it becomes a Parameter.
+    """A dict whose parameters belong to the model. Tensors become Parameters when they are added.
 
     Args:
-        parameters: what it begins with, a mapping or (key, value) pairs. Objects that are no tensors are kept as they
+        parameters: the initial entries, a mapping or (key, value) pairs. Objects other than tensors are kept as they
             are; keys are strings.
     """
 
@@ -131,46 +131,46 @@ class ParameterDict(Module):
         return self
 
     def keys(self) -> Iterable[str]:
-        """The keys, in the order in which they were added."""
+        """The keys, in insertion order."""
         return self._keys.keys()
 
     def values(self) -> Iterable[Any]:
-        """The entries, in the order in which they were added."""
+        """The entries, in insertion order."""
         return [self[key] for key in self._keys]
 
     def items(self) -> Iterable[tuple[str, Any]]:
-        """The keys with their entries."""
+        """(key, entry) pairs, in insertion order."""
         return [(key, self[key]) for key in self._keys]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The entry of a key, or `default`."""
+        """The entry of a key, or `default` if there is none."""
         return getattr(self, key) if key in self._keys else default
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """The entry of a key, which is `default` from now on if there was none."""
+        """The entry of a key; if there is none, `default` is stored and returned."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def update(self, parameters: Any) -> None:
-        """Add the entries of a mapping, or of (key, value) pairs; those of present keys take the old ones' places."""
+        """Add the entries of a mapping or of (key, value) pairs. Existing keys get the new entries."""
         pairs = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
         for key, value in list(pairs):
             self[key] = value
 
     def pop(self, key: str) -> Any:
-        """Take an entry out and return it."""
+        """Remove an entry and return it."""
         value = self[key]
         del self[key]
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        """Take the last entry out and return it with its key."""
+        """Remove the last entry and return it with its key."""
         key = next(reversed(self))
         return key, self.pop(key)
 
     def clear(self) -> None:
-        """Take all entries out."""
+        """Remove all entries."""
         for key in list(self._keys):
             del self[key]
 

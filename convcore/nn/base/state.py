@@ -1,4 +1,4 @@
-"""Loading a state dict: everything is compared first, so that a model is loaded wholly or not at all."""
+"""Loading a state dict. Everything is compared first, so that a model is loaded completely or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LoadResult(NamedTuple):
 
 
 class Misfit(NamedTuple):
-    """One entry that does not fit: what is wrong, its key, its shape in the model and in the state dict."""
+    """One entry that does not fit: the problem, the key, the shapes in the model and in the state dict."""
 
     problem: str
     key: str
@@ -62,7 +62,7 @@ def load_into(
 
 
 def misfits(own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool = True) -> list[Misfit]:
-    """What keeps `given` from being loaded into `own`; with `strict=False` only other shapes do."""
+    """Why `given` cannot be loaded into `own`; with `strict=False` only wrong shapes count."""
     rows = []
     if strict:
         rows += [Misfit("missing", key, str(own[key].array.shape), "-") for key in _missing(own, given)]
@@ -74,9 +74,9 @@ def misfits(own: Mapping[str, Tensor], given: Mapping[str, Any], strict: bool = 
 
 
 def prefixes(own: Iterable[str], given: Iterable[str]) -> tuple[str, str]:
-    """What to take away before the names in `given`, and what to put there, so that most of them are in `own`.
+    """The prefixes to remove from and to add to the names in `given`, so that most of them are in `own`.
 
-    At least one of the two is ""; both are where no prefix makes more names fit, or fewer than half of them then do.
+    At least one of the two is "". Both are if no prefix makes more names fit, or if fewer than half of them fit then.
     """
     own, given = set(own), set(given)
     enough = max(len(own & given), min(len(own), len(given)) // 2)
@@ -94,7 +94,7 @@ def prefixes(own: Iterable[str], given: Iterable[str]) -> tuple[str, str]:
 
 
 def no_key_fits(own: Mapping[str, Any], given: Mapping[str, Any], model: str) -> str:
-    """Half a sentence: how the names differ."""
+    """Half a sentence that says how the names differ."""
     names = [str(key) for key in given]
     extra, lacking = prefixes(own, names)
     if extra:
@@ -111,7 +111,7 @@ def no_key_fits(own: Mapping[str, Any], given: Mapping[str, Any], model: str) ->
 
 
 def _missing(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Old files do not count batches; as in torch, the model's own counts stay."""
+    """Missing keys, without `num_batches_tracked`: old files lack it, and the model keeps its own, as in torch."""
     return [key for key in own if key not in given and key.rpartition(".")[2] != "num_batches_tracked"]
 
 

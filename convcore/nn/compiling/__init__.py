@@ -1,6 +1,6 @@
-"""convcore.compile: an evaluation of a model as a list of calls, made again without Python in between.
+"""convcore.compile: the captured calls of a model's evaluation, replayed without Python code in between.
 
-compiled      the compiled model: when a list is made, checked and used
-noted_call    one call of a model, and the list of what it did
-model_state   all that a result depends on besides the inputs: compared before each call
+compiled      the compiled model: captures, checks and replays lists of calls
+noted_call    one call of a model, and the list of captured calls
+model_state   everything besides the inputs that a result depends on: compared before each call
 """

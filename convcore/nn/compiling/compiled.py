@@ -1,15 +1,15 @@
-"""Compiled models: what an evaluation does is noted, as a list of calls, and then made again.
+"""Compiled models: the calls of one evaluation are captured as a list and then replayed.
 
-On one small image a network spends most of its time in Python: finding geometries, algorithms, packed filters, memory.
-The calls of kernels and of NumPy that come out of it are the same at each call (`convcore.engine.capture`), so a
-compiled model keeps them, for each form of its inputs, and makes them with nothing in between. Results are the very
-same, bit for bit.
+On one small image a network spends most of its time in Python, which selects geometries, algorithms, packed filters and
+memory. The resulting calls of kernels and of NumPy are the same each time (`convcore.engine.capture`). So a compiled
+model keeps a list of them for each input signature (shapes, dtypes, strides) and replays it with no Python code in
+between. Results are the same, bit for bit.
 
-What a model does may depend on more than the form of its inputs, and then the list would lie. So it is used only where
-nothing speaks against it. The first two calls with inputs of one form are calls of the model itself, and each is noted
-as it happens. Nobody may look at numbers meanwhile (`if x.max() > 0`), nothing may be computed where it is not seen,
-drawn at random, kept outside the model or changed in it, no hook may want to be called; and both calls must have done
-the same. From the third call on the list is used, as long as all that the model consists of is what it was
+The calls of a model may depend on more than the signature of its inputs. Replaying a list would then be wrong, so a
+list is replayed only if nothing speaks against it. The first two calls with one signature run the model itself and are
+captured. During these, nothing may read values on the host (`if x.max() > 0`), compute outside of captured calls, draw
+random numbers, keep tensors outside the model or change the model; there may be no hooks; and both calls must have done
+the same. From the third call on the list is replayed, as long as the model's state is unchanged
 (`convcore.nn.compiling.model_state`).
 """
 
@@ -34,11 +34,11 @@ from convcore.nn.compiling.noted_call import NotedCall
 from convcore.ops.conv import algorithm
 from convcore.tensor import Tensor
 
-MOST_PLANS = 8  # for the forms of inputs that were seen last
+MOST_PLANS = 8  # for the most recent input signatures
 
 
 class _Plan:
-    """What is known of the model's calls with one form of inputs: noted calls, a list to be used, or an objection."""
+    """The state of one input signature: captured calls, a list to replay, or an objection."""
 
     def __init__(self, model: Module):
         self.lock = threading.Lock()
@@ -46,9 +46,9 @@ class _Plan:
         self._begin()
 
     def _begin(self) -> None:
-        # The state comes last: wherever Ctrl-C comes, an old list never stands beside a new state.
-        self._is_final = False  # whether the objection, or the list, holds as long as the state does
-        self._changes_itself = False  # then the objection holds whatever the state is
+        # The state is set last: wherever Ctrl-C interrupts, an old list is never combined with a new state.
+        self._is_final = False  # whether the objection, or the list, is valid as long as the state is unchanged
+        self._changes_itself = False  # if so, the objection is valid for every state
         self._noted: NotedCall | None = None
         state = ModelState(self._model)
         self.objection = state.objection()
@@ -57,23 +57,23 @@ class _Plan:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a list to be used."""
+        """Whether there is a list to replay."""
         return self._is_final and self.objection is None
 
     @property
     def recording(self) -> Recording | None:
-        """The list; None if there is none yet, or can be none."""
+        """The list; None if there is none yet, or cannot be one."""
         return self._noted.recording if self.is_ready and self._noted is not None else None
 
     def update(self) -> None:
-        """Begin anew if the model is not what it was."""
+        """Start again if the model has changed."""
         if self._changes_itself:
             return
         if not self.state.is_as_it_was() or (not self._is_final and self.state.objection() != self.objection):
             self._begin()
 
     def call(self, args: tuple[Any, ...]) -> Any:
-        """The model's result: by the list if there is one, else by a call of the model, noted where that may help."""
+        """The model's result: by replay if there is a list, else by a call of the model, captured if that may help."""
         self.update()
         if self.objection is not None or self._trains:
             return self._model(*args)
@@ -83,7 +83,7 @@ class _Plan:
         self.objection, self._is_final, self._noted = objection, True, None
 
     def note(self, args: tuple[Any, ...]) -> Any:
-        """Call the model and note what it does."""
+        """Call the model and capture its calls."""
         noted = NotedCall(self._model, self.state, args)
         if noted.objection is not None:
             self._object(noted.objection)
@@ -105,13 +105,13 @@ class _Plan:
             return self._noted.repeated(args)
         except ShapeChangedError as error:
             self._object(str(error))
-        except Exception:  # NumbersChangedError, or what is wrong with these numbers the model says in its own words
+        except Exception:  # NumbersChangedError, or an error of these inputs: the model itself raises its own
             pass
         return self._model(*args)
 
 
 class CompiledModule(Module):
-    """A model whose evaluation is a list of calls; made by `convcore.compile`."""
+    """A model whose evaluation replays captured calls; created by `convcore.compile`."""
 
     _orig_mod: Module
 
@@ -132,7 +132,7 @@ class CompiledModule(Module):
         if kwargs or is_grad_enabled() or capture.current() is not None or self._orig_mod.training or not fuses():
             return self._orig_mod(*args, **kwargs)
         plan = self._plan(args)
-        if plan is None or not plan.lock.acquire(blocking=False):  # else another thread is using its memory
+        if plan is None or not plan.lock.acquire(blocking=False):  # if locked, another thread is using its memory
             return self._orig_mod(*args)
         try:
             return plan.call(args)
@@ -142,7 +142,7 @@ class CompiledModule(Module):
                 self._warn(plan.objection)
 
     def _plan(self, args: tuple[Any, ...]) -> _Plan | None:
-        """The plan for inputs like these; None if there can be none."""
+        """The plan for the signature of these inputs; None if there cannot be one."""
         key = _form(args)
         if key is None:
             return None
@@ -160,14 +160,14 @@ class CompiledModule(Module):
             self._warned.add(objection)
             warnings.warn(
                 f"compile: {type(self._orig_mod).__name__} is evaluated as if it were not compiled: {objection}",
-                stacklevel=4,  # whoever called the module
+                stacklevel=4,  # the caller of the module
             )
 
     def steps(self, *args: Any) -> list[str]:
-        """The calls that an evaluation of inputs like these consists of: each one's name and the shapes that it gets.
+        """The calls of an evaluation with inputs of this signature: the name and the argument shapes of each.
 
-        Calls the model, at most twice, if it has not been called with such inputs. An empty list if it cannot be
-        compiled for them.
+        Calls the model at most twice if there is no list for such inputs yet. Returns an empty list if the model cannot
+        be compiled for them.
         """
         plan = self._plan(args)
         if plan is None:
@@ -205,7 +205,7 @@ class CompiledModule(Module):
             delattr(self._orig_mod, name)
 
     def _has_of_its_own(self, name: str) -> bool:
-        """Whether an attribute is this module's; all others are the model's, also where they are set."""
+        """Whether an attribute belongs to this module; all others are read from and set on the model."""
         return name in ("_orig_mod", "training") or hasattr(type(self), name)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -220,7 +220,7 @@ _compiled: weakref.WeakSet[CompiledModule] = weakref.WeakSet()
 
 
 def _form(args: tuple[Any, ...]) -> Any:
-    """What tells calls apart that need lists of their own; None for one that can have none."""
+    """The input signature, one list each; None if these inputs cannot be compiled."""
     form: list[Any] = [algorithm.requested("auto")]
     arrays: list[np.ndarray] = []
     for value in args:
@@ -232,7 +232,7 @@ def _form(args: tuple[Any, ...]) -> Any:
             if any(np.may_share_memory(array, other) for other in arrays):
                 return None
             arrays.append(array)
-            # What NumPy may write to is not fused with what follows.
+            # Memory that NumPy may write to is not fused with the operations that follow.
             form.append((array.shape, array.dtype, array.strides, memory is not None and bool(memory.exposures)))
         else:
             setting = frozen(value)
@@ -243,34 +243,35 @@ def _form(args: tuple[Any, ...]) -> Any:
 
 
 def compile(model: Module) -> CompiledModule:
-    """Make a model's evaluation faster on small inputs: its kernels are called with no Python in between.
+    """Make a model's evaluation faster on small inputs: its kernels are called with no Python code in between.
 
-    The first two calls with inputs of a new form (shape, dtype, strides) are calls of the model, of which is noted what
-    they do; calls after them repeat that, and give the same results, bit for bit. That saves what a small network
-    mostly does on one image: MobileNetV3-small takes a third of the time. It holds in evaluation (`model.eval()`)
-    without gradients (`no_grad`, `inference_mode`); elsewhere the model is called as it is. So it is where it cannot be
-    compiled, with a warning that says why: where forward looks at numbers, draws some, computes with NumPy what cannot
-    be noted, changes its inputs, attributes or buffers, or keeps a tensor.
+    The first two calls with a new input signature (shapes, dtypes, strides) run the model and capture its calls. Later
+    calls replay them and return the same results, bit for bit. This removes the time in Python, which dominates in a
+    small network on one image: MobileNetV3-small takes a third of the time. Replay needs evaluation mode
+    (`model.eval()`) and no gradients (`no_grad`, `inference_mode`); otherwise the model is called as it is. The same
+    happens, with a warning that says why, if the model cannot be compiled: if forward reads values on the host, draws
+    random numbers, computes with NumPy in a way that cannot be captured, changes its inputs, attributes or buffers, or
+    keeps a tensor.
 
-    What the model consists of may change at any time: parameters, buffers, modules and other attributes, whatever is in
-    lists, dictionaries, objects and their classes, and the variables that its own functions name, also those of other
-    Python files (`config.scale`). Then it is called and noted again. What is not noticed is other code that changes its
-    behaviour from call to call, such as the contents of a file, or an installed package that is patched. Once compiled,
-    forward is not called any more, so what it prints or counts elsewhere is missing. Each compiled form of inputs holds
-    the memory of its intermediate results and of its filters as the kernels want them; `clear_caches` frees it.
+    The model may change at any time: its parameters, buffers, modules and other attributes, the contents of lists,
+    dictionaries, objects and their classes, and the variables that its functions name, also in other Python files
+    (`config.scale`). Such a change is noticed, and the model is captured again. Changes elsewhere, such as in the
+    contents of a file or in a patched package, are not noticed. Once compiled, forward does not run: it prints and
+    counts nothing. Each input signature holds the memory of its intermediate results and packed filters;
+    `clear_caches` frees it.
 
     Args:
-        model: any module. Its inputs may be tensors, numbers, texts and tuples of these. With other inputs, keyword
-            arguments, or inputs that share memory, it is called as it is.
+        model: any module. Its inputs may be tensors, numbers, strings and tuples of these. With other inputs, keyword
+            arguments, or inputs that share memory, the model is called as it is.
 
     Returns:
-        A module that takes the model's place. It shares parameters and buffers with the model, which is its only
-        submodule, `_orig_mod`, and has the model's attributes.
+        A module that replaces the model. The model is its only submodule, `_orig_mod`; it shares the model's parameters
+        and buffers and has the model's attributes.
 
     Raises:
-        DTypeError: `model` is no module; a function goes into the `forward` of one.
+        DTypeError: `model` is not a module; put a function into the `forward` of one.
 
-    As `torch.compile`, which translates the model's Python; here the kernels are compiled already.
+    Like `torch.compile`, which translates the model's Python; here the kernels are compiled already.
     """
     if not isinstance(model, Module):
         raise DTypeError(
@@ -280,6 +281,6 @@ def compile(model: Module) -> CompiledModule:
 
 
 def clear_plans() -> None:
-    """Forget every list of every compiled model."""
+    """Discard the captured lists of all compiled models."""
     for model in list(_compiled):
         model._plans.clear()

@@ -1,16 +1,16 @@
-"""What the result of a model depends on besides its inputs, as it was at one moment: to find out what has changed.
+"""A snapshot of everything besides its inputs that the result of a model depends on, to detect changes.
 
 `ModelState` follows everything that can be reached from a module: the tables of parameters, buffers and modules, plain
-attributes, whatever is in lists, dictionaries and objects, the classes of modules and of the user's own objects, and
-the variables outside of the model's own functions that these name, also those of other Python files (`config.scale`).
-Values are compared by identity, numbers and texts also by value and type; of tensors the changes of their memory are
-counted, and containers are compared by what they hold.
+attributes, the contents of lists, dictionaries and objects, the classes of modules and of the user's own objects, and
+the outside variables that the model's functions name, also in other Python files (`config.scale`). Values are compared
+by identity, numbers and strings also by value and type, and containers by their contents. A tensor counts changes of
+its memory.
 
-It ends at code that is not the user's: Python's own library, convcore, NumPy, and installed packages other than those
-that the model's modules come from.
+The search stops at code that is not the user's: Python's standard library, convcore, NumPy, and installed packages
+other than those of the model's modules.
 
-It is asked before each call of a compiled model, and a network has thousands of attributes. So they are compared in a
-few loops that Python runs in C.
+The comparison runs before each call of a compiled model, and a network has thousands of attributes. So it consists of
+a few loops that Python runs in C.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ import numpy as np
 from convcore.autograd import Variable
 from convcore.nn.base.module import Module
 
-MOST_BYTES = 1 << 16  # of NumPy's arrays that are compared; to compare larger ones would cost more than it saves
+MOST_BYTES = 1 << 16  # the largest NumPy array that is compared; comparing larger ones would cost more than it saves
 _ABSENT = object()
-_LIBRARIES = {"convcore", "kernels", "numpy", "scipy", *sys.stdlib_module_names}  # keep nothing that a model left there
+_LIBRARIES = {"convcore", "kernels", "numpy", "scipy", *sys.stdlib_module_names}  # hold no state of a model
 _TABLES = ("_parameters", "_buffers", "_modules")
-# What modules keep for themselves, and no result depends on; a compiled model within another changes its own.
+# Internal attributes that no result depends on; a compiled model inside another one changes its own.
 _BOOKKEEPING = ("_non_persistent", "_plans", "_warned", "_lock")
-# Of Python's library, whose objects lead to all others of their kind, or change whenever they are used.
+# Modules of the standard library whose objects refer to all others of their kind, or change with each use.
 _NOT_FOLLOWED = {"_io", "asyncio", "concurrent", "io", "logging", "multiprocessing", "queue", "threading", "weakref"}
 _memory_of = attrgetter("version.memory")
 _changes_of = attrgetter("changes")
@@ -52,7 +52,7 @@ _requires_grad_of = attrgetter("_requires_grad")
 
 
 def frozen(value: Any) -> Any:
-    """A number, a text or a tuple of such, so that only what is the very same is equal; None for anything else."""
+    """A key equal only for identical numbers, strings or tuples of these; None for any other value."""
     if isinstance(value, tuple):
         items = [frozen(item) for item in value]
         return None if None in items else (type(value), *items)
@@ -78,10 +78,10 @@ def _is_installed(package: str) -> bool:
 
 
 class ModelState:
-    """A model's modules, tensors and attributes, and how often these have been changed.
+    """A model's modules, tensors and attributes, and how often the tensors have been changed.
 
     Attributes:
-        modules: all modules, also those in plain lists.
+        modules: all modules, including those in plain lists.
         tensors: all tensors, with names for messages.
     """
 
@@ -89,18 +89,18 @@ class ModelState:
         self.modules: list[Module] = []
         self.tensors: list[tuple[str, Variable]] = []
         self._tables: list[dict[Any, Any]] = []  # attributes of modules, objects and classes, and dictionaries
-        self._empty: list[Any] = []  # containers that hold nothing
+        self._empty: list[Any] = []  # empty containers
         self._sequences: list[tuple[str, Any, list[Any]]] = []
         self._arrays: list[tuple[str, np.ndarray, np.ndarray]] = []
-        self._variables: list[tuple[str, Callable[[], Any], Any]] = []  # how to read each, and what it was
-        self._contents: list[tuple[str, Callable[[], Any], Any]] = []  # the same of what is compared by value
+        self._variables: list[tuple[str, Callable[[], Any], Any]] = []  # how to read each, and its value then
+        self._contents: list[tuple[str, Callable[[], Any], Any]] = []  # the same for those compared by value
         self._names: dict[int, str] = {}  # of tables, by id
         self._objection: str | None = None
-        self._waiting: deque[tuple[Any, str]] = deque()  # what is still to be followed; no recursion, chains are long
-        self._seen: dict[int, Any] = {}  # what has been followed, by id; held, so that no other object gets the id
+        self._waiting: deque[tuple[Any, str]] = deque()  # to be followed; a queue, as chains may be long
+        self._seen: dict[int, Any] = {}  # objects followed so far, by id; held, so that no other object gets the id
         self._own = {_first_name(cls.__module__) for module in model.modules() for cls in type(module).__mro__}
         self._files: list[types.ModuleType] = []
-        self._used: set[str] = set()  # names and texts in the code of functions
+        self._used: set[str] = set()  # names and strings in the code of functions
         self._follow(model, type(model).__name__)
         self._follow_all()
         self._sizes, self._keys = list(map(len, self._tables)), list(chain.from_iterable(self._tables))
@@ -113,7 +113,7 @@ class ModelState:
     # Following
 
     def _follow_all(self) -> None:
-        """All that can be reached, and the variables of Python files that go by a name which some function uses."""
+        """Follow everything that can be reached, and the variables of Python files whose name some function uses."""
         followed: set[tuple[int, str]] = set()
         while self._waiting:
             while self._waiting:
@@ -153,11 +153,11 @@ class ModelState:
             self._follow_object(value, name)
 
     def _follow_parts(self, value: Any, name: str) -> None:
-        """What Python's and NumPy's own types hold."""
+        """Follow the contents of Python's and NumPy's own types."""
         if isinstance(value, dict):
             self._follow_table(value, name)
         elif isinstance(value, types.MappingProxyType):
-            self._follow(gc.get_referents(value)[0], name)  # the dictionary that it shows
+            self._follow(gc.get_referents(value)[0], name)  # the dictionary behind the proxy
         elif isinstance(value, (list, deque, set)):
             if value:
                 self._sequences.append((name, value, list(value)))
@@ -203,7 +203,7 @@ class ModelState:
             self._follow(value, str(key))
 
     def _follow_object(self, value: Any, name: str) -> None:
-        """The attributes of an object, and its class."""
+        """Follow the attributes and the class of an object."""
         cls = type(value)
         if _first_name(cls.__module__) in _NOT_FOLLOWED:
             return
@@ -231,13 +231,13 @@ class ModelState:
     def _follow_class(self, cls: type) -> None:
         for base in cls.__mro__:
             if not self._is_library(base.__module__):
-                table = gc.get_referents(vars(base))[0]  # the dictionary itself, which `vars` only shows
+                table = gc.get_referents(vars(base))[0]  # the dictionary itself; `vars` is only a proxy
                 if id(table) not in self._seen:
                     self._seen[id(table)] = table
                     self._follow_table(table, f"the class {base.__name__}")
 
     def _follow_function(self, function: types.FunctionType) -> None:
-        """The variables outside of a function that its code names."""
+        """Follow the outside variables that the code of a function names."""
         if self._is_library(function.__module__):
             return
         codes = [function.__code__]
@@ -254,7 +254,7 @@ class ModelState:
         self._follow_table(vars(function), function.__name__)
 
     def _is_library(self, module_name: Any) -> bool:
-        """Whether code of a module is not the user's."""
+        """Whether a Python module is not the user's code."""
         package = _first_name(module_name)
         return package in _LIBRARIES or (package not in self._own and _is_installed(package))
 
@@ -269,7 +269,7 @@ class ModelState:
     # Comparing
 
     def is_as_it_was(self) -> bool:
-        """Whether nothing has changed."""
+        """Whether nothing has changed since the snapshot."""
         try:
             return (
                 not any(self._empty)
@@ -284,7 +284,7 @@ class ModelState:
                 and all(_is_same(read(), value) for _, read, value in self._variables)
                 and all(read() == value for _, read, value in self._contents)
             )
-        except Exception:  # of comparing things that have become something else
+        except Exception:  # the comparison fails if a value has become something else
             return False
 
     def _are_values_the_same(self) -> bool:
@@ -293,11 +293,11 @@ class ModelState:
         values = list(chain.from_iterable(map(dict.values, self._tables)))
         if not all(map(_is_same, values, self._values)):
             return False
-        self._values = values  # equal numbers are other objects
+        self._values = values  # equal numbers may be new objects
         return True
 
     def change(self) -> str | None:
-        """What is not as it was, for messages; None if all is."""
+        """A description of what has changed, for messages; None if nothing has."""
         if self.is_as_it_was():
             return None
         keys, values = iter(self._keys), iter(self._values)
@@ -328,7 +328,7 @@ class ModelState:
         return any(module.training for module in self.modules)
 
     def objection(self) -> str | None:
-        """What forbids to make a list of calls for a model in this state."""
+        """Why a model in this state cannot be captured; None if it can."""
         if self._objection is not None:
             return self._objection
         for module in self.modules:

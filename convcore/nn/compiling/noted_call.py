@@ -1,4 +1,4 @@
-"""One call of a model, and the list of what it did: what `convcore.compile` keeps of it, or why it cannot."""
+"""One captured call of a model: the list that `convcore.compile` keeps, or why it cannot keep one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from convcore.tensor import Tensor
 
 
 class NotedCall:
-    """One call of a model, and the list of what it did.
+    """One call of a model and its captured calls.
 
     Attributes:
         result: what the model returned.
-        objection: why the list does not tell all; None if it does.
-        changes_model: whether the call has changed what the model consists of.
+        objection: why replaying the list would be wrong; None if it is right.
+        changes_model: whether the call has changed the model's state.
     """
 
     def __init__(self, model: Module, state: ModelState, args: tuple[Any, ...]):
@@ -71,21 +71,21 @@ class NotedCall:
             self.objection = "tensors that its forward makes are kept outside of it, and a list of calls makes none"
 
     def difference(self, other: NotedCall) -> str | None:
-        """What another call did differently, though only the numbers of the inputs may differ; None if nothing."""
+        """The difference to another call with other input values of the same signature; None if there is none."""
         found = capture.difference(self.recording, other.recording)
         if found is None and (self._tree, self._tokens) != (other._tree, other._tokens):
             return "two calls with inputs of one form have different results"
         return found
 
     def give_away(self) -> Any:
-        """The result, which is the user's, in memory of its own: what it lay in is used again."""
+        """A copy of the result for the user; replays reuse the memory of the original."""
         for tensor in self._leaves:
             tensor.array = _copied(tensor.array)
         result, self.result, self._leaves = self.result, None, []
         return result
 
     def repeated(self, args: tuple[Any, ...]) -> Any:
-        """The result for other numbers, in memory of its own."""
+        """The result for other input values, copied into new memory."""
         for mine, tensor in zip(self.recording.inputs, _tensors(args), strict=True):
             np.copyto(mine, tensor.array)
         self.recording.replay()
@@ -95,7 +95,7 @@ class NotedCall:
 
 @contextlib.contextmanager
 def _traced(noted: Recording, tensors: list[Any]) -> Iterator[None]:
-    """Let the tensors show their memory to a recording; afterwards they, and all that were made, are as ever."""
+    """Let tensors report their memory to a recording; afterwards these and all new tensors are ordinary again."""
     before = [tensor.array for tensor in tensors]
     shown = [noted.traced(array) for array in before]
     for tensor, array in zip(tensors, shown, strict=True):
@@ -108,7 +108,7 @@ def _traced(noted: Recording, tensors: list[Any]) -> Iterator[None]:
                 tensor.array = own
         for reference in noted.tensors:
             tensor = reference()
-            # One whose making Ctrl-C stopped has no `deferred` yet, and is nobody's.
+            # A tensor whose creation Ctrl-C interrupted has no `deferred` yet, and no one holds it.
             if tensor is not None and getattr(tensor, "deferred", tensor) is None and isinstance(tensor.array, Traced):
                 tensor.array = plain(tensor.array)
 
@@ -118,19 +118,19 @@ def _tensors(args: tuple[Any, ...]) -> list[Any]:
 
 
 def _draws() -> tuple[Any, ...]:
-    """How far the generators are that all may draw from: convcore's, Python's and NumPy's."""
+    """The states of the global random generators of convcore, Python and NumPy."""
     return active().get_state(), random.getstate(), pickle.dumps(np.random.get_state(legacy=False))
 
 
 def _are_kept(noted: Recording, results: list[Any]) -> bool:
-    """Whether tensors that were made while a recording was are alive, and no results."""
+    """Whether tensors created during a recording are still alive, except the results."""
 
     def are_alive() -> bool:
         alive = [reference() for reference in noted.tensors]
         return any(tensor is not None and all(tensor is not result for result in results) for tensor in alive)
 
     if are_alive():
-        gc.collect()  # circles of references are no one's
+        gc.collect()  # reference cycles are held by no one
         return are_alive()
     return False
 
@@ -145,13 +145,13 @@ def _copied(array: np.ndarray) -> np.ndarray:
 
 
 def _is_ordinary(leaf: Any) -> bool:
-    """Whether a part of a result is a tensor that has nothing but numbers."""
+    """Whether a part of a result is a tensor with only values: no attributes, subclass or gradient."""
     return type(leaf) is Tensor and not leaf.requires_grad and not leaf.__dict__
 
 
 def _mapped(tree: Any, function: Callable[[Any], Any]) -> Any:
-    """Tuples, lists and dictionaries with `function` of each leaf. Classes of the user's are leaves: they may hold more
-    than their items."""
+    """Apply `function` to each leaf of nested tuples, lists and dictionaries. Instances of the user's subclasses are
+    leaves: they may hold more than their items."""
     if type(tree) in (dict, OrderedDict):
         return type(tree)((key, _mapped(value, function)) for key, value in tree.items())
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):

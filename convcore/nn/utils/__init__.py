@@ -1,4 +1,4 @@
-"""Tools around models, with torch's names: limits for gradients, parameters as one vector, computed weights, fusion."""
+"""Tools for models, with torch's names: gradient clipping, parameters as one vector, computed weights, fusion."""
 
 from convcore.nn.utils import parametrizations, parametrize
 from convcore.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm

@@ -1,4 +1,4 @@
-"""Limits for gradients, which may explode where many layers multiply them (Pascanu et al. 2013)."""
+"""Gradient clipping: gradients may explode, since every layer multiplies them (Pascanu et al. 2013)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm of all elements of several tensors together.
+    """The norm of all elements of all tensors.
 
     Args:
         tensors: one tensor or several.
-        norm_type: which norm; inf is the largest size.
-        error_if_nonfinite: raise where it is infinite or NaN.
-        foreach: taken for torch's sake, without effect.
+        norm_type: the p of the norm; inf is the largest absolute value.
+        error_if_nonfinite: raise an error if the norm is infinite or NaN.
+        foreach: accepted for compatibility with torch, without effect.
 
     Raises:
         GraphError: the norm is not finite and error_if_nonfinite is set.
@@ -51,7 +51,7 @@ def get_total_norm(
 def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
-    """Scale gradients whose norm, given as total_norm, exceeds max_norm down to it, in place."""
+    """If total_norm, the norm of the gradients, exceeds max_norm, scale them down to it in place."""
     share = float(max_norm) / (float(total_norm) + 1e-6)
     factor = share if math.isnan(share) else min(share, 1.0)
     for gradient in _gradients(parameters):
@@ -65,14 +65,15 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale all gradients by one factor, in place, so that their common norm is at most max_norm.
+    """Scale all gradients by one factor, in place, so that their total norm is at most max_norm.
 
     Args:
-        parameters: one or several tensors; those without a gradient are left out.
-        max_norm, norm_type, error_if_nonfinite, foreach: as of `get_total_norm`.
+        parameters: one or several tensors; those without a gradient are skipped.
+        max_norm: the largest total norm that is left unchanged.
+        norm_type, error_if_nonfinite, foreach: as for `get_total_norm`.
 
     Returns:
-        The norm before.
+        The total norm before clipping.
     """
     parameters = _listed(parameters)
     total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite, foreach)
@@ -81,7 +82,7 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
-    """Limit every element of the gradients to +-clip_value, in place."""
+    """Clip every element of the gradients to +-clip_value, in place."""
     if clip_value < 0:
         raise ShapeError(f"clip_grad_value_: clip_value must be at least 0, got {clip_value}")
     for gradient in _gradients(parameters):

@@ -10,15 +10,15 @@ from convcore.tensor import Tensor
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All elements of the parameters, one tensor behind the other, as a 1-D tensor; differentiable."""
+    """All elements of the parameters, concatenated into a 1-D tensor; differentiable."""
     return cat([parameter.reshape(-1) for parameter in parameters])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Let the parameters show the elements of a vector, in the order of `parameters_to_vector`.
+    """Make the parameters views of a vector, in the order of `parameters_to_vector`.
 
     Raises:
-        ShapeError: the vector is shorter than the parameters together.
+        ShapeError: the vector has fewer elements than all parameters together.
     """
     listed = list(parameters)
     needed = sum([parameter.numel() for parameter in listed])

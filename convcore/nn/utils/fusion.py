@@ -1,4 +1,4 @@
-"""A convolution or linear layer and the batch norm behind it as one layer, for evaluation.
+"""Folding a batch norm into the convolution or linear layer before it, for evaluation.
 
 With s = weight_bn / sqrt(variance + eps) for every output channel:
 
@@ -29,10 +29,10 @@ def fuse_conv_bn_weights(
     """Weight and bias of the fused convolution.
 
     Args:
-        conv_w, conv_b: of the convolution; None for no bias.
+        conv_w, conv_b: weight and bias of the convolution; the bias may be None.
         bn_rm, bn_rv: running mean and variance.
-        bn_eps, bn_w, bn_b: of the batch norm.
-        transpose: whether the weight is that of a transposed convolution, with its outputs on axis 1.
+        bn_eps, bn_w, bn_b: eps, weight and bias of the batch norm.
+        transpose: whether the convolution is transposed: its output channels are then on axis 1.
     """
     bias = zeros_like(bn_rm) if conv_b is None else conv_b.detach()
     scale = (ones_like(bn_rm) if bn_w is None else bn_w.detach()) * (bn_rv + bn_eps).rsqrt()
@@ -45,10 +45,10 @@ def fuse_conv_bn_weights(
 
 
 def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
-    """A copy of a convolution, in evaluation mode, that does what it and the batch norm did.
+    """A copy of a convolution, in evaluation mode, that computes convolution and batch norm.
 
     Raises:
-        UnsupportedError: one of them is in training mode, or the batch norm keeps no running statistics.
+        UnsupportedError: a layer is in training mode, or the batch norm has no running statistics.
     """
     if conv.training or bn.training or bn.running_mean is None or bn.running_var is None:
         raise UnsupportedError(
@@ -71,10 +71,10 @@ def fuse_linear_bn_weights(
     bn_w: Tensor | None,
     bn_b: Tensor | None,
 ) -> tuple[Parameter, Parameter]:
-    """Weight and bias of the fused linear layer; as `fuse_conv_bn_weights`."""
+    """Weight and bias of the fused linear layer; the arguments are those of `fuse_conv_bn_weights`."""
     return fuse_conv_bn_weights(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b)
 
 
 def fuse_linear_bn_eval(linear: Any, bn: Any) -> Any:
-    """A copy of a linear layer, in evaluation mode, that does what it and the batch norm did."""
+    """A copy of a linear layer, in evaluation mode, that computes linear layer and batch norm."""
     return fuse_conv_bn_eval(linear, bn)

@@ -26,30 +26,30 @@ class _WeightNorm(Module):
         return ops.weight_norm(weight_v, weight_g, self.dim)
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Lengths and directions of a weight."""
+        """The lengths and directions of a weight."""
         return ops.norm_except_dim(weight, 2, self.dim), weight
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Let a layer learn the lengths and the directions of its filters apart from each other.
+    """Let a layer learn the lengths and the directions of its filters separately.
 
     Args:
         module: the layer; it is changed, and returned.
         name: which parameter. Its lengths become `parametrizations.<name>.original0`, its directions `original1`.
-        dim: the axis each place of which has a length of its own; None is one length for all.
+        dim: the axis whose slices have a length each; None is one length for the whole weight.
     """
     return register_parametrization(module, name, _WeightNorm(-1 if dim is None else dim), unsafe=True)
 
 
 def start_vectors(weight: Tensor, dim: int, eps: float) -> tuple[Tensor, Tensor]:
-    """Random vectors of length 1, from which the power method starts."""
+    """Random vectors of length 1, the start of the power method."""
     rows, columns = ops.as_matrix(weight.detach(), dim).array.shape
     u, v = (normalize(randn(n, dtype=weight.dtype), dim=0, eps=eps) for n in (rows, columns))
     return u, v
 
 
 class _SpectralNorm(Module):
-    """w -> w / sigma(w); a vector, which is no matrix, is divided by its length."""
+    """w -> w / sigma(w), the largest singular value; a 1-D weight is divided by its length."""
 
     def __init__(self, weight: Tensor, n_power_iterations: int, dim: int, eps: float):
         super().__init__()
@@ -69,7 +69,7 @@ class _SpectralNorm(Module):
         return ops.spectral_norm(weight, self._u, self._v, self.dim)
 
     def right_inverse(self, value: Tensor) -> Tensor:
-        """Any weight whose largest singular value is 1 is its own original."""
+        """The weight itself: one whose largest singular value is 1 is its own original."""
         return value
 
 
@@ -81,8 +81,8 @@ def spectral_norm(
     Args:
         module: the layer; it is changed, and returned.
         name: which parameter. It is kept as `parametrizations.<name>.original`.
-        n_power_iterations: steps of the power method at each use in training.
-        eps: the least length that is divided by.
+        n_power_iterations: steps of the power method each time the weight is read in training.
+        eps: the smallest divisor of a vector in the power method.
         dim: the axis of the outputs; by default 0, and 1 for transposed convolutions.
 
     Raises:
@@ -94,5 +94,5 @@ def spectral_norm(
 
 
 def output_axis(module: Any, dim: int | None) -> int:
-    """The axis of a weight along which its outputs lie."""
+    """The axis of a weight that enumerates the outputs."""
     return int(getattr(module, "transposed", False)) if dim is None else dim

@@ -1,8 +1,8 @@
 """Parametrizations: a parameter that is computed from others each time it is read.
 
-`register_parametrization(layer, "weight", f)` turns `layer.weight` into `f(layer.parametrizations.weight.original)`.
-What is trained and saved is the original. The layer gets a class of its own, derived from its old one, in which
-`weight` is a property; its forward, which reads `self.weight`, needs not to know.
+After `register_parametrization(layer, "weight", f)`, `layer.weight` is `f(layer.parametrizations.weight.original)`.
+The original is trained and saved. The layer gets a new class, derived from its old class, in which `weight` is a
+property. So the layer's forward, which reads `self.weight`, stays as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _cache: dict[tuple[int, str], Tensor] | None = None
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Inside, a parametrized tensor is computed once, at its first use, and kept; for weights that are read often."""
+    """Inside the block, a parametrized tensor is computed at its first use and cached; for weights read often."""
     global _cache
     before, _cache = _cache, {} if _cache is None else _cache
     try:
@@ -33,12 +33,12 @@ def cached() -> Iterator[None]:
 
 
 class ParametrizationList(ModuleList):
-    """The parametrizations of one tensor, applied one after the other, and what they are applied to.
+    """The parametrizations of one tensor, applied in order, and the tensors they are applied to.
 
     Attributes:
-        original: the parameter (or buffer) that is kept; several ones, original0, original1, .., where the
-            right_inverse of the first parametrization returns several.
-        is_tensor: whether there is one.
+        original: the parameter (or buffer) that is stored. There are several, original0, original1, .., if the
+            right_inverse of the first parametrization returns several tensors.
+        is_tensor: whether there is only one.
     """
 
     def __init__(self, modules: Sequence[Module], original: Tensor, unsafe: bool = False):
@@ -56,7 +56,7 @@ class ParametrizationList(ModuleList):
         for name, tensor in zip(self._names(), tensors, strict=True):
             if isinstance(original, Parameter):
                 if self.is_tensor and tensor.shape == original.shape and tensor.dtype == original.dtype:
-                    original.data = tensor.detach()  # an optimizer that holds it goes on working
+                    original.data = tensor.detach()  # an optimizer that holds it keeps working
                     tensor = original
                 elif not isinstance(tensor, Parameter):
                     tensor = Parameter(tensor.detach(), original.requires_grad)
@@ -103,7 +103,7 @@ class ParametrizationList(ModuleList):
 
 
 def _parametrized(base: type, names: Sequence[str]) -> type:
-    """The class of modules of class `base` whose tensors of these names are computed."""
+    """A subclass of `base` in which the tensors of these names are computed."""
 
     def computed(name: str) -> property:
         def read(self: Any) -> Tensor:
@@ -121,7 +121,7 @@ def _parametrized(base: type, names: Sequence[str]) -> type:
         return property(read, write, doc=f"The parametrized {name}")
 
     members: dict[str, Any] = {name: computed(name) for name in names}
-    # A class made at run time cannot be pickled by its name: it is made again.
+    # A class created at run time cannot be pickled by name; unpickling creates it again.
     members["__reduce__"] = lambda self: (_rebuilt, (base, tuple(names)), self.__dict__)
     members["__reduce_ex__"] = lambda self, protocol: self.__reduce__()
     return type(f"Parametrized{base.__name__}", (base,), members)
@@ -136,7 +136,7 @@ def _base(module: Module) -> type:
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Whether a module has parametrizations, or this tensor of it has."""
+    """Whether a module, or the named tensor of it, has parametrizations."""
     tables = module.__dict__.get("_modules", {}).get("parametrizations")
     if not isinstance(tables, ModuleDict):
         return False
@@ -146,17 +146,17 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Module:
-    """Let a parameter or buffer of a module be computed by `parametrization`; several ones work one after the other.
+    """Let a parameter or buffer of a module be computed by `parametrization`; several are applied in order.
 
     Args:
         module: the layer; it is changed, and returned.
         tensor_name: "weight", say.
-        parametrization: a module from the original to the tensor. If it has a method `right_inverse`, that gives the
-            original for the tensor's present value, and for one that is assigned later.
+        parametrization: a module that maps the original to the tensor. Its method `right_inverse`, if there is one,
+            computes the original from the tensor's present value, and from values assigned later.
         unsafe: allow another shape or dtype.
 
     Raises:
-        ShapeError, DTypeError: the result has another shape or dtype, or is no tensor.
+        ShapeError, DTypeError: the result has another shape or dtype, or is not a tensor.
     """
     if is_parametrized(module, tensor_name):
         table: Any = module.parametrizations[tensor_name]
@@ -190,7 +190,7 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     Args:
         module: the layer; it is changed, and returned.
         tensor_name: "weight", say.
-        leave_parametrized: keep the computed value; False goes back to the original.
+        leave_parametrized: keep the computed value; False restores the original.
 
     Raises:
         ValueError: the tensor has no parametrization, or several originals and leave_parametrized is False.

@@ -1,7 +1,7 @@
 """Weight and spectral norm under torch's older names: parameters `weight_g`, `weight_v` or `weight_orig` in the layer.
 
-Checkpoints know them. `nn.utils.parametrizations` does the same for any reader of the weight; here it is computed by a
-hook before each forward.
+Older checkpoints contain these names. Here a hook computes the weight before each forward;
+`nn.utils.parametrizations` computes it whenever it is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Recomputed:
         raise NotImplementedError
 
     def forget(self, module: Any) -> None:
-        """Take away what the weight was computed from."""
+        """Delete the tensors from which the weight was computed."""
         raise NotImplementedError
 
     def __call__(self, module: Any, inputs: Any) -> None:
@@ -59,7 +59,7 @@ class _SpectralNorm(_Recomputed):
 
 
 def _registered(module: Module, kind: type, name: str) -> Any:
-    """(key, hook) of the hook of this kind for this weight, or None."""
+    """The key and the hook of this kind for this weight, or None."""
     hooks = {} if module._hooks is None else module._hooks.forward_pre
     for key, registered in hooks.items():
         if isinstance(registered.hook, kind) and registered.hook.name == name:
@@ -68,7 +68,7 @@ def _registered(module: Module, kind: type, name: str) -> Any:
 
 
 def _begin(op: str, module: Module, kind: type, name: str) -> Any:
-    """The parameter to compute from now on, taken from the module."""
+    """Remove from the module the parameter that the hook will compute, and return it."""
     if _registered(module, kind, name) is not None:
         raise GraphError(f"{op}: {name!r} of {type(module).__name__} has one already; remove_{op} takes it away")
     weight = module._parameters.get(name)
@@ -91,15 +91,15 @@ def _remove(op: str, module: Module, kind: type, name: str, weight: Any) -> Any:
 
 
 def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
-    """Let a layer learn the lengths `weight_g` and the directions `weight_v` of its filters apart from each other.
+    """Let a layer learn the lengths `weight_g` and the directions `weight_v` of its filters separately.
 
     Args:
         module: the layer; it is changed, and returned.
         name: which parameter.
-        dim: the axis each place of which has a length of its own; None is one length for all.
+        dim: the axis whose slices have a length each; None is one length for the whole weight.
 
     Raises:
-        GraphError: there is no such parameter, or it has a weight norm.
+        GraphError: there is no such parameter, or it already has a weight norm.
     """
     weight = _begin("weight_norm", module, _WeightNorm, name)
     hook = _WeightNorm(name, -1 if dim is None else dim)
@@ -112,7 +112,7 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
 
 
 def remove_weight_norm(module: Any, name: str = "weight") -> Any:
-    """Turn the weight into an ordinary parameter again; ValueError where there is no weight norm."""
+    """Make the weight an ordinary parameter again; ValueError if there is no weight norm."""
     return _remove("weight_norm", module, _WeightNorm, name, lambda hook: hook.compute(module))
 
 
@@ -125,11 +125,11 @@ def spectral_norm(
         module: the layer; it is changed, and returned.
         name: which parameter.
         n_power_iterations: steps of the power method at each forward in training, at least 1.
-        eps: the least length that is divided by.
+        eps: the smallest divisor of a vector in the power method.
         dim: the axis of the outputs; by default 0, and 1 for transposed convolutions.
 
     Raises:
-        GraphError: there is no such parameter, or it has a spectral norm.
+        GraphError: there is no such parameter, or it already has a spectral norm.
     """
     if n_power_iterations <= 0:
         raise ValueError(f"spectral_norm: n_power_iterations must be at least 1, got {n_power_iterations}")
@@ -144,5 +144,5 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
-    """Turn the weight, divided, into an ordinary parameter again; ValueError where there is no spectral norm."""
+    """Make the divided weight an ordinary parameter again; ValueError if there is no spectral norm."""
     return _remove("spectral_norm", module, _SpectralNorm, name, lambda hook: hook.compute(module, training=False))
