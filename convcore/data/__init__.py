@@ -1,6 +1,6 @@
-"""Data: datasets, the loader that makes batches of them, and readers for well-known image collections.
+"""Data: datasets, the loader that makes batches, and readers for well-known image collections.
 
-Names and arguments are those of `torch.utils.data`, which is here as `convcore.utils.data`, too.
+Names and arguments are those of `torch.utils.data`; the same names are also in `convcore.utils.data`.
 """
 
 from convcore.data.collate import default_collate, default_convert

@@ -1,4 +1,4 @@
-"""Making a batch of samples, and tensors of what a dataset gives one by one."""
+"""Collating samples into a batch, and converting single samples to tensors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from convcore.ops.shape.joining import stack
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
-    """Stack samples along a new first axis, as torch's function of this name does.
+    """Stack samples along a new first axis, as torch's function of the same name.
 
     Tensors, arrays and numbers become one tensor (Python ints int64, floats float64); tuples and lists become a list,
-    collated element by element, named tuples and mappings keep their type; strings stay as they are.
+    collated element by element; named tuples and mappings keep their type; strings are unchanged.
 
     Args:
-        batch: the samples, all made alike.
+        batch: the samples, all of the same structure.
 
     Raises:
         ShapeError: the samples have different shapes or lengths, or there are none.
-        DTypeError: they are made of something else.
+        DTypeError: the samples have elements of another type.
     """
     if not len(batch):
         raise ShapeError("default_collate: a batch needs at least one sample, got none")
@@ -63,10 +63,10 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 
 def default_convert(data: Any) -> Any:
-    """`data` with its NumPy arrays and numbers turned into tensors, in tuples, lists and mappings too.
+    """`data` with NumPy arrays and scalars converted to tensors, also in tuples, lists and mappings.
 
-    Tensors, strings, Python's numbers and all else stay as they are. It is what a `DataLoader` does with single samples
-    (`batch_size=None`).
+    Everything else, such as tensors, strings and Python numbers, is unchanged. `DataLoader` applies this function to
+    single samples (`batch_size=None`).
     """
     if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind not in "SUO":
         element_type("default_convert", data.dtype)
@@ -79,13 +79,13 @@ def default_convert(data: Any) -> Any:
 
 
 def _rebuilt(model: Any, content: Any) -> Any:
-    """A container of the type of `model` with new content; a plain list or dictionary where that cannot be made."""
-    if hasattr(model, "_fields"):  # a named tuple takes its fields one by one
+    """A container of the type of `model` with new content; a plain list or dictionary if the type does not allow it."""
+    if hasattr(model, "_fields"):  # the constructor of a named tuple takes its fields as arguments
         return type(model)(*content)
     if isinstance(model, tuple):
         return content
     try:
-        if isinstance(model, (MutableMapping, MutableSequence)):  # one of the user's may have more attributes
+        if isinstance(model, (MutableMapping, MutableSequence)):  # a copy keeps the attributes of a user's class
             result: Any = copy.copy(model)
             if isinstance(model, MutableMapping):
                 result.update(content)

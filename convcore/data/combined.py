@@ -1,4 +1,4 @@
-"""Datasets made of others: parts of them, changed samples, and samples side by side."""
+"""Datasets made of others: subsets, transformed samples, and stacked samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convcore.random import Generator, numpy_generator
 
 
 class Subset(Dataset):
-    """The samples of `dataset` at `indices`, in their order."""
+    """The samples of `dataset` at `indices`, in this order."""
 
     def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray):
         self.dataset = dataset
@@ -44,8 +44,8 @@ class Subset(Dataset):
 class Transformed(Dataset):
     """`dataset` with `transform` applied to the first element of every sample (the image).
 
-    A batch is transformed as a whole, so `transform` must accept (N, C, H, W) as well as (C, H, W), which all of
-    `convcore.transforms` do. Random transforms draw anew each time, so every epoch sees other variants.
+    A batch is transformed as a whole, so `transform` must accept (N, C, H, W) as well as (C, H, W), as all of
+    `convcore.transforms` do. Random transforms draw new parameters for every sample and epoch.
     """
 
     def __init__(self, dataset: Any, transform: Callable[[Any], Any]):
@@ -70,14 +70,14 @@ class Transformed(Dataset):
 
 
 class StackDataset(Dataset):
-    """Datasets side by side: sample i is the tuple, or the dictionary, of their i-th samples.
+    """Stacked datasets: sample i is the tuple, or the dictionary, of their i-th samples.
 
     Args:
-        datasets: those of a tuple.
-        named: those of a dictionary, by key; either all or none have names.
+        datasets: the datasets; samples are tuples.
+        named: the datasets by key; samples are dictionaries. Either all datasets are named or none.
 
     Raises:
-        ShapeError: they have different lengths, or there is none, or some have names and others not.
+        ShapeError: the lengths differ, there is no dataset, or only some are named.
     """
 
     def __init__(self, *datasets: Any, **named: Any):
@@ -104,17 +104,17 @@ class StackDataset(Dataset):
 def random_split(
     dataset: Any, lengths: Sequence[float], generator: Generator | None = None, *, seed: int | None = None
 ) -> list[Subset]:
-    """Cut `dataset` at random into disjoint subsets.
+    """Split `dataset` at random into disjoint subsets.
 
     Args:
-        dataset: what has a length and numbered samples.
-        lengths: how many samples each subset gets; or fractions that add up to 1, rounded down, and the samples that
-            are left over go to the first subsets, one each.
-        generator: where the order is drawn from; by default the one that `manual_seed` seeds.
-        seed: fixes the order in place of a generator.
+        dataset: a dataset with a length and numbered samples.
+        lengths: the sizes of the subsets; or fractions that add up to 1: sizes are then rounded down, and the remaining
+            samples go to the first subsets, one each.
+        generator: the random generator; by default the one that `manual_seed` seeds.
+        seed: fixes the order, in place of a generator.
 
     Raises:
-        ShapeError: the lengths do not add up to the dataset's own, or one is below 0.
+        ShapeError: the lengths do not add up to the dataset's length, or one is negative.
     """
     count = len(dataset)
     sizes = _sizes(count, lengths)
@@ -130,7 +130,7 @@ def random_split(
 
 
 def _sizes(count: int, lengths: Sequence[float]) -> list[int]:
-    """Numbers of samples, from numbers or from fractions."""
+    """The sizes of the subsets, from sizes or fractions."""
     if not math.isclose(sum(lengths), 1):
         if any(length != int(length) for length in lengths):
             raise ShapeError(

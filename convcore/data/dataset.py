@@ -18,12 +18,12 @@ T_co = TypeVar("T_co", covariant=True)
 class Dataset(Generic[T_co]):
     """Base of all datasets: subclasses define `__len__` and `__getitem__`, as in torch.
 
-    A dataset that can fetch many samples faster than one by one also defines `get_batch(indices)`, which returns what
-    stacking these samples would give, or torch's `__getitems__(indices)`, which returns a list of samples. `DataLoader`
-    uses them where they exist. `a + b` is the `ConcatDataset` of two.
+    A dataset that fetches many samples faster at once than one by one also defines `get_batch(indices)`, which returns
+    the stacked samples, or torch's `__getitems__(indices)`, which returns a list of samples. `DataLoader` uses them if
+    they exist. `a + b` is the `ConcatDataset` of two.
     """
 
-    get_batch: Any = None  # where defined, a method (indices: ndarray) -> batch
+    get_batch: Any = None  # optional: a method (indices: ndarray) -> batch
 
     def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError(f"{type(self).__name__} does not define __getitem__")
@@ -38,8 +38,8 @@ class Dataset(Generic[T_co]):
 class IterableDataset(Dataset[T_co]):
     """Base of datasets that are a stream: subclasses define `__iter__`, and may define `__len__`.
 
-    With `num_workers` each worker iterates over a copy of its own, from the beginning: `get_worker_info()` says in
-    `__iter__` or in `worker_init_fn` which part is whose, else every sample comes once from each worker. `a + b` is the
+    With `num_workers`, each worker iterates over its own copy from the beginning, and every sample comes once from each
+    worker, unless `__iter__` or `worker_init_fn` splits the stream by `get_worker_info()`. `a + b` is the
     `ChainDataset` of two.
     """
 
@@ -47,7 +47,7 @@ class IterableDataset(Dataset[T_co]):
         raise NotImplementedError(f"{type(self).__name__} does not define __iter__")
 
     def __len__(self) -> int:
-        # A TypeError: `list(stream)` asks for a length, and goes on without one only after this.
+        # TypeError, not NotImplementedError: `list(stream)` calls len() first, and ignores only a TypeError.
         raise TypeError(f"object of type {type(self).__name__!r} has no len()")
 
     def __add__(self, other: Dataset) -> Dataset:
@@ -58,7 +58,7 @@ class TensorDataset(Dataset[tuple[Any, ...]]):
     """Tensors of equal length: sample i is the tuple of their i-th elements.
 
     Args:
-        tensors: tensors or NumPy arrays whose first axis counts the samples; they are not copied.
+        tensors: tensors or NumPy arrays with the samples along the first axis; they are not copied.
     """
 
     def __init__(self, *tensors: Any):
@@ -87,17 +87,17 @@ class TensorDataset(Dataset[tuple[Any, ...]]):
 
 
 class ConcatDataset(Dataset):
-    """The samples of several datasets, one after the other.
+    """The samples of several datasets, concatenated.
 
     Args:
-        datasets: those with numbered samples; for streams there is `ChainDataset`.
+        datasets: datasets with numbered samples; `ChainDataset` joins streams.
 
     Attributes:
-        cumulative_sizes: where each dataset ends.
+        cumulative_sizes: the end of each dataset.
 
     Raises:
-        ShapeError: there is none.
-        UnsupportedError: one is a stream.
+        ShapeError: there is no dataset.
+        UnsupportedError: a dataset is a stream.
     """
 
     def __init__(self, datasets: Iterable[Any]):
@@ -116,19 +116,19 @@ class ConcatDataset(Dataset):
         return self.cumulative_sizes[-1]
 
     def __getitem__(self, index: int) -> Any:
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
             raise IndexError(f"ConcatDataset: index must lie in [{-len(self)}, {len(self)}), got {index}")
-        number = bisect.bisect_right(self.cumulative_sizes, place)
+        number = bisect.bisect_right(self.cumulative_sizes, position)
         before = self.cumulative_sizes[number - 1] if number else 0
-        return self.datasets[number][place - before]
+        return self.datasets[number][position - before]
 
 
 class ChainDataset(IterableDataset):
-    """The samples of several streams, one after the other.
+    """The samples of several streams, one after another.
 
     Args:
-        datasets: `IterableDataset`s; for those with numbered samples there is `ConcatDataset`.
+        datasets: `IterableDataset`s; `ConcatDataset` joins datasets with numbered samples.
     """
 
     def __init__(self, datasets: Iterable[Any]):
@@ -152,7 +152,7 @@ class ChainDataset(IterableDataset):
 
 
 def batch_method(dataset: Any) -> Any:
-    """The `get_batch` of a dataset, or None; also where a subclass has a `__getitem__` that it does not know of."""
+    """The `get_batch` of a dataset, or None; also None if a subclass overrides `__getitem__` but not `get_batch`."""
     if "get_batch" in getattr(dataset, "__dict__", ()):
         return dataset.get_batch
     for owner in type(dataset).__mro__:
@@ -164,7 +164,7 @@ def batch_method(dataset: Any) -> Any:
 
 
 def shared(array: np.ndarray) -> Any:
-    """A tensor in memory that its owner may write to."""
+    """A tensor on the memory of an array that others may write to."""
     result = wrap(array)
     result.version.watched().expose_for_ever()
     return result

@@ -1,4 +1,4 @@
-"""Fetching one batch: what a DataLoader does with indices, in the loop's thread or in a worker's."""
+"""Fetching the batches of a DataLoader, in the thread of the loop or of a worker."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from convcore.data.collate import default_collate
 from convcore.data.dataset import batch_method
 
 END = object()
-"""What a stream gives after the last batch."""
+"""The result of a stream after the last batch."""
 
 
 class Fetcher:
     """The batches of one epoch.
 
     Args:
-        dataset: where the samples come from.
-        collate: makes a batch of a list of samples, or, if `is_batched` is False, something of one sample.
-        is_batched: whether samples are put together.
-        key: numbers that fix what is drawn while batches are fetched, together with the batch's number.
+        dataset: the source of the samples.
+        collate: makes a batch of a list of samples or, if `is_batched` is False, converts one sample.
+        is_batched: whether samples are collated into batches.
+        key: the seed that, with the number of the batch, determines the random values drawn while it is fetched.
     """
 
     def __init__(self, dataset: Any, collate: Callable[[Any], Any], is_batched: bool, key: Sequence[int]):
@@ -33,9 +33,9 @@ class Fetcher:
         self.key = key
 
     def fetch(self, number: int, indices: Any) -> Any:
-        """Batch `number`: the samples at these indices, or the one sample."""
+        """Batch `number`: the samples at these indices, or one sample."""
         try:
-            # `number + 1`: what orders the epoch has the seed `key`, which is the same as (*key, 0).
+            # `number + 1`, because the order of the epoch has the seed `key`, which is the same as (*key, 0).
             with random.drawing_from(np.random.default_rng([*self.key, number + 1])):
                 if not self.is_batched:
                     return self.collate(self._sample(indices))
@@ -62,8 +62,8 @@ class StreamFetcher:
 
     Args:
         batch_size: samples in a batch; None gives single samples.
-        drop_last: leave out a last, smaller batch.
-        worker: which worker this is; 0 where there is none.
+        drop_last: drop a last, smaller batch.
+        worker: the number of the worker; 0 without workers.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class StreamFetcher:
             raise
 
     def _seed(self, number: int) -> list[int]:
-        """For the first worker the same as without workers."""
+        """The seed of a batch; for the first worker the same as without workers."""
         return [*self.key, number + 1, *([self.worker] if self.worker else [])]
 
     def _take(self, stream: Iterator[Any], count: int) -> list[Any]:
@@ -118,7 +118,7 @@ class StreamFetcher:
 
 
 def note(error: BaseException, text: str) -> None:
-    """Have a traceback end with `text`, where Python can (from 3.11)."""
+    """Add `text` to the end of a traceback, from Python 3.11 on."""
     add_note = getattr(error, "add_note", None)
     if add_note is not None:
         add_note(text)

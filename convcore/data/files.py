@@ -1,7 +1,7 @@
-"""Readers of the files in which image collections are published: IDX (MNIST and its kin) and CIFAR-10's records.
+"""Readers of the file formats of image collections: IDX (MNIST and the like) and CIFAR-10's records.
 
-Both formats are plain bytes behind a short header, or none. So a damaged download is noticed by its length, and the
-errors say which file it is, how many bytes were expected and how many are there.
+Both formats are plain bytes after a short header, or without one. So the length reveals a damaged download, and the
+errors name the file, the expected number of bytes and the actual one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from convcore.io.elements import MAX_AXES
 from convcore.io.foreign import HEAD, named
 
 GZIP_MAGIC = b"\x1f\x8b"
-GZIP_MAX_RATIO = 1032  # deflate cannot encode more than 1032 bytes in one (Deutsch 1996, RFC 1951: 258 bytes in 2 bits)
+GZIP_MAX_RATIO = 1032  # the most that deflate encodes in one byte (Deutsch 1996, RFC 1951: 258 bytes in 2 bits)
 READ_CHUNK = 1 << 20
 
-# The third byte of an IDX file names the element type; numbers are big-endian (http://yann.lecun.com/exdb/mnist).
+# The third byte of an IDX file is the element type; all values are big-endian (http://yann.lecun.com/exdb/mnist).
 IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 CIFAR_SHAPE = (3, 32, 32)  # the channel planes red, green, blue, each row by row
@@ -31,7 +31,7 @@ CIFAR_RECORD = 1 + math.prod(CIFAR_SHAPE)  # bytes: the label, then the pixels
 
 
 class _Source:
-    """A file of bytes, unpacked on the way if it is gzip (known by its first bytes, not by its name)."""
+    """A file of bytes, unpacked if it is gzip (recognised by the first bytes, not by the name)."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
@@ -41,7 +41,7 @@ class _Source:
         self.most_bytes = size * GZIP_MAX_RATIO if self.zipped else size
 
     def read(self, limit: int) -> bytes:
-        """At most the first `limit` bytes, in memory proportional to what is there rather than to `limit`."""
+        """At most the first `limit` bytes, with memory in proportion to the content rather than to `limit`."""
         content = bytearray()
         try:
             with gzip.open(self.path, "rb") if self.zipped else self.path.open("rb") as file:
@@ -65,7 +65,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     big-endian uint32; then the elements, last axis fastest.
 
     Raises:
-        CheckpointError: the file is not IDX, or its length is not what its header says.
+        CheckpointError: the file is not IDX, or its length does not match its header.
         OSError: the file cannot be opened.
     """
     source = _Source(path)
@@ -117,7 +117,7 @@ def read_cifar10_batch(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.nda
     """Images, uint8 (N, 3, 32, 32), and labels, uint8 (N,), of one file of CIFAR-10's binary version, plain or .gz.
 
     The format (Krizhevsky, https://www.cs.toronto.edu/~kriz/cifar.html): records of 3,073 bytes, the label and then
-    the red, green and blue plane.
+    the red, green and blue planes.
 
     Raises:
         CheckpointError: the length is not a multiple of 3,073 bytes, or a label is not 0 to 9.

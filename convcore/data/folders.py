@@ -1,4 +1,4 @@
-"""Folders of pictures, with a sub-folder for each class."""
+"""Folders of images, with a sub-folder for each class."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from convcore.data.dataset import Dataset
 from convcore.data.images import DAMAGED, IMG_EXTENSIONS, read_image
 from convcore.errors import CheckpointError, UnsupportedError
 
-BROKEN = "broken link"  # in place of an ending
+BROKEN = "broken link"  # in place of a file extension
 Identity = tuple[int, int]  # of a folder: device and inode
 
 
 class ImageFolder(Dataset):
-    """Pictures in sub-folders, one for each class: `root/cat/1.jpg`, `root/dog/more/2.png`.
+    """Images in sub-folders, one for each class: `root/cat/1.jpg`, `root/dog/more/2.png`.
 
     A sample is (image, class number); the classes are the names of the sub-folders in alphabetical order. Without a
     transform the image is a Pillow image in RGB, which a `DataLoader` cannot stack; `ToTensor()` makes a tensor.
 
     Args:
-        root: the folder above those of the classes. Names that begin with a dot are passed over, at any depth. Links to
-            folders are followed, but not to folders above, and within a class no folder is entered twice.
+        root: the folder that holds the class folders. Names that start with a dot are skipped, at any depth. Links to
+            folders are followed, but not to parent folders, and within a class no folder is entered twice.
         transform: applied to the image.
         target_transform: applied to the class number.
-        loader: reads a file; by default `read_image`: upright, 8 bits, on white where it is transparent.
-        is_valid_file: tells by a file's path whether it belongs; by default by the endings in `IMG_EXTENSIONS`.
-        allow_empty: whether a class may have no picture.
-        corrupt: what becomes of a file that cannot be read. "refuse": getting the sample raises an error that names it.
-            "skip": every file is read once now; those that fail are left out, and a warning names them.
+        loader: reads a file; by default `read_image`: upright, 8 bits, transparent pixels on white.
+        is_valid_file: selects files by path; by default by the extensions in `IMG_EXTENSIONS`.
+        allow_empty: whether a class may have no image.
+        corrupt: the treatment of unreadable files. "refuse": getting the sample raises an error that names the file.
+            "skip": every file is read once now; unreadable ones are left out, and a warning names them.
 
     Attributes:
         classes: the names of the classes.
-        class_to_idx: their numbers.
-        samples: (path, class number) of each picture; also as `imgs`.
-        targets: the class number of each.
-        corrupt_files: (path, reason) of those that were left out.
-        passed_over: how many files end in what is not read, by their ending. If pictures are among them, say
-            {".HEIC": 12}, a warning says so.
+        class_to_idx: the number of each class.
+        samples: (path, class number) of each image; also as `imgs`.
+        targets: the class number of each image.
+        corrupt_files: (path, reason) of files left out.
+        passed_over: the number of files with other extensions, by extension. A warning tells if there are images
+            among them, say {".HEIC": 12}.
 
     Raises:
-        FileNotFoundError: there is no class, or a class has no picture.
+        FileNotFoundError: there is no class, or a class has no image.
         PermissionError: a folder cannot be read.
     """
 
@@ -86,7 +86,7 @@ class ImageFolder(Dataset):
             others.update(endings)
             self.samples += [(path, number) for path in chosen]
         self.passed_over = dict(sorted(others.items()))
-        if any(map(_is_picture_s, self.passed_over)):
+        if any(map(_is_image_format, self.passed_over)):
             self.notice(
                 f"ImageFolder: passed over in {self.root}: {counted(self.passed_over)}; only files that end in "
                 f"{', '.join(IMG_EXTENSIONS)} are read"
@@ -101,7 +101,7 @@ class ImageFolder(Dataset):
                 self.notice(f"ImageFolder: {len(self.corrupt_files)} files are left out: {shown}{rest}")
 
     def notice(self, message: str) -> None:
-        """Say what a person should know of the folder: by a warning, unless a subclass has another way."""
+        """Report something about the folder: by a warning, unless a subclass overrides this."""
         warnings.warn(message, UserWarning, stacklevel=3)
 
     @property
@@ -111,7 +111,7 @@ class ImageFolder(Dataset):
 
     @property
     def targets(self) -> list[int]:
-        """The class number of each picture."""
+        """The class number of each image."""
         return [number for _, number in self.samples]
 
     def __len__(self) -> int:
@@ -126,7 +126,7 @@ class ImageFolder(Dataset):
         )
 
     def find_corrupt(self) -> list[tuple[str, str]]:
-        """Read every file; returns (path, reason) of those that cannot be read."""
+        """Read every file; returns (path, reason) of unreadable files."""
         found = []
         for path, _ in self.samples:
             try:
@@ -139,7 +139,7 @@ class ImageFolder(Dataset):
         return found
 
     def leave_out(self, corrupt: list[tuple[str, str]]) -> None:
-        """Drop these files, (path, reason), from the samples; they become `corrupt_files`."""
+        """Remove these files, (path, reason), from the samples, and store them as `corrupt_files`."""
         self.corrupt_files = corrupt
         paths = {path for path, _ in corrupt}
         self.samples = [sample for sample in self.samples if sample[0] not in paths]
@@ -149,7 +149,7 @@ class ImageFolder(Dataset):
 
 
 def counted(endings: Mapping[str, int]) -> str:
-    """ "2 .HEIC, 1 .txt", of how many files there are by their ending."""
+    """ "2 .HEIC, 1 .txt": the numbers of files by extension, as text."""
     return ", ".join(f"{count} {ending}" for ending, count in endings.items())
 
 
@@ -168,9 +168,9 @@ def _classes(root: str, above: Set[Identity]) -> list[str]:
 
 
 def _files(folder: str, above: Set[Identity]) -> list[str]:
-    """All files below a folder but hidden ones, in alphabetical order: folder by folder, and within each.
+    """All files below a folder but hidden ones, sorted by folder, then by name.
 
-    Where a folder can be reached in several ways, its own path counts; links come after all folders that are none.
+    If a folder is reachable by several paths, its real path counts; links are followed after all real folders.
     """
     entered, found = set(above), []
     folders, links = [folder], []
@@ -185,25 +185,25 @@ def _files(folder: str, above: Set[Identity]) -> list[str]:
             if _leads_to(entry, os.DirEntry.is_dir):
                 (links if entry.is_symlink() else folders).append(entry.path)
             elif _leads_to(entry, os.DirEntry.is_file) or not os.path.exists(entry.path):
-                found.append((path, entry.name))  # but no pipe, whose reading may never end
+                found.append((path, entry.name))  # but no pipes, which may block forever
         links.sort()
     return [os.path.join(path, name) for path, name in sorted(found)]
 
 
 def _folders_above(root: str) -> set[Identity]:
-    """The root itself, and all folders that it lies in."""
+    """The root itself, and all its parent folders."""
     path = Path(root).resolve()
     return {_identity(folder) for folder in (path, *path.parents) if folder.is_dir()}
 
 
 def _identity(folder: str | Path) -> Identity:
-    """What is the same for all paths of a folder."""
+    """Device and inode: the same for all paths of a folder."""
     status = os.stat(folder)
     return status.st_dev, status.st_ino
 
 
 def _leads_to(entry: os.DirEntry[str], kind: Callable[[os.DirEntry[str]], bool]) -> bool:
-    """Whether an entry, or what it is a link to, is of a kind; false for a link to nothing, or in a circle."""
+    """Whether an entry, or the target of a link, is of a kind; false for broken and circular links."""
     try:
         return kind(entry)
     except OSError:
@@ -220,7 +220,7 @@ def _ending(path: str) -> str:
     return os.path.splitext(path)[1] or "without an ending"
 
 
-def _is_picture_s(ending: str) -> bool:
-    """Whether files with this ending are pictures, of a format that is not read; a broken link may be of a folder."""
+def _is_image_format(ending: str) -> bool:
+    """Whether this is the extension of an image format that is not read; broken links count, too."""
     kind = mimetypes.guess_type(f"name{ending}")[0] or ""
     return kind.startswith("image/") or ending.lower() in (BROKEN, ".heic", ".heif", *Image.registered_extensions())

@@ -1,4 +1,4 @@
-"""Collections of labelled images as datasets: the bundled digits, and readers for files the user has.
+"""Collections of labelled images as datasets: the bundled digits, and readers for files of the user.
 
 Every function returns a `TensorDataset` of images, float32 in [0, 1], (N, C, H, W), and labels, int64, (N,).
 """
@@ -22,10 +22,10 @@ FASHION_MNIST_CLASSES = (
     "t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
 
-# Names of the parts of MNIST's files, each with both ways to write it.
+# The parts of MNIST's file names, each in both spellings.
 _PARTS = (("images", ("-idx3", ".idx3")), ("labels", ("-idx1", ".idx1")))
 
-# Where the files lie below the folder that a person names: as torchvision stores them, or as an archive unpacks.
+# Sub-folders of the given folder that may hold the files: as torchvision stores them, or as an archive unpacks.
 _INSIDE = {
     "mnist": ("MNIST/raw", "raw", "MNIST"),
     "fashion_mnist": ("FashionMNIST/raw", "raw", "FashionMNIST"),
@@ -42,9 +42,9 @@ def digits(split: str = "train") -> TensorDataset:
     """10,000 real handwritten digits that come with the package; see `DIGITS.md` beside the file for their origin.
 
     Args:
-        split: "train" (8,000), "test" (2,000) or "all" (both, in this order). The file's digits are shuffled once, with
-            a seed that never changes, so the parts are disjoint and the same for everyone; the ten classes appear in
-            both about as often as in the whole.
+        split: "train" (8,000), "test" (2,000) or "all" (both, in this order). The digits are shuffled with a fixed
+            seed, so the parts are disjoint and the same for everyone; both have about the class frequencies of the
+            whole.
 
     Returns:
         Images, float32 in [0, 1], (N, 1, 28, 28), and labels, int64, (N,).
@@ -53,7 +53,7 @@ def digits(split: str = "train") -> TensorDataset:
         raise ShapeError(f"digits: split must be 'train', 'test' or 'all', got {split!r}")
     with np.load(DIGITS_FILE) as file:
         images, labels = file["images"], file["labels"]
-    # RandomState, not default_rng: NumPy guarantees its stream for good, so the test part stays the same (NEP 19).
+    # RandomState, not default_rng: NumPy guarantees that its stream never changes (NEP 19), so the split is fixed.
     order = np.random.RandomState(0).permutation(len(labels))
     held_out = len(labels) - DIGITS_TEST
     part = {"train": order[:held_out], "test": order[held_out:], "all": order}[split]
@@ -61,14 +61,13 @@ def digits(split: str = "train") -> TensorDataset:
 
 
 def mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
-    """MNIST's own files in `folder`: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with `t10k`.
+    """MNIST from its original files: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with `t10k`.
 
-    Each file may be packed (.gz), may be written with a dot as in `train-images.idx3-ubyte`, and may lie in a folder of
-    its own name, as Kaggle's do.
+    Each file may be compressed (.gz), may be spelled with a dot as in `train-images.idx3-ubyte`, and may be in a folder
+    of the same name, as Kaggle's are.
 
     Args:
-        folder: where the files are, or where torchvision has put them: the folder above `MNIST/raw`. Nothing is
-            downloaded.
+        folder: the folder of the files, or torchvision's root folder, which holds `MNIST/raw`. Nothing is downloaded.
         split: "train" (60,000) or "test" (10,000).
 
     Returns:
@@ -76,14 +75,14 @@ def mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset
 
     Raises:
         FileNotFoundError: a file is missing.
-        CheckpointError: a file is damaged, or the two do not belong together.
+        CheckpointError: a file is damaged, or images and labels do not match.
     """
     return _idx_pair("mnist", folder, split)
 
 
 def fashion_mnist(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
-    """Fashion-MNIST's files in `folder`: same names, format and sizes as MNIST's, see `mnist`; torchvision's folder is
-    `FashionMNIST/raw`.
+    """Fashion-MNIST from its original files, with the names, format and sizes of MNIST, see `mnist`; torchvision's
+    folder is `FashionMNIST/raw`.
 
     The classes are `FASHION_MNIST_CLASSES` (Xiao, Rasul, Vollgraf 2017).
     """
@@ -91,17 +90,17 @@ def fashion_mnist(folder: str | os.PathLike[str], split: str = "train") -> Tenso
 
 
 def cifar10(folder: str | os.PathLike[str], split: str = "train") -> TensorDataset:
-    """CIFAR-10's binary version in `folder`: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or .gz.
+    """CIFAR-10 from its binary version: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or .gz.
 
     Args:
-        folder: where the files are, or the folder above `cifar-10-batches-bin`; nothing is downloaded.
+        folder: the folder of the files, or the one that holds `cifar-10-batches-bin`; nothing is downloaded.
         split: "train" (50,000) or "test" (10,000).
 
     Returns:
-        Images, float32 in [0, 1], (N, 3, 32, 32), and labels, int64, (N,), numbers of `CIFAR10_CLASSES`.
+        Images, float32 in [0, 1], (N, 3, 32, 32), and labels, int64, (N,), indices of `CIFAR10_CLASSES`.
 
     Raises:
-        FileNotFoundError: a file is missing; the message says what to do about the Python version, and archives.
+        FileNotFoundError: a file is missing; the message says what to do with the Python version or an archive.
         CheckpointError: a file is damaged.
     """
     _check_split("cifar10", split)
@@ -139,9 +138,9 @@ def _check_split(collection: str, split: str) -> None:
 
 
 def _find(collection: str, folder: Path, wanted: list[list[str]]) -> list[Path]:
-    """The files of a collection, each by the first of its names that is there; all out of one folder.
+    """The files of a collection, each by the first of its names that exists; all from one folder.
 
-    That is the given one, or one in which torchvision or an archive puts the files: the first that has any of them.
+    It is the first folder that has any of them: the given one, or a sub-folder of torchvision or an archive.
     """
     for root in (folder, *(folder / inside for inside in _INSIDE[collection])):
         found = [_first(root, names) for names in wanted]
@@ -154,14 +153,14 @@ def _find(collection: str, folder: Path, wanted: list[list[str]]) -> list[Path]:
 
 
 def _first(root: Path, names: list[str]) -> Path | None:
-    """The first of these files, or its packed form, that is in a folder, or in a folder of its name in there."""
+    """The first existing file of these names, compressed or not, in `root` or in a sub-folder of the same name."""
     files = [name + ending for name in names for ending in ("", ".gz")]
-    places = [root, *(root / file for file in files)]
-    return next((place / file for place in places for file in files if (place / file).is_file()), None)
+    folders = [root, *(root / file for file in files)]
+    return next((folder / file for folder in folders for file in files if (folder / file).is_file()), None)
 
 
 def _missing(collection: str, folder: Path, name: str) -> FileNotFoundError:
-    """The error about a file that is not there; it says what is there in its place."""
+    """The error for a missing file, which names files found in its place."""
     if folder.is_file():
         return FileNotFoundError(f"{collection}: {folder} is a file, not a folder; {_about_file(folder.name)}")
     if not folder.is_dir():
@@ -178,7 +177,7 @@ def _missing(collection: str, folder: Path, name: str) -> FileNotFoundError:
 
 
 def _about_file(name: str) -> str:
-    """What to do with a file that was given, or found, in place of a folder."""
+    """Advice for a file given or found in place of a folder."""
     if name.startswith("cifar-10-python"):
         return f"that is the Python version; {_BINARY}"
     return "unpack it, and give the folder" if name.endswith(_ARCHIVES) else "give the folder that it is in"

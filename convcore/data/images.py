@@ -1,7 +1,7 @@
-"""Reading pictures: the one place where files, and bytes that somebody sends, become Pillow images.
+"""Reading image files, or their bytes, as Pillow images.
 
-A picture comes out upright, with 8 bits for each channel, on a ground where it is transparent. Only formats of pictures
-are read, known by their content: Pillow starts other programs for some others, such as PostScript.
+An image is returned upright, with 8 bits for each channel, and transparent pixels on a background colour. Only the
+formats listed here are read, recognised by their content: for others, such as PostScript, Pillow starts programs.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ FORMATS = {
     "GIF": (".gif",),
     "AVIF": (".avif",),
 }
-"""The formats that are read, and the endings of their files' names. AVIF needs Pillow 11.3 or newer."""
+"""The formats that are read, and their file extensions. AVIF needs Pillow 11.3 or newer."""
 
 IMG_EXTENSIONS = tuple(ending for endings in FORMATS.values() for ending in endings)
 
-# What Pillow raises on damaged files; warnings where the program's filters make errors of them.
+# Raised by Pillow for damaged files; warnings, too, if the program's filters turn them into errors.
 DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, TypeError, OverflowError,
     RuntimeError, Warning,
@@ -46,19 +46,19 @@ _BOMB = "the picture has more than {:,} pixels, which could be a decompression b
 def read_image(
     path: str | os.PathLike[str], mode: str = "RGB", *, ground: str = GROUND, shrink: bool = False
 ) -> Image.Image:
-    """A picture file as a Pillow image, upright.
+    """An image file as a Pillow image, upright.
 
     Args:
-        path: a file of one of `FORMATS`, whatever its name ends in.
-        mode: "RGB" for colours, "L" for grey; "RGBA" or "LA" keep transparency.
+        path: a file in one of `FORMATS`, with any extension.
+        mode: "RGB" for colour, "L" for grey; "RGBA" or "LA" keep transparency.
         ground: the colour behind transparent pixels, white by default.
-        shrink: read JPEG at an eighth of the size: faster, for who only wants to know whether it can be read.
+        shrink: read a JPEG at an eighth of its size: faster, if only readability is to be checked.
 
-    Grey of 16 bits is scaled, 65,535 to 255, and so are floating-point numbers, 1.0 to 255.
+    16-bit grey is scaled from 65,535 to 255, and floating-point pixels from 1.0 to 255.
 
     Raises:
-        CheckpointError: it is damaged, cut short, no picture, or too large, or its numbers have no known scale.
-        OSError: it cannot be opened.
+        CheckpointError: the file is damaged, truncated, not an image, or too large, or its pixels have no known scale.
+        OSError: the file cannot be opened.
     """
     with open(path, "rb") as file:
         return decode_image(file, os.fspath(path), mode, ground=ground, shrink=shrink)
@@ -73,16 +73,16 @@ def decode_image(
     shrink: bool = False,
     max_pixels: int | None = None,
 ) -> Image.Image:
-    """A picture from a binary file that is open, or from bytes in `io.BytesIO`, as a Pillow image.
+    """An image from an open binary file, or from bytes in `io.BytesIO`, as a Pillow image.
 
     Args:
-        file: a file of one of `FORMATS`.
-        name: what errors call it.
-        mode, ground, shrink: as for `read_image`.
-        max_pixels: refuse a larger picture before its pixels are unpacked; `PIL.Image.MAX_IMAGE_PIXELS` by default.
+        file: a file in one of `FORMATS`.
+        name: the name for errors.
+        mode, ground, shrink: as in `read_image`.
+        max_pixels: refuse larger images before they are decoded; `PIL.Image.MAX_IMAGE_PIXELS` by default.
 
     Raises:
-        CheckpointError: as for `read_image`.
+        CheckpointError: as in `read_image`.
     """
     with _named(name):
         image, exif = _opened(file, name, max_pixels)
@@ -90,16 +90,16 @@ def decode_image(
             image.draft(None, (image.width // 8 + 1, image.height // 8 + 1))
         _scale_transparency(image)
         image.load()
-        turn = orientation(exif, image.info)  # TIFF has no such block: Pillow turns it while it unpacks
-        return upright(eight_bits(name, image, mode, ground), turn)
+        value = orientation(exif, image.info)  # not for TIFF, which Pillow rotates itself when it decodes
+        return upright(eight_bits(name, image, mode, ground), value)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height of a picture file as it is stored, by its header alone.
+    """Width and height of an image file as stored, from the header alone.
 
     Raises:
-        CheckpointError: it is no picture, or too large.
-        OSError: it cannot be opened.
+        CheckpointError: the file is not an image, or too large.
+        OSError: the file cannot be opened.
     """
     with open(path, "rb") as file, _named(os.fspath(path)):
         return _opened(file, os.fspath(path), None)[0].size
@@ -107,7 +107,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Whatever Pillow raises becomes an error of one line that begins with the file's name."""
+    """Convert Pillow's errors to a CheckpointError of one line that starts with the file's name."""
     try:
         yield
     except (CheckpointError, UnsupportedError):
@@ -125,11 +125,11 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _opened(file: BinaryIO, name: str, max_pixels: int | None) -> tuple[ImageFile.ImageFile, bytes]:
-    """The picture, of which only the header is read, and the EXIF block of a JPEG."""
+    """The image, with only the header read, and the EXIF block of a JPEG."""
     file, exif = take_exif(file)
     image = Image.open(file, formats=_known_formats())
     pixels = image.width * image.height
-    # Pillow itself raises an error from twice the limit on, and else a warning that may have been turned off.
+    # Pillow itself raises an error only above twice the limit; below, it gives a warning, which may be disabled.
     if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
         raise CheckpointError(f"{name}: {_BOMB.format(Image.MAX_IMAGE_PIXELS)}")
     if max_pixels is not None and pixels > max_pixels:
@@ -140,13 +140,13 @@ def _opened(file: BinaryIO, name: str, max_pixels: int | None) -> tuple[ImageFil
 
 @functools.cache
 def _known_formats() -> tuple[str, ...]:
-    """Those that this Pillow has a reader for."""
+    """The formats that the installed Pillow can read."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _scale_transparency(image: ImageFile.ImageFile) -> None:
-    """PNG names the transparent colour in the file's own depth, which Pillow keeps while it brings pixels to 8 bits."""
+    """Scale a PNG's transparent colour to 8 bits: Pillow converts the pixels, but keeps this in the file's depth."""
     if image.format != "PNG" or "transparency" not in image.info:
         return
     colour, stored = image.info["transparency"], image.tile[0][3]

@@ -1,4 +1,4 @@
-"""DataLoader: the batches of a dataset, in an order that a seed fixes, prepared ahead in threads if asked for."""
+"""DataLoader: the batches of a dataset, in an order fixed by a seed, optionally prefetched in threads."""
 
 from __future__ import annotations
 
@@ -27,49 +27,49 @@ _FIXED = ("batch_size", "batch_sampler", "dataset", "drop_last", "sampler")
 class DataLoader(Generic[T_co]):
     """Iterate over `dataset` in batches.
 
-    Arguments and their order are torch's; workers are threads, which suit pictures: Pillow reads and resizes them
-    outside of Python's lock.
+    The arguments and their order are torch's. Workers are threads, which suit images: Pillow reads and resizes them
+    without Python's global lock.
 
-    What is drawn with convcore (tensors, dropout, samplers, random transforms) by the dataset, `collate_fn` or a
-    sampler comes from a generator that the epoch's seed and the number of the batch fix. So it is the same for any
-    number of workers, for any `prefetch`, and whatever the loop draws.
+    Random values drawn with convcore (tensors, dropout, samplers, random transforms) by the dataset, `collate_fn` or a
+    sampler come from a generator seeded by the epoch's seed and the number of the batch. So they are the same for any
+    number of workers, for any `prefetch`, and for any draws in the loop.
 
-    Other generators are shared by all threads: NumPy's and Python's global ones, and those that are passed to an
-    operation or a transform by name. Without workers, which is the default, the loop's own thread draws from them,
-    batch by batch, and `numpy.random.seed` fixes the samples as usual. Workers would draw from them in no fixed order:
-    for use with workers a dataset draws with convcore, or from a new `numpy.random.default_rng` for each sample.
+    Other generators are shared by all threads: NumPy's and Python's global ones, and generators passed to an operation
+    or a transform. Without workers, the default, the thread of the loop draws from them, batch by batch, and
+    `numpy.random.seed` makes the samples reproducible as usual. Workers would draw from them in no fixed order: with
+    workers, a dataset should draw with convcore, or from a new `numpy.random.default_rng` for each sample.
 
-    Without `seed` each epoch draws its seed from `generator` when `iter(loader)` is called. With it the order of every
-    epoch is a function of (`seed`, `epoch`) alone: a run that is stopped after epoch 3 and resumed with
+    Without `seed`, each epoch draws its seed from `generator` when `iter(loader)` is called. With `seed`, the order of
+    every epoch is a function of (`seed`, `epoch`) alone: a run that is stopped after epoch 3 and resumed with
     `load_state_dict` sees the same batches as one that never stopped.
 
     Args:
-        dataset: anything with `__len__` and `__getitem__`; its `get_batch` or `__getitems__`, where it has one, is used
-            instead. Or an `IterableDataset`.
-        batch_size: samples per batch. None gives single samples, or what a dataset gives for the indices of a sampler.
-        shuffle: whether each epoch goes through the samples in a new random order.
-        sampler: gives the indices, in place of `shuffle`: a `Sampler`, or anything to iterate over.
-        batch_sampler: gives lists of indices, in place of `batch_size`, `shuffle`, `sampler` and `drop_last`.
-        num_workers: threads that prepare batches. 0 prepares each in the loop's own thread, when it is asked for.
+        dataset: anything with `__len__` and `__getitem__`, or an `IterableDataset`. `get_batch` or `__getitems__` are
+            used instead of `__getitem__` if they exist.
+        batch_size: samples per batch. None gives single samples, or the dataset's result for each item of a sampler.
+        shuffle: use a new random order of the samples in each epoch.
+        sampler: yields the indices, in place of `shuffle`: a `Sampler`, or any iterable.
+        batch_sampler: yields lists of indices, in place of `batch_size`, `shuffle`, `sampler` and `drop_last`.
+        num_workers: the number of threads that prepare batches. 0 prepares each batch on demand, in the loop's thread.
         collate_fn: makes a batch of a list of samples; by default `get_batch` or else `default_collate`. With
-            `batch_size=None` it gets single samples; by default `default_convert`.
-        pin_memory: without effect, for torch's programs: nothing is copied between processes or to a device here.
-        drop_last: leave out the last batch if it is smaller than the others; of a stream, each worker's last one.
-        timeout: seconds to wait for a batch of a worker; 0 waits for ever.
-        worker_init_fn: called with each worker's number, in its thread, one after the other, before the first batch.
-            `get_worker_info().dataset` is there the worker's own copy of the dataset.
-        multiprocessing_context: without effect, for torch's programs: workers are threads.
-        generator: from which each epoch's seed is drawn; by default the one that `convcore.manual_seed` seeds.
-        prefetch_factor: how many batches each worker prepares ahead of the one in use; by default 2.
+            `batch_size=None` it converts single samples; by default `default_convert`.
+        pin_memory: without effect, accepted for compatibility with torch: data stays in this process, on the CPU.
+        drop_last: drop the last batch if it is smaller than the others; for a stream, the last one of each worker.
+        timeout: seconds to wait for a batch of a worker; 0 waits without a limit.
+        worker_init_fn: called with each worker's number, in its thread, one after another, before the first batch.
+            There, `get_worker_info().dataset` is the worker's own copy of the dataset.
+        multiprocessing_context: without effect, accepted for compatibility with torch: workers are threads.
+        generator: the source of the epochs' seeds; by default the generator that `convcore.manual_seed` seeds.
+        prefetch_factor: the number of batches that each worker prepares ahead; by default 2.
         persistent_workers: keep the workers, and their copies of the dataset, from epoch to epoch.
         pin_memory_device: without effect, as `pin_memory`.
-        in_order: without effect: batches come in order.
-        seed: fixes the random orders of all epochs, and what is drawn.
-        prefetch: how many batches are prepared ahead in all, in place of `prefetch_factor`; at least one per worker.
-            Without workers more than 0 is prepared by one thread.
+        in_order: without effect: batches always come in order.
+        seed: fixes the random orders of all epochs, and the random values drawn while batches are fetched.
+        prefetch: the total number of batches prepared ahead, in place of `prefetch_factor`; at least one per worker.
+            Without workers, a positive number is prepared by one thread.
 
     Attributes:
-        epoch: the number of the next epoch, counted up by each `iter(loader)`; may be set.
+        epoch: the number of the next epoch, incremented by each `iter(loader)`; may be set.
 
     Raises:
         ShapeError: (a ValueError) arguments exclude each other, or a number is out of range.
@@ -142,7 +142,7 @@ class DataLoader(Generic[T_co]):
         super().__setattr__(name, value)
 
     def __len__(self) -> int:
-        """The number of batches of an epoch; of a stream with a length, how many one worker makes of it."""
+        """The number of batches of an epoch; for a stream with a length, those of one worker."""
         if self._is_stream:
             samples = len(self.dataset)
             return samples if self.batch_size is None else batch_count(samples, self.batch_size, self.drop_last)
@@ -150,7 +150,7 @@ class DataLoader(Generic[T_co]):
         return len(order)
 
     def __iter__(self) -> Iterator[T_co]:
-        # A drawn seed is one epoch's own: whoever seeds the generator again gets that epoch again.
+        # A drawn seed is used for one epoch only, so seeding the generator again repeats that epoch.
         key = (self._drawn_seed(), 0) if self.seed is None else (self.seed, self.epoch)
         self.epoch += 1
         if self.prefetch:
@@ -158,18 +158,18 @@ class DataLoader(Generic[T_co]):
         return self._in_turn(key)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The indices of the samples in the order of this epoch. Draws the seed of all epochs, if there is none yet."""
+        """The indices of the samples in the order of this epoch. Draws the seed of all epochs if there is none yet."""
         if self._is_stream or (self.batch_size is None and self.batch_sampler is not None):
             raise UnsupportedError("DataLoader: a stream or a batch_sampler has no order of single samples")
         sampler: Any = self.sampler
         return np.fromiter(_drawn(sampler, (self._fixed_seed(), epoch)), np.int64)
 
     def state_dict(self) -> dict[str, int]:
-        """What fixes all epochs to come. Draws the seed of all epochs, if there is none yet."""
+        """The state that determines all epochs to come. Draws the seed of all epochs if there is none yet."""
         return {"seed": self._fixed_seed(), "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on with the epoch that follows those of `state_dict()`."""
+        """Continue with the epoch after those of `state_dict()`."""
         self.seed, self.epoch = state["seed"], state["epoch"]
 
     def _drawn_seed(self) -> int:
@@ -187,12 +187,12 @@ class DataLoader(Generic[T_co]):
         return Fetcher(dataset, self.collate_fn, self.batch_sampler is not None, key)
 
     def _numbered(self, key: tuple[int, int]) -> Iterator[tuple[int, Any]]:
-        """The number and the indices of each batch. Samplers draw in the loop's thread."""
+        """The number and the indices of each batch. Samplers run in the thread of the loop."""
         order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
         return enumerate(_drawn(order, key))
 
     def _in_turn(self, key: tuple[int, int]) -> Iterator[Any]:
-        """Each batch is fetched when it is asked for, in the thread that asks."""
+        """Fetch each batch on demand, in the calling thread."""
         if self._is_stream:
             stream = self._stream(self.dataset, key)
             while (batch := stream.fetch()) is not END:
@@ -203,11 +203,11 @@ class DataLoader(Generic[T_co]):
                 yield fetcher.fetch(number, indices)
 
     def _ahead(self, key: tuple[int, int]) -> Iterator[Any]:
-        """Threads fetch, at most `prefetch` batches ahead; they come in order.
+        """Fetch at most `prefetch` batches ahead in threads, and yield them in order.
 
-        What a fetch raised there is raised here, with its traceback. However the loop over the batches ends (exhausted,
-        `break`, an exception, Ctrl-C), closing the generator runs the `finally` and the threads end; only one that took
-        too long is not waited for.
+        An exception of a fetch is raised here, with its traceback. However the loop over the batches ends (exhausted,
+        `break`, an exception, Ctrl-C), closing the generator runs the `finally` and ends the threads; only after a
+        timeout it does not wait for them.
         """
         workers = self._started(key)
         ended: set[Worker] = set()
@@ -243,7 +243,7 @@ class DataLoader(Generic[T_co]):
                 stop_all(workers, wait=not is_late)
 
     def _tasks(self, workers: list[Worker], key: tuple[int, int]) -> Iterator[tuple[Worker, Callable[[], Any]]]:
-        """Who fetches what: batches go to the workers in turn."""
+        """The tasks of the workers: batches go to the workers in turn."""
         fetchers = [self._fetcher(self._dataset_of(worker), key) for worker in workers]
         for number, indices in self._numbered(key):
             turn = number % len(workers)
@@ -252,7 +252,7 @@ class DataLoader(Generic[T_co]):
     def _stream_tasks(
         self, workers: list[Worker], ended: set[Worker], key: tuple[int, int]
     ) -> Iterator[tuple[Worker, Callable[[], Any]]]:
-        """Each worker fetches from its own stream, in turn, until that has ended."""
+        """The tasks of the workers: each fetches from its own stream, in turn, until the stream ends."""
         streams = [self._stream(self._dataset_of(worker), key, number) for number, worker in enumerate(workers)]
         while len(ended) < len(workers):
             for worker, stream in zip(workers, streams, strict=True):
@@ -263,7 +263,7 @@ class DataLoader(Generic[T_co]):
         return self.dataset if worker.info is None else worker.info.dataset
 
     def _started(self, key: tuple[int, int]) -> list[Worker]:
-        """The workers of this epoch, new or kept; without `num_workers` one thread that prepares ahead."""
+        """The workers of this epoch, new or persistent; without `num_workers`, one thread that prefetches."""
         if self._kept_workers:
             return list(self._kept_workers)
         count = self.num_workers
@@ -285,7 +285,7 @@ class DataLoader(Generic[T_co]):
         if self.worker_init_fn is None:
             return
         try:
-            # The 0 stands where batches have their numbers, which begin with 1.
+            # 0 in place of the number of a batch, which starts at 1.
             with random.drawing_from(np.random.default_rng([*key, 0, info.id + 1])):
                 self.worker_init_fn(info.id)
         except Exception as error:
@@ -294,7 +294,7 @@ class DataLoader(Generic[T_co]):
 
 
 def _drawn(order: Iterable[Any], key: tuple[int, int]) -> Iterator[Any]:
-    """What a sampler gives, drawing from the epoch's generator."""
+    """The items of a sampler, which draws from the epoch's generator."""
     numbers = random.Generator.around(np.random.default_rng(key))
     with random.drawing_from(numbers):
         indices = iter(order)

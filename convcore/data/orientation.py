@@ -1,7 +1,7 @@
-"""Which way up a picture is: cameras store it as the sensor lies, and note in EXIF how it is to be turned.
+"""The orientation of images: cameras store pixels in the sensor's orientation, and record the needed rotation in EXIF.
 
-Pillow reads all of a JPEG's EXIF block as soon as it opens the file, and complains about what is damaged there through
-the warnings of the program. One number of the block is needed here, so it is read here.
+Pillow parses all of a JPEG's EXIF block as soon as it opens the file, and warns about any damage in it. Only one value
+of the block is needed, so it is parsed here.
 Source: CIPA DC-008-2019, "Exchangeable image file format for digital still cameras: Exif 2.32", 4.5.2 and 4.6.4.
 """
 
@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 UPRIGHT = 1
-_ORIENTATION = 0x0112  # the tag's number
-_INTEGERS = {1: "B", 3: "H", 4: "I"}  # types of tags; the standard asks for 3
-_TURNS = {
+_ORIENTATION = 0x0112  # the number of the tag
+_INTEGERS = {1: "B", 3: "H", 4: "I"}  # integer types of tags; the standard specifies 3
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -29,48 +29,49 @@ _TURNS = {
 }
 _EXIF = b"Exif\0\0"
 _XMP = re.compile(rb'tiff:Orientation(?:\s*=\s*["\']|>)\s*([1-8])\s*["\'<]')
-_NOTES = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where a picture's info has the orientation
+_NOTES = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # keys of `Image.info` with an orientation
 
 
 def take_exif(file: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """A picture file as Pillow is to see it, and the EXIF block of a JPEG.
+    """An image file for Pillow, and the EXIF block of a JPEG.
 
-    In a JPEG the name of the block is overwritten, so that Pillow passes it over. Other files stay as they are: Pillow
-    does not look into their blocks unasked. What cannot be read twice, such as a pipe, is kept in memory.
+    In a JPEG, the name of the block is overwritten, so that Pillow ignores it. Other files are unchanged: Pillow parses
+    their EXIF blocks only on request. A file that cannot seek, such as a pipe, is read into memory.
     """
     if not file.seekable():
         file = io.BytesIO(file.read())
     file.seek(0)
-    start = file.read(2)
+    magic = file.read(2)
     file.seek(0)
-    if start != b"\xff\xd8":
+    if magic != b"\xff\xd8":
         return file, b""
     content = bytearray(file.read())
     block = b""
-    place = 2
-    # Segments: 0xFF, the kind, two bytes of length with these two, the content; 0xDA begins the pixels.
-    while place + 4 <= len(content) and content[place] == 0xFF and content[place + 1] != 0xDA:
-        end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-        name = slice(place + 4, place + 4 + len(_EXIF))
-        if content[place + 1] == 0xE1 and content[name] == _EXIF:
+    start = 2
+    # Segments: 0xFF, the kind, two bytes for the length including these two, the content; 0xDA starts the pixels.
+    while start + 4 <= len(content) and content[start] == 0xFF and content[start + 1] != 0xDA:
+        end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+        name = slice(start + 4, start + 4 + len(_EXIF))
+        if content[start + 1] == 0xE1 and content[name] == _EXIF:
             block = block or bytes(content[name.start : end])
             content[name] = bytes(len(_EXIF))
-        place = end
+        start = end
     return io.BytesIO(content), block
 
 
 def orientation(block: Any, info: Mapping[Any, Any]) -> int:
-    """The orientation of a picture, 1 to 8; `UPRIGHT` if none is noted.
+    """The orientation of an image, 1 to 8; `UPRIGHT` if none is recorded.
 
-    The first of these that notes one counts: the EXIF block, here or in a PNG as ImageMagick keeps it, and XMP.
+    The first source with an orientation counts: the EXIF block, also in the text of a PNG as ImageMagick stores it,
+    then XMP.
 
     Args:
-        block: the EXIF block of a JPEG; b"" for that in `info`.
-        info: what else Pillow found beside the pixels.
+        block: the EXIF block of a JPEG; b"" for the block in `info`.
+        info: Pillow's `Image.info`.
     """
     exif = noted(block or info.get("exif") or _raw_profile(info.get("Raw profile type exif")))
     if exif is not None:
-        return exif if exif in _TURNS else UPRIGHT
+        return exif if exif in _TRANSPOSES else UPRIGHT
     for name in ("xmp", "XML:com.adobe.xmp"):
         xmp = info.get(name, b"")
         found = _XMP.search(xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp)
@@ -80,7 +81,7 @@ def orientation(block: Any, info: Mapping[Any, Any]) -> int:
 
 
 def _raw_profile(text: Any) -> bytes:
-    """The block in a PNG's text: an empty line, its kind, its length, then hexadecimal digits in lines."""
+    """The EXIF block in a PNG's text: an empty line, the kind, the length, then lines of hexadecimal digits."""
     try:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except (AttributeError, ValueError):
@@ -88,10 +89,10 @@ def _raw_profile(text: Any) -> bytes:
 
 
 def noted(block: Any) -> int | None:
-    """The orientation that an EXIF block notes, None if it notes none or is damaged.
+    """The orientation in an EXIF block, or None if there is none or the block is damaged.
 
-    The block: optionally "Exif" and two zeros; "II" or "MM" for the order of bytes; 42; where the list of tags begins;
-    there their number, and for each 12 bytes: tag, type, count, value.
+    The block: optionally "Exif" and two zeros; "II" or "MM" for the byte order; 42; the offset of the list of tags. The
+    list: the number of tags, then 12 bytes for each: tag, type, count, value.
     """
     try:
         block = bytes(block).removeprefix(_EXIF)
@@ -109,8 +110,8 @@ def noted(block: Any) -> int | None:
 
 
 def upright(image: Image.Image, value: int) -> Image.Image:
-    """The picture turned as its orientation asks for, without the note that it is to be turned."""
-    turned = image.transpose(_TURNS[value]) if value in _TURNS else image
+    """The image rotated or flipped by its orientation, without the recorded orientation."""
+    result = image.transpose(_TRANSPOSES[value]) if value in _TRANSPOSES else image
     for name in _NOTES:
-        turned.info.pop(name, None)
-    return turned
+        result.info.pop(name, None)
+    return result

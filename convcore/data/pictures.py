@@ -1,4 +1,4 @@
-"""A few pictures that come with the package, to look at filters and networks with."""
+"""A few pictures that come with the package, to visualise filters and networks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PICTURES = {
     "shapes": "a circle, a square and lines",
     "checkerboard": "5x5 fields of 1 and 0",
 }
-"""The pictures' names, and what is on them; `PICTURES.md` beside the files says where the photographs come from."""
+"""The names of the pictures, and what they show; `PICTURES.md` lists the sources of the photographs."""
 
 
 def picture(name: str) -> Image.Image:
     """One of `PICTURES` as a Pillow image in RGB: photographs 256x256, "shapes" 64x64, "checkerboard" 5x5.
 
     Raises:
-        UnsupportedError: there is none of this name.
+        UnsupportedError: there is no picture of this name.
     """
     if name not in PICTURES:
         raise UnsupportedError(f"picture: name must be one of {', '.join(PICTURES)}, got {name!r}")

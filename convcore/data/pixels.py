@@ -1,4 +1,4 @@
-"""Pixels of every kind as 8-bit colours or grey: depth, transparency, palettes and colour spaces."""
+"""Conversion of pixels to 8-bit colour or grey: depth, transparency, palettes and colour spaces."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from PIL import Image, ImageCms, ImageColor
 from convcore.errors import DTypeError, UnsupportedError
 
 MODES = ("RGB", "L", "RGBA", "LA")
-GROUND = "white"  # what is seen through transparent pixels: paper
-_BITS, _PHOTOMETRY, _FORMAT = 258, 262, 339  # numbers of TIFF's tags
-_SIGNED = 2  # the format of integers with a sign
-_RENDERED = ("CMYK", "YCbCr", "HSV", "LAB", "RGBX")  # colours that are no red, green and blue, or more than these
+GROUND = "white"  # the background of transparent pixels
+_BITS, _PHOTOMETRY, _FORMAT = 258, 262, 339  # TIFF tags
+_SIGNED = 2  # TIFF's sample format of signed integers
+_RENDERED = ("CMYK", "YCbCr", "HSV", "LAB", "RGBX")  # colour spaces other than RGB
 
 
 def eight_bits(op: str, image: Image.Image, mode: str = "RGB", ground: str = GROUND) -> Image.Image:
     """A Pillow image of any mode with 8 bits for each channel.
 
-    What is deeper is scaled by one rule for all pictures, never clipped: of 16-bit grey 65,535 becomes 255, of
-    floating-point numbers 1.0 does.
+    Deeper pixels are scaled by one rule for all images, never clipped: 65,535 of 16-bit grey and 1.0 of floating-point
+    pixels become 255.
 
     Args:
-        op: who asks, or the file, for the beginning of errors.
-        image: of any mode.
-        mode: "RGB" or "L", where transparent pixels let the ground be seen, or "RGBA" or "LA", which keep them so.
+        op: the caller, or the file, as the beginning of errors.
+        image: a Pillow image of any mode.
+        mode: "RGB" or "L", which show the ground behind transparent pixels, or "RGBA" or "LA", which keep transparency.
         ground: the colour behind transparent pixels.
 
     Raises:
-        UnsupportedError: `mode` is none of these.
-        DTypeError: `image` is none, `ground` is no colour, or the numbers have no scale that is known: floating-point
-            ones beyond [0, 1], 32-bit integers, or such with a sign.
+        UnsupportedError: `mode` is another one.
+        DTypeError: `image` is not a Pillow image, `ground` is not a colour, or the pixels have no known scale:
+            floating-point numbers outside [0, 1], 32-bit or signed integers.
     """
     if not isinstance(image, Image.Image):
         shape = f" of shape {tuple(image.shape)}" if hasattr(image, "shape") else ""
@@ -58,7 +58,7 @@ def eight_bits(op: str, image: Image.Image, mode: str = "RGB", ground: str = GRO
 
 
 def _scaled(op: str, image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits as "L", or "LA" where one of its numbers stands for transparency."""
+    """Grey of more than 8 bits as "L", or as "LA" if one grey value is transparent."""
     numbers = np.asarray(image)
     if image.mode == "F":
         if numbers.size and not (numbers.min() >= 0 and numbers.max() <= 1):  # NaN is in no interval
@@ -75,7 +75,7 @@ def _scaled(op: str, image: Image.Image) -> Image.Image:
                 "white; save it with 8 or 16 bits, or as floating-point numbers in [0, 1]"
             )
         levels = (numbers.astype(np.uint32) * 255 + white // 2) // white  # rounded
-    if _tag(image, _PHOTOMETRY) == 0:  # 0 is white; Pillow minds that up to 8 bits
+    if _tag(image, _PHOTOMETRY) == 0:  # 0 is white; Pillow handles this only up to 8 bits
         levels = 255 - levels
     grey = Image.fromarray(levels.astype(np.uint8))
     if "transparency" not in image.info:
@@ -85,25 +85,25 @@ def _scaled(op: str, image: Image.Image) -> Image.Image:
 
 
 def _white(image: Image.Image) -> int | None:
-    """The integer that is white; None if it is not known.
+    """The integer for white; None if it is unknown.
 
-    Pillow has 32-bit integers from PNG and PGM files of 16 bits, too, then scaled to 65,535.
+    Pillow also reads 16-bit PNG and PGM files as 32-bit integers, scaled to 65,535.
     """
     if _is_signed(image):
         return None
     if image.mode == "I":
         return 65535 if image.format in ("PNG", "PPM") else None
     bits = _tag(image, _BITS)
-    return 2 ** bits[0] - 1 if bits else 65535  # TIFF knows 12 bits as well
+    return 2 ** bits[0] - 1 if bits else 65535  # TIFF also has 12 bits
 
 
 def _is_signed(image: Image.Image) -> bool:
-    """Whether the integers of a TIFF file have a sign, which Pillow passes over in those of 8 bits."""
+    """Whether a TIFF file has signed integers; Pillow ignores the sign of 8-bit ones."""
     return _SIGNED in (_tag(image, _FORMAT) or ())
 
 
 def _tag(image: Image.Image, number: int) -> Any:
-    """What a TIFF file says of itself; None if it does not, or if this is none."""
+    """The value of a TIFF tag; None without the tag, or in other formats."""
     return getattr(image, "tag_v2", {}).get(number)
 
 
@@ -115,8 +115,8 @@ def _rendered(op: str, image: Image.Image) -> Image.Image:
 
 
 def _transparent(image: Image.Image) -> Image.Image | None:
-    """The picture in RGBA if it has transparent pixels, or could have; else None."""
-    if image.mode == "La":  # multiplied by alpha; Pillow knows the way back to LA only
+    """The image in RGBA if it may have transparent pixels; else None."""
+    if image.mode == "La":  # premultiplied alpha; Pillow converts it only to LA
         image = image.convert("LA")
     with_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info
     in_palette = image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")

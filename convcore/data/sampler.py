@@ -1,7 +1,7 @@
-"""Samplers: in which order the samples of a dataset are taken, and how they are put into batches.
+"""Samplers: the order of the samples of a dataset, and their grouping into batches.
 
-Random ones that are given no generator draw, inside a `DataLoader`, from one that its seed and the epoch fix, elsewhere
-from `convcore.random.default_generator`.
+A random sampler without a generator draws from the generator of the epoch inside a `DataLoader`, and elsewhere from
+`convcore.random.default_generator`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Sampler(Generic[T_co]):
-    """Base of all samplers: subclasses define `__iter__`, over indices or over lists of indices, and may `__len__`."""
+    """Base of all samplers: subclasses define `__iter__`, over indices or lists of them, and may define `__len__`."""
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__} does not define __iter__")
 
 
 class SequentialSampler(Sampler[int]):
-    """The indices of `data_source` from 0 up, in every epoch."""
+    """The indices of `data_source` in order, from 0."""
 
     def __init__(self, data_source: Sized):
         self.data_source = data_source
@@ -46,14 +46,14 @@ class RandomSampler(Sampler[int]):
     """The indices of `data_source` in a new random order in every epoch.
 
     Args:
-        data_source: what has a length.
-        replacement: draw each index from all, so that some come several times and others never.
-        num_samples: how many to draw; by default the length of `data_source`. Without replacement all come once before
-            one comes again.
-        generator: where to draw from.
+        data_source: any object with a length.
+        replacement: draw with replacement, so that some indices come several times and others never.
+        num_samples: the number of draws; by default the length of `data_source`. Without replacement, all indices come
+            once before one is repeated.
+        generator: the random generator.
 
     Raises:
-        ShapeError: there is nothing to draw, or `num_samples` is below 1.
+        ShapeError: `data_source` is empty, or `num_samples` is below 1.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class RandomSampler(Sampler[int]):
 
     @property
     def num_samples(self) -> int:
-        """How many indices come in an epoch."""
+        """The number of indices of an epoch."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
@@ -94,8 +94,8 @@ class SubsetRandomSampler(Sampler[int]):
     """The given indices, each once, in a new random order in every epoch.
 
     Args:
-        indices: those to draw.
-        generator: where to draw from.
+        indices: the indices to draw.
+        generator: the random generator.
     """
 
     def __init__(self, indices: Sequence[int], generator: Generator | None = None):
@@ -104,21 +104,21 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        for place in numpy_generator("SubsetRandomSampler", self.generator).permutation(len(self.indices)).tolist():
-            yield self.indices[place]
+        for position in numpy_generator("SubsetRandomSampler", self.generator).permutation(len(self.indices)).tolist():
+            yield self.indices[position]
 
     def __len__(self) -> int:
         return len(self.indices)
 
 
 class WeightedRandomSampler(Sampler[int]):
-    """Indices from 0 to len(weights) - 1, each drawn as often as its weight says.
+    """Random indices from 0 to len(weights) - 1, with probabilities in proportion to the weights.
 
     Args:
         weights: one number of at least 0 for each sample; they need not add up to 1.
-        num_samples: how many to draw in an epoch.
+        num_samples: the number of draws in an epoch.
         replacement: whether an index may be drawn again.
-        generator: where to draw from.
+        generator: the random generator.
 
     Raises:
         ShapeError: weights are not one axis of numbers, or num_samples is below 1.
@@ -151,12 +151,12 @@ class WeightedRandomSampler(Sampler[int]):
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Lists of `batch_size` indices that another sampler gives.
+    """Lists of `batch_size` indices of another sampler.
 
     Args:
-        sampler: anything to iterate over.
-        batch_size: indices in a list.
-        drop_last: leave out the last list if it is shorter than the others.
+        sampler: any iterable of indices.
+        batch_size: the length of a list.
+        drop_last: drop the last list if it is shorter than the others.
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool):
@@ -178,7 +178,7 @@ class BatchSampler(Sampler[list[int]]):
 
 
 def batch_count(samples: int, batch_size: int, drop_last: bool) -> int:
-    """How many batches so many samples make."""
+    """The number of batches of a number of samples."""
     full, rest = divmod(samples, batch_size)
     return full + (1 if rest and not drop_last else 0)
 

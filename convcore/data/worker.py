@@ -1,4 +1,4 @@
-"""Workers of a DataLoader: threads that do what they are given, each in its own order."""
+"""Workers of a DataLoader: threads that run tasks in the order of submission."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from convcore.autograd import Variable
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a worker of a `DataLoader` knows of itself.
+    """Information about a worker of a `DataLoader`.
 
     Attributes:
-        id: its number, from 0 to num_workers - 1.
-        num_workers: how many there are.
-        seed: a number that the loader's seed, the epoch and `id` fix, to seed other libraries with.
-        dataset: this worker's own copy of the dataset, see `own_copy`.
+        id: the number of the worker, from 0 to num_workers - 1.
+        num_workers: the number of workers.
+        seed: a seed for other libraries, determined by the loader's seed, the epoch and `id`.
+        dataset: the worker's own copy of the dataset, see `own_copy`.
     """
 
     id: int
@@ -40,34 +40,34 @@ _thread = _Thread()
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """The worker in whose thread this is called, or None outside of workers, as in torch.
+    """The worker of the calling thread, or None outside of workers, as in torch.
 
-    A dataset asks it in `__iter__`, and a `worker_init_fn` for the worker's copy of the dataset.
+    A stream calls it in `__iter__` to find its part, and a `worker_init_fn` to find the worker's copy of the dataset.
     """
     return _thread.info
 
 
 def own_copy(dataset: Any) -> Any:
-    """A copy of a dataset for one worker: what it or a `worker_init_fn` sets on it, such as an open file, is its own.
+    """A shallow copy of a dataset for one worker, so that attributes set by the worker, say an open file, are its own.
 
-    What its attributes refer to is shared, for threads need no second copy of the samples. Lists, arrays and tensors
-    are not copied at all.
+    The objects that attributes refer to are shared, because threads need no second copy of the samples. Lists, arrays
+    and tensors are not copied.
     """
     return copy.copy(dataset) if hasattr(dataset, "__dict__") and not isinstance(dataset, Variable) else dataset
 
 
 class Worker:
-    """A thread that works off tasks in the order in which they come.
+    """A thread that runs tasks in the order of submission.
 
     Args:
         number: a part of the thread's name.
-        info: what `get_worker_info()` says in this thread.
+        info: the result of `get_worker_info()` in this thread.
     """
 
     def __init__(self, number: int, info: WorkerInfo | None):
         self.info = info
         self._tasks: SimpleQueue[Any] = SimpleQueue()
-        # A daemon: a fetch that hangs, on a lost network say, does not keep the program from ending.
+        # A daemon, so that a hanging fetch, say on a lost network, does not keep the program from exiting.
         self._thread = threading.Thread(
             target=_work, args=(self._tasks, info), name=f"convcore-data-loader_{number}", daemon=True
         )
@@ -75,27 +75,27 @@ class Worker:
         _running.add(self)
 
     def submit(self, task: Callable[[], Any]) -> Future:
-        """Have `task` called; what it returns or raises is the result of the future."""
+        """Run `task` in the thread; the future gets its result or exception."""
         future: Future = Future()
         self._tasks.put((future, task))
         return future
 
     def stop(self) -> None:
-        """Let the thread end after the tasks that it has."""
+        """End the thread after the tasks submitted so far."""
         self._tasks.put(None)
 
     def join(self) -> None:
         """Wait for the end of the thread."""
-        if self._thread is not threading.current_thread():  # where the garbage collector may run, too
+        if self._thread is not threading.current_thread():  # the garbage collector may call this in the worker itself
             self._thread.join()
 
     def abandon(self) -> None:
-        """Wait no more for the thread, not even at the end of the program."""
+        """Never wait for the thread, not even at exit."""
         _running.discard(self)
 
 
 def stop_all(workers: list[Worker], wait: bool = True) -> None:
-    """End workers, and wait until none of them is at work any more, or never again."""
+    """End workers, and wait for their threads, or abandon them."""
     for worker in workers:
         worker.stop()
     for worker in workers:
@@ -107,7 +107,7 @@ _running: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 @atexit.register
 def _end() -> None:
-    """No thread is left inside a kernel while the interpreter is taken down."""
+    """End all workers at exit, so that no thread is inside a kernel while the interpreter shuts down."""
     stop_all(list(_running))
 
 
@@ -123,4 +123,4 @@ def _work(tasks: SimpleQueue[Any], info: WorkerInfo | None) -> None:
             else:
                 future.set_result(result)
                 del result
-        del given, future, task  # a thread that waits keeps no batch alive
+        del given, future, task  # so that a waiting thread keeps no batch alive
