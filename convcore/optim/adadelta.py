@@ -1,4 +1,4 @@
-"""Adadelta: steps in the units of the weights, without a learning rate to choose."""
+"""Adadelta: steps in the units of the weights, without a learning rate to tune."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from kernels.cpu.optim.adaptive import adadelta_step
 
 
 class Adadelta(Optimizer):
-    """Steps with the root mean square of earlier steps over that of the gradient as their rate.
+    """Scales the gradient by the root mean square of earlier steps over that of the gradients.
 
     v = rho * v + (1 - rho) * g^2,  d = g * sqrt(u + eps) / sqrt(v + eps),  u = rho * u + (1 - rho) * d^2 and
-    param -= lr * d: numerator and denominator give d the unit of the weight, which g alone has not.
+    param -= lr * d: the quotient of the two root mean squares gives d the unit of the weight, which g does not have.
 
     Args:
         params: parameters or groups of parameters.
         lr: a factor of the steps.
-        rho: how much of the running means is kept from step to step.
-        eps: begins the steps, and keeps the division away from 0.
-        weight_decay: pulls the parameters towards 0; it is added to the gradient.
-        maximize: step along the gradient.
+        rho: the decay rate of the running means.
+        eps: added under both roots: makes the first steps nonzero, and avoids division by 0.
+        weight_decay: the L2 penalty, added to the gradient.
+        maximize: step along the gradient, not against it.
 
     Source: M. Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (2012), algorithm 1.
     """

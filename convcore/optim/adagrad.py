@@ -1,4 +1,4 @@
-"""Adagrad: each weight's step divided by the root of the sum of its squared gradients."""
+"""Adagrad: the step of each weight is divided by the root of the sum of its squared gradients."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from kernels.cpu.optim.adaptive import adagrad_step
 
 
 class Adagrad(Optimizer):
-    """Steps along the gradient divided by the root of the sum of all its squares: rare features keep large steps.
+    """Divides the gradient by the root of the sum of its squares so far: weights of rare features keep large steps.
 
     total += g^2 and param -= lr / (1 + (t - 1) * lr_decay) * g / (sqrt(total) + eps).
 
     Args:
         params: parameters or groups of parameters.
-        lr: learning rate.
-        lr_decay: how fast the rate falls, beyond what the sum does.
-        weight_decay: pulls the parameters towards 0; it is added to the gradient.
-        initial_accumulator_value: where the sum begins.
-        eps: keeps the division away from 0.
-        maximize: step along the gradient.
+        lr: the learning rate.
+        lr_decay: the decay of the learning rate, in addition to the effect of the sum.
+        weight_decay: the L2 penalty, added to the gradient.
+        initial_accumulator_value: the initial value of the sum.
+        eps: added to the denominator to avoid division by 0.
+        maximize: step along the gradient, not against it.
 
     Source: J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
     Optimization" (2011), figure 1.

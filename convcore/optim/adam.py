@@ -1,4 +1,4 @@
-"""Adam and AdamW: step sizes that fit each single weight."""
+"""Adam and AdamW: adaptive step sizes for each weight."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from convcore.tensor import Tensor
 from kernels.cpu.optim.sgd_adam import adam_amsgrad_step, adam_step
 
 
-@functools.lru_cache(maxsize=64)  # the parameters of a group mostly share them
+@functools.lru_cache(maxsize=64)  # usually the same for all parameters of a group
 def _scalars(
     number: Callable[[float], Any],
     decoupled: bool,
@@ -34,7 +34,7 @@ def _scalars(
     weight_decay: float,
     maximize: bool,
 ) -> tuple[Any, ...]:
-    """What the kernels take after the arrays, as numbers of the parameter's dtype."""
+    """The scalar arguments of the kernels, in the parameter's dtype."""
     keep, added_decay = (1 - lr * weight_decay, 0) if decoupled else (1, weight_decay)
     scalars = (
         keep, added_decay, -1 if maximize else 1, beta1, 1 - beta1, beta2, 1 - beta2,
@@ -44,20 +44,20 @@ def _scalars(
 
 
 class Adam(Optimizer):
-    """Steps along the running mean of the gradient, divided by the running root mean square.
+    """Divides the running mean of the gradient by the running root mean square.
 
     m = beta1 * m + (1 - beta1) * g and v = beta2 * v + (1 - beta2) * g^2 start at 0 and are therefore too small in the
-    first steps; dividing by 1 - beta^t puts that right. The step, lr * m / (sqrt(v) + eps), has about the size lr for
-    every weight, however large its gradients are. Weight decay is added to the gradient; see AdamW for the other way.
+    first steps; dividing by 1 - beta^t corrects that. The step, lr * m / (sqrt(v) + eps), has about the size lr for
+    every weight, however large its gradients are. Weight decay is added to the gradient; AdamW decouples it.
 
     Args:
         params: parameters or groups of parameters.
-        lr: learning rate.
-        betas: how much of m and of v is kept from step to step.
-        eps: keeps the division away from 0.
-        weight_decay: pulls the parameters towards 0.
+        lr: the learning rate.
+        betas: the decay rates of m and v.
+        eps: added to the denominator to avoid division by 0.
+        weight_decay: the L2 penalty, added to the gradient.
         amsgrad: divide by the largest v so far.
-        maximize: step along the gradient.
+        maximize: step along the gradient, not against it.
 
     Source: D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1; for amsgrad
     S. Reddi et al., "On the Convergence of Adam and Beyond" (2018), algorithm 2.
@@ -112,10 +112,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: parameters shrink by lr * weight_decay, whatever their gradient's history.
+    """Adam with decoupled weight decay: the factor 1 - lr * weight_decay of the parameters ignores their gradients.
 
-    Added to the gradient, as Adam does it, the decay is divided by the root mean square too, so weights with large
-    gradients would be decayed less. The arguments are Adam's, with a `weight_decay` of 0.01.
+    Adam adds the decay to the gradient, where it is divided by the root mean square, too, so weights with large
+    gradients decay less. The arguments are Adam's, with a `weight_decay` of 0.01.
 
     Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2.
     """

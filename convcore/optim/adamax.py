@@ -13,17 +13,17 @@ from kernels.cpu.optim.adaptive import adamax_step
 
 
 class Adamax(Optimizer):
-    """Steps along the running mean of the gradient, divided by its largest size so far, which fades with beta2.
+    """Divides the running mean of the gradient by the largest absolute gradient so far, which decays with beta2.
 
     m = beta1 * m + (1 - beta1) * g,  w = max(beta2 * w, |g| + eps) and param -= lr / (1 - beta1^t) * m / w.
 
     Args:
         params: parameters or groups of parameters.
-        lr: learning rate.
-        betas: how much of m and of w is kept from step to step.
-        eps: keeps the division away from 0.
-        weight_decay: pulls the parameters towards 0; it is added to the gradient.
-        maximize: step along the gradient.
+        lr: the learning rate.
+        betas: the decay rates of m and w.
+        eps: added to |g| to avoid division by 0.
+        weight_decay: the L2 penalty, added to the gradient.
+        maximize: step along the gradient, not against it.
 
     Source: D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 2.
     """

@@ -1,4 +1,4 @@
-"""NAdam: Adam with Nesterov's look ahead."""
+"""NAdam: Adam with Nesterov momentum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kernels.cpu.optim.adaptive import nadam_step
 
 
 class NAdam(Optimizer):
-    """Adam whose numerator mixes the gradient with the running mean as it will be in the next step.
+    """Adam with Nesterov momentum: the numerator mixes the gradient with the running mean weighted for the next step.
 
     With m and v as in Adam, mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2) and M_t = mu_1 * ... * mu_t:
 
@@ -23,13 +23,13 @@ class NAdam(Optimizer):
 
     Args:
         params: parameters or groups of parameters.
-        lr: learning rate.
-        betas: how much of m and of v is kept from step to step.
-        eps: keeps the division away from 0.
-        weight_decay: pulls the parameters towards 0.
-        momentum_decay: how slowly mu rises from beta1 / 2 to beta1.
-        decoupled_weight_decay: shrink the parameters by lr * weight_decay instead of adding the decay to the gradient.
-        maximize: step along the gradient.
+        lr: the learning rate.
+        betas: the decay rates of m and v.
+        eps: added to the denominator to avoid division by 0.
+        weight_decay: the L2 penalty, added to the gradient.
+        momentum_decay: the rate at which mu rises from beta1 / 2 to beta1.
+        decoupled_weight_decay: multiply the parameters by 1 - lr * weight_decay instead of adding to the gradient.
+        maximize: step along the gradient, not against it.
 
     Source: T. Dozat, "Incorporating Nesterov Momentum into Adam" (2016), algorithm 2.
     """

@@ -1,4 +1,4 @@
-"""Optimizer: the base of all. It holds groups of parameters, their settings, and a state for each parameter."""
+"""Optimizer: the base class. It holds groups of parameters, their settings, and a state for each parameter."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from convcore.tensor import Tensor
 
 
 class Optimizer:
-    """Base of the optimizers. A subclass names its settings in `defaults` and defines `update`.
+    """Base of all optimizers. A subclass lists its settings in `defaults` and defines `update`.
 
     Args:
         params: parameters, or dicts {"params": parameters, setting: value, ...}, one for each group.
-        defaults: the settings of groups that do not give their own.
+        defaults: the default settings of groups.
 
     Attributes:
         param_groups: a list of dicts: "params" and the settings.
-        state: for each parameter that was updated a dict of tensors.
+        state: a dict of tensors for each parameter updated so far.
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
@@ -36,7 +36,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self.has_stepped = False  # learning-rate schedules warn when they are stepped first
+        self.has_stepped = False  # learning-rate schedules warn if they step before the optimizer
         groups = list(params)
         if not groups:
             raise ValueError(f"{name}: optimizer got an empty parameter list; was a generator used up before?")
@@ -81,8 +81,8 @@ class Optimizer:
         """Update every parameter that has a gradient.
 
         Args:
-            closure: computes the loss and its gradients anew, for methods that ask more than once; its result is
-                returned.
+            closure: recomputes the loss and the gradients, for methods that need them more than once. `step` returns
+                its result.
         """
         loss = None
         if closure is not None:
@@ -102,7 +102,7 @@ class Optimizer:
         self.update(param, flat, layout.flat(layout.like(grad, array)), self.state[param], group)
         if not array.flags.c_contiguous and not np.may_share_memory(
             flat, array
-        ):  # its memory has holes: `flat` is a copy
+        ):  # the parameter is not dense, so `flat` is a copy
             order = layout.memory_order(array)
             array.transpose(order)[...] = flat.reshape([array.shape[axis] for axis in order])
         param.mark_changed()
@@ -110,11 +110,11 @@ class Optimizer:
     def update(
         self, param: Tensor, flat: np.ndarray, grad: np.ndarray, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
-        """Change one parameter: `flat` in place, of the same length and order as `grad`, and `state`."""
+        """Update one parameter: change `flat`, which has the length and order of `grad`, and `state` in place."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """The state and the settings, with the parameters replaced by their positions, as torch has it."""
+        """The state and the settings, with the parameters replaced by their positions, as in torch."""
         index = {
             id(param): position
             for position, param in enumerate(param for group in self.param_groups for param in group["params"])
@@ -127,11 +127,11 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict()`. The parameters must be the same, in the same order and groups.
+        """Continue from a `state_dict()`. The parameters must be the same, in the same order and groups.
 
         Raises:
-            CheckpointError: keys are missing, or groups, their lengths or a state's shape differ; then nothing has been
-                changed.
+            CheckpointError: keys are missing, or groups, their lengths or the shape of a state differ; the optimizer is
+                unchanged.
         """
         name = type(self).__name__
         if "state" not in state_dict or "param_groups" not in state_dict:
@@ -175,12 +175,12 @@ class Optimizer:
 
 
 def zeros_like(param: Tensor) -> Tensor:
-    """Zeros with the parameter's shape, dtype and order in memory: a fresh state."""
+    """Zeros with the parameter's shape, dtype and memory order: a fresh state."""
     return wrap(np.zeros_like(param.array))
 
 
 def flat_state(tensor: Tensor, param: Tensor) -> np.ndarray:
-    """A state's elements in the memory order of its parameter, as a 1-D view; the state moves if it lay otherwise."""
+    """A state in the memory order of its parameter, as a 1-D view; a state in another order is rearranged."""
     array, model = tensor.array, param.array
     if array.strides != model.strides or array.dtype != model.dtype:
         array = tensor.array = layout.like(array.astype(model.dtype, copy=False), model)
@@ -188,12 +188,12 @@ def flat_state(tensor: Tensor, param: Tensor) -> np.ndarray:
 
 
 def fresh_step() -> Tensor:
-    """The number of steps so far, as torch's states hold it: a float32 scalar, 0."""
+    """A new step counter, as in torch's states: a float32 scalar, 0."""
     return wrap(np.zeros((), np.float32))
 
 
 def check_not_negative(optimizer: str, **settings: float) -> None:
-    """Refuse settings below 0, and NaN."""
+    """Refuse negative settings, and NaN."""
     names = {"lr": "learning rate", "eps": "epsilon value"}
     for key, value in settings.items():
         if not value >= 0:
@@ -202,7 +202,7 @@ def check_not_negative(optimizer: str, **settings: float) -> None:
 
 
 def check_betas(optimizer: str, betas: tuple[float, float]) -> None:
-    """Refuse shares of a running mean outside of [0, 1)."""
+    """Refuse decay rates outside [0, 1)."""
     for index, beta in enumerate(betas):
         if not 0 <= beta < 1:
             raise ValueError(f"{optimizer}: Invalid beta parameter at index {index}: {beta}; it must be in [0, 1)")

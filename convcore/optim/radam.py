@@ -1,4 +1,4 @@
-"""RAdam: Adam without its denominator until that can be trusted."""
+"""RAdam: Adam without the denominator until its variance is known."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from kernels.cpu.optim.adaptive import radam_step
 
 
 class RAdam(Optimizer):
-    """Adam that steps along m alone while v has seen too few gradients, and shortens the steps after that.
+    """Adam that uses m alone while v has averaged too few gradients, and rectifies the step size after that.
 
-    After t steps v is worth a mean of rho_t = rho - 2 t beta2^t / (1 - beta2^t) gradients, rho: 2 / (1 - beta2) - 1.
-    While rho_t <= 5 its variance is unknown and param -= lr * m / (1 - beta1^t); later Adam's step is multiplied by
-    the root of (rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t).
+    After t steps v is equivalent to a mean of rho_t = rho - 2 t beta2^t / (1 - beta2^t) gradients, with
+    rho = 2 / (1 - beta2) - 1. While rho_t <= 5 the variance of v is unknown and param -= lr * m / (1 - beta1^t); after
+    that, Adam's step is multiplied by the root of (rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t).
 
     Args:
         params: parameters or groups of parameters.
-        lr: learning rate.
-        betas: how much of m and of v is kept from step to step.
-        eps: keeps the division away from 0.
-        weight_decay: pulls the parameters towards 0.
-        decoupled_weight_decay: shrink the parameters by lr * weight_decay instead of adding the decay to the gradient.
-        maximize: step along the gradient.
+        lr: the learning rate.
+        betas: the decay rates of m and v.
+        eps: added to the denominator to avoid division by 0.
+        weight_decay: the L2 penalty, added to the gradient.
+        decoupled_weight_decay: multiply the parameters by 1 - lr * weight_decay instead of adding to the gradient.
+        maximize: step along the gradient, not against it.
 
     Source: L. Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond" (2020), algorithm 2.
     """

@@ -1,4 +1,4 @@
-"""RMSprop: each weight's step divided by the running root mean square of its gradient."""
+"""RMSprop: the step of each weight is divided by the running root mean square of its gradient."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from kernels.cpu.optim.adaptive import rmsprop_step
 
 
 class RMSprop(Optimizer):
-    """Steps along the gradient divided by its running root mean square, so that all weights move alike.
+    """Divides the gradient by its running root mean square, so that all weights move at a similar rate.
 
-    v = alpha * v + (1 - alpha) * g^2 and param -= lr * g / (sqrt(v) + eps). Centred, the square of the gradient's
-    running mean is taken off v, which makes it a variance. With momentum the quotients are summed up first.
+    v = alpha * v + (1 - alpha) * g^2 and param -= lr * g / (sqrt(v) + eps). Centred, v is reduced by the square of the
+    running mean of g, which makes it a variance. With momentum, the steps accumulate in a running sum.
 
     Args:
         params: parameters or groups of parameters.
-        lr: learning rate.
-        alpha: how much of v is kept from step to step.
-        eps: keeps the division away from 0.
-        weight_decay: pulls the parameters towards 0; it is added to the gradient.
-        momentum: how much of the sum of steps is kept.
+        lr: the learning rate.
+        alpha: the decay rate of v.
+        eps: added to the denominator to avoid division by 0.
+        weight_decay: the L2 penalty, added to the gradient.
+        momentum: the decay rate of the running sum of steps.
         centered: divide by the root of the variance.
-        maximize: step along the gradient.
+        maximize: step along the gradient, not against it.
 
     Source: T. Tieleman and G. Hinton, lecture 6.5 of "Neural Networks for Machine Learning" (2012); centred: A. Graves,
     "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 45.

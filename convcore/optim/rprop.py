@@ -1,4 +1,4 @@
-"""Rprop: steps whose size depends on the signs of gradients alone. For full batches."""
+"""Rprop: step sizes by the signs of gradients alone, for full batches."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from kernels.cpu.optim.adaptive import rprop_step
 
 
 class Rprop(Optimizer):
-    """A step size for each weight, which grows while the gradient keeps its sign and shrinks when that turns.
+    """A step size for each weight, which grows while the gradient keeps its sign and shrinks when the sign changes.
 
-    After a turn the weight rests for one step. Made for gradients of the whole data set: between mini-batches signs
-    change by chance.
+    After a change of sign the weight is not updated for one step. Intended for gradients of the whole data set: between
+    mini-batches signs change at random.
 
     Args:
         params: parameters or groups of parameters.
         lr: the size of the first step.
-        etas: the factors after a turn and after agreement.
-        step_sizes: the smallest and the largest size.
-        maximize: step along the gradient.
+        etas: the factors of the step size after a change of sign, and after equal signs.
+        step_sizes: the smallest and the largest step size.
+        maximize: step along the gradient, not against it.
 
     Source: M. Riedmiller and H. Braun, "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP
-    Algorithm" (1993), section 3, without stepping back after a turn.
+    Algorithm" (1993), section 3, without undoing the step before a change of sign.
     """
 
     def __init__(

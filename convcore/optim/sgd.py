@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum and Nesterov's form of it."""
+"""Stochastic gradient descent, with momentum and Nesterov momentum."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from kernels.cpu.optim.sgd_adam import sgd_momentum_step, sgd_step
 
 
 class SGD(Optimizer):
-    """Steps against the gradient: param -= lr * g, where g is the gradient plus `weight_decay * param`.
+    """Gradient descent: param -= lr * g, where g is the gradient plus `weight_decay * param`.
 
-    With momentum a running sum of gradients, b = momentum * b + (1 - dampening) * g, takes the place of g: directions
-    in which gradients agree from step to step add up, those that alternate cancel. Nesterov's form steps along
-    g + momentum * b, the gradient as it looks from where momentum leads.
+    With momentum, a running sum of gradients, b = momentum * b + (1 - dampening) * g, replaces g: components that agree
+    from step to step add up, and those that alternate cancel. Nesterov momentum uses g + momentum * b, an estimate of
+    the gradient at the point that momentum leads to.
 
     Args:
         params: parameters or groups of parameters.
-        lr: learning rate.
-        momentum: how much of the running sum is kept, 0 to below 1.
-        dampening: how much of each new gradient is left out of the sum.
-        weight_decay: pulls the parameters towards 0.
-        nesterov: Nesterov's form; needs momentum and no dampening.
-        maximize: step along the gradient.
+        lr: the learning rate.
+        momentum: the decay rate of the running sum.
+        dampening: the share of each new gradient that is left out of the sum.
+        weight_decay: the L2 penalty, added to the gradient.
+        nesterov: use Nesterov momentum; needs momentum and no dampening.
+        maximize: step along the gradient, not against it.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
     """
@@ -68,7 +68,7 @@ class SGD(Optimizer):
         share = 1 - group["dampening"]
         if state.get("momentum_buffer") is None:
             state["momentum_buffer"] = zeros_like(param)
-            share = 1  # the sum starts with the first gradient in full
+            share = 1  # the first gradient is not dampened
         buffer = flat_state(state["momentum_buffer"], param)
         momentum = number(group["momentum"])
         settings = lr, momentum, number(share), weight_decay, sign, bool(group["nesterov"])

@@ -1,9 +1,9 @@
-"""Transforms of images, with torchvision's names and arguments: preparation and augmentation.
+"""Image transforms for preparation and augmentation, with torchvision's names and arguments.
 
-All take Pillow images, and tensors or NumPy arrays, floating-point in [0, 1] or uint8: one image (C, H, W) or a batch
-(N, C, H, W), and return the same kind. On a batch, random transforms draw for each image on its own. Seeds fix every
-draw: a random transform owns its generator, or follows the seed of the `DataLoader` that it works in; other random
-numbers of the program (dropout, initial weights) do not change it. `functional` has the same without randomness.
+All accept Pillow images, and tensors or NumPy arrays, floating-point in [0, 1] or uint8: one image (C, H, W) or a batch
+(N, C, H, W), and return the same kind. On a batch, random transforms draw for each image separately. Seeds determine
+every draw: a random transform has its own generator, or uses the one of the `DataLoader` that calls it; other random
+values of the program (dropout, initial weights) do not affect it. `functional` has the transforms without randomness.
 """
 
 from convcore.transforms import functional

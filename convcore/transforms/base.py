@@ -1,4 +1,4 @@
-"""What all transforms share: which images they take, batches, and where random ones draw from."""
+"""The base classes of transforms: kinds of images, batches, and the generators of random transforms."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Compose:
 
 
 class Transform:
-    """Base of all: `apply` works on one image, a Pillow image or an array (C, H, W).
+    """Base of all transforms: subclasses define `apply` for one image, a Pillow image or an array (C, H, W).
 
-    Called with a batch (N, C, H, W) it works on each image, so that random transforms draw for each. Results share no
+    A batch (N, C, H, W) is transformed image by image, so random transforms draw for each image. Results share no
     memory with the input unless nothing changes.
     """
 
@@ -43,11 +43,11 @@ class Transform:
         return same_kind(self.apply(array) if array.ndim == 3 else self.apply_batch(array), x)
 
     def apply(self, x: Any) -> Any:
-        """One image."""
+        """Transform one image."""
         raise NotImplementedError
 
     def apply_batch(self, x: np.ndarray) -> np.ndarray:
-        """Many images of one size."""
+        """Transform a batch of images."""
         if len(x) == 0:
             return self.apply(np.zeros(x.shape[1:], x.dtype))[np.newaxis][:0]
         return np.stack([self.apply(image) for image in x])
@@ -58,12 +58,12 @@ class Transform:
 
 
 class RandomTransform(Transform):
-    """Base of those that draw.
+    """Base of random transforms.
 
     Args:
-        generator: where to draw from: a NumPy generator, or a seed for a new one. By default a new one with a seed from
-            the generator that `convcore.random.manual_seed` seeds; but inside a `DataLoader` one that the loader's
-            seed, the epoch and the batch's number fix.
+        generator: a NumPy generator, or a seed for a new one. By default inside a `DataLoader` the generator of the
+            batch, seeded by the loader's seed, the epoch and the number of the batch; elsewhere a new one, seeded by
+            the generator that `convcore.random.manual_seed` seeds.
     """
 
     def __init__(self, generator: np.random.Generator | int | None = None):
@@ -74,23 +74,23 @@ class RandomTransform(Transform):
 
     @property
     def generator(self) -> np.random.Generator:
-        """Where the next number is drawn from."""
+        """The generator in use."""
         return self._generator if self._is_own else random.current_generator() or self._generator
 
     def happens(self, probability: float) -> bool:
-        """Draw whether something of this probability happens."""
+        """True with this probability."""
         return bool(self.generator.random() < probability)
 
     def uniform(self, bounds: Sequence[float]) -> float:
-        """Draw a number between two."""
+        """A uniform random number between two bounds."""
         return float(self.generator.uniform(bounds[0], bounds[1]))
 
     def integer(self, count: int) -> int:
-        """Draw one of 0 .. count - 1."""
+        """A random integer from 0 to count - 1."""
         return int(self.generator.integers(count))
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the generator: what fixes all draws to come."""
+        """The state of the generator, which determines all later draws."""
         return dict(self._generator.bit_generator.state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -98,14 +98,14 @@ class RandomTransform(Transform):
 
 
 def probability(op: str, p: float) -> float:
-    """`p`, from 0 to 1."""
+    """`p`, checked to be from 0 to 1."""
     if not 0 <= p <= 1:
         raise ShapeError(f"{op}: p must lie in [0, 1], got {p}")
     return p
 
 
 def interval(op: str, name: str, value: float | Sequence[float], low: float, high: float, around: float) -> Any:
-    """Two bounds: given so, or as one number v for (around - v, around + v); both from `low` to `high`."""
+    """Two bounds in [low, high]: given as two numbers, or as one number v for (around - v, around + v)."""
     if isinstance(value, (int, float)):
         if value < 0:
             raise ShapeError(f"{op}: {name} must be at least 0, or two bounds, got {value}")

@@ -1,4 +1,4 @@
-"""Transforms of values: colours, blur, normalisation, and the way from pictures to tensors."""
+"""Transforms of pixel values: colours, blur, normalisation, and conversion between images and tensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INFINITY = float("inf")
 class ToTensor:
     """A Pillow image, or a NumPy array (H, W) or (H, W, C), as a tensor (C, H, W).
 
-    uint8 becomes float32 in [0, 1]; other numbers stay as they are.
+    uint8 becomes float32 in [0, 1]; other values are unchanged.
     """
 
     def __call__(self, pic: Any) -> Any:
@@ -41,7 +41,7 @@ class ToTensor:
         planes = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
         if planes.dtype == np.uint8:
             return wrap(planes.astype(np.float32) / np.float32(255))
-        if planes.dtype.newbyteorder("=") == np.uint16:  # 16-bit grey pictures
+        if planes.dtype.newbyteorder("=") == np.uint16:  # 16-bit grey images
             return wrap(planes.astype(np.int32))
         return wrap(planes.copy())
 
@@ -53,8 +53,8 @@ class Normalize(Transform):
     """(x - mean) / std, channel by channel, of floating-point images.
 
     Args:
-        mean: one number per channel; a single one stands for all channels.
-        std: likewise, none of them 0.
+        mean: one number per channel, or a single one for all channels.
+        std: likewise; none of them 0.
     """
 
     def __init__(self, mean: float | Sequence[float] | np.ndarray, std: float | Sequence[float] | np.ndarray):
@@ -125,7 +125,7 @@ class ColorJitter(RandomTransform):
 
 
 class Grayscale(Transform):
-    """Keep only the brightness, in one channel or repeated in three."""
+    """Convert to grey, in one channel or repeated in three."""
 
     def __init__(self, num_output_channels: int = 1):
         self.num_output_channels = num_output_channels
@@ -135,7 +135,7 @@ class Grayscale(Transform):
 
 
 class RandomGrayscale(RandomTransform):
-    """Keep only the brightness with probability `p`; the number of channels stays."""
+    """Convert to grey with probability `p`; the number of channels stays."""
 
     def __init__(self, p: float = 0.1, *, generator: np.random.Generator | int | None = None):
         super().__init__(generator)

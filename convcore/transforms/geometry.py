@@ -20,7 +20,7 @@ INFINITY = float("inf")
 
 
 class Resize(Transform):
-    """Resize to (height, width), or so that the shorter side becomes `size`; see `functional.resize`."""
+    """Resize to (height, width), or to a shorter side of `size`; see `functional.resize`."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Resize(Transform):
 
 
 class CenterCrop(Transform):
-    """Cut (height, width) out of the middle; an image that is smaller gets a black margin first."""
+    """Crop to (height, width) around the centre; a smaller image is padded with black."""
 
     def __init__(self, size: int | Sequence[int]):
         self.size = pair("CenterCrop", "size", size, 1)
@@ -61,18 +61,18 @@ class Pad(Transform):
 
 
 class RandomCrop(RandomTransform):
-    """Cut a window of `size` out of the image, at a place drawn at random, after padding it.
+    """Crop to a window of `size` at a random position, after padding.
 
-    With the image's own size and a padding of 2 this shifts the image by up to 2 pixels in each direction.
+    With the size of the image and a padding of 2, this shifts the image by up to 2 pixels in each direction.
 
     Args:
         size: height and width of the window.
         padding: pixels added on the sides first: one number, (left and right, top and bottom), or (left, top, right,
             bottom); none by default.
-        pad_if_needed: pad an image that is then still smaller than the window, on both sides by what is missing.
+        pad_if_needed: if the padded image is still smaller than the window, add the missing pixels on both sides.
         fill: the value of the added pixels.
         padding_mode: "constant", "edge", "reflect" or "symmetric".
-        generator: as of `RandomTransform`.
+        generator: as in `RandomTransform`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class RandomCrop(RandomTransform):
         return F.crop(x, top, left, *self.size)
 
     def apply_batch(self, x: np.ndarray) -> np.ndarray:
-        """All windows at once."""
+        """Crop all images at once."""
         padded = self._padded(x)
         n, _, h, w = padded.shape
         top = self.generator.integers(0, h - self.size[0] + 1, n)
@@ -122,13 +122,13 @@ class RandomCrop(RandomTransform):
 
 
 class RandomResizedCrop(RandomTransform):
-    """Cut out a window of random area and shape, and resize it: the usual augmentation for ImageNet (Szegedy 2015).
+    """Crop to a window of random area and aspect ratio, and resize: the usual augmentation for ImageNet (Szegedy 2015).
 
     Args:
         size: height and width of the result.
-        scale: bounds of the window's part of the image's area.
-        ratio: bounds of its width / height, whose logarithm is drawn uniformly.
-        interpolation, antialias: as of `functional.resize`.
+        scale: bounds of the window's share of the image's area.
+        ratio: bounds of the window's width / height; the logarithm is uniform.
+        interpolation, antialias: as in `functional.resize`.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class RandomResizedCrop(RandomTransform):
         self.antialias = antialias
 
     def draw(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the window: ten tries, then the largest one in the middle that fits."""
+        """Top, left, height and width of the window: ten tries, then the largest central one with a valid ratio."""
         for _ in range(10):
             area = height * width * self.uniform(self.scale)
             ratio = math.exp(self.uniform([math.log(bound) for bound in self.ratio]))
@@ -184,29 +184,29 @@ class _RandomFlip(RandomTransform):
         return F.hflip(x) if self.axis == -1 else F.vflip(x)
 
     def apply_batch(self, x: np.ndarray) -> np.ndarray:
-        """All at once."""
+        """Flip all images at once."""
         flipped = self.generator.random(len(x)) < self.p
         return np.where(flipped[:, np.newaxis, np.newaxis, np.newaxis], np.flip(x, self.axis), x)
 
 
 class RandomHorizontalFlip(_RandomFlip):
-    """Exchange left and right with probability `p`."""
+    """Flip horizontally with probability `p`."""
 
     axis = -1
 
 
 class RandomVerticalFlip(_RandomFlip):
-    """Exchange top and bottom with probability `p`."""
+    """Flip vertically with probability `p`."""
 
     axis = -2
 
 
 class RandomRotation(RandomTransform):
-    """Turn by a random angle.
+    """Rotate by a random angle.
 
     Args:
         degrees: bounds of the angle, or one number for both directions.
-        interpolation, expand, center, fill: as of `functional.rotate`.
+        interpolation, expand, center, fill: as in `functional.rotate`.
     """
 
     def __init__(
@@ -231,14 +231,14 @@ class RandomRotation(RandomTransform):
 
 
 class RandomAffine(RandomTransform):
-    """Turn, shift, scale and shear at random.
+    """Rotate, shift, scale and shear at random.
 
     Args:
         degrees: bounds of the angle, or one number for both directions.
-        translate: the largest shifts, as parts of width and height.
+        translate: the largest shifts, as fractions of width and height.
         scale: bounds of the scale.
-        shear: degrees: one number for both directions along x, two bounds along x, or four along x and y.
-        interpolation, fill, center: as of `functional.affine`.
+        shear: in degrees: one number for both directions along x, two bounds along x, or four along x and y.
+        interpolation, fill, center: as in `functional.affine`.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ class RandomAffine(RandomTransform):
         self.center = center
 
     def draw(self, height: int, width: int) -> dict[str, Any]:
-        """Arguments of `functional.affine`."""
+        """Random arguments for `functional.affine`."""
         shift_x, shift_y = self.translate or (0.0, 0.0)
         angle = self.uniform(self.degrees)
         return {
@@ -290,13 +290,13 @@ class RandomAffine(RandomTransform):
 
 
 class RandomErasing(RandomTransform):
-    """Cover a rectangle of random size, shape and place (Zhong et al. 2017).
+    """Overwrite a rectangle of random size, aspect ratio and position (Zhong et al. 2017).
 
     Args:
         p: the probability.
-        scale: bounds of the rectangle's part of the image's area.
-        ratio: bounds of its height / width, whose logarithm is drawn uniformly.
-        value: what covers it: a number, one for each channel, or "random" for normally distributed numbers.
+        scale: bounds of the rectangle's share of the image's area.
+        ratio: bounds of the rectangle's height / width; the logarithm is uniform.
+        value: the new value: a number, one for each channel, or "random" for normally distributed values.
     """
 
     def __init__(
@@ -317,7 +317,7 @@ class RandomErasing(RandomTransform):
         self.value = value
 
     def draw(self, height: int, width: int) -> tuple[int, int, int, int] | None:
-        """Top, left, height and width; None if ten tries found nothing that fits."""
+        """Top, left, height and width; None if none of ten tries fits."""
         for _ in range(10):
             area = height * width * self.uniform(self.scale)
             ratio = math.exp(self.uniform([math.log(bound) for bound in self.ratio]))

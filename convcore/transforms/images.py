@@ -1,4 +1,4 @@
-"""What an image is: a Pillow image, or a NumPy array or tensor (C, H, W), floating-point in [0, 1] or uint8."""
+"""Helpers for kinds of images: Pillow images, and arrays or tensors (C, H, W), floating-point in [0, 1] or uint8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convcore.errors import DTypeError, ShapeError
 
 
 class InterpolationMode(Enum):
-    """How pixels between pixels are computed; the names are torchvision's. A plain string means the same."""
+    """Interpolation between pixels, with torchvision's names. Functions also accept the value as a string."""
 
     NEAREST = "nearest"
     NEAREST_EXACT = "nearest-exact"
@@ -40,7 +40,7 @@ Fill = float | Sequence[float] | None
 
 
 def resampling(op: str, interpolation: InterpolationMode | str | int) -> Image.Resampling:
-    """Pillow's filter for an interpolation: a mode, its name, or Pillow's own number."""
+    """Pillow's filter for an interpolation: a mode, its name, or Pillow's number."""
     try:
         if isinstance(interpolation, int):
             return Image.Resampling(interpolation)
@@ -73,22 +73,22 @@ def checked(op: str, x: Any) -> np.ndarray:
 
 
 def channels_last(shape: Sequence[int]) -> bool:
-    """Whether the last three lengths are rather H, W, C than C, H, W.
+    """Whether the last three sizes are probably (H, W, C), not (C, H, W).
 
-    That is so for a last one of 3 where the first cannot be channels of a picture, and for 1 or 4 where the first two
-    are larger than any number of channels.
+    That is if the last is 3 and the first is not a number of channels of an image, or if the last is 1 or 4 and the
+    other two are larger than any number of channels.
     """
     first, middle, last = shape[-3:]
     return (last == 3 and first not in (1, 3)) or (last in (1, 4) and min(first, middle) > 4)
 
 
 def channels_first(shape: Sequence[int]) -> bool:
-    """Whether three lengths are rather C, H, W than H, W, C."""
+    """Whether three sizes are probably (C, H, W), not (H, W, C)."""
     return shape[0] in (1, 3) and min(shape[1:]) > 4
 
 
 def same_kind(result: np.ndarray, x: Any) -> Any:
-    """The result as a tensor where `x` was one."""
+    """The result as a tensor if `x` is one, else as an array."""
     return wrap(result) if isinstance(x, Variable) else result
 
 
@@ -106,9 +106,9 @@ def channels_of(op: str, x: Any) -> int:
 
 
 def affordable(op: str, before: tuple[int, int], after: tuple[int, int], advice: str) -> None:
-    """Refuse what would make a much larger image of a thin one: (H, W) before and after.
+    """Refuse to make a huge image of a thin one; `before` and `after` are (H, W).
 
-    The limit is Pillow's for reading pictures; a few times the image's own size is always granted.
+    The limit is Pillow's limit for reading images; four times the size of the image is always allowed.
     """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and math.prod(after) > max(limit, 4 * math.prod(before)):
@@ -133,9 +133,9 @@ def warped(
     method: Image.Resampling,
     warp: Callable[[Image.Image, Image.Resampling, Any], Image.Image],
 ) -> Any:
-    """Move pixels with Pillow: `warp(image, method, fill)`, on a Pillow image as a whole, else channel by channel.
+    """Move pixels with Pillow: `warp(image, method, fill)` on a Pillow image, or on each channel of an array.
 
-    Channels of floating-point images are computed in float32.
+    Floating-point images are computed in float32.
     """
     if isinstance(x, Image.Image):
         return _warped_picture(op, x, fills(op, fill, channels_of(op, x)), method, warp)
@@ -144,7 +144,7 @@ def warped(
     values = fills(op, fill, array.shape[-3])
     planes = array.reshape(-1, height, width)
     if planes.shape[0] == 0:
-        values, planes = [0.0], np.zeros((1, height, width), array.dtype)  # for the size of the result
+        values, planes = [0.0], np.zeros((1, height, width), array.dtype)  # one channel, for the size of the result
     stored = planes if array.dtype == np.uint8 else planes.astype(np.float32)
     moved = [
         np.asarray(warp(Image.fromarray(plane), method, int(value) if array.dtype == np.uint8 else float(value)))
@@ -157,16 +157,16 @@ def warped(
 
 
 def _warped_picture(op: str, image: Image.Image, values: list[float], method: Image.Resampling, warp: Any) -> Any:
-    """A Pillow image of any mode, moved; its mode and palette stay."""
+    """`warped` for a Pillow image of any mode; mode and palette stay."""
     nearest = method == Image.Resampling.NEAREST
     if image.mode == "HSV" and not nearest:
         raise DTypeError(
             f"{op}: the mean of two hues is another colour: convert('RGB') the picture of mode HSV first, or take "
             "interpolation 'nearest'"
         )
-    if image.mode == "PA":  # numbers of colours, as in P, where Pillow takes the nearest by itself
+    if image.mode == "PA":  # palette indices cannot be interpolated; for P, Pillow uses NEAREST by itself
         return with_pixels(image, np.asarray(warp(image, Image.Resampling.NEAREST, colour(image, values))))
-    if image.mode.startswith("I;16") and not nearest:  # Pillow computes with the two bytes of a number
+    if image.mode.startswith("I;16") and not nearest:  # Pillow would interpolate the two bytes of a value separately
         numbers = Image.fromarray(np.asarray(image).astype(np.float32))
         moved = np.rint(np.clip(np.asarray(warp(numbers, method, values[0])), 0, 65535))
         return with_pixels(image, moved.astype(np.asarray(image).dtype))
@@ -174,13 +174,13 @@ def _warped_picture(op: str, image: Image.Image, values: list[float], method: Im
 
 
 def colour(image: Image.Image, values: list[float]) -> Any:
-    """One value for each channel as Pillow takes a colour of the image's mode."""
+    """One value for each channel, as Pillow's colour in the mode of the image."""
     numbers = tuple(values) if image.mode == "F" else tuple(int(value) for value in values)
     return numbers[0] if len(numbers) == 1 else numbers
 
 
 def with_pixels(image: Image.Image, pixels: np.ndarray) -> Image.Image:
-    """Pixels (H, W) or (H, W, C), as `np.asarray` gives them, in a picture of the mode and palette of `image`."""
+    """A Pillow image with these pixels, (H, W) or (H, W, C) as from `np.asarray`, and the mode and palette of `image`."""
     result = image.crop((0, 0, pixels.shape[1], pixels.shape[0]))
     result.frombytes((np.packbits(pixels, axis=1) if image.mode == "1" else pixels).tobytes())
     return result

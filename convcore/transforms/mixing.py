@@ -1,6 +1,6 @@
-"""Mixing the images of a batch, and their labels alike: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019).
+"""Mixing the images and labels of a batch: MixUp (Zhang et al. 2018) and CutMix (Yun et al. 2019).
 
-Each image is mixed with the one before it, so the batch has to be shuffled.
+Each image is mixed with the previous one, so the batch must be shuffled.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from convcore.transforms.images import checked, same_kind
 
 
 class _Mix(RandomTransform):
-    """Base: what is mixed, and the labels.
+    """Base of both: the arguments, and the mixed labels.
 
     Args:
-        alpha: the share of the image itself is drawn from Beta(alpha, alpha).
-        num_classes: needed where labels are class numbers.
-        generator: as of `RandomTransform`.
+        alpha: the share of each image is drawn from Beta(alpha, alpha).
+        num_classes: the number of classes, required if labels are class numbers.
+        generator: as in `RandomTransform`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class _Mix(RandomTransform):
         return same_kind(mixed, images), same_kind(chances * share + np.roll(chances, 1, axis=0) * (1 - share), labels)
 
     def mix(self, x: np.ndarray, other: np.ndarray, share: float) -> tuple[np.ndarray, float]:
-        """The mixed images, and the share that `x` has in them."""
+        """The mixed images, and the share of `x` in them."""
         raise NotImplementedError
 
     def _probabilities(self, labels: Any, count: int) -> np.ndarray:
@@ -85,7 +85,7 @@ class _Mix(RandomTransform):
 
 
 class MixUp(_Mix):
-    """Weighted sums of two images, and of their labels."""
+    """A weighted sum of two images, and of their labels."""
 
     def mix(self, x: np.ndarray, other: np.ndarray, share: float) -> tuple[np.ndarray, float]:
         weight = x.dtype.type(share)
@@ -93,7 +93,7 @@ class MixUp(_Mix):
 
 
 class CutMix(_Mix):
-    """A rectangle of one image in another, and their labels by area."""
+    """A rectangle of one image pasted into another, and their labels weighted by area."""
 
     def mix(self, x: np.ndarray, other: np.ndarray, share: float) -> tuple[np.ndarray, float]:
         height, width = x.shape[2:]

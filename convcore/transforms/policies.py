@@ -1,6 +1,6 @@
-"""Augmentation by policies: AutoAugment, RandAugment, TrivialAugment. Each picks among the same operations.
+"""Augmentation policies: AutoAugment, RandAugment, TrivialAugment. All select from the same operations.
 
-An operation has a table of magnitudes, a range in a number of steps; how far along it goes is the policy's choice.
+Each operation has a table of magnitudes, a range divided into steps; the policy selects the step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from convcore.transforms.images import Fill, size_of
 
 
 class Range(NamedTuple):
-    """Magnitudes of an operation: `steps(bins, height, width)`; signed ones also act the other way round."""
+    """The magnitudes of an operation: `steps(bins, height, width)`; signed ones get a random sign."""
 
     steps: Callable[[int, int, int], np.ndarray]
     signed: bool = False
@@ -39,7 +39,7 @@ def _bits(lost: float) -> Range:
 _AS_IT_IS = Range(lambda bins, height, width: np.zeros(bins))
 _UNSCALED = {"AutoContrast": _AS_IT_IS, "Equalize": _AS_IT_IS}
 
-# Cubuk et al. 2019, scaled to the image as there: shifts of up to 150 of 331 pixels.
+# Cubuk et al. 2019; shifts are scaled to the image, up to 150 of 331 pixels.
 MODERATE: Mapping[str, Range] = {
     "ShearX": _line(0.0, 0.3, signed=True),
     "ShearY": _line(0.0, 0.3, signed=True),
@@ -68,7 +68,7 @@ WIDE: Mapping[str, Range] = {
 
 
 def apply_operation(x: Any, name: str, magnitude: float, interpolation: Interpolation, fill: Fill) -> Any:
-    """One operation; a shear of `magnitude` moves a row by that part of its distance from the upper edge."""
+    """Apply one operation; a shear shifts each row by `magnitude` times the distance from the upper edge."""
 
     def shifted(angle_x: float, angle_y: float, move_x: int, move_y: int, center: Any) -> Any:
         return F.affine(x, 0.0, (move_x, move_y), 1.0, (angle_x, angle_y), interpolation, fill, center)
@@ -99,7 +99,7 @@ def _is_floating(x: Any) -> bool:
 
 
 class _Policy(RandomTransform):
-    """Base: how pixels from outside look, and one operation at a step of its range."""
+    """Base of policies: interpolation and fill, and one operation at a step of its range."""
 
     def __init__(self, interpolation: Interpolation, fill: Fill, generator: np.random.Generator | int | None):
         super().__init__(generator)
@@ -107,14 +107,14 @@ class _Policy(RandomTransform):
         self.fill = fill
 
     def step(self, x: Any, name: str, ranges: Mapping[str, Range], bins: int, index: int) -> Any:
-        """Apply the operation `name` at the magnitude number `index`; the sign is drawn."""
+        """Apply the operation `name` at step `index` of its magnitudes; signed ones get a random sign."""
         magnitude = float(ranges[name].steps(bins, *size_of(type(self).__name__, x))[index])
         if ranges[name].signed and self.happens(0.5):
             magnitude = -magnitude
         return apply_operation(x, name, magnitude, self.interpolation, self.fill)
 
     def pick(self, ranges: Mapping[str, Range]) -> str:
-        """Draw an operation."""
+        """The name of a random operation."""
         return list(ranges)[self.integer(len(ranges))]
 
 
@@ -122,10 +122,10 @@ class RandAugment(_Policy):
     """`num_ops` random operations, all at one magnitude (Cubuk et al. 2020).
 
     Args:
-        num_ops: operations one after another.
+        num_ops: the number of operations, applied in sequence.
         magnitude: the step of each range, below `num_magnitude_bins`.
-        num_magnitude_bins: steps of each range.
-        interpolation, fill: as of `functional.affine`.
+        num_magnitude_bins: the number of steps of each range.
+        interpolation, fill: as in `functional.affine`.
     """
 
     RANGES: Mapping[str, Range] = {"Identity": _AS_IT_IS, **MODERATE}
@@ -159,8 +159,8 @@ class TrivialAugmentWide(_Policy):
     """One random operation at a random magnitude (Müller, Hutter 2021).
 
     Args:
-        num_magnitude_bins: steps of each range.
-        interpolation, fill: as of `functional.affine`.
+        num_magnitude_bins: the number of steps of each range.
+        interpolation, fill: as in `functional.affine`.
     """
 
     def __init__(
@@ -216,11 +216,11 @@ IMAGENET_POLICY = (
 
 
 class AutoAugment(_Policy):
-    """One of 25 pairs of operations that a search found best on ImageNet (Cubuk et al. 2019).
+    """A random pair of operations out of 25 that a search found best on ImageNet (Cubuk et al. 2019).
 
     Args:
         policy: only `AutoAugmentPolicy.IMAGENET`.
-        interpolation, fill: as of `functional.affine`.
+        interpolation, fill: as in `functional.affine`.
     """
 
     RANGES: Mapping[str, Range] = {**MODERATE, "Invert": _AS_IT_IS}

@@ -1,4 +1,4 @@
-"""The base of the schedules, and what several of them check."""
+"""The base class of learning-rate schedules, and helpers of several of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from convcore.optim.optimizer import Optimizer
 
 
 class LRScheduler:
-    """Base of the schedules. A subclass defines `get_lr`; call `step()` after `optimizer.step()`.
+    """Base of all schedules. A subclass defines `get_lr`; call `step()` after `optimizer.step()`.
 
-    Making a scheduler sets the first rate, and keeps each group's own rate as its "initial_lr".
+    The constructor stores the rate of each group as its "initial_lr", and sets the first rate of the schedule.
 
     Args:
-        optimizer: whose groups' "lr" is set.
-        last_epoch: the number of the last step done; -1 begins anew.
+        optimizer: the optimizer; the schedule sets "lr" of its groups.
+        last_epoch: the number of the last step done; -1 starts from the beginning.
 
     Attributes:
-        last_epoch: how many steps were done, 0 before the first.
-        base_lrs: the groups' rates before the schedule.
+        last_epoch: the number of steps done, 0 before the first.
+        base_lrs: the rates of the groups before the schedule.
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1):
@@ -39,7 +39,7 @@ class LRScheduler:
         self.begin()
 
     def begin(self) -> None:
-        """Set the first rate, as making the scheduler does."""
+        """Set the first rate, as the constructor does."""
         self._step_count = 0
         self._beginning = True
         try:
@@ -48,7 +48,7 @@ class LRScheduler:
             self._beginning = False
 
     def begin_again(self) -> None:
-        """Start over at step 0, from the rates in use: what a schedule does whose turn comes later."""
+        """Restart at step 0 from the rates in use; `SequentialLR` calls this when it switches to the schedule."""
         self.last_epoch = 0
         self.set_rates(self.get_lr())
 
@@ -57,11 +57,11 @@ class LRScheduler:
         raise NotImplementedError
 
     def get_last_lr(self) -> list[float]:
-        """The rates that the last `step()` set."""
+        """The rates set by the last `step()`."""
         return self._last_lr
 
     def step(self) -> None:
-        """Go on by one and set the rates."""
+        """Advance by one step and set the rates."""
         if self._step_count == 1 and not self.optimizer.has_stepped:
             warnings.warn(
                 "lr_scheduler.step() was called before optimizer.step(): the first rate of the schedule was never used",
@@ -79,20 +79,20 @@ class LRScheduler:
             group["lr"] = lr
 
     def rates_in_use(self) -> list[float]:
-        """The groups' rates as they are."""
+        """The current rates of the groups."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer, which saves its own."""
+        """Everything but the optimizer, which saves its own state."""
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict()`; load the optimizer's too, which holds the rates in use."""
+        """Continue from a `state_dict()`; load the optimizer's state, too, which holds the rates in use."""
         self.__dict__.update(state_dict)
 
 
 def check_optimizer(scheduler: str, optimizer: Any) -> None:
-    """Refuse what is no optimizer."""
+    """Refuse anything but an optimizer."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{scheduler}: {type(optimizer).__name__} is not an Optimizer")
 
@@ -111,7 +111,7 @@ def per_group(scheduler: str, name: str, value: Any, optimizer: Optimizer) -> li
 
 
 def check_momentum(scheduler: str, optimizer: Optimizer) -> bool:
-    """For schedules that move momentum: whether the optimizer's is beta1 (else "momentum"); refuses if it has none."""
+    """For schedules that change momentum: whether it is beta1, not "momentum"; refuses optimizers without either."""
     use_beta1 = "betas" in optimizer.defaults
     if not use_beta1 and "momentum" not in optimizer.defaults:
         raise ValueError(f"{scheduler}: optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
@@ -119,7 +119,7 @@ def check_momentum(scheduler: str, optimizer: Optimizer) -> bool:
 
 
 def set_momentum(group: dict[str, Any], momentum: float, use_beta1: bool) -> None:
-    """Write a group's momentum where its optimizer keeps it."""
+    """Set the momentum of a group: beta1 or "momentum"."""
     if use_beta1:
         group["betas"] = (momentum, *group["betas"][1:])
     else:
@@ -127,12 +127,12 @@ def set_momentum(group: dict[str, Any], momentum: float, use_beta1: bool) -> Non
 
 
 def functions_state(functions: list[Any]) -> list[dict[str, Any] | None]:
-    """What can be saved of user-given functions: the attributes of callable objects; None for plain functions."""
+    """The state of user-given functions: the attributes of callable objects; None for plain functions."""
     return [None if isinstance(f, type(functions_state)) else dict(getattr(f, "__dict__", {})) for f in functions]
 
 
 def load_functions_state(functions: list[Any], states: list[dict[str, Any] | None]) -> None:
-    """Give callable objects the attributes back that `functions_state` saved."""
+    """Restore the attributes of callable objects saved by `functions_state`."""
     for function, state in zip(functions, states, strict=True):
         if state:
             function.__dict__.update(state)

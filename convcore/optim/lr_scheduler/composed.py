@@ -1,4 +1,4 @@
-"""Schedules made of schedules: one after another, or several at once."""
+"""Schedules made of schedules: in sequence, or several at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convcore.optim.optimizer import Optimizer
 
 
 class _Composed(LRScheduler):
-    """What both have in common: schedules of one optimizer, saved together."""
+    """Base of both: several schedules of one optimizer, saved together."""
 
     _schedulers: Sequence[LRScheduler]
 
@@ -47,16 +47,16 @@ class _Composed(LRScheduler):
 
 
 class SequentialLR(_Composed):
-    """One schedule after another, each from its own beginning.
+    """Schedules in sequence, each started from its beginning.
 
     Args:
-        optimizer: that of all schedules.
-        schedulers: in their order.
-        milestones: after how many steps each but the first takes over.
+        optimizer: the optimizer of all schedules.
+        schedulers: the schedules, in order.
+        milestones: the number of steps after which each schedule but the first starts.
 
     Raises:
-        ValueError: not one milestone less than schedules, or schedules of several optimizers.
-        TypeError: something else than schedules.
+        ValueError: the number of milestones is not one less than that of schedules, or the optimizers differ.
+        TypeError: an item is not a schedule.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SequentialLR(_Composed):
             )
         self._schedulers = schedulers
         self._milestones = milestones
-        # Each schedule took its first step when it was made, and set a rate: take that back.
+        # The constructor of each schedule took a first step and set a rate: undo both.
         self._base_rates()
         for scheduler in schedulers:
             _undo_first_step(scheduler)
@@ -94,7 +94,7 @@ class SequentialLR(_Composed):
             group["lr"] = group["initial_lr"]
 
     def step(self) -> None:
-        """Go on by one with the schedule whose turn it is."""
+        """Advance the current schedule by one step."""
         self.last_epoch += 1
         position = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[position]
@@ -107,15 +107,15 @@ class SequentialLR(_Composed):
 
 
 class ChainedScheduler(_Composed):
-    """Several schedules at once: each `step()` steps all, and the multiplications of their rates add up.
+    """Several schedules at once: each `step()` steps all, and their factors multiply.
 
     Args:
-        schedulers: of one optimizer.
-        optimizer: that of all schedules; theirs if None.
+        schedulers: schedules of one optimizer.
+        optimizer: the optimizer of all schedules; by default that of the first.
 
     Raises:
-        ValueError: no schedules, or schedules of several optimizers.
-        TypeError: something else than schedules.
+        ValueError: there are no schedules, or the optimizers differ.
+        TypeError: an item is not a schedule.
     """
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None):

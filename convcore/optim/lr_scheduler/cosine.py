@@ -1,4 +1,4 @@
-"""Schedules along half a cosine: from the rate down to almost nothing, at once or again and again."""
+"""Cosine schedules: from the base rate down to a minimum, once or with restarts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from convcore.optim.optimizer import Optimizer
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the rate down to `eta_min` in `T_max` steps, and, if stepped further, up again.
+    """Half a cosine from the base rate down to `eta_min` in `T_max` steps, and up again with further steps.
 
-    lr = eta_min + (base_lr - eta_min) * (1 + cos(pi * t / T_max)) / 2, computed from the rate that is there. Source:
-    I. Loshchilov and F. Hutter, "SGDR" (2017), equation 5, without the restarts.
+    lr = eta_min + (base_lr - eta_min) * (1 + cos(pi * t / T_max)) / 2, computed from the current rate by recursion.
+    Source: I. Loshchilov and F. Hutter, "SGDR" (2017), equation 5, without the restarts.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class CosineAnnealingLR(LRScheduler):
         rates, t = self.rates_in_use(), self.last_epoch
         if self._beginning or t == 0:
             return rates
-        if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # up again from the lowest point, where the quotient is 0 / 0
+        if (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # up from the minimum, where the quotient would be 0 / 0
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
             return [lr + (base_lr - self.eta_min) * rise for lr, base_lr in zip(rates, self.base_lrs, strict=True)]
         quotient = (1 + math.cos(math.pi * t / self.T_max)) / (1 + math.cos(math.pi * (t - 1) / self.T_max))
@@ -38,15 +38,15 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Half a cosine down to `eta_min`, then from the full rate again, each time `T_mult` times longer.
+    """Half a cosine down to `eta_min`, then a restart from the base rate, each cycle `T_mult` times longer.
 
-    `step(epoch)` may be given the epoch as a number, fractions included, to follow the curve within an epoch:
+    `step(epoch)` accepts a fractional epoch, to follow the curve within an epoch:
     `scheduler.step(epoch + batch / batches)`. Source: I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent
     with Warm Restarts" (2017), section 3.
 
     Args:
-        T_0: steps of the first descent.
-        T_mult: how many times longer each descent is than the one before.
+        T_0: the number of steps of the first cycle.
+        T_mult: the factor of the length from cycle to cycle.
         eta_min: the lowest rate.
     """
 
@@ -73,7 +73,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [self.eta_min + (base_lr - self.eta_min) * share for base_lr in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
-        """Go on by one, or to the number `epoch`, and set the rates.
+        """Advance by one step, or to `epoch`, and set the rates.
 
         Raises:
             ValueError: `epoch` is negative.
@@ -94,7 +94,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.set_rates(self.get_lr())
 
     def _go_to(self, epoch: float) -> None:
-        """Find the descent that `epoch` lies in; the first n last T_0 * (T_mult^n - 1) / (T_mult - 1) together."""
+        """Find the cycle of `epoch`; the first n cycles take T_0 * (T_mult^n - 1) / (T_mult - 1) steps together."""
         if self.T_mult == 1:
             n = 0
             start = epoch // self.T_0 * self.T_0

@@ -1,4 +1,4 @@
-"""Schedules that go up and down, and momentum the other way."""
+"""Cyclic schedules: the rate rises and falls, and momentum moves in the opposite direction."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from convcore.optim.optimizer import Optimizer
 
 
 class CyclicLR(LRScheduler):
-    """Up and down between two rates in straight lines, again and again; step it every batch.
+    """Linearly up and down between two rates, repeatedly; call `step()` after every batch.
 
-    Momentum (beta1 of Adam) moves the other way. Source: L. Smith, "Cyclical Learning Rates for Training Neural
-    Networks" (2017), section 3.
+    Momentum (beta1 of Adam) moves in the opposite direction. Source: L. Smith, "Cyclical Learning Rates for Training
+    Neural Networks" (2017), section 3.
 
     Args:
         base_lr: the lowest rate, one number or one for each group.
         max_lr: the highest rate, likewise.
-        step_size_up: steps from the lowest to the highest.
-        step_size_down: steps back; as many as up if None.
-        mode: "triangular" for equal cycles, "triangular2" for half the height in each new cycle, "exp_range" for a
-            height that is multiplied by `gamma` in every step.
+        step_size_up: the number of steps from the lowest to the highest rate.
+        step_size_down: the number of steps back; by default `step_size_up`.
+        mode: "triangular" for equal cycles, "triangular2" to halve the amplitude in each new cycle, "exp_range" to
+            multiply the amplitude by `gamma` in every step.
         gamma: for "exp_range".
-        scale_fn: the height as a function of the cycle (1, 2, ...) or of the step, in the place of `mode`.
-        scale_mode: for `scale_fn`: "cycle" or "iterations".
-        cycle_momentum: whether to move momentum between `max_momentum` and `base_momentum`.
+        scale_fn: the amplitude as a function of the cycle (1, 2, ...) or of the step, in place of `mode`.
+        scale_mode: the argument of `scale_fn`: "cycle" or "iterations".
+        cycle_momentum: whether to change momentum between `max_momentum` and `base_momentum`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class CyclicLR(LRScheduler):
         return self.gamma**self.last_epoch if self.mode == "exp_range" else 1.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer and a plain `scale_fn`; of a callable object its attributes."""
+        """Everything but the optimizer and a plain `scale_fn`; for a callable object, its attributes."""
         return {**super().state_dict(), "scale_fn": functions_state([self.scale_fn])[0] if self.scale_fn else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -114,20 +114,21 @@ class CyclicLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up from a small rate to `max_lr`, then down to almost nothing, over the whole of training; step it every batch.
+    """One cycle over the whole training: up from a small rate to `max_lr`, then down to nearly 0; step every batch.
 
-    The high rate in the middle regularises, the long descent lets the weights settle. Momentum (beta1 of Adam) moves
-    the other way. Source: L. Smith and N. Topin, "Super-Convergence" (2018); as torch has it, with two phases or three.
+    The high rate in the middle regularises; in the long descent the weights converge. Momentum (beta1 of Adam) moves in
+    the opposite direction. Source: L. Smith and N. Topin, "Super-Convergence" (2018); with two or three phases, as in
+    torch.
 
     Args:
         max_lr: the highest rate, one number or one for each group.
-        total_steps: how often `step()` will be called at most; or give `epochs` and `steps_per_epoch`.
-        pct_start: the part of the steps spent going up.
+        total_steps: the largest number of calls of `step()`; or give `epochs` and `steps_per_epoch`.
+        pct_start: the fraction of steps that increase the rate.
         anneal_strategy: "cos" or "linear".
-        cycle_momentum: whether to move momentum between `max_momentum` and `base_momentum`.
+        cycle_momentum: whether to change momentum between `max_momentum` and `base_momentum`.
         div_factor: the first rate is max_lr / div_factor.
         final_div_factor: the last rate is the first rate / final_div_factor.
-        three_phase: come down to the first rate as steeply as it went up, then to the last rate.
+        three_phase: decrease to the first rate in as many steps as the increase took, then to the last rate.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class OneCycleLR(LRScheduler):
         self.cycle_momentum = cycle_momentum
         self.use_beta1 = cycle_momentum and check_momentum("OneCycleLR", optimizer)
 
-        # Each phase: its last step, the rates at its ends and the momenta at its ends, as names of group settings.
+        # Each phase: its last step, then the names of the group settings of its first and last rate and momentum.
         last = self.total_steps - 1
         top = pct_start * self.total_steps - 1
         self._phases = [(top, "initial_lr", "max_lr", "max_momentum", "base_momentum")]

@@ -1,7 +1,7 @@
-"""Schedules that multiply the rate step by step.
+"""Schedules that multiply the rate step by step: lr(t) = lr(t - 1) * factor(t).
 
-Each takes the rate that is there, not the one it began with, so that several can act on one optimizer, and a rate set
-by hand is kept: lr(t) = lr(t - 1) * factor(t).
+They start from the current rate, not from the base rate. So several schedules can act on one optimizer, and a rate set
+by hand stays in effect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Multiplied(LRScheduler):
     """Base of the schedules in this file, which define `factor`."""
 
     def factor(self, t: int) -> float:
-        """The rate after t steps over that after t - 1, and for t = 0 over the base rate."""
+        """The ratio of the rate after t steps to that after t - 1 steps; for t = 0, to the base rate."""
         raise NotImplementedError
 
     def get_lr(self) -> list[float]:
@@ -39,7 +39,7 @@ class StepLR(Multiplied):
 
 
 class MultiStepLR(Multiplied):
-    """Multiply the rate by `gamma` after each number of steps in `milestones`, twice if it stands there twice."""
+    """Multiply the rate by `gamma` after each number of steps in `milestones`; repeated milestones count repeatedly."""
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
         self.milestones = sorted(milestones)
@@ -70,7 +70,7 @@ class ConstantLR(Multiplied):
 
 
 class LinearLR(Multiplied):
-    """From `start_factor` times the rate to `end_factor` times the rate, in a straight line of `total_iters` steps."""
+    """Linear change from `start_factor` to `end_factor` times the rate in `total_iters` steps."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class ExponentialLR(Multiplied):
 
 
 class PolynomialLR(Multiplied):
-    """Down to 0 in `total_iters` steps: lr = base_lr * (1 - t / total_iters)^power."""
+    """Polynomial decay to 0 in `total_iters` steps: lr = base_lr * (1 - t / total_iters)^power."""
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
         self.total_iters = total_iters
@@ -127,7 +127,7 @@ class PolynomialLR(Multiplied):
 
 
 class _ByFunctions(LRScheduler):
-    """Schedules of a function of the number of steps, one for all groups or a list with one for each."""
+    """Base of schedules by a user's function of the number of steps: one for all groups, or a list of one for each."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class _ByFunctions(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer and the functions; of callable objects their attributes."""
+        """Everything but the optimizer and the functions; for callable objects, their attributes."""
         return {**super().state_dict(), "lr_lambdas": functions_state(self.lr_lambdas)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -159,7 +159,7 @@ class LambdaLR(_ByFunctions):
 
 
 class MultiplicativeLR(_ByFunctions):
-    """lr(t) = lr(t - 1) * lr_lambda(t), and the base rate at first."""
+    """lr(t) = lr(t - 1) * lr_lambda(t), from the base rate."""
 
     def get_lr(self) -> list[float]:
         if self._beginning:

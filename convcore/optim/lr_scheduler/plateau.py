@@ -1,4 +1,4 @@
-"""A schedule that listens: the rate falls when a measured quantity no longer improves."""
+"""A schedule by a metric: the rate falls when the metric stops improving."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from convcore.optim.optimizer import Optimizer
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiply the rate by `factor` when a measure has not improved for more than `patience` steps.
+    """Multiply the rate by `factor` when a metric has not improved for more than `patience` steps.
 
-    Call `step(measure)`, with the loss on validation data for example: unlike the other schedules' rates,
-    these depend on what is measured, not on the number of steps.
+    Call `step(metric)`, for example with the validation loss: unlike in other schedules, the rate depends on the
+    metric, not on the number of steps.
 
     Args:
-        optimizer: whose groups' "lr" is set.
-        mode: "min" if a smaller measure is better, "max" if a larger one is.
-        factor: below 1.
-        patience: how many steps without improvement are accepted.
-        threshold: how much better counts as better: a part of the best measure, or absolutely.
+        optimizer: the optimizer; the schedule sets "lr" of its groups.
+        mode: "min" if a smaller metric is better, "max" if a larger one is.
+        factor: the factor of the rate, below 1.
+        patience: the number of steps without improvement before a reduction.
+        threshold: the smallest improvement that counts: relative to the best metric, or absolute.
         threshold_mode: "rel" or "abs".
-        cooldown: after a reduction, so many steps are not judged.
-        min_lr: no rate falls below it; one number, or one for each group.
-        eps: a reduction of no more than this is left out.
+        cooldown: the number of steps after a reduction in which the metric is ignored.
+        min_lr: the lower limit of the rates; one number, or one for each group.
+        eps: reductions by no more than this are skipped.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class ReduceLROnPlateau(LRScheduler):
 
     @property
     def in_cooldown(self) -> bool:
-        """Whether steps are not judged because a reduction was just made."""
+        """Whether the metric is ignored because of a recent reduction."""
         return self.cooldown_counter > 0
 
     def step(self, metrics: Any) -> None:
-        """Take note of a measure (a number, or a tensor with one element), and reduce the rates if it is time."""
+        """Record a metric (a number, or a tensor of one element), and reduce the rates if it has stopped improving."""
         current = float(metrics)
         self.last_epoch += 1
         if self._is_better(current):

@@ -1,6 +1,6 @@
-"""Transforms without randomness, with torchvision's names: the mathematics behind `convcore.transforms`.
+"""Transforms without randomness, with torchvision's names: the functions behind `convcore.transforms`.
 
-All take Pillow images, and tensors or NumPy arrays (C, H, W) or (N, C, H, W), floating-point in [0, 1] or uint8, and
+All accept Pillow images, and tensors or NumPy arrays (C, H, W) or (N, C, H, W), floating-point in [0, 1] or uint8, and
 return the same kind.
 """
 

@@ -1,7 +1,7 @@
-"""Changing values: brightness to hue, sharpness and blur, and what the policies of augmentation do to colours.
+"""Functions of pixel values: brightness to hue, sharpness and blur, and the colour operations of the policies.
 
-uint8 images are computed by Pillow, as torchvision does for Pillow's images; floating-point ones, in [0, 1], by the
-formulas that each function states.
+uint8 images are computed by Pillow, as torchvision computes Pillow images; floating-point images, in [0, 1], by the
+formula in each docstring.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import pair
 from convcore.transforms.images import checked, from_pillow, same_kind, to_pillow, with_pixels
 
-LUMA = np.array([0.2989, 0.587, 0.114])  # ITU-R BT.601: how bright red, green and blue appear
+LUMA = np.array([0.2989, 0.587, 0.114])  # ITU-R BT.601: luma weights of red, green and blue
 
 
 PLAIN = ("L", "RGB")
@@ -35,8 +35,8 @@ def coloured(
     """Apply `pillow` to Pillow images and uint8 arrays, `floats` to floating-point images (C, H, W), one by one.
 
     Args:
-        modes: those of Pillow images whose numbers the operation may change; in others they mean something else, such
-            as ink, a hue, or a place in a palette.
+        modes: the accepted modes of Pillow images; in other modes pixels have another meaning, such as ink, a hue, or
+            an index into a palette.
     """
     if isinstance(img, Image.Image):
         if img.mode not in modes:
@@ -63,7 +63,7 @@ def grey(op: str, x: np.ndarray) -> np.ndarray:
 
 
 def _blend(x: np.ndarray, other: Any, factor: float) -> np.ndarray:
-    """factor * x + (1 - factor) * other, kept in [0, 1]."""
+    """factor * x + (1 - factor) * other, clipped to [0, 1]."""
     return np.clip(factor * x + (1.0 - factor) * other, 0.0, 1.0)
 
 
@@ -85,7 +85,7 @@ def adjust_brightness(img: Any, brightness_factor: float) -> Any:
 
 
 def adjust_contrast(img: Any, contrast_factor: float) -> Any:
-    """factor * x + (1 - factor) * the mean brightness: 0 is grey, 1 the image itself."""
+    """factor * x + (1 - factor) * mean brightness: 0 is grey, 1 the image itself."""
     op = "adjust_contrast"
     _at_least_zero(op, "contrast_factor", contrast_factor)
     return coloured(
@@ -98,7 +98,7 @@ def adjust_contrast(img: Any, contrast_factor: float) -> Any:
 
 
 def adjust_saturation(img: Any, saturation_factor: float) -> Any:
-    """factor * x + (1 - factor) * the brightness: 0 is black and white, 1 the image itself."""
+    """factor * x + (1 - factor) * brightness: 0 is black and white, 1 the image itself."""
     op = "adjust_saturation"
     _at_least_zero(op, "saturation_factor", saturation_factor)
     return coloured(
@@ -111,7 +111,7 @@ def adjust_saturation(img: Any, saturation_factor: float) -> Any:
 
 
 def adjust_hue(img: Any, hue_factor: float) -> Any:
-    """Turn the circle of colours by `hue_factor` of a full turn, from -0.5 to 0.5. Grey images stay."""
+    """Rotate the colour circle by `hue_factor` of a full turn, from -0.5 to 0.5. Grey images are unchanged."""
     if not -0.5 <= hue_factor <= 0.5:
         raise ShapeError(f"adjust_hue: hue_factor must lie in [-0.5, 0.5], got {hue_factor}")
 
@@ -119,8 +119,8 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
         if image.mode not in ("RGB", "RGBA"):
             return image
         hue, saturation, value = image.convert("HSV").split()
-        turned = np.asarray(hue) + np.array(int(hue_factor * 255) % 256, np.uint8)  # wraps around
-        result = Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert(image.mode)
+        rotated = np.asarray(hue) + np.array(int(hue_factor * 255) % 256, np.uint8)  # wraps around
+        result = Image.merge("HSV", (Image.fromarray(rotated), saturation, value)).convert(image.mode)
         if image.mode == "RGBA":
             result.putalpha(image.getchannel("A"))
         return result
@@ -136,7 +136,7 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
 
 def _hue_saturation_value(op: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hue in [0, 1), saturation and value of an RGB image (A. R. Smith 1978, Color gamut transform pairs)."""
-    grey(op, x)  # three channels
+    grey(op, x)  # refuses other numbers of channels
     highest, lowest = x.max(axis=0), x.min(axis=0)
     spread = highest - lowest
     safe = np.where(spread == 0, 1.0, spread)
@@ -153,7 +153,7 @@ def _red_green_blue(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) 
 
 
 def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
-    """factor * x + (1 - factor) * x blurred by [[1, 1, 1], [1, 5, 1], [1, 1, 1]] / 13; the outermost pixels stay."""
+    """factor * x + (1 - factor) * blurred x, by [[1, 1, 1], [1, 5, 1], [1, 1, 1]] / 13; the border is unchanged."""
     _at_least_zero("adjust_sharpness", "sharpness_factor", sharpness_factor)
 
     def floats(x: np.ndarray) -> np.ndarray:
@@ -175,7 +175,7 @@ def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
 
 
 def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
-    """The brightness, in one channel or repeated in three."""
+    """Grey, in one channel or repeated in three."""
     if num_output_channels not in (1, 3):
         raise ShapeError(f"rgb_to_grayscale: num_output_channels must be 1 or 3, got {num_output_channels}")
 
@@ -211,7 +211,7 @@ def posterize(img: Any, bits: int) -> Any:
 
 
 def solarize(img: Any, threshold: float) -> Any:
-    """Invert what is at least as bright as `threshold`: of 255 in uint8 images, of 1 in floating-point ones."""
+    """Invert values of at least `threshold`: in [0, 255] for uint8 images, in [0, 1] for floating-point images."""
     return coloured(
         "solarize",
         img,
@@ -221,7 +221,7 @@ def solarize(img: Any, threshold: float) -> Any:
 
 
 def autocontrast(img: Any) -> Any:
-    """Stretch each channel from its darkest and brightest value to 0 and 1; a channel of one value stays."""
+    """Stretch the range of each channel to [0, 1]; a constant channel is unchanged."""
 
     def floats(x: np.ndarray) -> np.ndarray:
         lowest, highest = x.min(axis=(1, 2), keepdims=True), x.max(axis=(1, 2), keepdims=True)
@@ -232,7 +232,7 @@ def autocontrast(img: Any) -> Any:
 
 
 def equalize(img: Any) -> Any:
-    """Spread each channel's 256 levels so that they are about equally frequent."""
+    """Equalise the histogram of each channel, over 256 levels."""
 
     def floats(x: np.ndarray) -> np.ndarray:
         levels = np.rint(np.clip(x, 0.0, 1.0) * 255).astype(np.uint8)
@@ -242,11 +242,11 @@ def equalize(img: Any) -> Any:
 
 
 def gaussian_blur(img: Any, kernel_size: int | Sequence[int], sigma: float | Sequence[float] | None = None) -> Any:
-    """Weighted mean of the neighbourhood, by a Gaussian along x and then y; margins mirror the image.
+    """Convolve with a Gaussian along x and then y, with reflect padding.
 
     Args:
-        kernel_size: odd width and height of the neighbourhood.
-        sigma: standard deviation in pixels, in x and y; by default 0.15 * kernel_size + 0.35.
+        kernel_size: odd width and height of the kernel.
+        sigma: the standard deviation in pixels, in x and y; by default 0.15 * kernel_size + 0.35.
     """
     op = "gaussian_blur"
     sizes = pair(op, "kernel_size", kernel_size, 1)
@@ -278,7 +278,7 @@ def gaussian_blur(img: Any, kernel_size: int | Sequence[int], sigma: float | Seq
 
 
 def _gaussian(size: int, sigma: float) -> np.ndarray:
-    """The weights exp(-x^2 / (2 sigma^2)) around the middle, with sum 1."""
+    """The weights exp(-x^2 / (2 sigma^2)) around the centre, normalised to sum 1."""
     x = np.arange(size) - (size - 1) / 2
     weights = np.exp(-(x**2) / (2 * sigma**2))
     return weights / weights.sum()

@@ -31,7 +31,7 @@ Interpolation = InterpolationMode | str | int
 
 
 def resized_size(size: tuple[int, int], target: int | Sequence[int], max_size: int | None = None) -> tuple[int, int]:
-    """Height and width after resizing: one number in `target` is that of the shorter side."""
+    """Height and width after resizing; a single number in `target` is the length of the shorter side."""
     if min(size) < 1:
         raise ShapeError(f"resize: the image must have pixels, got {size[0]} x {size[1]}")
     if not isinstance(target, int) and len(target) == 2:
@@ -56,14 +56,14 @@ def resize(
     max_size: int | None = None,
     antialias: bool = True,
 ) -> Any:
-    """Resize to (height, width), or so that the shorter side becomes `size`.
+    """Resize to (height, width), or to a shorter side of `size`.
 
-    A thin image whose longer side would grow beyond `PIL.Image.MAX_IMAGE_PIXELS` pixels in all is refused.
+    A thin image that would grow beyond `PIL.Image.MAX_IMAGE_PIXELS` pixels is refused.
 
     Args:
-        interpolation: between pixels, BILINEAR by default.
-        max_size: the longer side is at most so long; then the shorter one may be less than `size`.
-        antialias: True; pixels are averaged where the image becomes smaller.
+        interpolation: the interpolation between pixels, BILINEAR by default.
+        max_size: the upper limit of the longer side; the shorter side may then be less than `size`.
+        antialias: must be True; shrinking always averages pixels.
     """
     if antialias is False:
         raise UnsupportedError("resize: antialias must be True: images are always averaged where they become smaller")
@@ -76,7 +76,7 @@ def resize(
 
 
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
-    """Cut out a window that lies inside the image."""
+    """Crop to a window inside the image."""
     h, w = size_of("crop", img)
     if min(top, left) < 0 or top + height > h or left + width > w:
         raise ShapeError(
@@ -98,24 +98,24 @@ def resized_crop(
     interpolation: Interpolation = BILINEAR,
     antialias: bool = True,
 ) -> Any:
-    """Cut out a window and resize it."""
+    """Crop to a window and resize it."""
     return resize(crop(img, top, left, height, width), size, interpolation, antialias=antialias)
 
 
 def center_crop(img: Any, output_size: int | Sequence[int]) -> Any:
-    """Cut (height, width) out of the middle; an image that is smaller gets a black margin first."""
+    """Crop to (height, width) around the centre; a smaller image is padded with black."""
     height, width = pair("center_crop", "output_size", output_size, 1)
     h, w = size_of("center_crop", img)
     top, left = max(round((h - height) / 2.0), 0), max(round((w - width) / 2.0), 0)
-    cut = crop(img, top, left, min(h, height), min(w, width))  # before padding, which could make a thin image huge
+    cropped = crop(img, top, left, min(h, height), min(w, width))  # before padding, which could make a thin image huge
     missing_h, missing_w = max(height - h, 0), max(width - w, 0)
     if not missing_h and not missing_w:
-        return cut
-    return pad(cut, (missing_w // 2, missing_h // 2, (missing_w + 1) // 2, (missing_h + 1) // 2))
+        return cropped
+    return pad(cropped, (missing_w // 2, missing_h // 2, (missing_w + 1) // 2, (missing_h + 1) // 2))
 
 
 def margins(op: str, padding: int | Sequence[int]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of one number for all, two for (left and right, top and bottom), or four."""
+    """Left, top, right and bottom, from one number for all, two for (left and right, top and bottom), or four."""
     values = [padding] if isinstance(padding, int) else list(padding)
     if len(values) not in (1, 2, 4) or not all(isinstance(value, int) and value >= 0 for value in values):
         raise ShapeError(f"{op}: padding must be at least 0: one, two or four integers, got {padding}")
@@ -127,9 +127,9 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
     """Add a margin.
 
     Args:
-        padding: pixels: one number, (left and right, top and bottom), or (left, top, right, bottom).
-        fill: the value of new pixels, one for all channels or one for each; in a Pillow image with a palette the
-            number of a colour.
+        padding: the margin in pixels: one number, (left and right, top and bottom), or (left, top, right, bottom).
+        fill: the value of new pixels, one for all channels or one for each; for a Pillow image with a palette, the
+            index of a colour.
         padding_mode: "constant", "edge", "reflect" or "symmetric".
     """
     left, top, right, bottom = margins("pad", padding)
@@ -157,14 +157,14 @@ def pad(img: Any, padding: int | Sequence[int], fill: Fill = 0, padding_mode: st
 
 
 def hflip(img: Any) -> Any:
-    """Left becomes right."""
+    """Flip horizontally."""
     if isinstance(img, Image.Image):
         return img.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return same_kind(checked("hflip", img)[..., ::-1].copy(), img)
 
 
 def vflip(img: Any) -> Any:
-    """Top becomes bottom."""
+    """Flip vertically."""
     if isinstance(img, Image.Image):
         return img.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     return same_kind(checked("vflip", img)[..., ::-1, :].copy(), img)
@@ -178,21 +178,21 @@ def rotate(
     center: Sequence[float] | None = None,
     fill: Fill = None,
 ) -> Any:
-    """Turn the image by `angle` degrees, counter-clockwise.
+    """Rotate the image by `angle` degrees, counter-clockwise.
 
     Args:
-        interpolation: between pixels, NEAREST (the default), BILINEAR or BICUBIC.
-        expand: whether the result is large enough for all of the turned image.
-        center: the point (x, y) that stays; the middle by default.
-        fill: the value of pixels that come from outside.
+        interpolation: the interpolation between pixels, NEAREST (the default), BILINEAR or BICUBIC.
+        expand: enlarge the result to hold all of the rotated image.
+        center: the fixed point (x, y); the centre of the image by default.
+        fill: the value of pixels from outside the image.
     """
     method = resampling("rotate", interpolation)
     around = None if center is None else (center[0], center[1])
     if expand:
         h, w = size_of("rotate", img)
         sine, cosine = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
-        turned = (math.ceil(w * sine + h * cosine), math.ceil(w * cosine + h * sine))
-        affordable("rotate", (h, w), turned, "crop it first, or leave out expand")
+        rotated = (math.ceil(w * sine + h * cosine), math.ceil(w * cosine + h * sine))
+        affordable("rotate", (h, w), rotated, "crop it first, or leave out expand")
     return warped(
         "rotate",
         img,
@@ -212,14 +212,14 @@ def affine(
     fill: Fill = None,
     center: Sequence[float] | None = None,
 ) -> Any:
-    """Shear, scale, turn and shift the image, around its middle or `center` (x, y).
+    """Shear, scale, rotate and shift the image, around its centre or `center` (x, y).
 
     Args:
-        angle: degrees, clockwise.
-        translate: pixels to the right and down.
-        shear: degrees, along x, or along x and y.
-        interpolation: between pixels, NEAREST (the default), BILINEAR or BICUBIC.
-        fill: the value of pixels that come from outside.
+        angle: the rotation in degrees, clockwise.
+        translate: the shift in pixels, right and down.
+        shear: the shear in degrees, along x, or along x and y.
+        interpolation: the interpolation between pixels, NEAREST (the default), BILINEAR or BICUBIC.
+        fill: the value of pixels from outside the image.
     """
     if scale <= 0:
         raise ShapeError(f"affine: scale must be greater than 0, got {scale}")
@@ -246,16 +246,16 @@ def inverse_affine_matrix(
     scale: float,
     shear: tuple[float, float],
 ) -> tuple[float, float, float, float, float, float]:
-    """Where each pixel comes from: x_in = m[0] x + m[1] y + m[2], y_in = m[3] x + m[4] y + m[5].
+    """The source of each pixel: x_in = m[0] x + m[1] y + m[2], y_in = m[3] x + m[4] y + m[5].
 
-    The inverse of T C R S Shy Shx C^-1: move the center to the origin, shear along x then y, scale, turn, move back,
+    The inverse of T C R S Shy Shx C^-1: move the centre to the origin, shear along x then y, scale, rotate, move back,
     shift. [[a, b], [c, d]] = R Shy Shx has determinant 1, so its inverse is [[d, -b], [-c, a]].
     """
-    turn, shear_x, shear_y = math.radians(angle), math.radians(shear[0]), math.radians(shear[1])
-    a = math.cos(turn - shear_y) / math.cos(shear_y)
-    b = -math.cos(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(turn)
-    c = math.sin(turn - shear_y) / math.cos(shear_y)
-    d = -math.sin(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) + math.cos(turn)
+    rotation, shear_x, shear_y = math.radians(angle), math.radians(shear[0]), math.radians(shear[1])
+    a = math.cos(rotation - shear_y) / math.cos(shear_y)
+    b = -math.cos(rotation - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(rotation)
+    c = math.sin(rotation - shear_y) / math.cos(shear_y)
+    d = -math.sin(rotation - shear_y) * math.tan(shear_x) / math.cos(shear_y) + math.cos(rotation)
     m0, m1, m3, m4 = d / scale, -b / scale, -c / scale, a / scale
     x, y = center[0] + translate[0], center[1] + translate[1]
     return m0, m1, center[0] - m0 * x - m1 * y, m3, m4, center[1] - m3 * x - m4 * y
