@@ -1,8 +1,8 @@
-"""Names that are not here say so: why torch's is missing, what to use instead, or which name was meant.
+"""Explains missing names: why a name of torch is absent and what to use instead, or a similar name.
 
-`watch` gives modules a `__getattr__`, which Python asks for names that a module does not have. It raises
-AttributeError, so `hasattr`, `getattr` with a default, `copy` and the like see no difference; the error's text is put
-together only when somebody reads it.
+`watch` gives modules a `__getattr__`, which Python calls for names that a module does not have. It raises
+AttributeError, so `hasattr`, `getattr` with a default, `copy` and the like work as usual; the text of the error is
+built only when it is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WATCHED = (
     "convcore.optim.lr_scheduler", "convcore.data", "convcore.utils", "convcore.utils.data", "convcore.transforms",
     "convcore.transforms.functional", "convcore.models", "convcore.autograd", "convcore.amp", "convcore.cuda",
 )  # fmt: skip
-"""The modules that stand for torch's."""
+"""The modules with torch's names."""
 
 _ORIGINS = {
     "convcore.data": "torch.utils.data",
@@ -38,12 +38,12 @@ _IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a module or a class has no such name, as text that is made when it is read.
+    """Why a module or a class does not have a name; the text is built when it is read.
 
     Attributes:
         owner: the name of the module, or the class.
-        name: what was asked for.
-        others: names that an object has beside those of its class.
+        name: the missing name.
+        others: names of an object in addition to those of its class.
     """
 
     owner: str | type
@@ -62,7 +62,7 @@ class Explanation:
         return f"module {self.owner!r} has no attribute {self.name!r}{self._suggestion()}"
 
     def _origins(self) -> list[str]:
-        """The names that torch and torchvision may have for it."""
+        """The corresponding names in torch and torchvision."""
         if isinstance(self.owner, type):
             bases = [f"{base.__module__}.{base.__name__}" for base in self.owner.__mro__]
             return [f"{_CLASSES[base]}.{self.name}" for base in bases if base in _CLASSES]
@@ -71,10 +71,10 @@ class Explanation:
         return [f"{_ORIGINS.get(self.owner, self.owner.replace('convcore', 'torch', 1))}.{self.name}"]
 
     def _suggestion(self) -> str:
-        place = self.owner if isinstance(self.owner, type) else sys.modules[self.owner]
-        if hasattr(place, "__path__") and find_spec(f"{self.owner}.{self.name}"):
+        owner_object = self.owner if isinstance(self.owner, type) else sys.modules[self.owner]
+        if hasattr(owner_object, "__path__") and find_spec(f"{self.owner}.{self.name}"):
             return f" as long as nobody imports it: import {self.owner}.{self.name}"
-        public = [name for name in (*self.others, *dir(place)) if not name.startswith("_")]
+        public = [name for name in (*self.others, *dir(owner_object)) if not name.startswith("_")]
         same = [name for name in public if name.casefold() == self.name.casefold()]
         elsewhere = [
             f"{owner}.{self.name}" for owner in WATCHED if self.name in getattr(sys.modules[owner], "__all__", ())
@@ -84,7 +84,7 @@ class Explanation:
 
 
 def entry_of(origin: str) -> Absent | None:
-    """What the table says of a name of torch or torchvision ("torch.fft.rfft"), or of what it is a part of."""
+    """The table's entry for a name of torch or torchvision ("torch.fft.rfft"), or for a parent of the name."""
     name = origin.removeprefix("torch.")
     exact, patterns = _index()
     parts = name.split(".")
@@ -104,7 +104,7 @@ def _index() -> tuple[dict[str, Absent], list[tuple[re.Pattern[str], Absent]]]:
 
 
 def watch() -> None:
-    """Have the modules in WATCHED, which are imported, explain the names that they do not have."""
+    """Make the modules in WATCHED, which must be imported, explain missing names."""
     for owner in WATCHED:
         sys.modules[owner].__dict__["__getattr__"] = _explaining(owner)
     sys.meta_path.append(_Finder())
@@ -118,7 +118,7 @@ def _explaining(owner: str) -> Callable[[str], Any]:
             raise AttributeError(f"module {owner!r} has no attribute {name!r}")
         explanation = Explanation(owner, name)
         caller = sys._getframe(1)
-        # `from convcore import fft`: Python would put a text of its own in the place of an AttributeError's.
+        # `from convcore import fft`: Python would replace the text of an AttributeError by its own.
         if caller.f_code.co_code[caller.f_lasti] == _IMPORT_FROM:
             raise ImportError(str(explanation), name=owner)
         raise AbsentError(explanation)
@@ -127,11 +127,11 @@ def _explaining(owner: str) -> Callable[[str], Any]:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Explains `import convcore.fft`. It is asked last, for what no other finder knows, and finds nothing itself."""
+    """Explains `import convcore.fft`. Called last, for modules that no other finder knows; finds nothing itself."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         owner, _, name = fullname.rpartition(".")
-        # Only for an import: importlib.util.find_spec, which asks whether a module exists, is to get its None.
+        # Only for an import: importlib.util.find_spec, a test whether a module exists, must get None.
         is_import = sys._getframe(2).f_code.co_name == "_find_and_load_unlocked"
         if owner in WATCHED and is_import and not name.startswith("_"):
             raise ModuleNotFoundError(str(Explanation(owner, name)), name=fullname)

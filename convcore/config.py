@@ -1,12 +1,12 @@
-"""What must be in order before the first kernel is imported; `import convcore` reads this file before all others.
+"""Checks before the first kernel is imported; `import convcore` imports this module before all others.
 
 Settings are environment variables:
 
-    CONVCORE_QUIET=1          no line on stderr when kernels are compiled
-    NUMBA_CACHE_DIR=folder    where compiled kernels are kept (default: the user's cache folder)
-    NUMBA_NUM_THREADS=n       the size of the thread pool (default: the machine's cores)
+    CONVCORE_QUIET=1          no message on stderr when kernels are compiled
+    NUMBA_CACHE_DIR=folder    the cache of compiled kernels (default: the user's cache folder)
+    NUMBA_NUM_THREADS=n       the size of the thread pool (default: the number of cores)
     NUMBA_CPU_NAME=name       the CPU to compile for (default: this one)
-    GOMP_SPINCOUNT=n          how long idle threads of GNU OpenMP wait awake (default here: 20000 turns, about 0.2 ms)
+    GOMP_SPINCOUNT=n          the spin count of idle GNU OpenMP threads (default here: 20000, about 0.2 ms)
 """
 
 import os
@@ -15,10 +15,10 @@ from pathlib import Path
 
 
 def check_kernels_package() -> None:
-    """Refuse a package `kernels` that is not convcore's own: another distribution uses the same import name.
+    """Refuse a package `kernels` that is not convcore's: another distribution uses the same import name.
 
     Raises:
-        ImportError: says which one was found, and what to do.
+        ImportError: another package was found; the message says which, and what to do.
     """
     try:
         import kernels
@@ -30,7 +30,7 @@ def check_kernels_package() -> None:
         return
     package = Path(next(iter(kernels.__path__)) if hasattr(kernels, "__path__") else str(kernels.__file__))
     found = kernels.__file__ or package
-    # The first entry of the path is the folder of the script that runs, or the current one ("").
+    # The first entry of the path is the folder of the running script, or the current folder ("").
     if package.resolve().parent in (Path.cwd(), Path(sys.path[0]).resolve()):
         raise ImportError(
             f"convcore needs its own package `kernels`, but `import kernels` found {found}, in the folder that you run "
@@ -44,7 +44,7 @@ def check_kernels_package() -> None:
 
 
 def announce_compile(directory: Path | None) -> None:
-    """Say on stderr that kernels are being compiled; called by `kernels.cache` before the first one."""
+    """Print to stderr that kernels are being compiled; `kernels.cache` calls this before the first one."""
     if os.environ.get("CONVCORE_QUIET", "0") not in ("", "0"):
         return
     if directory is None:
@@ -57,7 +57,7 @@ def announce_compile(directory: Path | None) -> None:
 
 
 def _install_announcement() -> None:
-    from kernels import cache  # not at the top: only after the check
+    from kernels import cache  # not at the top: after the check
 
     cache.on_first_compile = announce_compile
 

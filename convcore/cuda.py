@@ -1,4 +1,4 @@
-"""The GPU: whether there is one that can be used, its name and memory, and tensors of other libraries on it."""
+"""The GPU: availability, name and memory, and sharing tensors with other libraries."""
 
 from __future__ import annotations
 
@@ -20,70 +20,70 @@ __all__ = [
 
 
 def is_available() -> bool:
-    """Whether there is a GPU that can be used."""
+    """Whether there is a usable GPU."""
     return probe.probe()[0] is not None
 
 
 def why_not_available() -> str:
-    """Why there is none, and what to do about it; empty where there is one."""
+    """Why there is no usable GPU, and what to do about it; empty if there is one."""
     return probe.probe()[1]
 
 
 def device_count() -> int:
-    """How many GPUs the machine has; convcore uses the first. 0 where none can be used."""
+    """The number of GPUs; convcore uses the first. 0 if none is usable."""
     found, _ = probe.probe()
     return 0 if found is None else found.count()
 
 
 def get_device_name(device: Any = None) -> str:
-    """What the GPU's maker calls it.
+    """The product name of the GPU.
 
     Raises:
-        DeviceError: there is none; says why.
+        DeviceError: there is no usable GPU; the message says why.
     """
     transfer.gpu(device)
     return probe.driver().name()
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until everything that was asked of the GPU is done. Without this a clock measures only the asking."""
+    """Wait until the GPU has finished all work. Without this, a clock measures only the launches of kernels."""
     transfer.gpu(device)
     probe.driver().synchronize()
 
 
 def memory_allocated(device: Any = None) -> int:
-    """Bytes of the GPU's memory that tensors hold."""
+    """Bytes of GPU memory held by tensors."""
     transfer.gpu(device)
     pool = memory.current()
     return 0 if pool is None else pool.used
 
 
 def max_memory_allocated(device: Any = None) -> int:
-    """The most bytes that tensors held at a time so far."""
+    """The peak of the bytes held by tensors."""
     transfer.gpu(device)
     pool = memory.current()
     return 0 if pool is None else pool.peak
 
 
 def empty_cache() -> None:
-    """Give the memory that is kept for later tensors back to the GPU, for other programs."""
+    """Free the idle blocks of the GPU memory pool, for other programs."""
     pool = memory.current()
     if pool is not None:
         pool.release_idle()
 
 
 def copies() -> dict[str, int]:
-    """How many copies there were so far "to the device" and "to the host". Nothing is copied unasked."""
+    """The numbers of copies so far, "to the device" and "to the host". Nothing is copied implicitly."""
     pool = memory.current()
     counted = {} if pool is None else pool.copies
     return {direction: counted.get(direction, 0) for direction in ("to the device", "to the host")}
 
 
 def memory_summary(device: Any = None) -> str:
-    """A table of the GPU's memory: held by tensors, the most so far, kept for later, free and in all.
+    """A table of the GPU's memory: held by tensors, peak, idle in the pool, free and total.
 
     Raises:
-        DeviceError: there is no GPU; says why.
+        DeviceError: there is no usable GPU; the message says why.
     """
     name = get_device_name(device)
     pool = memory.pool()
@@ -96,7 +96,7 @@ def memory_summary(device: Any = None) -> str:
 
 
 class _Foreign:
-    """Another library's array on the GPU: keeps it alive, and says where it lies."""
+    """Another library's array on the GPU: keeps it alive, and describes its memory."""
 
     def __init__(self, owner: Any, interface: dict[str, Any]):
         self.owner = owner
@@ -109,11 +109,11 @@ def as_tensor(array: Any) -> Tensor:
     """A tensor that shares the memory of another library's array on the GPU (PyTorch's, CuPy's, Numba's).
 
     Args:
-        array: what has `__cuda_array_interface__`; of float32, int64 or int32.
+        array: an object with `__cuda_array_interface__`, of float32, int64 or int32.
 
     Raises:
-        DTypeError: it has no such attribute, or another dtype.
-        DeviceError: there is no GPU; says why.
+        DTypeError: the array has no such attribute, or another dtype.
+        DeviceError: there is no usable GPU; the message says why.
     """
     interface = getattr(array, "__cuda_array_interface__", None)
     if interface is None or interface.get("mask") is not None:
@@ -125,7 +125,7 @@ def as_tensor(array: Any) -> Tensor:
             f"as_tensor: dtype must be one of {', '.join(map(str, KINDS))}, got {np.dtype(interface['typestr'])}"
         )
     transfer.start()
-    if interface.get("stream") not in (None, 1):  # it may still be written to on a stream of its own
+    if interface.get("stream") not in (None, 1):  # kernels on another stream may still write to it
         synchronize()
     shared: Any = DeviceArray(np.asarray(_Foreign(array, interface)))
     return wrap(shared)

@@ -1,11 +1,11 @@
-"""The errors that convcore raises on wrong input, and the table of shapes that their messages end with."""
+"""The errors that convcore raises on wrong input, and the table of shapes at the end of their messages."""
 
 from collections.abc import Iterable
 from typing import Any
 
 
 class ConvcoreError(Exception):
-    """Base of all errors raised on purpose. `module_path` names the layer of a model in which it happened."""
+    """Base of all errors raised on purpose. `module_path` is the path of the model's layer that raised the error."""
 
     module_path: str | None = None
 
@@ -27,44 +27,44 @@ class DivisionError(ConvcoreError, ZeroDivisionError):
 
 
 class UnsupportedError(ConvcoreError, NotImplementedError):
-    """The request is clear but convcore, or the algorithm asked for, does not do it."""
+    """A valid request that convcore, or the selected algorithm, does not support."""
 
 
 class AbsentError(AttributeError):
-    """A name that convcore does not have: why not, and what to use instead, or which name was meant.
+    """A name that convcore does not have; the message says why, and what to use instead, or suggests a similar name.
 
-    No `ConvcoreError`: what asks for it is wrong, not the input.
+    Not a `ConvcoreError`: the program is wrong, not the input.
     """
 
 
 class GraphError(ConvcoreError, RuntimeError):
-    """The autograd graph cannot give the gradient that was asked for."""
+    """The autograd graph cannot provide the requested gradient."""
 
 
 class CheckpointError(ConvcoreError, ValueError):
-    """A file of weights or data is damaged, or does not fit what it is loaded into."""
+    """A file of weights or data is damaged, or does not match the object that loads it."""
 
 
 class BusyError(ConvcoreError, RuntimeError):
-    """Another process is using what is asked for."""
+    """Another process is using the requested resource."""
 
 
 class LoaderTimeoutError(ConvcoreError, RuntimeError, TimeoutError):
-    """A batch took longer than a `DataLoader` was told to wait for it."""
+    """A batch took longer than the timeout of a `DataLoader`."""
 
 
 class DeviceError(ConvcoreError, RuntimeError):
-    """Tensors lie on different devices, or a device cannot be used."""
+    """Tensors are on different devices, or a device cannot be used."""
 
 
 class OutOfMemoryError(DeviceError, MemoryError):
-    """A device has no room for a tensor."""
+    """A device does not have enough memory for a tensor."""
 
 
 def array_table(rows: Iterable[tuple[str, Any, str]]) -> str:
-    """Lines of name, shape, dtype and axis letters, aligned, one per array.
+    """A table of arrays, one a line: name, shape, dtype and axis letters, aligned.
 
-    `rows` holds (name, array or tensor or None, axes such as "N, C_in, H, W"); rows of None are left out.
+    `rows` holds (name, array or tensor or None, axes such as "N, C_in, H, W"); rows with None are skipped.
     """
     cells = [(name, str(tuple(array.shape)), str(array.dtype), axes) for name, array, axes in rows if array is not None]
     widths = [max(len(row[i]) for row in cells) for i in range(3)]

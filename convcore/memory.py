@@ -1,10 +1,10 @@
-"""Memory for results: a pool of blocks that are used again and again.
+"""Memory for results: a pool of reusable blocks.
 
-A large array fresh from the system costs a page fault for every 4 KiB that is written, more than many kernels take
-to compute it. So the pool keeps the blocks of arrays that nobody holds any more and hands them out again. An array from
-the pool is an ordinary ndarray; when it and all views of it are gone, its block returns by itself: it waits in a queue,
-and the next call sorts it in. What puts it there is C code, for Ctrl-C would be lost in Python code that runs when an
-object ends.
+A large array fresh from the operating system costs a page fault for every 4 KiB written, which takes longer than many
+kernels. So the pool keeps the blocks of arrays that are no longer referenced, and reuses them. An array from the pool
+is an ordinary ndarray. When it and all views of it are gone, C code appends its block to a queue, and the next
+call moves the block to the idle ones. Python code must not do that: Ctrl-C is lost in Python code that runs while an
+object is destroyed.
 """
 
 import bisect
@@ -21,17 +21,17 @@ import numpy as np
 
 ALIGNMENT = 64  # bytes: a cache line, and an AVX-512 register
 SMALLEST_POOLED = 16 * 1024  # bytes: below this NumPy's own small-block cache is faster
-MAX_IDLE = 2 * 1024**3  # bytes of blocks kept for later; what comes back beyond that goes to the system
+MAX_IDLE = 2 * 1024**3  # bytes of idle blocks; blocks returned beyond that are freed
 
 
 class _Block(np.ndarray):
-    """The memory of one block of the pool. A class of its own, so that NumPy does not look through a lease to it."""
+    """The memory of one block. A separate class, so that NumPy does not collapse the base of a view past its lease."""
 
-    arena: "weakref.ref[Arena] | None" = None  # whose it is, if not the pool's
+    arena: "weakref.ref[Arena] | None" = None  # the owner; None for the pool
 
 
-# There is no lock: an interrupt could leave it locked. Each step is a single call of C code; counts that two threads
-# changed at once are put right by `_count`.
+# There is no lock, because an interrupt could leave it locked. Each step is a single call of C code; `_count` corrects
+# counts that two threads changed at once.
 _idle: dict[int, list[_Block]] = {}  # blocks by size
 _NO_BLOCKS: list[_Block] = []
 _idle_bytes = 0
@@ -40,30 +40,30 @@ _peak_bytes = 0
 
 
 class _WayBack(weakref.ref):
-    """A reference to a lease, whose end of life puts it into `_returned`."""
+    """A weak reference to a lease; its callback appends it to `_returned` when the lease dies."""
 
-    block: _Block | None = None  # none as long as it is not lent
+    block: _Block | None = None  # None until the block is lent
     size = 0
     __eq__, __hash__ = object.__eq__, object.__hash__
 
 
 _lent: set[_WayBack] = set()
-_returned: deque[_WayBack] = deque()  # blocks that nobody holds any more, and that no call has seen yet
+_returned: deque[_WayBack] = deque()  # unreferenced blocks that are not idle yet
 
 
 class _Lease(np.ndarray):
-    """The base of an array from the pool, which lies within it: its end of life returns the block."""
+    """The base of an array from the pool: when the lease dies, its block is returned."""
 
-    lent = 0  # bytes of the block; NumPy may make other arrays of this class, and they return nothing
+    lent = 0  # bytes of the block; 0 for other arrays of this class that NumPy may create, which hold no block
 
 
 def is_lease(array: object) -> bool:
-    """Whether an array stands for a whole block of the pool: what lies behind it is the pool's business."""
+    """Whether an array is the lease of a block; its base is internal to the pool."""
     return isinstance(array, _Lease) and array.lent > 0
 
 
 def _size_class(nbytes: int) -> int:
-    """Round up to one of four sizes per power of two, so that at most a fifth of a block lies unused."""
+    """Round up to one of four sizes per power of two, so that at most a fifth of a block is unused."""
     step = 1 << max(nbytes.bit_length() - 3, 0)
     return -(-nbytes // step) * step
 
@@ -104,19 +104,19 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
 
 
 def empty_channels_last(shape: Sequence[int], dtype) -> np.ndarray:
-    """An uninitialised array of logical shape (N, C, ...) that lies in memory as (N, ..., C)."""
+    """An uninitialised array of logical shape (N, C, ...), channels-last in memory: (N, ..., C)."""
     n, c, *sizes = shape
     block = empty((n, *sizes, c), dtype)
     return block.transpose(0, block.ndim - 1, *range(1, block.ndim - 1))
 
 
 def _sort_in() -> None:
-    """Make the blocks that came back idle. One whose way an interrupt stops is no longer anybody's, and ends."""
+    """Move returned blocks to the idle ones. An interrupt in between frees the block."""
     global _idle_bytes, _used_bytes
     while _returned:
         try:
             way_back = _returned.popleft()
-        except IndexError:  # another thread was first
+        except IndexError:  # another thread took it
             return
         _lent.discard(way_back)
         block, size = way_back.block, way_back.size
@@ -133,7 +133,7 @@ def _sort_in() -> None:
 
 
 def _count() -> None:
-    """Sort in what came back, and count anew: where an interrupt stopped a call the counts may be wrong."""
+    """Move returned blocks to the idle ones, and recount: an interrupted call may have left wrong counts."""
     global _idle_bytes, _used_bytes
     _sort_in()
     for way_back in list(_lent):
@@ -144,7 +144,7 @@ def _count() -> None:
 
 
 def owner(array: Any) -> Any:
-    """The last object behind an array: the one that owns its memory, the same for all of its views."""
+    """The last base of an array: the object that owns the memory, the same for all views of it."""
     while True:
         base = getattr(array, "base", None)
         if base is None:
@@ -153,7 +153,7 @@ def owner(array: Any) -> Any:
 
 
 def span(array: np.ndarray) -> tuple[int, int]:
-    """The first address of an array's elements, and the first one behind them."""
+    """The first address of an array's elements, and the first address after them."""
     start = stop = array.__array_interface__["data"][0]
     if array.size:
         for size, stride in zip(array.shape, array.strides, strict=True):
@@ -164,7 +164,7 @@ def span(array: np.ndarray) -> tuple[int, int]:
 
 
 def laid_out_like(array: np.ndarray) -> np.ndarray:
-    """Memory for as many numbers, in the same places relative to each other; the base is all of it."""
+    """A zeroed array of the same shape, dtype and strides, in memory of its own; the base covers all of it."""
     start, stop = span(array)
     block = np.zeros(stop - start, np.uint8)
     offset = array.__array_interface__["data"][0] - start
@@ -172,31 +172,31 @@ def laid_out_like(array: np.ndarray) -> np.ndarray:
 
 
 class Arena:
-    """Blocks that are not the pool's: one thread's arrays come from them for a while, and return to them.
+    """Blocks outside the pool, which serve the arrays of one thread for a while, and return to the arena.
 
-    Who keeps the arena finds there later what was computed, at the places where it was.
+    The blocks live as long as the arena, so that results stay at fixed addresses.
     """
 
     def __init__(self) -> None:
         self.idle: dict[int, list[_Block]] = {}  # by size
-        self._blocks: list[tuple[int, int, _Block]] = []  # address, number in the order of their making, block
+        self._blocks: list[tuple[int, int, _Block]] = []  # address, number in the order of creation, block
 
     def add(self, block: _Block) -> None:
-        """Make a new block the arena's."""
+        """Add a new block to the arena."""
         block.arena = weakref.ref(self)
         bisect.insort(self._blocks, (block.ctypes.data, len(self._blocks), block), key=operator.itemgetter(0))
 
     @property
     def nbytes(self) -> int:
-        """The size of all blocks."""
+        """The total size of all blocks."""
         return sum(block.nbytes for _, _, block in self._blocks)
 
     @contextlib.contextmanager
     def lends(self, shown: Callable[[np.ndarray, bool], np.ndarray]) -> Iterator[None]:
-        """Have this thread's arrays come from here.
+        """Allocate the arrays of this thread from the arena.
 
         Args:
-            shown: gets each new array, and whether it is too small for a block; gives the array to use in its place.
+            shown: called with each new array and whether it is too small for a block; returns the array to use instead.
         """
         thread = threading.get_ident()
         _lenders[thread] = self, shown
@@ -207,19 +207,19 @@ class Arena:
 
     def _found(self, array: np.ndarray) -> tuple[int, int, _Block] | None:
         address = array.__array_interface__["data"][0]
-        place = bisect.bisect_right(self._blocks, address, key=operator.itemgetter(0)) - 1
-        if place < 0:
+        position = bisect.bisect_right(self._blocks, address, key=operator.itemgetter(0)) - 1
+        if position < 0:
             return None
-        start, number, block = self._blocks[place]
+        start, number, block = self._blocks[position]
         return (address - start, number, block) if address - start < block.nbytes else None
 
     def place(self, array: np.ndarray) -> tuple[int, int] | None:
-        """The number of an array's block and how many bytes into it the array begins; None if it lies elsewhere."""
+        """The number of an array's block, and the array's offset in it in bytes; None for arrays outside the arena."""
         found = self._found(array)
         return None if found is None else (found[1], found[0])
 
     def unleased(self, array: np.ndarray) -> np.ndarray:
-        """An array of the arena as one that does not keep its block from being used for others; others as they are."""
+        """A view of an arena array without its lease: the block may be reused. Other arrays are returned unchanged."""
         found = self._found(array)
         if found is None:
             return array
@@ -229,7 +229,7 @@ class Arena:
 
 @contextlib.contextmanager
 def from_the_pool() -> Iterator[None]:
-    """Have this thread's arrays come from the pool for a while, although an arena lends to it."""
+    """Allocate the arrays of this thread from the pool again, inside `Arena.lends`."""
     thread = threading.get_ident()
     lender = _lenders.pop(thread)
     try:
@@ -239,11 +239,11 @@ def from_the_pool() -> Iterator[None]:
 
 
 _NO_LENDER: tuple[Any, Any] = None, None
-_lenders: dict[int, tuple[Arena, Any]] = {}  # by the thread that they lend to: an arena, and what its arrays become
+_lenders: dict[int, tuple[Arena, Any]] = {}  # by thread: the arena, and the function `shown` of `Arena.lends`
 
 
 def clear() -> None:
-    """Return every idle block to the system."""
+    """Free all idle blocks."""
     global _idle_bytes
     _count()
     _idle.clear()
@@ -251,16 +251,16 @@ def clear() -> None:
 
 
 def stats() -> dict[str, int]:
-    """Bytes in use, their peak since the start (or `reset_peak`), and bytes kept idle.
+    """Bytes in use, the peak since the start (or `reset_peak`), and bytes of idle blocks.
 
-    Neither small arrays nor what compiled models keep is counted.
+    Small arrays and the memory of compiled models are not counted.
     """
     _count()
     return {"used": _used_bytes, "peak": _peak_bytes, "idle": _idle_bytes}
 
 
 def reset_peak() -> None:
-    """Start measuring the peak anew from what is in use now."""
+    """Restart the measurement of the peak, from the bytes in use now."""
     global _peak_bytes
     _count()
     _peak_bytes = _used_bytes

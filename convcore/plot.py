@@ -1,7 +1,7 @@
-"""Pictures; they need matplotlib (`python -m pip install 'convcore[plot]'`).
+"""Plots; they need matplotlib (`python -m pip install 'convcore[plot]'`).
 
-Each function returns a matplotlib `Figure`, and writes it to `path` if that is given; its ending chooses the format.
-Without matplotlib they raise ImportError.
+Each function returns a matplotlib `Figure`, and writes it to `path` if given; the extension selects the format.
+Without matplotlib, the functions raise ImportError.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 File = str | os.PathLike[str] | None
 
-MOST = 16  # maps or filters side by side
-AS_TEXT = {"parse_math": False, "usetex": False}  # of names: "$" and "_" in them are no mathematics
+MOST = 16  # the largest number of maps or filters in a row
+AS_TEXT = {"parse_math": False, "usetex": False}  # for names, in which "$" and "_" are not mathematics
 
 
 def filters(model: nn.Module, layer: str | None = None, path: File = None) -> Figure:
-    """Draw the weights of a convolution, blue negative and red positive: a column for each filter, a row for each of
-    its input channels, at most 16 of both.
+    """Draw the weights of a convolution, blue negative and red positive: a column for each filter, a row for each
+    input channel, at most 16 of both.
 
     Args:
         model: the network.
-        layer: the convolution's name; by default the first.
+        layer: the name of the convolution; by default the first.
     """
     weights = inspect.layer_filters(model, layer)
     c_out, c_in = weights.shape[:2]
@@ -54,11 +54,11 @@ def filters(model: nn.Module, layer: str | None = None, path: File = None) -> Fi
 
 
 def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = None, path: File = None) -> Figure:
-    """Draw what layers make of an image: a row for each layer, at most 16 of its maps.
+    """Draw the feature maps of an image: a row for each layer, with at most 16 maps.
 
     Args:
         model, x: the network and one image (1, C, H, W).
-        layers: names as for `convcore.inspect.feature_maps`; by default the first 8 convolutions.
+        layers: names as in `convcore.inspect.feature_maps`; by default the first 8 convolutions.
     """
     names = list(inspect.convolutions(model))[:8] if layers is None else list(layers)
     maps = inspect.feature_maps(model, x, names)
@@ -81,11 +81,11 @@ def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = Non
 def receptive_field(
     model: nn.Module, x: Tensor, layer: str, row: int, column: int, channel: int = 0, path: File = None
 ) -> Figure:
-    """Draw a map of a layer with one of its units framed, and beside it what this unit sees of the image.
+    """Draw a feature map with one unit framed, and the image with the receptive field of the unit framed.
 
     Args:
         model, x: the network and one image (1, C, H, W).
-        layer: the name of a layer whose output is maps.
+        layer: the name of a layer with feature maps as output.
         row, column, channel: the unit.
     """
     maps = inspect.feature_maps(model, x, [layer])
@@ -115,9 +115,9 @@ def grad_cam(
     """Draw an image, its saliency and Grad-CAM for a class; see `convcore.inspect.grad_cam`.
 
     Args:
-        model, x, target: the network, one image (1, C, H, W) and the class; by default the likeliest.
-        layer: of Grad-CAM; by default that of `convcore.inspect.last_maps`.
-        labels: the classes' names.
+        model, x, target: the network, one image (1, C, H, W) and the class; by default the most probable.
+        layer: the layer for Grad-CAM; by default that of `convcore.inspect.last_maps`.
+        labels: the names of the classes.
     """
     name = layer or inspect.last_maps(model, x)
     slopes = inspect.saliency(model, x, target)
@@ -143,7 +143,7 @@ def kernel_response(image: np.ndarray, kernel: np.ndarray, path: File = None) ->
 
     Args:
         image: (H, W).
-        kernel: (K_h, K_w), at most as large; laid over the image as it stands, without padding.
+        kernel: (K_h, K_w), no larger than the image; cross-correlated with it, without padding.
     """
     with no_grad():
         x, weight = (wrap(np.asarray(array, np.float32)[None, None]) for array in (image, kernel))
@@ -162,7 +162,7 @@ def kernel_response(image: np.ndarray, kernel: np.ndarray, path: File = None) ->
 
 
 def algorithms(costs: Sequence[Cost], path: File = None) -> Figure:
-    """Draw what a convolution costs by each algorithm, as `convcore.inspect.measure` found it."""
+    """Draw the cost of a convolution by each algorithm, as measured by `convcore.inspect.measure`."""
     figure = _figure(8, 1.2 + 0.4 * len(costs))
     left, right = figure.subplots(1, 2, sharey=True)
     names = [cost.algorithm for cost in costs]
@@ -181,7 +181,7 @@ def training_curves(history: Sequence[dict[str, Any]], path: File = None) -> Fig
     """Draw loss and accuracy over the epochs.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         history: one dict per epoch with epoch, loss, accuracy, validation_loss and validation_accuracy.
     """
     epochs = [entry["epoch"] for entry in history]
@@ -201,13 +201,13 @@ def training_curves(history: Sequence[dict[str, Any]], path: File = None) -> Fig
 
 
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = None) -> Figure:
-    """Draw how many samples of each class were taken for which.
+    """Draw a confusion matrix.
 
-    The colours are shares of the row, so that rare classes show as clearly as frequent ones; the numbers are counts.
+    Colours show shares of the row, so that rare classes are as visible as frequent ones; the numbers are counts.
 
     Args:
-        counts: (C, C), rows the true classes, columns the answers.
-        classes: their C names.
+        counts: (C, C), rows for the true classes, columns for the predicted ones.
+        classes: the names of the C classes.
     """
     size = 2.4 + 0.45 * min(len(classes), 60)
     figure = _figure(size + 0.6, size)
@@ -228,7 +228,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = No
 
 
 def _figure(width: float, height: float) -> Figure:
-    # Figure without pyplot: no window system is asked for, and the caller's plots are left alone.
+    # A Figure without pyplot needs no window system, and does not affect the caller's plots.
     _import_matplotlib()
     from matplotlib.figure import Figure
 
@@ -236,9 +236,9 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib whatever MPLBACKEND says: a notebook's, which its commands inherit, may not be installed here.
+    """Import matplotlib with any MPLBACKEND: that of a notebook, inherited by its commands, may not be installed here.
 
-    Files need no backend. The caller's own plots get the one that is asked for, if it is there.
+    Files need no backend. The caller's own plots get the backend of MPLBACKEND, if it is installed.
     """
     if "matplotlib" in sys.modules:
         return
@@ -255,12 +255,12 @@ def _import_matplotlib() -> None:
 
 
 def _plain(name: str) -> str:
-    """A name, perhaps of a folder, as it is drawn: on one line, with what is no character escaped."""
+    """A name, such as that of a folder, for drawing: on one line, with unprintable characters escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(name))
 
 
 def _grid(rows: int, columns: int, side: float = 0.7, left: float = 0.0) -> tuple[Figure, np.ndarray]:
-    """A figure of small square panels without scales, and the panels (rows, columns)."""
+    """A figure of small square panels without ticks, and the panels (rows, columns)."""
     figure = _figure(max(columns * side + left, 4), rows * side + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -270,10 +270,10 @@ def _grid(rows: int, columns: int, side: float = 0.7, left: float = 0.0) -> tupl
 
 
 def _show_image(axes: Any, x: Tensor) -> None:
-    """One image (1, C, H, W), grey or in colour, between its lowest and highest value."""
+    """Show one image (1, C, H, W), grey or in colour, with the range of values stretched to [0, 1]."""
     pixels = x.detach().numpy()[0]
-    spread = (pixels - pixels.min()) / (float(np.ptp(pixels)) or 1.0)
-    axes.imshow(spread.transpose(1, 2, 0) if len(spread) == 3 else spread[0], cmap="gray")
+    stretched = (pixels - pixels.min()) / (float(np.ptp(pixels)) or 1.0)
+    axes.imshow(stretched.transpose(1, 2, 0) if len(stretched) == 3 else stretched[0], cmap="gray")
 
 
 def _frame(axes: Any, top: int, left: int, height: int, width: int) -> None:

@@ -1,14 +1,14 @@
-"""Randomness: one seed decides every initial weight, every dropout mask and every shuffled order.
+"""Randomness: one seed determines every initial weight, dropout mask and shuffled order.
 
-A `Generator` holds two sources that start from the same seed:
+A `Generator` has two sources that start from the same seed:
 
-- a NumPy generator, for what is drawn once and in sequence (initial weights, permutations);
-- a counter for Philox (kernels/cpu/vector/philox.py), for what is drawn in parallel (dropout masks). A call reserves a
-  range of counters, and the kernel computes each element's number from its own counter.
+- a NumPy generator, for values drawn in sequence (initial weights, permutations);
+- a counter for Philox (kernels/cpu/vector/philox.py), for values drawn in parallel (dropout masks). A call reserves a
+  range of counters, and the kernel computes the random number of each element from its counter.
 
-What is given no generator draws from `active()`: from `default_generator`, but inside `drawing_from` from that one's.
-A `DataLoader` fetches each batch inside of it, so what a dataset draws depends neither on the thread that fetches nor
-on what the training loop draws meanwhile.
+Operations without a generator argument draw from `active()`: the generator of the innermost `drawing_from`, or
+`default_generator`. A `DataLoader` fetches each batch inside `drawing_from`, so the random values of a dataset depend
+neither on the fetching thread nor on the draws of the training loop.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _WORD = 1 << 64
 
 
 class Generator:
-    """A source of random numbers that can be seeded, saved and put back.
+    """A source of random numbers that can be seeded, saved and restored.
 
     Args:
-        seed: an integer from -2^63 to 2^64 - 1 (negative ones count from 2^64 down); by default a new one is taken from
-            the operating system.
+        seed: an integer from -2^63 to 2^64 - 1 (2^64 is added to negative ones); by default a new one from the
+            operating system.
 
-    Safe to use from several threads; which thread gets which numbers then depends on their order.
+    Thread-safe; the numbers that each thread gets depend on the order of the calls.
     """
 
     def __init__(self, seed: int | None = None):
@@ -49,7 +49,7 @@ class Generator:
             self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start anew from `seed`; returns the generator itself."""
+        """Restart from `seed`; returns the generator itself."""
         seed = _checked_seed(seed)
         with self._lock:
             self._seed = seed
@@ -58,18 +58,18 @@ class Generator:
         return self
 
     def seed(self) -> int:
-        """Start anew from a seed of the operating system, and return it."""
+        """Restart from a seed of the operating system, and return the seed."""
         seed = secrets.randbits(63)
         self.manual_seed(seed)
         return seed
 
     def initial_seed(self) -> int:
-        """The seed from which the generator last started."""
+        """The seed of the last start."""
         return self._seed
 
     @classmethod
     def around(cls, numbers: np.random.Generator) -> Generator:
-        """A generator that draws from a NumPy generator, which moves with it; masks start from the same seed."""
+        """A generator that draws from, and advances, a NumPy generator; the Philox key comes from the same seed."""
         sequence: Any = numbers.bit_generator.seed_seq
         result = cls.__new__(cls)
         result._lock = threading.RLock()
@@ -79,18 +79,18 @@ class Generator:
 
     @property
     def numpy(self) -> np.random.Generator:
-        """The NumPy generator; what is drawn from it moves this generator's state. It stays the same object."""
+        """The NumPy generator; draws from it advance this generator's state. It is always the same object."""
         return self._numpy
 
     def next_offset(self, count: int) -> tuple[int, int]:
-        """Reserve `count` Philox counters: returns the key and the first counter, which no later call gets again."""
+        """Reserve `count` Philox counters: returns the key and the first counter. Later calls get other counters."""
         with self._lock:
             first = self._counter
             self._counter = (first + count) % _WORD
             return self._seed, first
 
     def get_state(self) -> dict[str, Any]:
-        """All that decides the numbers to come: a dictionary of strings and integers, ready for JSON or pickle."""
+        """The complete state: a dictionary of strings and integers, for JSON or pickle."""
         with self._lock:
             return {
                 "seed": self._seed,
@@ -99,7 +99,7 @@ class Generator:
             }
 
     def set_state(self, state: dict[str, Any]) -> Generator:
-        """Go on exactly where `get_state` was called; returns the generator itself."""
+        """Restore a state of `get_state`; returns the generator itself."""
         try:
             seed, counter = _checked_seed(state["seed"]), operator.index(state["counter"]) % _WORD
             numpy_state = np.random.PCG64(0)
@@ -149,10 +149,10 @@ _thread = _Thread()
 
 @contextmanager
 def drawing_from(generator: Generator | np.random.Generator) -> Iterator[None]:
-    """Let all that is given no generator of its own draw, in this thread, from `generator`.
+    """In this thread, make all operations without a generator argument draw from `generator`.
 
-    Tensors, dropout, initial weights, samplers and random transforms do; `manual_seed` and its kind act on it. NumPy's
-    and Python's own global generators are not touched.
+    That is for tensors, dropout, initial weights, samplers and random transforms; `manual_seed` and the like act on it,
+    too. The global generators of NumPy and Python are not affected.
     """
     before = _thread.generator
     _thread.generator = generator if isinstance(generator, Generator) else Generator.around(generator)
@@ -163,20 +163,20 @@ def drawing_from(generator: Generator | np.random.Generator) -> Iterator[None]:
 
 
 def active() -> Generator:
-    """What draws without a generator of its own draw from: that of the innermost `drawing_from` in this thread, or
-    `default_generator`."""
+    """The generator of operations without a generator argument: that of the innermost `drawing_from` in this thread,
+    or `default_generator`."""
     generator = _thread.generator
     return default_generator if generator is None else generator
 
 
 def current_generator() -> np.random.Generator | None:
-    """The NumPy generator of the innermost `drawing_from` in this thread, if there is one."""
+    """The NumPy generator of the innermost `drawing_from` in this thread, or None."""
     generator = _thread.generator
     return None if generator is None else generator.numpy
 
 
 def numpy_generator(op: str, generator: Generator | None) -> np.random.Generator:
-    """What `op` draws from: the NumPy generator of the one that it was given, or of `active()`."""
+    """The NumPy generator of an operation's generator argument, or of `active()` for None."""
     if generator is None:
         return active().numpy
     if not isinstance(generator, Generator):
@@ -185,17 +185,17 @@ def numpy_generator(op: str, generator: Generator | None) -> np.random.Generator
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the generator from which everything draws that is not given one of its own, see `active`; returns it."""
+    """Seed the generator of operations without a generator argument, see `active`; returns that generator."""
     return active().manual_seed(seed)
 
 
 def seed() -> int:
-    """Seed `active()` from the operating system, and return that seed."""
+    """Seed `active()` from the operating system, and return the seed."""
     return active().seed()
 
 
 def initial_seed() -> int:
-    """The seed from which `active()` last started."""
+    """The seed of the last start of `active()`."""
     return active().initial_seed()
 
 
@@ -205,5 +205,5 @@ def get_rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back a state of `active()`; see `Generator.set_state`."""
+    """Restore a state of `active()`; see `Generator.set_state`."""
     active().set_state(state)

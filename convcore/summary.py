@@ -1,15 +1,16 @@
-"""What a model is made of: one row per layer call, with output shape, parameters, multiply-adds and receptive field.
+"""Model summaries: one row per layer call, with output shape, parameters, multiply-adds and receptive field.
 
 The model runs once on zeros while the `forward` of its leaf modules is observed. Receptive fields follow A. Araujo,
 W. Norris and J. Sim, "Computing Receptive Fields of Convolutional Neural Networks" (Distill, 2019): a layer with kernel
-k, dilation d and stride s turns a field of size r with neighbours `jump` input pixels apart into
+k, dilation d and stride s maps a field of size r and a distance `jump` between neighbours, in input pixels, to
 
     r' = r + (k - 1) * d * jump,    jump' = jump * s,    p' = p + padding * jump,
 
-where p is how far the field of the first output begins before the image; jump is also called effective stride.
+where p is the distance by which the field of the first output starts before the image. jump is also called effective
+stride, and p effective padding.
 
-Which layer feeds which is read from the autograd graph, so branches need no special care: where several paths meet, the
-largest field counts. The field may reach into the padding, and so can be larger than the image.
+The connections of the layers are read from the autograd graph, so branches need no special case: where several paths
+meet, the largest field counts. A field may include padding, and so be larger than the image.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of one element of a tensor (height, width), and the grid on which neighbours lie."""
+    """The receptive field of one element of a tensor (height, width), and the grid of all elements."""
 
     size: Pair
     jump: Pair
-    extent: Pair  # height and width of the tensor itself, or of the image that it was flattened from
-    padding: Pair = (0, 0)  # how far the first one begins before the image
+    extent: Pair  # height and width of the tensor, or of the image that it was flattened from
+    padding: Pair = (0, 0)  # the distance by which the first field starts before the image
 
     def after(self, window: Pair, stride: Pair, extent: Pair, padding: Pair = (0, 0)) -> Field:
-        """The field behind a layer whose every output sees `window` inputs; dilation is included in `window`."""
+        """The field after a layer with windows of size `window`, dilation included."""
         size = tuple(r + (k - 1) * j for r, k, j in zip(self.size, window, self.jump, strict=True))
         jump = tuple(j * s for j, s in zip(self.jump, stride, strict=True))
         before = tuple(p + q * j for p, q, j in zip(self.padding, padding, self.jump, strict=True))
@@ -55,24 +56,24 @@ class Layer:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     kernel: Pair | None
-    parameters: int  # 0 where the layer was called before: shared weights count once
+    parameters: int  # 0 if the layer was called before: shared weights count once
     multiply_adds: int
-    field: Field | None  # None where it cannot be told
+    field: Field | None  # None if unknown
     nbytes: int  # of the output
 
     @property
     def receptive_field(self) -> Pair | None:
-        """Height and width of what one output element sees of the image."""
+        """Height and width of the receptive field of one output element."""
         return None if self.field is None else self.field.size
 
     @property
     def effective_stride(self) -> Pair | None:
-        """How many pixels of the image lie between neighbours of the output."""
+        """The distance between neighbouring outputs, in pixels of the image."""
         return None if self.field is None else self.field.jump
 
     @property
     def effective_padding(self) -> Pair | None:
-        """How far the first output's field begins before the image."""
+        """The distance by which the field of the first output starts before the image."""
         return None if self.field is None else self.field.padding
 
 
@@ -90,7 +91,7 @@ class Summary:
 
     @property
     def multiply_adds(self) -> int:
-        """Those of all layers together."""
+        """The total of all layers."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     def __str__(self) -> str:
@@ -142,15 +143,15 @@ class Summary:
 
 
 def by_x(shape: Sequence[int]) -> str:
-    """A shape in the way the command line writes it: 1x28x28."""
+    """A shape in the notation of the command line: 1x28x28."""
     return "x".join(str(extent) for extent in shape)
 
 
 def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
-    """Describe `model` as it works on an input of `input_shape` (N, C, H, W).
+    """Describe `model` on an input of `input_shape` (N, C, H, W).
 
-    The model's weights, statistics, gradients and modes are as before afterwards. Functions called between layers count
-    as element-wise; where they change the spatial size, the receptive field behind them is shown as unknown.
+    The model's weights, statistics, gradients and modes are unchanged. Functions called between layers are assumed to
+    be elementwise; if they change the spatial size, the receptive field after them is unknown.
     """
     observer = _Observer(model)
     with evaluating(model), observer.watching(), enable_grad():
@@ -169,7 +170,7 @@ def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
 
 
 class _Observer:
-    """Stands around the `forward` of every leaf module and notes what comes out."""
+    """Wraps the `forward` of every leaf module and records its outputs."""
 
     def __init__(self, model: nn.Module):
         whole = [name for name, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)]
@@ -184,7 +185,7 @@ class _Observer:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Replace `forward` on each instance, which hides the class's own, and remove it again."""
+        """Set `forward` on each instance, which hides the method of the class, and remove it again."""
         for name, module in self.leaves:
             vars(module)["forward"] = self._observed(name, module)
         try:
@@ -226,19 +227,19 @@ class _Observer:
         self.seen.update(id(parameter) for parameter in module.parameters())
 
     def _field_of(self, x: Any) -> Field | None:
-        """The largest field among the layers that `x` was computed from, found by walking up the graph.
+        """The largest field of the layers that `x` was computed from, found by a walk up the graph.
 
-        A factor for every channel, as of squeeze-and-excitation, has no positions of its own: the grid is the image's.
+        Factors of channels, as in squeeze-and-excitation, have no spatial axes: the grid is then that of the image.
         """
         found = []
         pending, visited = [x if x.node is None else x.node], set()
         while pending:
-            place = pending.pop()
-            if place in self.fields:
-                found.append(self.fields[place])
-            elif place not in visited and hasattr(place, "edges"):
-                visited.add(place)
-                for edge in place.edges:
+            node = pending.pop()
+            if node in self.fields:
+                found.append(self.fields[node])
+            elif node not in visited and hasattr(node, "edges"):
+                visited.add(node)
+                for edge in node.edges:
                     if edge is not None:
                         pending.append(edge[0] if isinstance(edge, tuple) else edge)
         known = [field for field in found if field is not None]
@@ -248,7 +249,7 @@ class _Observer:
         shape = x.array.shape
         if len(shape) < 4:
             return widest if len(shape) < 3 else None
-        grids = [field for field in known if field.extent in (shape[2:], shape[1:3])]  # channels may have gone last
+        grids = [field for field in known if field.extent in (shape[2:], shape[1:3])]  # channels may be last
         if not grids or not all(field in grids or field.extent == (1, 1) for field in known):
             return None
         return replace(max(grids, key=lambda field: field.size), size=widest.size)
@@ -257,12 +258,12 @@ class _Observer:
 def field_behind(
     module: nn.Module, field: Field | None, x_shape: tuple[int, ...], out_shape: tuple[int, ...]
 ) -> Field | None:
-    """The receptive field of a layer's output, given that of its input."""
+    """The receptive field of a layer's output, from that of the input."""
     if field is None:
         return None
-    if isinstance(module, nn.Linear) and len(out_shape) == 2:  # sees every position that was flattened into its input
+    if isinstance(module, nn.Linear) and len(out_shape) == 2:  # reads all positions flattened into its input
         return field.after(field.extent, (1, 1), (1, 1))
-    if len(out_shape) < 4:  # flattened, or element-wise after that: each element is still that of one position
+    if len(out_shape) < 4:  # flattened, or elementwise after that: each element still has one position
         return field
     extent = _pair(out_shape[2:])
     if hasattr(module, "kernel_size"):
@@ -273,7 +274,7 @@ def field_behind(
     if field.extent in (extent, out_shape[1:3]):
         return field
     if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)):
-        # Window i covers floor(i * in / out) to ceil((i + 1) * in / out): where that is uneven, the widest counts.
+        # Window i covers floor(i * in / out) to ceil((i + 1) * in / out); the widest window counts.
         axes = list(zip(field.extent, extent, strict=True))
         window = tuple(max(-(-(i + 1) * a // b) - i * a // b for i in range(b)) for a, b in axes)
         return field.after(_pair(window), _pair([a // b for a, b in axes]), extent)
@@ -281,7 +282,7 @@ def field_behind(
 
 
 def multiply_adds(module: nn.Module, x_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
-    """Multiplications, each with its addition, of a convolution or linear layer; 0 for others."""
+    """The multiply-adds of a convolution, linear layer or attention; 0 for others."""
     if isinstance(module, nn.Conv2d):
         _, *taps = module.weight.array.shape  # C_in / groups, K_h, K_w
         return math.prod(out_shape) * math.prod(taps)
@@ -294,8 +295,8 @@ def multiply_adds(module: nn.Module, x_shape: tuple[int, ...], out_shape: tuple[
 
 
 def _padding(module: nn.Module, x_shape: tuple[int, ...], window: Sequence[int]) -> Pair:
-    """What a convolution or pooling adds before the first row and column."""
-    if hasattr(module, "border"):  # it depends on the size
+    """The padding of a convolution or pooling before the first row and column."""
+    if hasattr(module, "border"):  # the padding depends on the size
         left, _, top, _ = module.border(x_shape)
         return top, left
     if isinstance(module.padding, str):

@@ -1,4 +1,4 @@
-"""Mixed precision on a GPU, as in `torch.amp`: products of numbers of 16 bits, and a scale for their small gradients.
+"""Mixed precision on a GPU, as in `torch.amp`: products in 16 bits, and a scale against underflow of the gradients.
 
 scaler = convcore.amp.GradScaler()
 for x, labels in batches:

@@ -1,4 +1,4 @@
-"""autocast: which products are of 16 bits."""
+"""autocast: products in 16 bits."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class autocast:
-    """Inside, convolutions, linear layers and matrix products on a GPU round their operands to 16 bits.
+    """Inside the block, convolutions, linear layers and matrix products on a GPU round their operands to 16 bits.
 
-    They add up in float32, and their results are float32, as are all tensors and weights; convolutions with one filter
-    per channel, and everything else, compute as outside. The gradients of these products are computed in the same way,
-    so backward belongs outside of the block. float16 has 11 bits, and underflows below 6e-8: scale the loss with
-    `GradScaler`. bfloat16 has float32's range and 8 bits, and needs no scale. A context manager and a decorator.
+    They accumulate in float32, and their results are float32, as are all tensors and weights. Depthwise convolutions,
+    and everything else, compute as outside the block. The gradients of these products are computed in the same way, so
+    call backward outside the block. float16 has 11 significant bits and underflows below 6e-8: scale the loss with
+    `GradScaler`. bfloat16 has 8 significant bits and float32's range, and needs no scale. autocast is a context manager
+    and a decorator.
 
     Args:
         device_type: "cuda".
         dtype: `convcore.float16` (the default) or `convcore.bfloat16`.
-        enabled: False switches it off inside, also in a block where it is on.
+        enabled: False disables autocast in this block, even inside an enabled one.
 
     Raises:
-        UnsupportedError: it is enabled for the CPU, where everything is computed in float32 or float64.
+        UnsupportedError: enabled for the CPU, where everything is computed in float32 or float64.
         DTypeError: another dtype.
 
-    Where no GPU can be used it warns and does nothing, as in PyTorch.
+    Without a usable GPU it warns and does nothing, as in PyTorch.
     """
 
     def __init__(self, device_type: str, dtype: Half | None = None, enabled: bool = True):
@@ -73,12 +74,12 @@ class autocast:
 
 
 def why_no_tensor_cores() -> str:
-    """Why autocast multiplies without tensor cores on this GPU; empty where it uses them.
+    """Why autocast does not use tensor cores on this GPU; empty if it does.
 
     Raises:
-        DeviceError: there is no GPU; says why.
+        DeviceError: there is no GPU; the message says why.
     """
     driver = probe.driver()
-    from kernels.cuda.calls16 import why_no_tensor_cores  # only where there is a GPU
+    from kernels.cuda.calls16 import why_no_tensor_cores  # only with a GPU
 
     return why_no_tensor_cores(driver.capability())

@@ -1,8 +1,8 @@
-"""GradScaler: a loss so large that its gradients do not vanish in numbers of 16 bits.
+"""GradScaler: scales the loss so that the gradients do not underflow in 16 bits.
 
-float16 knows nothing between 0 and 6e-8, where many gradients are. Gradients are linear in the loss: those of scale *
-loss are scale times as large. The optimizer gets them divided again. If one has overflowed, the step is left out and
-the scale made smaller; after `growth_interval` steps without it is made larger.
+float16 has no values between 0 and 6e-8, where many gradients are. Gradients are linear in the loss: those of
+scale * loss are scale times as large. Before the optimizer's step they are divided by the scale. If a gradient has
+overflowed, the step is skipped and the scale reduced; after `growth_interval` steps without overflow it is increased.
 Source: P. Micikevicius et al., "Mixed Precision Training" (2018), section 3.2.
 """
 
@@ -25,17 +25,17 @@ from convcore.optim import Optimizer
 
 
 class GradScaler:
-    """Scales losses, and takes the optimizers' steps, as `torch.amp.GradScaler`.
+    """Scales losses and runs optimizer steps, as `torch.amp.GradScaler`.
 
-    `step` looks at all gradients: on a GPU one number comes to the host for it.
+    `step` checks all gradients for overflow: on a GPU it copies one number to the host.
 
     Args:
-        device: "cuda", or "cpu". For "cuda" without a GPU it warns and is off.
-        init_scale: the first scale.
-        growth_factor: what it is multiplied by after `growth_interval` steps without overflow; more than 1.
-        backoff_factor: what it is multiplied by after an overflow; less than 1.
-        growth_interval: how many steps in a row.
-        enabled: False makes it do nothing: `scale` returns what it gets, `step` steps.
+        device: "cuda" or "cpu". "cuda" without a GPU gives a warning and disables the scaler.
+        init_scale: the initial scale.
+        growth_factor: the factor of the scale after `growth_interval` steps without overflow; more than 1.
+        backoff_factor: the factor of the scale after an overflow; less than 1.
+        growth_interval: the number of consecutive steps without overflow before the scale grows.
+        enabled: False disables the scaler: `scale` returns its argument, `step` calls the optimizer's step.
 
     Raises:
         ValueError: a factor on the wrong side of 1.
@@ -59,11 +59,11 @@ class GradScaler:
         self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
         self._growth_interval = growth_interval
         self._steps_in_a_row = 0
-        self._unscaled: dict[int, bool] = {}  # by optimizer since the last update: whether it overflowed
+        self._unscaled: dict[int, bool] = {}  # optimizers unscaled since the last update: whether gradients overflowed
         self._stepped: set[int] = set()
 
     def scale(self, outputs: Any) -> Any:
-        """A tensor times the scale, or a list or tuple of such."""
+        """A tensor times the scale; or a list or tuple of such tensors."""
         if not self._enabled:
             return outputs
         if isinstance(outputs, Variable):
@@ -74,10 +74,10 @@ class GradScaler:
         raise DTypeError(f"GradScaler.scale: needs a tensor, or a list of such, got {type(outputs).__name__}")
 
     def unscale_(self, optimizer: Optimizer) -> None:
-        """Divide the gradients of an optimizer's parameters by the scale, to clip them, say, before `step`.
+        """Divide the gradients of an optimizer's parameters by the scale, for example to clip them before `step`.
 
         Raises:
-            RuntimeError: that was done since the last `update`, or there are no gradients.
+            RuntimeError: already called since the last `update`, or there are no gradients.
         """
         if not self._enabled:
             return
@@ -90,13 +90,13 @@ class GradScaler:
         self._unscaled[id(optimizer)] = _unscale(optimizer, 1 / self._scale)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        """Take the optimizer's step, with gradients divided by the scale, unless one of them is not finite.
+        """Call the optimizer's step with gradients divided by the scale, unless one of them is not finite.
 
         Returns:
-            What `optimizer.step` returns; None where it was left out.
+            The result of `optimizer.step`; None if the step was skipped.
 
         Raises:
-            RuntimeError: that was done since the last `update`, there are no gradients, or there is a closure, which
+            RuntimeError: already called since the last `update`, there are no gradients, or there is a closure, which
                 would compute the gradients again.
         """
         if not self._enabled:
@@ -111,7 +111,7 @@ class GradScaler:
         return None if self._unscaled[id(optimizer)] else optimizer.step(**kwargs)
 
     def update(self, new_scale: float | Variable | None = None) -> None:
-        """After all steps of an iteration: make the scale smaller or larger, or set it.
+        """Reduce or increase the scale, or set it; to be called after all steps of an iteration.
 
         Raises:
             RuntimeError: there was no step.
@@ -130,46 +130,46 @@ class GradScaler:
             if self._steps_in_a_row == self._growth_interval:
                 self._steps_in_a_row = 0
                 larger = self._scale * self._growth_factor
-                if larger <= float(np.finfo(np.float32).max):  # it multiplies float32
+                if larger <= float(np.finfo(np.float32).max):  # the scale multiplies float32
                     self._scale = larger
         self._unscaled, self._stepped = {}, set()
 
     def is_enabled(self) -> bool:
-        """Whether it does anything."""
+        """Whether the scaler is enabled."""
         return self._enabled
 
     def get_scale(self) -> float:
-        """The scale; 1 where it is off."""
+        """The scale; 1 if disabled."""
         return self._scale if self._enabled else 1.0
 
     def get_growth_factor(self) -> float:
-        """What makes the scale larger."""
+        """The factor that increases the scale."""
         return self._growth_factor
 
     def set_growth_factor(self, new_factor: float) -> None:
-        """Set it."""
+        """Set the growth factor."""
         _check_factors(new_factor, self._backoff_factor)
         self._growth_factor = new_factor
 
     def get_backoff_factor(self) -> float:
-        """What makes the scale smaller."""
+        """The factor that reduces the scale."""
         return self._backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """Set it."""
+        """Set the backoff factor."""
         _check_factors(self._growth_factor, new_factor)
         self._backoff_factor = new_factor
 
     def get_growth_interval(self) -> int:
-        """After how many steps in a row the scale grows."""
+        """The number of consecutive steps without overflow before the scale grows."""
         return self._growth_interval
 
     def set_growth_interval(self, new_interval: int) -> None:
-        """Set it."""
+        """Set the growth interval."""
         self._growth_interval = new_interval
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, with PyTorch's keys; empty where it is off."""
+        """The state, with PyTorch's keys; empty if disabled."""
         if not self._enabled:
             return {}
         return {
@@ -178,10 +178,10 @@ class GradScaler:
         }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict()`; does nothing where it is off.
+        """Continue from a `state_dict()`; does nothing if disabled.
 
         Raises:
-            CheckpointError: keys are missing, as in the state of one that was off; nothing is changed then.
+            CheckpointError: keys are missing, as in the state of a disabled scaler; the scaler is unchanged.
         """
         if not self._enabled:
             return
@@ -205,22 +205,22 @@ def _check_factors(growth: float, backoff: float) -> None:
 
 
 def _unscale(optimizer: Optimizer, inverse: float) -> bool:
-    """Multiply all gradients in place; whether one is not finite then."""
+    """Multiply all gradients in place; returns whether any is not finite."""
     gradients = [
         param.grad for group in optimizer.param_groups for param in group["params"] if param.grad is not None
     ]  # fmt: skip
     if not gradients:
         raise RuntimeError("GradScaler: no parameter of this optimizer has a gradient; call backward() before")
-    by_place: dict[type, list[Any]] = {}
+    by_device: dict[type, list[Any]] = {}
     for gradient in gradients:
         array = gradient.before_write()
         flat = layout.flat(array)
         if not (
             flat.flags.writeable and np.may_share_memory(flat, array)
-        ):  # one that was spread has no memory of its own
+        ):  # an expanded gradient has no memory of its own
             array = gradient.array = array.copy("K")
             flat = layout.flat(array)
-        by_place.setdefault(type(array), []).append(flat)
+        by_device.setdefault(type(array), []).append(flat)
         gradient.mark_changed()
-    found = [dispatch.of(unscale, flats[0])(flats, inverse) for flats in by_place.values()]
+    found = [dispatch.of(unscale, flats[0])(flats, inverse) for flats in by_device.values()]
     return any(found)

@@ -1,4 +1,4 @@
-"""Checks for those who write operations: of gradients against finite differences, of values with a tolerance."""
+"""Checks for authors of operations: gradients against finite differences, and values with a tolerance."""
 
 from convcore.testing.compare import assert_close
 from convcore.testing.gradcheck import GradcheckError, gradcheck, gradgradcheck

@@ -1,10 +1,10 @@
-"""The named convolutions that tests and benchmarks share: every kind of layer in every kind of shape.
+"""The named convolutions of tests and benchmarks: every kind of layer in every kind of shape.
 
-`ConvCase` and the tables that follow it are images; series, volumes and transposed convolutions are `SpatialCase`s.
+`ConvCase` and its tables are for images; series, volumes and transposed convolutions are `SpatialCase`s.
 
-Names are "<kind>-<shape>". Kinds: the first layer of a network, 1x1, 3x3, more padding than the image needs, grouped,
+Names are "<kind>-<shape>". Kinds: the first layer of a network, 1x1, 3x3, padding beyond the kernel, grouped,
 depthwise, dilated, non-square. Shapes: plain (sizes that fill whole tiles), ragged (sizes that leave a remainder in
-every tile), stride (a stride and a remainder together).
+every tile), stride (a stride and a remainder).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ SMALL_CASES = (
     ConvCase("one_pixel", 1, 1, 1, 1, 1, (1, 1)),
     ConvCase("empty_batch", 0, 3, 8, 8, 4, (3, 3), padding=(1, 1)),
 )
-"""Small enough for the float64 reference; every branch of every kernel is reached."""
+"""Small enough for the float64 reference; together they reach every branch of every kernel."""
 
 LAYER_CASES = (
     ConvCase("digit_cnn-conv1", 64, 1, 28, 28, 32, (3, 3), padding=(1, 1)),
@@ -110,7 +110,7 @@ LAYER_CASES = (
     ConvCase("resnext-grouped", 8, 128, 28, 28, 128, (3, 3), padding=(1, 1), groups=32),
     ConvCase("resnext-grouped_stride", 8, 128, 56, 56, 128, (3, 3), stride=(2, 2), padding=(1, 1), groups=32),
 )
-"""Layers of real networks, at the sizes that they have there."""
+"""Layers of real networks, at their real sizes."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class SpatialCase:
 
     Attributes:
         size, kernel, stride, padding, dilation: one number for each spatial axis.
-        output_padding: None for a convolution; of a transposed one also one number for each axis.
+        output_padding: None for a convolution; for a transposed convolution, one number for each spatial axis.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Comparison of numbers with a tolerance, and a message that shows the worst difference."""
+"""Comparison of values with a tolerance; the error shows the worst difference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from convcore.autograd import Variable
 
-# Per dtype of `actual`: (rtol, atol), torch's defaults.
+# (rtol, atol) by the dtype of `actual`: torch's defaults.
 DEFAULTS = {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}
 
 
@@ -23,10 +23,10 @@ def assert_close(
     """Raise AssertionError unless |actual - expected| <= atol + rtol * |expected| for every element.
 
     Args:
-        actual, expected: tensors, NumPy arrays or numbers of one shape and, where `check_dtype`, of one dtype.
+        actual, expected: tensors, NumPy arrays or numbers of one shape and, with `check_dtype`, of one dtype.
         rtol, atol: tolerances, both or neither; by default 1.3e-6 and 1e-5 for float32, 1e-7 and 1e-7 for
             float64, and 0 for everything else.
-        equal_nan: whether NaN agrees with NaN.
+        equal_nan: whether NaN equals NaN.
     """
     if (rtol is None) != (atol is None):
         raise ValueError("assert_close: give both rtol and atol, or neither")
@@ -37,7 +37,7 @@ def assert_close(
         raise AssertionError(f"dtypes differ: actual {a.dtype}, expected {e.dtype}")
     if rtol is None or atol is None:
         rtol, atol = DEFAULTS.get(str(a.dtype), (0.0, 0.0))
-    # Differences are taken in float64, so that they do not overflow or wrap around.
+    # Differences are computed in float64, so that they do not overflow or wrap around.
     wide_a, wide_e = a.astype(np.float64), e.astype(np.float64)
     with np.errstate(invalid="ignore"):
         difference = np.abs(wide_a - wide_e)
@@ -50,10 +50,10 @@ def assert_close(
     with np.errstate(invalid="ignore", divide="ignore"):
         excess = np.where(close, -1.0, np.nan_to_num(difference / allowed, nan=np.inf))
     worst = np.unravel_index(int(np.argmax(excess)), a.shape)
-    place = tuple(int(i) for i in worst)
+    index = tuple(int(i) for i in worst)
     raise AssertionError(
         f"{int((~close).sum())} of {a.size} elements differ by more than atol={atol:g} + rtol={rtol:g} * |expected|; "
-        f"the worst, at {place}: actual {a[worst]!r}, expected {e[worst]!r}, "
+        f"the worst, at {index}: actual {a[worst]!r}, expected {e[worst]!r}, "
         f"difference {difference[worst]:.3g}, allowed {allowed[worst]:.3g}"
     )
 

@@ -1,9 +1,9 @@
-"""gradcheck: the gradients that backward computes against central differences.
+"""gradcheck: compares the gradients of backward with central differences.
 
-For y = f(x) the numeric Jacobian is J[i, j] = (f_j(x + eps e_i) - f_j(x - eps e_i)) / (2 eps), one column of x at a
-time. Its error is of order eps**2 plus rounding / eps, which leaves enough digits in float64 only. The analytic
-Jacobian comes from one backward per element of y, started with a one there and zeros elsewhere. A last backward
-starts with random numbers: a gradient may be right for each single element and wrong for their sum.
+For y = f(x) the numeric Jacobian is J[i, j] = (f_j(x + eps e_i) - f_j(x - eps e_i)) / (2 eps), one element of x at a
+time. The error is of order eps**2 plus rounding / eps, so only float64 has enough digits. The analytic Jacobian takes
+one backward per element of y, with a cotangent of one at the element and zeros elsewhere. A last backward has a random
+cotangent: a gradient may be right for each single element and wrong for their sum.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def gradcheck(
     """Compare every gradient of `function(*inputs)` with finite differences.
 
     Args:
-        function: takes the inputs and returns a tensor or several; it must be smooth near them.
-        inputs: a tensor or a sequence of arguments. Those that require gradients are checked; they must be float64
-            and not expanded. Their memory is changed during the check and restored.
-        eps: half the distance of the two evaluations of a central difference.
-        atol, rtol: a difference of up to atol + rtol * |numeric| is allowed.
-        nondet_tol: how far two runs of the same backward may differ.
+        function: a function of the inputs that returns a tensor or several; it must be smooth near the inputs.
+        inputs: a tensor or a sequence of arguments. The tensors that require gradients are checked; they must be
+            float64 and not expanded. Their memory is changed during the check and restored.
+        eps: half the distance of the two points of a central difference.
+        atol, rtol: the allowed difference is atol + rtol * |numeric|.
+        nondet_tol: the allowed difference of two runs of the same backward.
 
     Returns True.
 
     Raises:
-        GradcheckError: names the input, the elements, and the analytic and the numeric value.
+        GradcheckError: a gradient is wrong; names the input, the element, and the analytic and numeric values.
     """
     arguments = (inputs,) if isinstance(inputs, Variable) else tuple(inputs)
     checked = _checked_inputs(arguments)
@@ -58,7 +58,7 @@ def gradcheck(
             for element in range(output.array.size):
                 cotangent = np.zeros(output.array.shape)
                 cotangent.flat[element] = 1.0
-                where = f"element {_place(element, output.array.shape)} of output {number}"
+                where = f"element {_index(element, output.array.shape)} of output {number}"
                 expected = jacobian[:, element]
                 _compare(arguments, position, output, cotangent, expected, where, atol, rtol, nondet_tol)
             cotangent = rng.standard_normal(output.array.shape)
@@ -77,9 +77,9 @@ def gradgradcheck(
     rtol: float = 1e-3,
     nondet_tol: float = 0.0,
 ) -> bool:
-    """The same for second derivatives: gradcheck of the function that computes the gradients of `function`.
+    """`gradcheck` for second derivatives: checks the function that computes the gradients of `function`.
 
-    It is checked with respect to the inputs and to random gradients of the outputs.
+    Its arguments are the inputs and random cotangents of the outputs.
     """
     arguments = (inputs,) if isinstance(inputs, Variable) else tuple(inputs)
     checked = _checked_inputs(arguments)
@@ -122,7 +122,7 @@ def _outputs(function: Callable[..., Any], arguments: Sequence[Any]) -> list[Any
 
 
 def _numeric(function: Callable[..., Any], arguments: Sequence[Any], position: int, eps: float) -> list[np.ndarray]:
-    """For each output the Jacobian (elements of the input, elements of the output) by central differences."""
+    """For each output, the Jacobian (elements of the input, elements of the output) by central differences."""
     array = arguments[position].array
     rows: list[list[np.ndarray]] = []
     for index in np.ndindex(array.shape):
@@ -165,13 +165,13 @@ def _compare(
         worst = int(np.argmax(np.where(wrong, np.nan_to_num(excess, nan=np.inf), -np.inf)))
         raise GradcheckError(
             f"gradcheck: the gradient of {where} with respect to inputs[{position}] is wrong in "
-            f"{int(wrong.sum())} of {wrong.size} elements; at element {_place(worst, x.array.shape)} it is "
+            f"{int(wrong.sum())} of {wrong.size} elements; at element {_index(worst, x.array.shape)} it is "
             f"{analytic[worst]:.8g} (analytic), but {expected[worst]:.8g} (numeric)"
         )
 
 
 def _analytic(x: Any, output: Any, cotangent: np.ndarray) -> np.ndarray:
-    """The gradient of the output's elements, weighted by `cotangent`; zeros where backward knows of none."""
+    """The gradient of x for this cotangent of the output; zeros if backward returns none."""
     if not output.requires_grad:
         return np.zeros(x.array.size)
     start = wrap(cotangent.astype(output.array.dtype))
@@ -179,5 +179,5 @@ def _analytic(x: Any, output: Any, cotangent: np.ndarray) -> np.ndarray:
     return np.zeros(x.array.size) if gradient is None else gradient.array.astype(np.float64).ravel()
 
 
-def _place(element: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _index(element: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(element, shape))
