@@ -180,7 +180,7 @@ def colour(image: Image.Image, values: list[float]) -> Any:
 
 
 def with_pixels(image: Image.Image, pixels: np.ndarray) -> Image.Image:
-    """A Pillow image with these pixels, (H, W) or (H, W, C) as from `np.asarray`, and the mode and palette of `image`."""
+    """A Pillow image of pixels (H, W) or (H, W, C), as from `np.asarray`, with the mode and palette of `image`."""
     result = image.crop((0, 0, pixels.shape[1], pixels.shape[0]))
     result.frombytes((np.packbits(pixels, axis=1) if image.mode == "1" else pixels).tobytes())
     return result

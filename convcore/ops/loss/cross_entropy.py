@@ -119,7 +119,7 @@ class CrossEntropy(Function):
             share = _target_shares(x, target, weight, ignore_index, label_smoothing)
             axis = _class_axis(x.array.shape)
             gradient = softmax(x, axis) * share.sum(axis, keepdim=True) - share
-            return gradient * _spread(grad_out, reduction, ctx.total_weight, axis), None, None, None, None, None
+            return gradient * _row_gradients(grad_out, reduction, ctx.total_weight, axis), None, None, None, None, None
         rows = rows_along(x.array, _class_axis(x.array.shape))
         grad_loss = _grad_of_rows(grad_out.array, reduction, ctx.total_weight, rows.shape[0])
         grad_x = memory.empty(rows.shape, rows.dtype)
@@ -154,7 +154,7 @@ class NllLoss(Function):
             picked = np.zeros((labels, ctx.shape[axis]), grad_out.array.dtype)
             picked[np.arange(labels), ctx.columns] = -ctx.row_weight
             picked = wrap(from_rows(picked, ctx.shape, axis))
-            return picked * _spread(grad_out, ctx.reduction, ctx.total_weight, axis), None, None, None, None
+            return picked * _row_gradients(grad_out, ctx.reduction, ctx.total_weight, axis), None, None, None, None
         grad_loss = _grad_of_rows(grad_out.array, ctx.reduction, ctx.total_weight, labels)
         grad_x = np.zeros((labels, ctx.shape[axis]), grad_loss.dtype)
         # Only rows that count: an ignored row keeps 0, even if no row counts and 1 / 0 makes grad_loss infinite.
@@ -198,7 +198,7 @@ def _grad_of_rows(grad_out: np.ndarray, reduction: str, total_weight: float, row
         return np.full(rows, scale, grad_out.dtype)
 
 
-def _spread(grad_out: Tensor, reduction: str, total_weight: float, axis: int) -> Tensor:
+def _row_gradients(grad_out: Tensor, reduction: str, total_weight: float, axis: int) -> Tensor:
     """The gradient of the loss of every row, in a shape that broadcasts to the input's; differentiable."""
     if reduction == "none":
         return grad_out.unsqueeze(axis)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 
-def _spread(
+def _variance_and_mean(
     op: str, input: Tensor, dim: Any, unbiased: bool, keepdim: bool, correction: float | None
 ) -> tuple[Tensor, Tensor]:
     """Variance and mean. As in torch var(x, False) means unbiased=False."""
@@ -48,28 +48,28 @@ def var(
 
     The correction is 1 by default, or 0 with unbiased=False.
     """
-    return _spread("var", input, dim, unbiased, keepdim, correction)[0]
+    return _variance_and_mean("var", input, dim, unbiased, keepdim, correction)[0]
 
 
 def std(
     input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
     """The square root of the variance; the arguments are those of `var`"""
-    return _root(_spread("std", input, dim, unbiased, keepdim, correction)[0])
+    return _root(_variance_and_mean("std", input, dim, unbiased, keepdim, correction)[0])
 
 
 def var_mean(
     input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """The variance and the mean; the arguments are those of `var`"""
-    return _spread("var_mean", input, dim, unbiased, keepdim, correction)
+    return _variance_and_mean("var_mean", input, dim, unbiased, keepdim, correction)
 
 
 def std_mean(
     input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean; the arguments are those of `var`"""
-    variance, average = _spread("std_mean", input, dim, unbiased, keepdim, correction)
+    variance, average = _variance_and_mean("std_mean", input, dim, unbiased, keepdim, correction)
     return _root(variance), average
 
 
