@@ -1,1 +1,1 @@
-"""Small programs that train; each runs with `python -m convcore.examples.<name>`."""
+"""Small training programs; run one with `python -m convcore.examples.<name>`."""

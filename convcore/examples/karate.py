@@ -1,8 +1,8 @@
 """Who joins whom? A graph network on Zachary's karate club: `python -m convcore.examples.karate`.
 
-34 members of a club, 78 friendships, a quarrel between the instructor and the administrator, and a club that splits.
-Each side is known of one member only, the one who leads it. Two graph convolutions carry that knowledge along the
-friendships, and guess the side of everybody else.
+A club of 34 members with 78 friendships splits after a quarrel between the instructor and the administrator. Only the
+sides of these two are known to the network. Two graph convolutions carry these labels along the friendships and
+predict the side of everybody else.
 
 Sources: W. Zachary, "An Information Flow Model for Conflict and Fission in Small Groups" (1977), for the data; T. Kipf
 and M. Welling, "Semi-Supervised Classification with Graph Convolutional Networks" (2017), for the network.
@@ -21,7 +21,7 @@ from convcore.ops.linear.sparse import SparseMatrix
 from convcore.optim import Adam
 from convcore.tensor import Tensor
 
-# Member: friends with higher numbers.
+# Member -> friends with higher numbers.
 FRIENDS = {
     0: [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 17, 19, 21, 31], 1: [2, 3, 7, 13, 17, 19, 21, 30],
     2: [3, 7, 8, 9, 13, 27, 28, 32], 3: [7, 12, 13], 4: [6, 10], 5: [6, 10, 16], 6: [16], 8: [30, 32, 33], 9: [33],
@@ -46,7 +46,7 @@ def sides() -> np.ndarray:
 
 
 class Club(nn.Module):
-    """Two graph convolutions. Members have no features but who they are, so the first layer learns a row for each."""
+    """Two graph convolutions. A member's only feature is its identity, so the first layer learns a row for each."""
 
     def __init__(self, hidden: int = 8):
         super().__init__()
@@ -58,7 +58,7 @@ class Club(nn.Module):
 
 
 def train(seed: int = 0, steps: int = 100) -> np.ndarray:
-    """Train from two labels; returns the side (34,) that the network gives each member."""
+    """Train from two labels; return the predicted side of each member, (34,)."""
     convcore.manual_seed(seed)
     model, matrix, x = Club(), gcn_matrix(adjacency()), convcore.eye(MEMBERS)
     known = convcore.tensor([INSTRUCTOR, ADMINISTRATOR])
@@ -74,7 +74,7 @@ def train(seed: int = 0, steps: int = 100) -> np.ndarray:
 
 
 def main() -> None:
-    """Train, and say who was placed wrongly."""
+    """Train, and print the members whose side was predicted wrongly."""
     guesses, truth = train(), sides()
     wrong = np.flatnonzero(guesses != truth)
     print(f"{MEMBERS - len(wrong)} of {MEMBERS} members on the right side, from two known ones")

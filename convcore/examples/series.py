@@ -1,8 +1,8 @@
-"""A 1-D CNN that tells waves apart: `python -m convcore.examples.series`.
+"""A 1-D CNN that classifies waves: `python -m convcore.examples.series`.
 
-Every series is a sine, a square wave, a sawtooth or a chirp of random frequency, phase and loudness, in noise as loud
-as itself. One sample says nothing; filters over neighbouring samples see the shape. Global average pooling makes the
-answer independent of where the shape stands.
+Every series is a sine, a square wave, a sawtooth or a chirp of random frequency, phase and amplitude, with noise of the
+same amplitude. A single sample says nothing; filters over neighbouring samples detect the shape. Global average pooling
+makes the result independent of the position of the shape.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LENGTH = 128
 
 
 def make_series(count: int, seed: int, noise: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """(series (count, 1, 128) in float32, their classes (count,))."""
+    """The series, (count, 1, 128) in float32, and their classes, (count,)."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(len(CLASSES), size=count)
     time = np.arange(LENGTH) / LENGTH
@@ -50,7 +50,7 @@ class WaveNet(nn.Module):
 
 
 def main(epochs: int = 10) -> float:
-    """Train on 2048 series and return the accuracy on 512 others."""
+    """Train on 2048 series and return the accuracy on 512 other series."""
     cc.manual_seed(0)
     return train(WaveNet(), make_series(2048, seed=0), make_series(512, seed=1), epochs, batch=64)
 

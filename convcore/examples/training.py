@@ -1,4 +1,4 @@
-"""What the examples share: training a classifier on arrays."""
+"""The training of a classifier on arrays, shared by the examples."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def train(
     *,
     batch: int,
 ) -> float:
-    """Train with cross-entropy, print how it goes, and return the accuracy on the held-out examples.
+    """Train with cross-entropy, print the progress, and return the accuracy on the held-out examples.
 
     Args:
         optimizer: by default Adam for all parameters, with a learning rate of 0.005.
-        batch: how many examples make a step.
+        batch: the number of examples in a step.
     """
     inputs, labels = examples
     if optimizer is None:

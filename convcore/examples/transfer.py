@@ -1,18 +1,18 @@
-"""Transfer learning with ten pictures of each class: `python -m convcore.examples.transfer`.
+"""Transfer learning with ten images per class: `python -m convcore.examples.transfer`.
 
-Is it a face? The pictures are 25x25 pixels, grey: 100 faces and 100 pictures of something else, from "Labeled Faces in
-the Wild", as scikit-image brings them along. 20 train, the 180 others test. How many of these are right, in four draws
-of the 20 (seeds 0 to 3):
+Is it a face? The data are 200 grey images of 25x25 pixels, 100 of them faces, from "Labeled Faces in the Wild", as
+included in scikit-image. 20 images are for training, the other 180 for testing. The test accuracy over four draws of
+the 20 images (seeds 0 to 3):
 
     a small CNN from scratch, 40 epochs                                          86 to 92 %, mean 88.9 %
     EfficientNet-Lite0 from scratch, 40 epochs                                   82 to 97 %, mean 90.3 %
-    EfficientNet-Lite0 that knows ImageNet, frozen, a new last layer, 8 epochs   96 to 97 %, mean 96.7 %
+    EfficientNet-Lite0 trained on ImageNet, frozen, a new last layer, 8 epochs   96 to 97 %, mean 96.7 %
     the same, the last three stages unfrozen, 8 more epochs                      96 to 97 %, mean 96.8 %
 
-What ImageNet has taught makes the result better and, above all, steady. Unfreezing neither helps nor harms: 20 pictures
-teach the stages little, and their learning rate is small. All of it takes 25 s on two cores (AVX-512).
+Pretraining on ImageNet makes the result better and, above all, stable. Unfreezing neither helps nor harms: 20 images
+teach the stages little, and their learning rate is small. The whole program takes 25 s on two cores (AVX-512).
 
-Needs `python -m pip install 'convcore[examples]'`: the weights, and scikit-image for the pictures.
+Needs `python -m pip install 'convcore[examples]'`: the weights, and scikit-image for the images.
 
 Source: J. Yosinski et al., "How transferable are features in deep neural networks?" (2014).
 """
@@ -29,15 +29,15 @@ from convcore.models import EfficientNet_Lite0_Weights, efficientnet_lite0
 from convcore.optim import Adam
 from convcore.transforms import Normalize, Resize
 
-FACES = 100  # the first of 200 pictures
-SIZE = 64  # pixels to which they are enlarged: Lite0 divides height and width by 32
+FACES = 100  # the first of 200 images
+SIZE = 64  # pixels after enlargement: Lite0 divides height and width by 32
 CLASSES = 2
 LAST_STAGES = 3
 BATCH = 10
 
 
 def read_pictures(each: int = 10, seed: int = 0) -> tuple[Examples, Examples]:
-    """Pictures (N, 1, 25, 25) with classes (1 is a face): `each` of both classes to train on, and all the others."""
+    """Images (N, 1, 25, 25) with classes (1 is a face): `each` per class for training, and all the others."""
     pictures = skimage.data.lfw_subset().astype(np.float32)[:, None]
     labels = np.repeat([1, 0], [FACES, len(pictures) - FACES])
     draw = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def read_pictures(each: int = 10, seed: int = 0) -> tuple[Examples, Examples]:
 
 
 def as_photographs(examples: Examples) -> Examples:
-    """The same as Lite0 knows pictures: larger, in colours, with ImageNet's mean and deviation."""
+    """The images in Lite0's format: larger, three channels, normalised with ImageNet's mean and deviation."""
     pictures, labels = examples
     known = EfficientNet_Lite0_Weights.DEFAULT.value
     colours = np.repeat(Resize(SIZE)(pictures), 3, axis=1)
@@ -55,7 +55,7 @@ def as_photographs(examples: Examples) -> Examples:
 
 
 class SmallCNN(nn.Sequential):
-    """Three convolutions, the largest of what each of the last filters found, and a linear layer."""
+    """Three convolutions, global max pooling, and a linear layer."""
 
     def __init__(self):
         super().__init__(
@@ -67,7 +67,7 @@ class SmallCNN(nn.Sequential):
 
 
 def learn_from_scratch(training: Examples, held_out: Examples, epochs: int, seed: int = 0) -> dict[str, float]:
-    """The accuracies of two networks that know nothing; arguments as those of `learn_from_imagenet`."""
+    """The accuracies of two untrained networks; arguments as for `learn_from_imagenet`."""
     print("a small CNN from scratch")
     cc.manual_seed(seed)
     small = SmallCNN()
@@ -76,7 +76,7 @@ def learn_from_scratch(training: Examples, held_out: Examples, epochs: int, seed
 
     print("EfficientNet-Lite0 from scratch")
     cc.manual_seed(seed)
-    # The network's own batch norms average over hundreds of batches; here there are not so many.
+    # The network's batch norms average over hundreds of batches; here there are fewer.
     lite0 = efficientnet_lite0(num_classes=CLASSES, norm_layer=nn.BatchNorm2d)
     optimizer = Adam(lite0.parameters(), lr=1e-3)
     examples = as_photographs(training), as_photographs(held_out)
@@ -84,7 +84,7 @@ def learn_from_scratch(training: Examples, held_out: Examples, epochs: int, seed
 
 
 def learn_from_imagenet(training: Examples, held_out: Examples, epochs: int, seed: int = 0) -> dict[str, float]:
-    """The accuracies on `held_out` of Lite0 with a new last layer, and with unfrozen stages, after `epochs` each."""
+    """The accuracies on `held_out` of Lite0: with a new last layer, then with unfrozen stages, `epochs` each."""
     training, held_out = as_photographs(training), as_photographs(held_out)
     print("EfficientNet-Lite0 with ImageNet's weights, frozen, and a new last layer")
     cc.manual_seed(seed)
@@ -98,7 +98,7 @@ def learn_from_imagenet(training: Examples, held_out: Examples, epochs: int, see
     print(f"the same, the last {LAST_STAGES} stages unfrozen")
     stages = model.features[-LAST_STAGES:]
     for module in stages.modules():
-        if not isinstance(module, nn.BatchNorm2d):  # 20 pictures say less about a channel than ImageNet did
+        if not isinstance(module, nn.BatchNorm2d):  # statistics of 20 images are poorer than ImageNet's
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad = True
     unfrozen = [parameter for parameter in stages.parameters() if parameter.requires_grad]
@@ -107,11 +107,11 @@ def learn_from_imagenet(training: Examples, held_out: Examples, epochs: int, see
 
 
 def main(seed: int = 0, epochs: int = 8) -> dict[str, float]:
-    """Learn in the four ways, print how it goes, and return the accuracies on the pictures that none has seen.
+    """Train the four ways, print the progress, and return the accuracies on the test images.
 
     Args:
-        seed: chooses the 20 pictures, and all that is drawn.
-        epochs: of each phase; what starts from scratch gets five times as many.
+        seed: determines the 20 images and all random numbers.
+        epochs: of each phase; the networks from scratch get five times as many.
     """
     training, held_out = read_pictures(seed=seed)
     accuracies = learn_from_scratch(training, held_out, 5 * epochs, seed)

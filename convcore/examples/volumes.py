@@ -1,7 +1,7 @@
-"""A 3-D CNN that tells bodies apart: `python -m convcore.examples.volumes`.
+"""A 3-D CNN that classifies bodies: `python -m convcore.examples.volumes`.
 
-Every volume holds a ball, a cube, a rod or a shell of random size at a random place, in noise. A slice of a ball, a
-cube and a rod may look the same: the filters have to look along all three axes.
+Every volume holds a ball, a cube, a rod or a shell of random size at a random position, with noise. A slice of a ball,
+a cube and a rod may look the same, so the filters need all three axes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIZE = 16
 
 
 def make_volumes(count: int, seed: int, noise: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
-    """(volumes (count, 1, 16, 16, 16) in float32, their classes (count,))."""
+    """The volumes, (count, 1, 16, 16, 16) in float32, and their classes, (count,)."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(len(CLASSES), size=count)
     volumes = noise * rng.standard_normal((count, SIZE, SIZE, SIZE))
@@ -38,7 +38,7 @@ def make_volumes(count: int, seed: int, noise: float = 0.2) -> tuple[np.ndarray,
 
 
 class BodyNet(nn.Module):
-    """Three convolutions between which the volume shrinks, the largest of what is left, and a linear layer."""
+    """Three convolutions with decreasing sizes, global max pooling, and a linear layer."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +54,7 @@ class BodyNet(nn.Module):
 
 
 def main(epochs: int = 8) -> float:
-    """Train on 512 volumes and return the accuracy on 256 others."""
+    """Train on 512 volumes and return the accuracy on 256 other volumes."""
     cc.manual_seed(0)
     return train(BodyNet(), make_volumes(512, seed=0), make_volumes(256, seed=1), epochs, batch=32)
 

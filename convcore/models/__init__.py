@@ -1,6 +1,6 @@
-"""Ready-made networks under torchvision's names. `get_model("resnet50")` makes one by name, `list_models()` lists them.
+"""Networks under torchvision's names. `get_model("resnet50")` builds one by name, `list_models()` lists the names.
 
-Each family is a file; `weights` says where pretrained weights come from.
+Each family is a file. `pretrained` finds and reads pretrained weights.
 """
 
 from convcore.models.alexnet import AlexNet, alexnet

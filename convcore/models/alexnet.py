@@ -1,4 +1,4 @@
-"""AlexNet: the network that began it.
+"""AlexNet: the network that made deep convolutional networks the standard.
 
 A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet Classification with Deep Convolutional Neural Networks" (2012):
 ReLU (section 3.1), overlapping pooling (3.4), dropout (4.2). This is the version for one device of A. Krizhevsky's "One
@@ -19,7 +19,7 @@ class AlexNet(nn.Module):
 
     Args:
         num_classes: the size of the output.
-        dropout: its probability before each hidden dense layer.
+        dropout: the probability of dropout before each hidden dense layer.
     """
 
     def __init__(self, num_classes: int = 1000, dropout: float = 0.5):

@@ -1,4 +1,4 @@
-"""What several families are built from, with the names and the module trees of `torchvision.ops`."""
+"""Building blocks of several families, with the names and module trees of `torchvision.ops`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layer = Callable[..., nn.Module]
 
 
 def make_divisible(channels: float, divisor: int = 8, least: int | None = None) -> int:
-    """The multiple of `divisor` nearest to `channels`, not more than a tenth below it: such sizes suit vectors."""
+    """The nearest multiple of `divisor`, at most 10 % below `channels`. Such sizes suit vector units."""
     rounded = max(divisor if least is None else least, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
@@ -24,12 +24,12 @@ class Conv2dNormActivation(nn.Sequential):
     """Convolution, norm, activation.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, groups, dilation: as of Conv2d.
-        padding: by default what keeps the size at stride 1.
-        norm_layer: called with `out_channels`; None leaves it out.
-        activation_layer: called without arguments; None leaves it out.
-        bias: by default there is one where no norm follows, which would take it away again.
-        conv_layer: the convolution.
+        in_channels, out_channels, kernel_size, stride, groups, dilation: as for Conv2d.
+        padding: by default the padding that keeps the size at stride 1.
+        norm_layer: called with `out_channels`; None omits the norm.
+        activation_layer: called without arguments; None omits the activation.
+        bias: by default only if no norm follows, because a norm would subtract the bias again.
+        conv_layer: the class of the convolution.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Conv2dNormActivation(nn.Sequential):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale every channel by what the means of all channels say about it.
+    """Scale every channel by a factor that two small layers compute from the means of all channels.
 
     J. Hu et al., "Squeeze-and-Excitation Networks" (2018), figure 1 and equations 2 to 4:
 
@@ -92,13 +92,13 @@ class SqueezeExcitation(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """In training, drop what a residual branch computed for an image with probability p, and scale up what remains.
+    """In training, drop the result of a residual branch with probability p, and scale the others by 1 / (1 - p).
 
     G. Huang et al., "Deep Networks with Stochastic Depth" (2016), section 3.
 
     Args:
         p: the probability.
-        mode: "row" decides for every image, "batch" for all at once.
+        mode: "row" decides for each image separately, "batch" for the whole batch.
     """
 
     def __init__(self, p: float, mode: str = "row"):
@@ -125,12 +125,12 @@ class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of every position of an image."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape. In memory the channels are last already, so nothing moves."""
+        """(N, C, H, W) to the same shape. The channels are already last in memory, so nothing is copied."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Permute(nn.Module):
-    """The axes in another order."""
+    """Permute the axes."""
 
     def __init__(self, dims: Sequence[int]):
         super().__init__()
@@ -145,9 +145,9 @@ class MLP(nn.Sequential):
 
     Args:
         in_channels: the features of the input.
-        hidden_channels: the features behind each linear layer.
+        hidden_channels: the features after each linear layer.
         activation_layer: called without arguments.
-        dropout: the probability of dropout behind each layer.
+        dropout: the probability of dropout after each layer.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class MLP(nn.Sequential):
 def initialise(model: nn.Module, conv: Callable[[Tensor], Any], linear: Callable[[Tensor], Any] | None = None) -> None:
     """Set the weights of all convolutions by `conv`, those of linear layers by `linear`, and their biases to 0.
 
-    Without `linear`, linear layers stay as they were made. Norms begin with weight 1 and bias 0 by themselves.
+    Without `linear`, linear layers keep their initial weights. Norms already start with weight 1 and bias 0.
     """
     for module in model.modules():
         fill = conv if isinstance(module, nn.Conv2d) else linear if isinstance(module, nn.Linear) else None

@@ -14,10 +14,10 @@ from convcore.tensor import Tensor
 class CNN(nn.Module):
     """Two convolution blocks and two dense layers for grey images of 28x28 pixels; 1,630,282 parameters.
 
-    Notice where the parameters are: the first dense layer has 3136 * 512 + 512 = 1,606,144 of them, the convolutions
-    together 18,816. A filter's few weights are used at every position; a dense weight is used once per image. And
-    notice how size turns into channels: each pooling halves height and width, the next convolution doubles the
-    channels.
+    Notice where the parameters are: the first dense layer has 3136 * 512 + 512 = 1,606,144 parameters, all convolutions
+    together have 18,816. A filter uses its few weights at every position; a dense layer uses each weight once per
+    image. Notice also how channels replace resolution: each pooling halves height and width, and the next convolution
+    doubles the channels.
 
         x               N,  1, 28, 28
         features.0-2    N, 32, 28, 28    convolution, batch norm, ReLU
@@ -46,16 +46,16 @@ class CNN(nn.Module):
 
 
 def _block(c_in: int, c_out: int) -> list[nn.Module]:
-    """3x3 filters over a border of one zero, which keeps the size; then the size is halved."""
+    """3x3 filters with padding 1, which keeps the size; then pooling, which halves it."""
     return [nn.Conv2d(c_in, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU(), nn.MaxPool2d(2, 2)]
 
 
 class SimpleCNN(nn.Module):
     """Three convolution blocks, a global average and two dense layers for colour images; 129,290 parameters.
 
-    Notice what the global average does: it leaves one number per channel, so the dense layers are small (the first has
-    33,024 parameters), and they fit images of any size, not only 224x224. One pooling layer serves all three blocks,
-    for it has nothing to learn.
+    Notice what the global average does: it leaves one value per channel. So the dense layers are small (the first has
+    33,024 parameters), and they fit images of any size, not only 224x224. All three blocks share one pooling layer,
+    because it has no parameters.
 
         x                      N,   3, 224, 224
         relu(bn1(conv1(x)))    N,  32, 224, 224
@@ -94,11 +94,11 @@ class SimpleCNN(nn.Module):
 
 @functools.partial(model, shape=(1, 28, 28))
 def cnn(**kwargs: Any) -> CNN:
-    """`CNN`; no weights are known by name, but `convcore train` writes files of them."""
+    """`CNN`. There are no published weights; `convcore train` writes weights files."""
     return CNN(**kwargs)
 
 
 @model
 def simple_cnn(**kwargs: Any) -> SimpleCNN:
-    """`SimpleCNN`; no weights are known by name, but `convcore train` writes files of them."""
+    """`SimpleCNN`. There are no published weights; `convcore train` writes weights files."""
     return SimpleCNN(**kwargs)

@@ -1,8 +1,8 @@
-"""ConvNeXt: a ResNet that took over, one by one, what transformers do differently.
+"""ConvNeXt: a ResNet that adopts, one by one, the design choices of vision transformers.
 
-Z. Liu et al., "A ConvNet for the 2020s" (2022), section 2 and figure 4: patches of 4x4 as a stem, 7x7 depthwise
-convolutions for attention, an inverted bottleneck for the MLP, one GELU and one layer norm a block, norm and 2x2
-convolution between stages. Each branch is scaled by a learnt number per channel that begins at 1e-6.
+Z. Liu et al., "A ConvNet for the 2020s" (2022), section 2 and figure 4: a stem of 4x4 patches, 7x7 depthwise
+convolutions in place of attention, an inverted bottleneck in place of the MLP, one GELU and one layer norm per block, a
+norm and a 2x2 convolution between stages. Each branch has a learned scale per channel, initially 1e-6.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from convcore.tensor import Tensor
 
 
 class CNBlock(nn.Module):
-    """7x7 depthwise, layer norm, 1x1 to four times the channels, GELU, 1x1 back; and the shortcut (figure 4, right).
+    """7x7 depthwise, layer norm, 1x1 to four times the channels, GELU, 1x1 back; shortcut (figure 4, right).
 
-    The 1x1 convolutions are linear layers with the channels last, which is how the pixels lie in memory.
+    The 1x1 convolutions are linear layers on channels-last tensors, the order in memory.
     """
 
     def __init__(self, dim: int, layer_scale: float, stochastic_depth_prob: float, norm_layer: Layer | None = None):
@@ -47,7 +47,7 @@ class CNBlock(nn.Module):
 
 @dataclass
 class CNBlockConfig:
-    """A stage: its channels, those of the next one (None for the last), how many blocks it has."""
+    """A stage: its channels, the channels of the next stage (None for the last), its number of blocks."""
 
     input_channels: int
     out_channels: int | None
@@ -59,10 +59,10 @@ class ConvNeXt(nn.Module):
 
     Args:
         block_setting: the stages.
-        stochastic_depth_prob: how often training leaves out the last block; less for those before, in proportion.
-        layer_scale: what the scales of branches begin with.
+        stochastic_depth_prob: the probability that training skips the last block; proportionally less for earlier ones.
+        layer_scale: the initial scale of the branches.
         num_classes: the size of the output.
-        block, norm_layer: other building blocks.
+        block, norm_layer: alternative building blocks.
     """
 
     def __init__(

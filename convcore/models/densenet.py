@@ -1,8 +1,8 @@
 """DenseNet: every layer sees the outputs of all layers before it.
 
-G. Huang et al., "Densely Connected Convolutional Networks" (2017). A dense layer adds `growth_rate` channels to what it
-is given (equation 2), so layers can be narrow; "-BC" stands for 1x1 convolutions that narrow its input first, and for
-transitions that halve the channels between blocks (section 3, table 1).
+G. Huang et al., "Densely Connected Convolutional Networks" (2017). A dense layer appends `growth_rate` channels to its
+input (equation 2), so layers can be narrow. "-BC" stands for 1x1 convolutions that narrow the input of a layer first,
+and for transitions that halve the channels between blocks (section 3, table 1).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from convcore.tensor import Tensor
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU, 1x1, norm, ReLU, 3x3: what a layer adds."""
+    """Norm, ReLU, 1x1, norm, ReLU, 3x3: the channels that a layer appends."""
 
     def __init__(self, num_input_features: int, growth_rate: int, bn_size: int, drop_rate: float):
         super().__init__()
@@ -40,7 +40,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.ModuleDict):
-    """Dense layers, each with all that came before as its input."""
+    """Dense layers; each gets the block's input and the outputs of all layers before it."""
 
     def __init__(self, num_layers: int, num_input_features: int, bn_size: int, growth_rate: int, drop_rate: float):
         super().__init__()
@@ -56,7 +56,7 @@ class DenseBlock(nn.ModuleDict):
 
 
 def _transition(c_in: int, c_out: int) -> nn.Sequential:
-    """Between blocks: fewer channels, half the height and width."""
+    """The transition between blocks: fewer channels, half the height and width."""
     layers: list[tuple[str, nn.Module]] = [
         ("norm", nn.BatchNorm2d(c_in)),
         ("relu", nn.ReLU()),
@@ -67,14 +67,14 @@ def _transition(c_in: int, c_out: int) -> nn.Sequential:
 
 
 class DenseNet(nn.Module):
-    """Table 1.
+    """The networks of table 1.
 
     Args:
-        growth_rate: the channels that each dense layer adds (k).
-        block_config: how many layers each block has.
+        growth_rate: the channels that each dense layer appends (k).
+        block_config: the number of layers of each block.
         num_init_features: the channels of the stem.
-        bn_size: the channels between a layer's convolutions, in multiples of `growth_rate`.
-        drop_rate: the probability of dropout behind each layer.
+        bn_size: the channels between the two convolutions of a layer, in multiples of `growth_rate`.
+        drop_rate: the probability of dropout after each layer.
         num_classes: the size of the output.
     """
 

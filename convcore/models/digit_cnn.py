@@ -1,4 +1,4 @@
-"""A network for digits that is small enough to ship trained; `DIGIT_CNN.md` beside this file says how it was."""
+"""A network for digits, small enough to ship with trained weights; `DIGIT_CNN.md` says how it was trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convcore.tensor import Tensor
 
 
 class DigitCNN(nn.Module):
-    """Three convolutions and one dense layer for digits of 28x28 pixels, small enough to be looked at whole; 21,818
+    """Three convolutions and one dense layer for digits of 28x28 pixels, small enough to inspect completely; 21,818
     parameters.
 
         x                N,  1, 28, 28
@@ -19,7 +19,7 @@ class DigitCNN(nn.Module):
         features.3       N,  8, 14, 14    pooling
         features.4-6     N, 16, 14, 14    3x3 filters
         features.7       N, 16,  7,  7
-        features.8-10    N, 32,  7,  7    3x3 filters; each unit sees 20x20 pixels
+        features.8-10    N, 32,  7,  7    3x3 filters; receptive field 20x20 pixels
         classifier.0     N, 1568
         classifier.2     N, num_classes   logits, for CrossEntropyLoss
     """
@@ -40,5 +40,5 @@ class DigitCNN(nn.Module):
 
 @functools.partial(model, shape=(1, 28, 28))
 def digit_cnn(**kwargs: Any) -> DigitCNN:
-    """`DigitCNN`, whose trained weights "DIGITS" come with this package."""
+    """`DigitCNN`. The package contains its trained weights, "DIGITS"."""
     return DigitCNN(**kwargs)

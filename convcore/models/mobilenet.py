@@ -1,11 +1,11 @@
 """MobileNet V1 and V2: depthwise separable convolutions, then inverted residuals.
 
-V1: A. Howard et al., "MobileNets" (2017). A convolution of k x k filters from C to D channels costs k*k*C*D
-multiplications a position; a depthwise one, which filters every channel alone, and a 1x1 one, which mixes channels,
-cost k*k*C + C*D: a factor 1/D + 1/k^2 (section 3.1), about a ninth for 3x3.
+V1: A. Howard et al., "MobileNets" (2017). A convolution with k x k filters from C to D channels costs k*k*C*D
+multiplications per position. A depthwise convolution, which filters every channel separately, and a 1x1 convolution,
+which mixes channels, together cost k*k*C + C*D: less by a factor 1/D + 1/k^2 (section 3.1), about a ninth for 3x3.
 
-V2: M. Sandler et al., "MobileNetV2" (2018). A block widens its few channels, filters them depthwise, and projects to
-few again (figure 3b). No ReLU follows the projection: it would lose too much of so few channels (section 3.2).
+V2: M. Sandler et al., "MobileNetV2" (2018). A block widens a few channels, filters them depthwise, and projects back to
+a few channels (figure 3b). No ReLU follows the projection: with few channels it would lose too much (section 3.2).
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class DepthwiseSeparable(nn.Sequential):
 
 
 class MobileNetV1(nn.Module):
-    """Table 1: one full convolution, thirteen depthwise separable ones, a global average, one linear layer.
+    """Table 1: one full convolution, thirteen depthwise separable convolutions, a global average, one linear layer.
 
     Args:
         num_classes: the size of the output.
-        width_mult: the width multiplier alpha of section 3.3, on all numbers of channels.
-        dropout: its probability before the linear layer.
+        width_mult: the width multiplier alpha of section 3.3, a factor on all channel counts.
+        dropout: the probability of dropout before the linear layer.
     """
 
     # Output channels and stride of each depthwise separable convolution.
@@ -68,7 +68,7 @@ class MobileNetV1(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """1x1 to `expand_ratio` times as many channels, 3x3 depthwise, 1x1 to few; the shortcut joins the narrow ends."""
+    """1x1 to `expand_ratio` times the channels, 3x3 depthwise, 1x1 to few; a shortcut connects the narrow ends."""
 
     def __init__(self, inp: int, oup: int, stride: int, expand_ratio: int, norm_layer: Layer | None = None):
         super().__init__()
@@ -91,15 +91,15 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Table 2.
+    """The network of table 2.
 
     Args:
         num_classes: the size of the output.
-        width_mult: a factor on all numbers of channels.
-        inverted_residual_setting: rows (expansion t, channels c, repetitions n, stride s of the first).
-        round_nearest: numbers of channels are multiples of it.
-        block, norm_layer: other building blocks.
-        dropout: its probability before the linear layer.
+        width_mult: a factor on all channel counts.
+        inverted_residual_setting: rows (expansion t, channels c, repetitions n, stride s of the first block).
+        round_nearest: all channel counts are multiples of this.
+        block, norm_layer: alternative building blocks.
+        dropout: the probability of dropout before the linear layer.
     """
 
     SETTING = (
@@ -146,7 +146,7 @@ class MobileNetV2(nn.Module):
 
 @model
 def mobilenet_v1(**kwargs: Any) -> MobileNetV1:
-    """MobileNet V1; 4,231,976 parameters. torchvision has none; the tree is like that of its MobileNets."""
+    """MobileNet V1; 4,231,976 parameters. torchvision lacks it; the module tree follows its other MobileNets."""
     return MobileNetV1(**kwargs)
 
 

@@ -1,8 +1,8 @@
 """MobileNet V3: inverted residuals found by search, with squeeze-and-excitation and hard activations.
 
-A. Howard et al., "Searching for MobileNetV3" (2019): tables 1 (large) and 2 (small). Hardswish and hardsigmoid stand in
-for functions with exponentials (section 5.2), and the last layers are moved behind the global average, where they cost
-least (section 5.1).
+A. Howard et al., "Searching for MobileNetV3" (2019): tables 1 (large) and 2 (small). Hardswish and hardsigmoid replace
+functions with exponentials (section 5.2). The last layers come after the global average, where they cost least
+(section 5.1).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from convcore.tensor import Tensor
 
 @dataclass
 class InvertedResidualConfig:
-    """A row of table 1 or 2, with the numbers of channels scaled by `width_mult`."""
+    """A row of table 1 or 2, with channel counts scaled by `width_mult`."""
 
     input_channels: int
     kernel: int
@@ -38,7 +38,7 @@ class InvertedResidualConfig:
 
 
 class InvertedResidual(nn.Module):
-    """1x1 to many channels, depthwise, squeeze-and-excitation, 1x1 to few; the shortcut joins the narrow ends."""
+    """1x1 to many channels, depthwise, squeeze-and-excitation, 1x1 to few; a shortcut connects the narrow ends."""
 
     def __init__(self, cnf: InvertedResidualConfig, norm_layer: Layer):
         super().__init__()
@@ -74,8 +74,8 @@ class MobileNetV3(nn.Module):
         inverted_residual_setting: the rows.
         last_channel: the features between the linear layers.
         num_classes: the size of the output.
-        block, norm_layer: other building blocks.
-        dropout: its probability before the last layer.
+        block, norm_layer: alternative building blocks.
+        dropout: the probability of dropout before the last layer.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ def _mobilenet_v3(
     dilated: bool = False,
     **kwargs: Any,
 ) -> MobileNetV3:
-    """`reduced_tail` halves the channels of the last stage; `dilated` keeps its size and dilates instead."""
+    """`reduced_tail` halves the channels of the last stage; `dilated` keeps the size there and dilates instead."""
     divider = 2 if reduced_tail else 1
     rows = []
     for i, (c_in, kernel, wide, c_out, use_se, activation, stride) in enumerate(table, start=-len(table)):

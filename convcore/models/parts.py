@@ -1,29 +1,29 @@
-"""The parts of a network that transfer learning treats apart: the last layer, and the stages before it."""
+"""The parts of a network that transfer learning treats differently: the last layer and the stages before it."""
 
 from __future__ import annotations
 
 from convcore import nn
 from convcore.errors import UnsupportedError
 
-FEWEST_STAGES = 4  # where a network has fewer parts, the largest one, such as `features`, is looked into
+FEWEST_STAGES = 4  # a network with fewer children is split further: its largest child, such as `features`
 
 
 def head_name(network: nn.Module) -> str:
-    """The dotted name of the layer that gives the classes: the last linear one, or 1x1 convolution.
+    """The dotted name of the layer that computes the classes: the last linear layer or 1x1 convolution.
 
     "fc" of a ResNet, "classifier.1" of an EfficientNet, "heads.head" of a ViT.
 
     Raises:
-        UnsupportedError: there is none.
+        UnsupportedError: the network has no such layer.
     """
     names = [name for name, module in network.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     if not names:
-        raise UnsupportedError(f"{type(network).__name__} has no linear layer or convolution to be its last layer")
+        raise UnsupportedError(f"{type(network).__name__} has no linear layer or 1x1 convolution as its last layer")
     return names[-1]
 
 
 def replace_head(network: nn.Module, num_classes: int) -> nn.Module:
-    """Put a new, untrained last layer for `num_classes` classes into a network; returns the layer."""
+    """Replace the last layer of a network by a new, untrained one for `num_classes` classes; return the new layer."""
     name = head_name(network)
     old = network.get_submodule(name)
     layer: nn.Module
@@ -36,15 +36,16 @@ def replace_head(network: nn.Module, num_classes: int) -> nn.Module:
 
 
 def stage_names(network: nn.Module) -> list[str]:
-    """The dotted names of a network's stages, from the input to the last layer, which is not among them.
+    """The dotted names of a network's stages, from the input up to but without the last layer.
 
-    The stages are the children that have parameters: conv1, bn1, layer1 .. layer4 of a ResNet. Where these are few, the
-    largest is looked into: features.0 .. features.8 of an EfficientNet, conv_proj and the encoder's layers of a ViT.
+    The stages are the children that have parameters: conv1, bn1, layer1 .. layer4 of a ResNet. If there are few, the
+    children of the largest one replace it: features.0 .. features.8 of an EfficientNet, conv_proj and the encoder's
+    layers of a ViT.
     """
     head = head_name(network)
 
     def inside(name: str) -> list[str]:
-        """The children with parameters, in their place; those that hold the last layer are looked into."""
+        """The children with parameters, in order; a child that holds the last layer is replaced by its own children."""
         parts = []
         for child, module in network.get_submodule(name).named_children():
             path = f"{name}.{child}" if name else child

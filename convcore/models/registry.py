@@ -1,4 +1,4 @@
-"""Models by name, and what all functions that build one have in common: the arguments about weights."""
+"""Models by name, and the weights arguments that all model functions share."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ M = TypeVar("M", bound=Module)
 
 Shape = tuple[int, int, int]
 
-# By name: what builds the model, and the images (C, H, W) that it is made for.
+# Name of a model -> the function that builds it, and the image shape (C, H, W) it is designed for.
 _MODELS: dict[str, tuple[Callable[..., Module], Shape]] = {}
 
 
 def model_for(size: int) -> Callable[[Callable[..., M]], Callable[..., M]]:
-    """`model` for a network that is made for photographs of another size than 224x224."""
+    """`model` for a network designed for photographs of another size than 224x224."""
     return functools.partial(model, shape=(3, size, size))
 
 
 def model(build: Callable[..., M], shape: Shape = (3, 224, 224)) -> Callable[..., M]:
-    """Let `get_model` find a function that builds a network under its name, and give it these arguments:
+    """Register a function that builds a network under its name for `get_model`, and add these arguments:
 
     Args:
-        weights: None for fresh weights; a path; "IMAGENET1K_V1" or another member of the model's table, as a string, as
-            "ResNet50_Weights.IMAGENET1K_V1" or as the object; "imagenet" or "DEFAULT" for the best of them. The path of
-            a published file means the same as its name, also where the file is called otherwise. Any other file must
+        weights: None for untrained weights; a path; "IMAGENET1K_V1" or another member of the model's table, as a
+            string, as "ResNet50_Weights.IMAGENET1K_V1" or as the object; "imagenet" or "DEFAULT" for the best of them.
+            The path of a published file means the same as its name, even if the file was renamed. Any other file must
             fit the model that the remaining arguments describe.
         pretrained: the same as weights="IMAGENET1K_V1".
-        progress: as in torchvision, where weights may be downloaded. Here `convcore weights --download` does that.
+        progress: accepted as in torchvision, without effect. Only `convcore weights --download` downloads weights.
 
     Raises:
-        CheckpointError: the weights are not on this machine, or do not fit. The former names file and source.
+        CheckpointError: the weights do not fit, or are not on this machine; then the message names file and source.
     """
 
     @functools.wraps(build)
@@ -59,7 +59,7 @@ def model(build: Callable[..., M], shape: Shape = (3, 224, 224)) -> Callable[...
             if classes != found.known.num_classes:
                 raise ShapeError(
                     f"{build.__name__}: num_classes must be {found.known.num_classes} as in the weights, "
-                    f"got {classes}; build the model with it, then put a new layer in the place of its last one"
+                    f"got {classes}; build the model with that number, then replace its last layer"
                 )
             kwargs = {**found.known.arguments, **kwargs}
         with skipped():
@@ -78,20 +78,20 @@ def list_models() -> list[str]:
 
 
 def get_model(name: str, **kwargs: Any) -> Module:
-    """A new model.
+    """Build a model.
 
     Args:
         name: one of `list_models()`; case, "-" and "_" do not matter.
-        kwargs: the model's own arguments, such as `num_classes`, and `weights` where it is one of torchvision's kind.
+        kwargs: the arguments of the model function, such as `num_classes` and `weights`.
 
     Raises:
-        UnsupportedError: there is no model of this name; the message names those that are spelled like it.
+        UnsupportedError: there is no model of this name; the message suggests similar names.
     """
     return _MODELS[known_name(name)][0](**kwargs)
 
 
 def image_shape(name: str) -> Shape:
-    """The images (C, H, W) that a model is made for; raises as `get_model` does."""
+    """The image shape (C, H, W) that a model is designed for; raises as `get_model` does."""
     return _MODELS[known_name(name)][1]
 
 

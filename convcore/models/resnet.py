@@ -1,10 +1,10 @@
-"""ResNet: layers learn what to add to their input.
+"""ResNet: layers learn the difference to their input.
 
 K. He et al., "Deep Residual Learning for Image Recognition" (2016). A block computes x + F(x) (equation 1), so that the
-identity costs nothing to learn and gradients reach the first layers through the sums. Its parts are in table 1.
-ResNeXt (S. Xie et al., "Aggregated Residual Transformations", 2017, figure 3c) splits the 3x3 convolution into groups;
-Wide ResNet (S. Zagoruyko and N. Komodakis, 2016) doubles its channels. As everywhere since, the stride of a bottleneck
-is in its 3x3 convolution, not in the first 1x1 as in the paper ("ResNet V1.5").
+identity is easy to learn and gradients reach the first layers through the sums. Table 1 lists the blocks.
+ResNeXt (S. Xie et al., "Aggregated Residual Transformations", 2017, figure 3c) splits the 3x3 convolution into groups.
+Wide ResNet (S. Zagoruyko and N. Komodakis, 2016) doubles the channels of the 3x3 convolution. The stride of a
+bottleneck is in the 3x3 convolution, as is usual today ("ResNet V1.5"), not in the first 1x1 as in the paper.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def conv3x3(c_in: int, c_out: int, stride: int = 1, groups: int = 1, dilation: i
 
 
 def conv1x1(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
-    """A linear layer for the channels of every position."""
+    """A 1x1 convolution: a linear layer on the channels of every position."""
     return nn.Conv2d(c_in, c_out, 1, stride, bias=False)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and the shortcut (figure 5, left)."""
+    """Two 3x3 convolutions and a shortcut (figure 5, left)."""
 
     expansion = 1
 
@@ -68,7 +68,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1 to few channels, 3x3 among these, 1x1 to four times as many, and the shortcut (figure 5, right)."""
+    """1x1 to few channels, 3x3 on these, 1x1 to four times as many, and a shortcut (figure 5, right)."""
 
     expansion = 4
 
@@ -118,11 +118,11 @@ class ResNet(nn.Module):
 
     Args:
         block: BasicBlock or Bottleneck.
-        layers: how many blocks each stage has.
+        layers: the number of blocks of each stage.
         num_classes: the size of the output.
-        zero_init_residual: begin with blocks that are identities, by batch norms of weight 0 at their ends.
-        groups, width_per_group: of the 3x3 convolutions of bottlenecks.
-        replace_stride_with_dilation: for the last three stages, whether they keep the size and dilate instead.
+        zero_init_residual: set the last batch norm of each block to weight 0, so that blocks start as identities.
+        groups, width_per_group: the groups of the 3x3 convolutions in bottlenecks, and their width.
+        replace_stride_with_dilation: for each of the last three stages, whether it dilates instead of striding.
         norm_layer: called with the number of channels, by default BatchNorm2d.
     """
 
@@ -140,7 +140,7 @@ class ResNet(nn.Module):
         super().__init__()
         dilate = (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
         if len(dilate) != 3:
-            raise ShapeError(f"ResNet: replace_stride_with_dilation must be None or three truth values, got {dilate}")
+            raise ShapeError(f"ResNet: replace_stride_with_dilation must be None or three booleans, got {dilate}")
         self._norm_layer = nn.BatchNorm2d if norm_layer is None else norm_layer
         self.inplanes, self.dilation = 64, 1
         self.groups, self.base_width = groups, width_per_group
@@ -161,7 +161,7 @@ class ResNet(nn.Module):
                     nn.init.zeros_((module.bn2 if isinstance(module, BasicBlock) else module.bn3).weight)
 
     def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
-        """One stage; its first block changes size and channels, and then its shortcut is a 1x1 convolution."""
+        """One stage. If its first block changes size or channels, the shortcut of that block is a 1x1 convolution."""
         before = self.dilation
         if dilate:
             self.dilation, stride = self.dilation * stride, 1

@@ -1,8 +1,8 @@
 """SqueezeNet: AlexNet's accuracy with a fiftieth of its parameters.
 
-F. Iandola et al., "SqueezeNet" (2016), section 3 and table 1. A fire module squeezes to few channels by 1x1 filters
-before it expands, half of the outputs by 1x1 and half by 3x3 filters; there are no dense layers. Version 1.1 of the
-authors' repository pools earlier, which costs 2.4 times less.
+F. Iandola et al., "SqueezeNet" (2016), section 3 and table 1. A fire module squeezes its input to a few channels by 1x1
+filters, then expands it, half of the outputs by 1x1 and half by 3x3 filters. There are no dense layers. Version 1.1 in
+the authors' repository pools earlier and costs 2.4 times less.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class SqueezeNet(nn.Module):
     Args:
         version: "1_0" or "1_1".
         num_classes: the size of the output.
-        dropout: its probability before the last convolution.
+        dropout: the probability of dropout before the last convolution.
     """
 
-    # The first convolution's channels and kernel, and behind which of the eight fire modules there is max pooling.
+    # Channels and kernel of the first convolution, and the fire modules (of eight) that max pooling follows.
     VERSIONS: ClassVar = {"1_0": (96, 7, (0, 3, 7)), "1_1": (64, 3, (0, 2, 4))}
-    # Each fire module's squeezed channels; it expands to four times as many on either side.
+    # The squeezed channels of each fire module, which expands to four times as many by 1x1 and by 3x3 filters.
     SQUEEZED = (16, 16, 32, 32, 48, 48, 64, 64)
 
     def __init__(self, version: str = "1_0", num_classes: int = 1000, dropout: float = 0.5):

@@ -1,8 +1,8 @@
-"""VGG: nothing but 3x3 convolutions.
+"""VGG: only 3x3 convolutions.
 
-K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015), table 1. Two
-3x3 layers see 5x5 pixels and three see 7x7, with fewer weights than one large filter and more nonlinearities between
-(section 2.3). Of VGG-16's 138 million parameters 124 million are in its three dense layers.
+K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015), table 1. The
+receptive field of two 3x3 layers is 5x5 pixels, that of three is 7x7, with fewer weights than one large filter and more
+nonlinearities (section 2.3). Of the 138 million parameters of VGG-16, 124 million are in the three dense layers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from convcore.models.registry import model
 from convcore.nn.init import skipped
 from convcore.tensor import Tensor
 
-# The columns of table 1: output channels of convolutions, "M" for max pooling, which halves height and width.
+# The columns of table 1: output channels of the convolutions; "M" is max pooling, which halves height and width.
 CONFIGURATIONS: dict[str, list[int | str]] = {
     "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "B": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
@@ -44,15 +44,15 @@ class VGG(nn.Module):
     Args:
         features: the convolutional part; its output has 512 channels.
         num_classes: the size of the output.
-        init_weights: whether to initialise as the paper's successors do (He's normal distribution), not by default.
-        dropout: its probability behind each of the two hidden dense layers.
+        init_weights: whether to initialise with He's normal distribution, as later work does, not with the defaults.
+        dropout: the probability of dropout after each of the two hidden dense layers.
     """
 
     def __init__(self, features: nn.Module, num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5):
         super().__init__()
         self.features = features
         self.avgpool = nn.AdaptiveAvgPool2d(7)
-        with skipped(init_weights):  # not twice: these layers are large
+        with skipped(init_weights):  # initialise only once: these layers are large
             self.classifier = nn.Sequential(
                 nn.Linear(512 * 7 * 7, 4096),
                 nn.ReLU(),

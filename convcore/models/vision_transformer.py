@@ -1,13 +1,13 @@
-"""ViT: a picture as a sentence of patches, read by a transformer's encoder.
+"""ViT: a transformer encoder on the patches of an image, like words of a sentence.
 
 A. Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), section 3.1, figure 1 and equations 1 to 4:
 
     z_0  = [class token; linear map of every patch] + position embeddings
     z'_l = attention(norm(z_{l-1})) + z_{l-1}
     z_l  = MLP(norm(z'_l)) + z'_l
-    y    = norm(z_L's class token), which a linear layer turns into logits.
+    y    = norm(class token of z_L), the input of the last linear layer
 
-The linear map of patches is a convolution whose stride is the size of its kernel.
+The linear map of patches is a convolution with stride = kernel size.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MLPBlock(MLP):
 
 
 class EncoderBlock(nn.Module):
-    """Every token looks at all tokens, then each is transformed alone; both with shortcuts (figure 1, right)."""
+    """Attention over all tokens, then an MLP on each token; both with shortcuts (figure 1, right)."""
 
     def __init__(
         self,
@@ -95,15 +95,15 @@ class Encoder(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Table 1.
+    """The networks of table 1.
 
     Args:
         image_size: height and width of the images, a multiple of `patch_size`.
         patch_size: height and width of a patch.
-        num_layers, num_heads, hidden_dim, mlp_dim: blocks, heads of attention, features of a token, those inside MLPs.
-        dropout, attention_dropout: probabilities, of features and of attention's weights.
+        num_layers, num_heads, hidden_dim, mlp_dim: blocks, attention heads, features of a token, features inside MLPs.
+        dropout, attention_dropout: dropout probabilities of features and of attention weights.
         num_classes: the size of the output.
-        representation_size: features of a hidden layer before the last one; by default there is none.
+        representation_size: features of a hidden layer before the last layer; None omits it.
         norm_layer: called with the number of features.
     """
 
@@ -143,7 +143,7 @@ class VisionTransformer(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """The map of patches, and the hidden layer if there is one, keep the variance; the last layer begins with 0."""
+        """Initialise the patch map and any hidden layer to keep the variance, and the last layer with 0."""
         nn.init.trunc_normal_(self.conv_proj.weight, std=math.sqrt(1 / (3 * self.patch_size**2)))
         nn.init.zeros_(self.conv_proj.bias)
         if hasattr(self.heads, "pre_logits"):

@@ -1,7 +1,7 @@
-"""Checkpoints: everything the rest of a training run depends on, in one safetensors file.
+"""Checkpoints: everything that the rest of a training run depends on, in one safetensors file.
 
-Tensors (weights, running statistics, Adam's moments) are stored as such. Numbers (learning rates, the epoch, the states
-of random generators, the history) are JSON in the file's metadata: Python writes floats so that they read back exactly.
+Tensors (weights, running statistics, Adam's moments) are stored as tensors. Numbers (learning rates, the epoch, the
+states of random generators, the history) are JSON in the metadata: Python writes floats so that they read back exactly.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ def save_checkpoint(path: Path, parts: dict[str, Any], progress: dict[str, Any])
     tensors: dict[str, Any] = {}
     states = {name: _encode(part.state_dict(), name, tensors) for name, part in parts.items()}
     content = {"format": FORMAT, "parts": states, "random": random.get_rng_state(), "progress": progress}
-    # One entry: safetensors writes several in an order that changes from run to run, and equal runs give equal files.
+    # One entry only: safetensors writes several in an order that changes, and equal runs must give equal files.
     save_file(tensors, path, metadata={"training": json.dumps(content)})
 
 
 def load_progress(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` got as `progress`, without touching anything else."""
+    """The `progress` given to `save_checkpoint`; changes nothing."""
     return _read(path)["progress"]
 
 
 def load_checkpoint(path: Path, parts: dict[str, Any]) -> dict[str, Any]:
-    """Give every part its state back, and the default random generator; returns `progress`."""
+    """Restore the state of every part and of the default random generator; return `progress`."""
     content = _read(path)
     missing, unexpected = parts.keys() - content["parts"].keys(), content["parts"].keys() - parts.keys()
     if missing or unexpected:
@@ -56,7 +56,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _encode(value: Any, name: str, tensors: dict[str, Any]) -> Any:
-    """`value` with tensors moved into `tensors` and dictionaries written as pairs: keys of JSON objects are strings."""
+    """`value` with tensors moved into `tensors`, and dictionaries as lists of pairs, since JSON keys are strings."""
     if isinstance(value, Variable):
         tensors[name] = value
         return {"tensor": name}

@@ -1,11 +1,11 @@
-"""The recipe behind `convcore finetune`: a trained network learns the classes of a folder of pictures, in two phases.
+"""The recipe behind `convcore finetune`: a trained network learns the classes of an image folder in two phases.
 
-    head      The network is frozen but for a new last layer. An untrained layer sends large, aimless gradients; through
+    head      All but a new last layer is frozen. An untrained layer sends large, random gradients; through
               frozen weights they do no harm.
-    stages    The last stages are unfrozen and trained on with a smaller learning rate than the head. The first ones,
+    stages    The last stages are unfrozen and trained with a smaller learning rate than the head. The first stages,
               which see edges and textures, stay as they are.
 
-Batch norms stay frozen in both: a few small batches of one's own tell less about a channel than ImageNet has told.
+Batch norms stay frozen in both phases: a few small batches give poorer statistics than ImageNet did.
 After J. Yosinski et al., "How transferable are features in deep neural networks?" (2014), and J. Howard and S. Ruder,
 "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.2: smaller rates for earlier layers.
 """
@@ -42,27 +42,27 @@ from convcore.transforms import (
 HEAD, STAGES = "head", "stages"
 AUGMENTATIONS = ("flip", "crop", "none")
 CORRUPT = ("refuse", "skip")
-SETTLED = 0.1  # of its learning rate is what the head gets in the second phase: it has found its place
-SMALLEST_CROP = 0.5  # of the picture's area
-WORKERS = 1  # threads that read pictures ahead
+SETTLED = 0.1  # factor on the head's learning rate in the second phase, as the head is already trained
+SMALLEST_CROP = 0.5  # share of the image's area
+WORKERS = 1  # threads that read images ahead
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """What decides the result of a run, bit for bit, besides the pictures.
+    """The settings that, together with the images, determine the result of a run bit for bit.
 
     Attributes:
-        folder: pictures in a sub-folder for each class.
-        model, weights: the network to begin with, as in `convcore classify`; model None is what the weights are of.
-        size: height and width of what the network sees; None for what it was trained on.
-        epochs, fine_epochs: at most so many in the phase "head", and in the phase "stages".
-        unfreeze: how many of the last stages the second phase trains.
-        lr, backbone_lr: the highest learning rate of the head, a tenth of it in the second phase, and that of the
-            unfrozen stages.
-        patience: a phase ends after so many epochs without a lower validation loss.
-        validation: the share of each class's pictures that is set aside to choose the best epoch.
-        augment: "flip" cuts out a random part of a picture and mirrors every second; "crop" never mirrors; "none".
-        corrupt: "refuse" or "skip" pictures that cannot be read.
+        folder: images in one sub-folder per class.
+        model, weights: the initial network, as in `convcore classify`; model None is the network of the weights.
+        size: height and width of the network's input; None for the size it was trained on.
+        epochs, fine_epochs: the most epochs of the phases "head" and "stages".
+        unfreeze: the number of last stages that the second phase trains.
+        lr, backbone_lr: the peak learning rates of the head (a tenth of it in the second phase) and of the unfrozen
+            stages.
+        patience: the number of epochs without a lower validation loss after which a phase ends.
+        validation: the share of each class's images that is set aside to choose the best epoch.
+        augment: "flip" crops at random and mirrors with probability 1/2; "crop" only crops; "none".
+        corrupt: "refuse" or "skip" images that cannot be read.
     """
 
     folder: str
@@ -102,17 +102,17 @@ class Finetuning:
 
     Args:
         settings: how to train.
-        pictures: those of `settings.folder`, without a transform.
+        pictures: the images of `settings.folder`, without a transform.
         out: the folder of the results, which must exist; see `Trainer`.
         progress: whether to show a progress bar and a line per epoch.
 
     Attributes:
-        network: as it is now; after `fit` with the weights of the best epoch.
-        card: what is kept with the weights.
-        trainer: of the phase that has been reached.
+        network: the network in its present state; after `fit` with the weights of the best epoch.
+        card: the model card that is saved with the weights.
+        trainer: the trainer of the current phase.
 
     Raises:
-        ShapeError: there are too few pictures or classes.
+        ShapeError: there are too few images or classes.
     """
 
     def __init__(
@@ -139,11 +139,11 @@ class Finetuning:
         self.trainer = self._begin(HEAD)
 
     def batches_of(self, pictures: Any) -> DataLoader:
-        """Pictures as the network sees them in use: in order, not augmented."""
+        """Batches of images as in evaluation: in order, not augmented."""
         return DataLoader(Transformed(pictures, self.card.transforms), self.settings.batch_size, num_workers=WORKERS)
 
     def fit(self) -> None:
-        """Train to the end from where the run is, and load the best weights."""
+        """Train from the present state to the end, and load the best weights."""
         for phase, epochs in self.phases.items():
             if phase == STAGES and self.trainer.phase == HEAD:
                 self.trainer.load_best()
@@ -155,10 +155,10 @@ class Finetuning:
         self.trainer.load_best()
 
     def resume(self) -> None:
-        """Put everything back to where the last completed epoch left it.
+        """Restore the state after the last completed epoch.
 
         Raises:
-            CheckpointError: the folder holds no run, or that of other pictures.
+            CheckpointError: the folder holds no run, or a run on other images.
         """
         progress = load_progress(self.out / CHECKPOINT)
         if progress["settings"] != self._all_settings():
@@ -183,9 +183,9 @@ class Finetuning:
         return stage_names(self.network)[-self.settings.unfreeze :]
 
     def _begin(self, phase: str, before: Trainer | None = None) -> Trainer:
-        """Freeze what this phase does not train; a new optimizer, and a learning rate that rises and falls once.
+        """Freeze what this phase does not train; create a new optimizer and a one-cycle learning rate.
 
-        `before` is the trainer of the phase that has just ended.
+        `before` is the trainer of the previous phase.
         """
         settings = self.settings
         head, stages = list(self.head.parameters()), []
@@ -213,12 +213,12 @@ class Finetuning:
         return f"phase {phase!r}: {trained:,} parameters are trained; {rates}"
 
     def _all_settings(self) -> dict[str, Any]:
-        """What a resume must find unchanged."""
+        """The settings that must be the same when a run is resumed."""
         return {**asdict(self.settings), "classes": self.pictures.classes, "images": len(self.pictures)}
 
 
 def start(settings: FinetuneSettings, classes: list[str]) -> tuple[nn.Module, nn.Module, ModelCard]:
-    """The network, frozen but for a new last layer; that layer; and the card of the network to be."""
+    """The network, frozen except for a new last layer; that layer; and the card of the new network."""
     network, card = load_classifier("finetune", settings.model, settings.weights)
     if card.model == "googlenet":
         raise UnsupportedError(
@@ -236,7 +236,7 @@ def start(settings: FinetuneSettings, classes: list[str]) -> tuple[nn.Module, nn
 
 
 def unfreeze(stage: nn.Module) -> list[nn.Parameter]:
-    """Let a stage be trained, but for its batch norms; returns the parameters that are trained."""
+    """Unfreeze a stage, except for its batch norms; return the parameters that are trained."""
     stage.requires_grad_()
     for module in stage.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
@@ -245,10 +245,10 @@ def unfreeze(stage: nn.Module) -> list[nn.Parameter]:
 
 
 def split(pictures: ImageFolder, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of the pictures to train on, and of the `share` of each class, at least one, that is set aside.
+    """The indices of the training images and of the validation images: `share` of each class, at least one.
 
     Raises:
-        ShapeError: there is one class, or one with a single picture.
+        ShapeError: there is only one class, or a class has only one image.
     """
     if len(pictures.classes) < 2:
         raise ShapeError(f"finetune: {pictures.root} must have a sub-folder for each of 2 or more classes, has 1")
@@ -268,7 +268,7 @@ def split(pictures: ImageFolder, share: float, seed: int) -> tuple[np.ndarray, n
 
 
 def augmentation(transforms: Any, kind: str) -> Any:
-    """From a picture to the network's input in training, like `transforms`; see `FinetuneSettings.augment`."""
+    """The training variant of `transforms`, from an image to the network's input; see `FinetuneSettings.augment`."""
     if kind == "none":
         return transforms
     steps: list[Any] = [

@@ -1,12 +1,12 @@
-"""Training a part of a network, the rest frozen.
+"""Training a part of a network while the rest is frozen.
 
-Frozen is what has `requires_grad = False` on all its parameters; that is all there is to say, and `optim` and autograd
-read it there. What only frozen parameters have worked on requires no gradient, so nothing of it is recorded: no memory
-is kept, and backward ends where the first trained parameter enters.
+A module is frozen if all its parameters have `requires_grad = False`; `optim` and autograd need nothing else. Results
+that depend only on frozen parameters require no gradient, so autograd does not record them: no memory is kept, and
+backward ends at the first trained parameter.
 
-Batch norm and dropout do not look at `requires_grad`. In training mode a frozen batch norm still normalises by the
-statistics of the batch, and moves its running statistics away from what its frozen weights were trained with: the
-network that one meant to keep drifts with every batch. So what is frozen belongs in evaluation mode.
+Batch norm and dropout ignore `requires_grad`. In training mode a frozen batch norm still normalises by the statistics
+of the batch, and moves its running statistics away from those that its frozen weights were trained with: the frozen
+network drifts with every batch. So frozen modules must be in evaluation mode.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ M = TypeVar("M", bound=Module)
 
 
 def train_unfrozen(model: M) -> M:
-    """Set training mode, but evaluation mode in all modules whose parameters are all frozen. Returns the model.
+    """Set training mode, except in modules whose parameters are all frozen: evaluation mode. Returns the model.
 
-    Call it where a training loop calls `model.train()`. Modules without parameters, such as dropout, do as the smallest
-    module around them that has some. With nothing frozen it is the same as `model.train()`.
+    Call it where a training loop calls `model.train()`. Modules without parameters, such as dropout, get the mode of
+    the smallest enclosing module that has parameters. If nothing is frozen, it equals `model.train()`.
     """
     model.train()
     for module in model.modules():

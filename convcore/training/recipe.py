@@ -1,4 +1,4 @@
-"""The recipe behind `convcore train`: which data, model, optimizer and schedule, all fixed by `Settings`."""
+"""The recipe behind `convcore train`: data, model, optimizer and schedule, all determined by `Settings`."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from convcore.training.trainer import Trainer
 from convcore.transforms import RandomCrop
 
 READERS = {"mnist": mnist, "fashion-mnist": fashion_mnist, "cifar10": cifar10}
-VALIDATION_SHARE = 16  # one training image in so many is set aside to choose the best epoch
-MAX_SHIFT = 2  # pixels by which training images are moved at random in each direction
+VALIDATION_SHARE = 16  # one in 16 training images is set aside to choose the best epoch
+MAX_SHIFT = 2  # training images are shifted at random by up to this many pixels in each direction
 EVALUATION_BATCH = 250
 
 DIGITS = tuple(map(str, range(10)))
@@ -46,7 +46,7 @@ CLASSES = {"mnist": DIGITS, "fashion-mnist": FASHION_MNIST_CLASSES, "cifar10": C
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the result of a run, bit for bit."""
+    """The settings that determine the result of a run, bit for bit."""
 
     model: str = "cnn"
     data: str = "digits"
@@ -61,7 +61,7 @@ class Settings:
 
 
 def check_settings(settings: Any, counts: Sequence[str], rates: Sequence[str], numbers: Sequence[str]) -> None:
-    """Refuse counts below 1 (None is none), rates that are not positive and finite, and numbers below 0.
+    """Refuse counts below 1 (None is allowed), rates that are not positive and finite, and numbers below 0.
 
     Args:
         settings: an object with attributes of these names.
@@ -85,7 +85,7 @@ def read_data(name: str) -> tuple[TensorDataset, TensorDataset]:
     if kind not in READERS or not folder:
         known = ", ".join(f"{reader}:FOLDER" for reader in READERS)
         raise UnsupportedError(f"data must be digits, {known}, got {name!r}")
-    path = Path(folder).expanduser()  # the shell expands "~" only at the beginning of a word
+    path = Path(folder).expanduser()  # the shell expands "~" only at the start of a word
     return READERS[kind](path, "train"), READERS[kind](path, "test")
 
 
@@ -95,9 +95,9 @@ def build(settings: Settings) -> Module:
 
 
 def card_of(settings: Settings, train: TensorDataset) -> ModelCard | None:
-    """What the file of weights says: with it, any picture is brought into the form of those of the training.
+    """The model card of the weights file. With it, any image is preprocessed like the training images.
 
-    None for images that are neither grey nor in colour, or not square: no preparation is known for them.
+    None for images that are neither grey nor RGB, or not square: for these no preprocessing is known.
     """
     kind = settings.data.partition(":")[0]
     channels, height, width = train.tensors[0].array.shape[1:]
@@ -107,16 +107,16 @@ def card_of(settings: Settings, train: TensorDataset) -> ModelCard | None:
     if channels == 3:
         transforms = ImageClassification(height, height, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     else:
-        # MNIST's digits leave a border of 4 pixels; the clothes of Fashion-MNIST fill the image.
+        # MNIST's digits have a border of 4 pixels; the clothes of Fashion-MNIST fill the image.
         transforms = DigitImage(height, height if kind == "fashion-mnist" else round(height * 20 / 28))
     return ModelCard(known_name(settings.model), CLASSES[kind], transforms)
 
 
 def part_sizes(settings: Settings, count: int) -> tuple[int, int]:
-    """Of `count` images, how many are trained on and how many are set aside for validation.
+    """The numbers of training and validation images out of `count`.
 
     Raises:
-        ShapeError: they are too few.
+        ShapeError: there are too few images.
     """
     used = count if settings.limit is None else min(settings.limit, count)
     held_out = used // VALIDATION_SHARE
@@ -131,7 +131,7 @@ def part_sizes(settings: Settings, count: int) -> tuple[int, int]:
 def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str], progress: bool = True) -> Trainer:
     """A trainer ready to `fit(settings.epochs)`: Adam, a one-cycle learning rate up to `settings.lr`, random shifts.
 
-    Seeds the default random generator, from which initial weights and dropout are drawn.
+    Seeds the default random generator, which draws initial weights and dropout masks.
     """
     random.manual_seed(settings.seed)
     sizes = part_sizes(settings, len(train))
@@ -139,8 +139,8 @@ def prepare(settings: Settings, train: TensorDataset, out: str | os.PathLike[str
     training, validation = random_split(part, sizes, seed=settings.seed)
     h_in, w_in = train.tensors[0].array.shape[2:]
     shifts = RandomCrop((h_in, w_in), padding=MAX_SHIFT, generator=settings.seed)
-    # The last, smaller batch is left out: batch norm's statistics would be poor there. Each epoch leaves out others.
-    # No prefetch: a batch of arrays takes 0.1 ms to gather, and a thread beside the kernels' threads costs more.
+    # The last, smaller batch is dropped, as batch norm's statistics would be poor. Each epoch drops other images.
+    # No prefetch: gathering a batch of arrays takes 0.1 ms; a thread that competes with the kernels costs more.
     batches = DataLoader(
         Transformed(training, shifts),
         settings.batch_size,

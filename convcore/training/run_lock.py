@@ -1,4 +1,4 @@
-"""One run at a time in a folder: a lock that the system takes back when its process ends, however that ends."""
+"""One run at a time in a folder: a lock that the system releases when the process ends, even after a crash."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import IO
 from convcore.errors import BusyError
 
 LOCK = "run.lock"
-_FAR = 2**30  # the byte that is locked on Windows: what is locked there cannot be read, and the file's text is to be
+_FAR = 2**30  # Windows locks this byte: locked bytes cannot be read, and the text of the file must be readable
 
-_holders: dict[str, int] = {}  # by path of the lock: the thread of this process that holds it
+_holders: dict[str, int] = {}  # path of the lock -> the thread of this process that holds it
 
 if sys.platform == "win32":
     import msvcrt
@@ -41,7 +41,7 @@ else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError as error:  # some network drives have no locks; a training on them is better than none
+        except OSError as error:  # some network drives have no locks; training without a lock is better than none
             warnings.warn(
                 f"{file.name}: {error.strerror}: nothing keeps a second run out of this folder", RuntimeWarning, 4
             )
@@ -50,11 +50,11 @@ else:
 
 @contextmanager
 def only_run(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other runs out of a folder, which must exist; the thread that does so already may ask again.
+    """Keep other runs out of an existing folder; the thread that holds the lock may enter again.
 
     Raises:
-        BusyError: another run is in the folder; the message says which process it is.
-        OSError: the folder cannot be written to.
+        BusyError: another run uses the folder; the message names the process.
+        OSError: the folder is not writable.
     """
     path = os.path.join(os.path.realpath(folder), LOCK)
     if _holders.get(path) == threading.get_ident():
@@ -70,7 +70,7 @@ def only_run(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _taken(path: str) -> IO[bytes]:
-    """The lock's file, locked, with a line in it about this process."""
+    """The locked lock file, which contains one line about this process."""
     while True:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
@@ -79,7 +79,7 @@ def _taken(path: str) -> IO[bytes]:
                     f"{os.path.dirname(path)}: another run uses this folder ({_holder(file)}); wait until it has "
                     "ended, or take another folder"
                 )
-            # Between opening and locking, the last holder may have removed the file: then this lock keeps nobody out.
+            # Between opening and locking, the last holder may have removed the file; then this lock excludes nobody.
             if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 file.truncate(0)
                 file.write(_about_this_process().encode("utf-8", "backslashreplace"))
@@ -92,7 +92,7 @@ def _taken(path: str) -> IO[bytes]:
 
 
 def _give_back(file: IO[bytes], path: str) -> None:
-    if sys.platform == "win32":  # no file that is open can be removed there
+    if sys.platform == "win32":  # Windows cannot remove an open file
         file.close()
     with suppress(OSError):
         os.remove(path)

@@ -1,4 +1,4 @@
-"""The training loop, as plain as it can be: `train_epoch` is what every textbook's loop does, the rest keeps books."""
+"""The training loop. `train_epoch` is the textbook loop; the rest is bookkeeping."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.json"
 
 
 class Trainer:
-    """Trains a classifier and keeps, in the folder `out`, after every epoch:
+    """Trains a classifier and writes after every epoch, in the folder `out`:
 
     - `weights.safetensors`: the weights of the epoch with the lowest validation loss so far;
-    - `checkpoint.safetensors`: all that the next epoch depends on, so that `resume` continues bit for bit;
+    - `checkpoint.safetensors`: everything that the next epoch depends on, so that `resume` continues bit for bit;
     - `history.json`: loss and accuracy of every epoch.
 
-    While it trains no other run can use the folder.
+    During training, no other run can use the folder.
 
-    The best epoch is chosen by the loss, not the accuracy, of the validation data: on a few hundred images many epochs
-    have the same accuracy. Validation data must not be test data, else the choice flatters the result.
+    The validation loss, not the accuracy, determines the best epoch: on a few hundred images many epochs have the same
+    accuracy. Validation data must not be test data, or the test result would be too good.
 
     Args:
         model: returns logits (N, classes).
-        optimizer: of the model's parameters.
+        optimizer: the optimizer of the model's parameters.
         scheduler: stepped after every batch.
         train_data: batches of (x, labels).
         validation_data: the same, never trained on.
         out: the folder, which must exist.
-        settings: how this run was set up; kept in the checkpoint and the history.
-        random_parts: by name, everything that draws random numbers during training besides the loader and dropout, such
-            as transforms: objects with `state_dict` and `load_state_dict`.
+        settings: the settings of this run; saved in the checkpoint and the history.
+        random_parts: by name, the objects besides loader and dropout that draw random numbers during training, such as
+            transforms. They have `state_dict` and `load_state_dict`.
         progress: whether to show a progress bar (on terminals only) and a line per epoch.
-        metadata: strings to keep beside the weights.
-        patience: stop when so many epochs have not lowered the validation loss; None never does.
-        phase: the name of this part of the training, where there are several; the history notes it.
-        earlier: the history of the phases before this one, which goes on here.
-        kept: the fingerprint of the weights that these phases have kept, their trainer's `kept`.
+        metadata: strings that are saved with the weights.
+        patience: stop after this many epochs without a lower validation loss; None never stops early.
+        phase: the name of this phase if the training has several; the history records it.
+        earlier: the history of the phases before this one, which this trainer continues.
+        kept: the fingerprint of the weights saved by these phases: `kept` of their trainer.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Trainer:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The history's entry with the lowest validation loss; None before the first epoch has ended."""
+        """The history entry with the lowest validation loss; None before the first epoch has ended."""
         return lowest_loss(self.history)
 
     @property
@@ -115,7 +115,7 @@ class Trainer:
         return self.history[-1]["epoch"] - best["epoch"] >= self.patience
 
     def fit(self, epochs: int) -> None:
-        """Train until `epochs` epochs of this phase are done, counting those before a resume, or patience ends.
+        """Train until this phase has `epochs` epochs, including those before a resume, or patience ends.
 
         Raises:
             BusyError: another run uses the folder.
@@ -140,7 +140,7 @@ class Trainer:
         try:
             self.save()
         except KeyboardInterrupt:
-            self.save()  # what is said after an interrupt is then true of the files
+            self.save()  # so that messages after an interrupt match the files
             raise
         if self.progress:
             print(
@@ -151,7 +151,7 @@ class Trainer:
             )
 
     def train_epoch(self, title: str) -> tuple[float, float]:
-        """One pass over the training data; returns the mean loss and the accuracy of its batches as they came."""
+        """One pass over the training data. Returns mean loss and accuracy, measured on each batch before its step."""
         train_unfrozen(self.model)
         score = Score()
         for x, labels in self._bar(self.train_data, title):
@@ -166,15 +166,15 @@ class Trainer:
         return score.loss, score.accuracy
 
     def _bar(self, batches: DataLoader, title: str) -> Iterable[Any]:
-        """The batches with a progress bar, which shows only on terminals."""
+        """The batches with a progress bar, shown only on terminals."""
         return tqdm(batches, desc=title, leave=False, unit="batch", disable=None if self.progress else True)
 
     def save(self) -> None:
-        """Write the three files, each at once or not at all.
+        """Write the three files, each atomically.
 
-        The checkpoint comes first: until it is whole, those of an earlier run in the folder are as they were. It says
-        which weights belong to it, and holds them itself if its epoch is the best one: stopped between the files,
-        `resume` finds everything in it.
+        The checkpoint comes first: until it is complete, the files of an earlier run stay unchanged. It holds the
+        fingerprint of the weights that belong to it, and the weights themselves if its epoch is the best one. So
+        `resume` finds everything in it, even after a stop between the files.
         """
         is_best = self.best is self.history[-1]
         if is_best:
@@ -189,16 +189,16 @@ class Trainer:
         save_file(self.model.state_dict(), self.out / WEIGHTS, self.metadata)
 
     def write_history(self, **results: Any) -> None:
-        """Write `history.json`: the settings, every epoch, and `results` that came after them."""
+        """Write `history.json`: the settings, every epoch, and final `results`."""
         content = {"settings": self.settings, "epochs": self.history, **results}
         text = json.dumps(content, indent=2) + "\n"
         replace_file("history", self.out / HISTORY, lambda file: file.write(text.encode()))
 
     def resume(self) -> None:
-        """Put everything back to where the last completed epoch left it.
+        """Restore the state after the last completed epoch.
 
         Raises:
-            CheckpointError: there is no checkpoint, or the weights beside it are not those of its best epoch.
+            CheckpointError: there is no checkpoint, or the weights file does not belong to it.
         """
         progress = load_checkpoint(self.out / CHECKPOINT, self.parts)
         self.history, self.kept = progress["history"], progress.get("weights")
@@ -220,17 +220,17 @@ class Trainer:
         return self.kept in (None, fingerprint(found))
 
     def load_best(self) -> None:
-        """Give the model the weights of the best epoch."""
+        """Load the weights of the best epoch into the model."""
         self.model.load_state_dict(load_file(self.out / WEIGHTS))
 
 
 def lowest_loss(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The first entry with the lowest validation loss; None where there is no entry."""
+    """The first entry with the lowest validation loss; None if there is no entry."""
     return min(history, key=lambda entry: entry["validation_loss"], default=None)
 
 
 def fingerprint(state: dict[str, Any]) -> str:
-    """A number that tells one state dict from all others: the SHA-256 of the names, types, shapes and elements."""
+    """The identity of a state dict: the SHA-256 of names, dtypes, shapes and elements."""
     digest = hashlib.sha256()
     for name in sorted(state):
         array = np.ascontiguousarray(state[name].detach().numpy())
@@ -240,7 +240,7 @@ def fingerprint(state: dict[str, Any]) -> str:
 
 
 def check_finite(what: str, loss: float) -> None:
-    """Stop a training that has diverged: its weights would never recover.
+    """Stop a training that has diverged, because its weights would never recover.
 
     Raises:
         FloatingPointError: `loss` is infinite or NaN.
@@ -250,7 +250,7 @@ def check_finite(what: str, loss: float) -> None:
 
 
 class Score:
-    """Mean loss, accuracy and confusions over batches of different sizes."""
+    """Mean loss, accuracy and confusion matrix over batches of different sizes."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -273,21 +273,21 @@ class Score:
         return int(np.count_nonzero(np.concatenate(self.answers) == np.concatenate(self.labels))) / self.samples
 
     def confusion(self, classes: int) -> np.ndarray:
-        """(classes, classes): how many samples of the row's class were taken for the column's."""
+        """(classes, classes): how many samples of the row's class were predicted as the column's class."""
         counts = np.zeros((classes, classes), np.int64)
         np.add.at(counts, (np.concatenate(self.labels), np.concatenate(self.answers)), 1)
         return counts
 
 
 def evaluate(model: Module, data: DataLoader) -> tuple[float, float]:
-    """Mean loss and accuracy of a classifier in evaluation mode."""
+    """The mean loss and the accuracy of a classifier in evaluation mode."""
     score = score_of(model, data)
     return score.loss, score.accuracy
 
 
 @no_grad()
 def score_of(model: Module, data: DataLoader) -> Score:
-    """How a classifier in evaluation mode does."""
+    """The `Score` of a classifier in evaluation mode."""
     model.eval()
     score = Score()
     for x, labels in data:

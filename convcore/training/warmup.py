@@ -1,4 +1,4 @@
-"""Compiling ahead: one training step and one evaluation of a throwaway model runs every kernel that training will."""
+"""Compilation ahead of time: one training step and one evaluation of a throwaway model run all kernels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from convcore.autograd import no_grad, wrap
 from convcore.nn import Module
 from convcore.optim import Adam
 
-PIXELS = 32 * 28 * 28  # of a batch that is large enough for the kernels of large batches, and small enough to be quick
+PIXELS = 32 * 28 * 28  # in a batch: enough for the kernels of large batches, and few enough to be quick
 
 
 def warm_up(model: Module, image_shape: Sequence[int], batch_size: int | None = None) -> None:
-    """Compile, or load from disk, the kernels that training such a model on images (C, H, W) needs.
+    """Compile, or load from disk, the kernels for training such a model on images (C, H, W).
 
-    Large batches and small ones, such as the last of an epoch, may be computed by different kernels: both are tried.
-    The model is trained on nonsense, and dropout draws from the default random generator: throw the one away, and seed
-    the other afterwards.
+    Large and small batches, such as the last of an epoch, may use different kernels, so both are run. The model is
+    trained on random data, and dropout draws from the default random generator: discard the model, and seed the
+    generator afterwards.
     """
     optimizer = Adam(model.parameters())
     if batch_size is None:

@@ -1,4 +1,4 @@
-"""What programs import from `torch.utils`: `convcore.utils.data` is `convcore.data` under torch's path."""
+"""The counterpart of `torch.utils`: `convcore.utils.data` is `convcore.data` under torch's path."""
 
 from convcore.utils import data
 

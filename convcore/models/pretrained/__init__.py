@@ -1,9 +1,9 @@
-"""Weights that were trained by others, and what is known of them.
+"""Pretrained weights, and the information that belongs to them.
 
-weights_table   which files there are
-weights         finding and reading them
-download        fetching one, wholly or not at all
-card            what a file says about itself: network, classes, preparation
-preprocess      from a picture to a network's input
+weights_table   the published files
+weights         finding and reading weights files
+download        downloading a file, completely or not at all
+card            the information in a weights file: network, classes, preprocessing
+preprocess      from an image to a network's input
 labels          the names of ImageNet's classes
 """

@@ -1,7 +1,7 @@
-"""What a file of weights says about itself: the network, the classes, how pictures must be prepared.
+"""The model card of a weights file: the network, the classes, and the preprocessing of images.
 
-Published files say nothing; what is known of them stands in `weights_table`. Files that convcore has trained carry it
-in the metadata of the safetensors format, so that the file alone is enough to classify a picture.
+Published files have no card; `weights_table` holds their information. Files trained by convcore carry the card in the
+metadata of the safetensors format, so that the file alone is enough to classify an image.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from convcore.models.registry import Shape, get_model, image_shape, known_name
 from convcore.nn import Module
 from convcore.nn.init import skipped
 
-KEY = "convcore"  # of the metadata
+KEY = "convcore"  # the key of the card in the metadata
 WEIGHTS = "weights.safetensors"  # in the folder of a run
-MAX_SIZE = 4096  # of the pictures that a file may ask for
+MAX_SIZE = 4096  # the largest image size that a file may specify
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A trained network, and what belongs to it.
+    """The description of a trained network.
 
     Attributes:
         model: the network's name, one of `list_models()`.
-        classes: their names; () where they are not in the file, as in published ones for ImageNet.
-        transforms: from a picture to the network's input.
-        arguments: of the network, where it needs others than the defaults.
+        classes: the names of the classes; () if the file lacks them, as published files for ImageNet do.
+        transforms: converts an image to the network's input.
+        arguments: those of the model function that differ from the defaults.
     """
 
     model: str
@@ -54,7 +54,7 @@ class ModelCard:
 
     @property
     def image_shape(self) -> Shape:
-        """(C, H, W) of what `transforms` makes of a picture."""
+        """The shape (C, H, W) of the output of `transforms`."""
         if isinstance(self.transforms, DigitImage):
             return 1, self.transforms.size, self.transforms.size
         return 3, self.transforms.crop_size, self.transforms.crop_size
@@ -65,7 +65,7 @@ class ModelCard:
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard | None:
-    """The card in a file of weights; None where there is none, as in files of other formats. The name does not matter.
+    """The card in a weights file; None if there is none, as in files of other formats. The file name does not matter.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -84,7 +84,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard | None:
 
 
 def _card(content: Any) -> ModelCard:
-    """The card in what JSON gives, each part as narrow as what convcore writes: files come from anywhere."""
+    """The card from parsed JSON. Only what convcore writes is accepted, because files may come from anywhere."""
     model, classes = known_name(content["model"]), tuple(content["classes"])
     settings = {name: _frozen(value) for name, value in content["transforms"].items()}
     transforms = _digits(settings) if "box" in settings else _photographs(settings)
@@ -121,12 +121,12 @@ def _check_sizes(*sizes: Any) -> None:
 
 
 def _frozen(value: Any) -> Any:
-    """JSON's lists as the tuples that they were."""
+    """JSON lists converted back to tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Module, ModelCard]:
-    """The trained network in a file of weights, in evaluation mode, and its card.
+    """The trained network in a weights file, in evaluation mode, and its card.
 
         network, card = convcore.models.load("runs/digits")
         with convcore.no_grad():
@@ -134,12 +134,12 @@ def load(path: str | os.PathLike[str]) -> tuple[Module, ModelCard]:
         print(card.classes[scores.argmax().item()])
 
     Args:
-        path: what `convcore train` or `convcore finetune` has written, the file or the folder of the run; or a
-            published file.
+        path: a file written by `convcore train` or `convcore finetune`, or the folder of such a run; or a published
+            file.
 
     Raises:
-        UnsupportedError: the file does not say which network it is of; `get_model(name, weights=path)` loads it.
-        CheckpointError: there is no such file, it is damaged, or it does not fit.
+        UnsupportedError: the file does not name its network; `get_model(name, weights=path)` loads it.
+        CheckpointError: the file is missing or damaged, or does not fit.
     """
     file = Path(path).expanduser()
     if file.is_dir():
@@ -154,7 +154,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Module, ModelCard]:
 
 
 def labels_of(network: Module, card: ModelCard) -> Sequence[str] | None:
-    """The names of a network's classes, None where they are not known."""
+    """The names of a network's classes; None if they are unknown."""
     if card.classes:
         return card.classes
     labels = imagenet_labels()
@@ -165,17 +165,17 @@ def labels_of(network: Module, card: ModelCard) -> Sequence[str] | None:
 def load_classifier(op: str, model: str | None, weights: str) -> tuple[Module, ModelCard]:
     """A network with trained weights, in evaluation mode, and its card.
 
-    A published file means the same by its path as by its name. Of any other file, pictures are prepared and the network
-    is made as for the model's DEFAULT weights, and its last layer says how many classes there are.
+    The path of a published file means the same as its name. For any other file, preprocessing and arguments are as for
+    the DEFAULT weights of the model, and the last layer in the file determines the number of classes.
 
     Args:
-        op: who asks, for the beginning of errors.
-        model: the network's name; None for what the file says, or is known for, else efficientnet_lite0.
+        op: the caller's name, the first word of error messages.
+        model: the network's name; None for the network of the file if it is known, else efficientnet_lite0.
         weights: "imagenet" or another name as in `convcore weights`, or a file.
 
     Raises:
-        UnsupportedError: nothing says how pictures are prepared for the network, or the file is of another one.
-        CheckpointError: the weights are not here, damaged, or do not fit.
+        UnsupportedError: the preprocessing is unknown, or the file belongs to another network.
+        CheckpointError: the weights are missing or damaged, or do not fit.
     """
     path = Path(weights).expanduser()
     card = read_card(path)
@@ -204,7 +204,7 @@ def load_classifier(op: str, model: str | None, weights: str) -> tuple[Module, M
 
 
 def _built(found: Found, card: ModelCard) -> Module:
-    """The network of a card, for as many classes as the last layer in the file has rows, with the file's weights."""
+    """The network of a card with the weights of the file; the last layer in the file gives the number of classes."""
     with skipped():
         network = get_model(card.model, **card.arguments)
         state = read_weights(card.model, network, found)

@@ -1,6 +1,6 @@
-"""Downloading a file of weights: it appears under its name only when it is complete and its checksum is right.
+"""Downloading a weights file. It appears under its name only when it is complete and its checksum is right.
 
-What has arrived is kept beside the place of the file under the ending ".part", and the next call goes on from there.
+A partial download is kept beside it with the suffix ".part", and the next call resumes it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _TIMEOUT = 30  # seconds without a byte
 
 
 def download(url: str, path: Path, hash_prefix: str, progress: bool = True) -> Path:
-    """Fetch `url` to `path`.
+    """Download `url` to `path`.
 
     Args:
         hash_prefix: the first hexadecimal digits of the file's SHA-256.
         progress: whether to show a bar on stderr.
 
     Raises:
-        CheckpointError: the network fails, or the checksum is wrong (then what was loaded is thrown away).
+        CheckpointError: the network fails, or the checksum is wrong; then the download is discarded.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -47,7 +47,7 @@ def download(url: str, path: Path, hash_prefix: str, progress: bool = True) -> P
 
 
 def _fetch(url: str, part: Path, digest: hashlib._Hash, progress: bool) -> None:
-    """Complete the file `part`, adding all of its bytes to the digest."""
+    """Complete the file `part` and add all its bytes to the digest."""
     with open(part, "ab") as file:
         have = file.tell()
         request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
@@ -55,12 +55,12 @@ def _fetch(url: str, part: Path, digest: hashlib._Hash, progress: bool) -> None:
             response = urllib.request.urlopen(request, timeout=_TIMEOUT)
         except urllib.error.HTTPError as error:
             error.close()
-            if not (have and error.code == 416):  # nothing beyond what is there: it is complete
+            if not (have and error.code == 416):  # no bytes beyond those present: the file is complete
                 raise
             _add_file(part, digest)
             return
         with response:
-            if have and response.status != 206:  # a server that cannot go on begins anew
+            if have and response.status != 206:  # the server cannot resume and starts again
                 file.truncate(0)
                 have = 0
             _add_file(part, digest)

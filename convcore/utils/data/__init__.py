@@ -1,4 +1,4 @@
-"""`convcore.data` under torch's path: what `torch.utils.data` has, too."""
+"""The names of `torch.utils.data`, from `convcore.data`."""
 
 from convcore.data import (
     BatchSampler,

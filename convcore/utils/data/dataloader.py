@@ -1,4 +1,4 @@
-"""`torch.utils.data.dataloader`: the loader and what makes its batches."""
+"""`torch.utils.data.dataloader`: the loader and its collate functions."""
 
 from convcore.data import DataLoader, default_collate, default_convert, get_worker_info
 
