@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,9 +12,8 @@ import numpy as np
 from benchmarks.rivals.formats import channels_last
 from benchmarks.row import OWN, row
 from benchmarks.timing import Timing, compare
-from convcore.ops.conv.algorithm import select
 from convcore.ops.conv.geometry import conv_geometry
-from convcore.ops.conv.passes import PASSES
+from convcore.ops.conv.table import PASSES, choose
 from convcore.ops.core.filters import Filters
 from convcore.testing.cases import ConvCase
 
@@ -65,11 +65,11 @@ def contestants(case: ConvCase) -> Iterator[tuple[str, str, dict[str, Callable[[
     geometry = conv_geometry("conv2d", x, weight, **case.settings)
     grad_out = channels_last(rng.standard_normal(geometry.out_shape, np.float32))
     operands = {"forward": (x, Filters(weight)), "grad_input": (grad_out, weight), "grad_weight": (x, grad_out)}
-    for pass_name, records in PASSES.items():
-        able = [r for r in records if r.refuses(geometry, x.dtype) is None and r.name != NEVER_CHOSEN]
-        chosen = select("conv2d", records, "auto", geometry, x.dtype).name
+    for pass_name, algorithms in PASSES.items():
+        able = [a for a in algorithms if a.refuses(geometry, x.dtype) is None and a.name != NEVER_CHOSEN]
+        chosen = choose(geometry, pass_name, "auto", x.dtype).name
         given = operands[pass_name]
-        yield pass_name, chosen, {r.name: (lambda r=r, g=given: r.run(*g, geometry)) for r in able}
+        yield pass_name, chosen, {a.name: functools.partial(getattr(a, pass_name), *given, geometry) for a in able}
 
 
 def _seconds(call: Callable[[], Any]) -> float:

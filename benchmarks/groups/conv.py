@@ -11,9 +11,8 @@ import torch
 from benchmarks.rivals.formats import TORCH_FORMATS, channels_last
 from benchmarks.row import check_same, row
 from benchmarks.timing import Timing, compare
-from convcore.ops.conv.algorithm import select
 from convcore.ops.conv.geometry import conv_geometry
-from convcore.ops.conv.passes import PASSES
+from convcore.ops.conv.table import PASSES, choose
 from convcore.ops.core.filters import Filters
 from convcore.testing.cases import LAYER_CASES, ConvCase
 
@@ -42,7 +41,7 @@ def _torch_passes(case: ConvCase, x, weight, grad_out, memory_format) -> dict[st
 
 def _own_passes(x, weight, grad_out, geometry) -> dict[str, Callable[[], Any]]:
     x, grad_out = channels_last(x), channels_last(grad_out)
-    run = {name: select("conv2d", records, "auto", geometry, x.dtype).run for name, records in PASSES.items()}
+    run = {name: getattr(choose(geometry, name, "auto", x.dtype), name) for name in PASSES}
     return {
         "forward": lambda: run["forward"](x, Filters(weight), geometry),
         "grad_input": lambda: run["grad_input"](grad_out, weight, geometry),

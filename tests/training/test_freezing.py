@@ -17,17 +17,17 @@ from convcore.training import train_unfrozen
 def passes(monkeypatch):
     """Counts the passes that convolutions compute, and the backward of every recorded operation."""
     counts: Counter[str] = Counter()
-    select, run = conv._algorithm, sweep._run
+    select, run = conv.choose, sweep._run
 
-    def counted_select(geometry, pass_name, name, dtype):
+    def counted_select(geometry, pass_name, request, dtype):
         counts[pass_name] += 1
-        return select(geometry, pass_name, name, dtype)
+        return select(geometry, pass_name, request, dtype)
 
     def counted_run(node, grad_outs):
         counts[f"{node.name}.backward"] += 1
         return run(node, grad_outs)
 
-    monkeypatch.setattr(conv, "_algorithm", counted_select)
+    monkeypatch.setattr(conv, "choose", counted_select)
     monkeypatch.setattr(sweep, "_run", counted_run)
     return counts
 

@@ -1,56 +1,78 @@
-"""Algorithms are visible: which ones an operation has, which one is chosen, and why the others are not.
+"""The protocol of an algorithm, and how one is chosen: which there are, which one runs, and why the others do not.
 
-For each pass (forward, gradient of the input, gradient of the weight) an operation has an ordered tuple of records. A
-record has two kinds of objection to a geometry, each with its reason:
+An algorithm has two kinds of objection to a convolution, each with its reason:
 
-    refuses           it cannot compute this: asking for it by name raises UnsupportedError
+    refuses           it cannot compute this: to name it raises UnsupportedError
     advises against   it can, but something else was measured to be faster here, or is more accurate
 
-"auto" takes the first record without any objection; an algorithm asked for by name must only be able to compute. The
-plain reference comes last and has no objections.
+"auto" takes the first algorithm of a pass (`convcore.ops.conv.table`) without any objection; one that is named must
+only be able to compute. The plain reference comes last and has no objections.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from convcore.errors import UnsupportedError
+from convcore.ops.conv.geometry import ConvGeometry
+from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
+from convcore.ops.core.filters import Filters
 
 
-def no_objection(geometry: Any, dtype: np.dtype) -> str | None:
-    """No reason against any geometry."""
-    return None
+class ConvAlgorithm:
+    """One way to compute a convolution and its gradients; each algorithm is a subclass in a file of its own.
 
-
-@dataclass(frozen=True)
-class Algorithm:
-    """One way to compute one pass.
+    Arrays are logical (N, C, H, W), of algorithms for volumes also (N, C, D, H, W). A pass takes its memory from the
+    pool and calls a kernel.
 
     Attributes:
         name: what users write in `algorithm=`.
         summary: half a line on how it works.
-        run: computes the pass; its arguments depend on the pass.
-        refuses: (geometry, dtype) -> None, or the reason why this algorithm cannot compute it.
-        advises_against: (geometry, dtype) -> None, or what is lost and why: "slower: ..", "less accurate: ..". Asked
-            only where the algorithm does not refuse.
-        checked: what "auto" runs in the place of `run`, if anything: it computes by another algorithm where numbers are
-            too large for this one.
-        fuses: whether `run` takes an `Epilogue`, which the kernel applies as it stores.
+        passes: those that it computes.
+        volumes: whether it computes those of volumes, too.
+        fuses: whether the kernel of the forward pass applies an epilogue as it stores.
     """
 
     name: str
     summary: str
-    run: Callable[..., Any]
-    refuses: Callable[[Any, np.dtype], str | None] = no_objection
-    advises_against: Callable[[Any, np.dtype], str | None] = no_objection
-    fuses: bool = False
-    checked: Callable[..., Any] | None = None
+    passes: ClassVar[tuple[str, ...]] = ("forward", "grad_input", "grad_weight")
+    volumes: ClassVar[bool] = False
+    fuses: ClassVar[bool] = False
+
+    def refuses(self, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+        """Why this cannot compute the convolution; None if it can."""
+        return None
+
+    def advises_against(self, pass_name: str, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+        """What is lost in a pass, and why: "slower: ..", "less accurate: .."; None if nothing is.
+
+        Asked only where this does not refuse.
+        """
+        return None
+
+    @property
+    def checked(self) -> ConvAlgorithm:
+        """What "auto" runs: this one, or one that computes by another where numbers are too large for this one."""
+        return self
+
+    def forward(
+        self, x: np.ndarray, filters: Filters, geometry: ConvGeometry, epilogue: Epilogue = NO_EPILOGUE
+    ) -> np.ndarray:
+        """out = x * weight + bias, and the epilogue."""
+        raise NotImplementedError
+
+    def grad_input(self, grad_out: np.ndarray, weight: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+        """The gradient of x."""
+        raise NotImplementedError
+
+    def grad_weight(self, x: np.ndarray, grad_out: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+        """The gradient of the weight."""
+        raise NotImplementedError
 
 
 Request = str | tuple[str, ...]
@@ -79,12 +101,15 @@ def use_algorithm(name: str, *otherwise: str) -> Iterator[None]:
 
 
 def requested(name: str) -> Request:
-    """What a call that was given `name` asks for, the surrounding `use_algorithm` considered."""
+    """The request of a call with `algorithm=name`, the surrounding `use_algorithm` considered."""
     return _default.request if name == "auto" else name
 
 
-def select(op: str, records: Sequence[Algorithm], request: Request, geometry: Any, dtype: np.dtype) -> Algorithm:
-    """The record asked for, or for "auto" the first without an objection.
+def select(
+    op: str, pass_name: str, algorithms: Sequence[ConvAlgorithm], request: Request, geometry: ConvGeometry,
+    dtype: np.dtype,
+) -> ConvAlgorithm:  # fmt: skip
+    """The algorithm that is named, or for "auto" the first without an objection.
 
     Raises:
         UnsupportedError: there is no such algorithm, or it refuses; of several the last one.
@@ -92,31 +117,37 @@ def select(op: str, records: Sequence[Algorithm], request: Request, geometry: An
     *first, name = (request,) if isinstance(request, str) else request
     for other in first:
         with contextlib.suppress(UnsupportedError):
-            return select(op, records, other, geometry, dtype)
-    for record in records:
-        if name == record.name:
-            reason = record.refuses(geometry, dtype)
+            return select(op, pass_name, algorithms, other, geometry, dtype)
+    for algorithm in algorithms:
+        if name not in ("auto", algorithm.name):
+            continue
+        reason = algorithm.refuses(geometry, dtype)
+        if name == algorithm.name:
             if reason is not None:
                 raise UnsupportedError(f"{op}: algorithm {name!r} cannot compute this: {reason}")
-            return record
-        if name == "auto" and (record.refuses(geometry, dtype) or record.advises_against(geometry, dtype)) is None:
-            return record if record.checked is None else replace(record, run=record.checked)
-    known = ", ".join(repr(record.name) for record in records)
+            return algorithm
+        if reason is None and algorithm.advises_against(pass_name, geometry, dtype) is None:
+            return algorithm.checked
+    known = ", ".join(repr(algorithm.name) for algorithm in algorithms)
     raise UnsupportedError(f"{op}: there is no algorithm {name!r}; it must be 'auto' or one of {known}")
 
 
-def explain(records: Sequence[Algorithm], request: Request, geometry: Any, dtype: np.dtype) -> list[tuple[str, str]]:
-    """(name, verdict) of every record: "chosen", its objection, or why it was not reached."""
-    name = request if isinstance(request, str) else select("explain", records, request, geometry, dtype).name
+def explain(
+    pass_name: str, algorithms: Sequence[ConvAlgorithm], request: Request, geometry: ConvGeometry, dtype: np.dtype
+) -> list[tuple[str, str]]:
+    """(name, verdict) of every algorithm: "chosen", its objection, or why it was not reached."""
+    name = request
+    if not isinstance(name, str):
+        name = select("explain", pass_name, algorithms, request, geometry, dtype).name
     chosen = None
     lines = []
-    for record in records:
-        refusal = record.refuses(geometry, dtype)
-        advice = None if refusal else record.advises_against(geometry, dtype)
+    for algorithm in algorithms:
+        refusal = algorithm.refuses(geometry, dtype)
+        advice = None if refusal else algorithm.advises_against(pass_name, geometry, dtype)
         if refusal is not None:
             verdict = f"refused: {refusal}"
-        elif name == record.name or (name == "auto" and chosen is None and advice is None):
-            chosen = record.name
+        elif name == algorithm.name or (name == "auto" and chosen is None and advice is None):
+            chosen = algorithm.name
             verdict = "chosen"
         elif advice is not None:
             verdict = advice
@@ -124,5 +155,5 @@ def explain(records: Sequence[Algorithm], request: Request, geometry: Any, dtype
             verdict = f"not asked for: algorithm={name!r}"
         else:
             verdict = f"accepts, but {chosen!r} comes first"
-        lines.append((record.name, f"{verdict} ({record.summary})"))
+        lines.append((algorithm.name, f"{verdict} ({algorithm.summary})"))
     return lines

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convcore.ops.conv import algorithm as algorithms
+from convcore.ops.conv.algorithm import explain, requested, select
 from convcore.ops.conv.far import near
 from convcore.ops.conv.geometry import ConvGeometry, Padding, conv_geometry
-from convcore.ops.conv.passes import PASSES
+from convcore.ops.conv.table import PASSES
 from convcore.ops.core.arguments import check_float_tensors
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def explain_conv2d(
     """For each pass, every algorithm with "chosen" or the reason why it is not; arguments as for `conv2d`.
 
     "refused: .." means that the algorithm cannot compute this; "slower: .." and "less accurate: .." that it can, and
-    does if it is asked for by name, but "auto" passes over it.
+    does if it is named, but "auto" passes over it.
     """
     if len(input.shape) == 3:
         input = input.reshape(1, *input.shape)
     check_float_tensors("explain_conv2d", input=input, weight=weight, bias=bias)
     geometry = conv_geometry("conv2d", input, weight, stride, padding, dilation, groups)
-    name, dtype = algorithms.requested(algorithm), input.array.dtype
-    for records in PASSES.values():
-        algorithms.select("explain_conv2d", records, name, near(geometry), dtype)
-    verdicts = {p: algorithms.explain(records, name, near(geometry), dtype) for p, records in PASSES.items()}
+    request, dtype, problem = requested(algorithm), input.array.dtype, near(geometry)
+    for pass_name, algorithms in PASSES.items():
+        select("explain_conv2d", pass_name, algorithms, request, problem, dtype)
+    verdicts = {name: explain(name, algorithms, request, problem, dtype) for name, algorithms in PASSES.items()}
     return Explanation(geometry, verdicts)

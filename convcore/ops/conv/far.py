@@ -13,7 +13,6 @@ goes the way back: what belongs to one place of x is added up there.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -92,12 +91,4 @@ def _put_back(gradient: np.ndarray, place: int, axis: Axis) -> np.ndarray:
     source, target = np.moveaxis(gradient, place, 0), np.moveaxis(grad_x, place, 0)
     for read, written in _readings(axis):
         target[read] += source[written]
-    return grad_x
-
-
-def room_for_grad_x(geometry: ConvGeometry, dtype: np.dtype) -> np.ndarray:
-    """Memory for the gradient of x, with zeros where the stride steps over a place, for there no kernel writes."""
-    grad_x = memory.empty_channels_last(geometry.x_shape, dtype)
-    if geometry.grad_input_walks.destinations < math.prod(geometry.x_shape[2:]):
-        grad_x.fill(0)
     return grad_x

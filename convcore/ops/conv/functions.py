@@ -26,12 +26,13 @@ import numpy as np
 
 from convcore.autograd import Function, is_recorded, wrap
 from convcore.errors import ShapeError, array_table
-from convcore.ops.conv import algorithm as algorithms
+from convcore.ops.conv.algorithm import Request, requested
 from convcore.ops.conv.far import gather, near, put_back
 from convcore.ops.conv.fused import defer_conv
-from convcore.ops.conv.geometry import ConvGeometry, Padding, conv_geometry, once_per_geometry
-from convcore.ops.conv.passes import PASSES, VOLUME_PASSES
+from convcore.ops.conv.geometry import ConvGeometry, Padding, conv_geometry
+from convcore.ops.conv.table import choose
 from convcore.ops.core.arguments import AXIS_NAMES, check_float_tensors, meta
+from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.filters import filters_of
 from convcore.ops.core.layout import nhwc
 from kernels.cpu.reduce import column_sums
@@ -44,34 +45,25 @@ if TYPE_CHECKING:
 ROWS_PER_SUM = 1024  # rows of grad_out in one partial sum of a bias gradient
 
 
-@once_per_geometry
-def _algorithm(
-    geometry: ConvGeometry, pass_name: str, name: algorithms.Request, dtype: np.dtype
-) -> algorithms.Algorithm:
-    """The one that computes a pass."""
-    op, passes = ("conv2d", PASSES) if geometry.depth is None else ("conv3d", VOLUME_PASSES)
-    return algorithms.select(op, passes[pass_name], name, geometry, dtype)
-
-
 class Conv(Function):
     """out = x * weight + bias."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, request: Request):
         close = near(geometry)
-        record = _algorithm(close, "forward", algorithm, x.array.dtype)
+        algorithm = choose(close, "forward", request, x.array.dtype)
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
-        ctx.geometry, ctx.algorithm = geometry, algorithm
+        ctx.geometry, ctx.request = geometry, request
         filters = filters_of(weight, bias, trained=wants_weight or wants_bias)
-        return wrap(record.run(gather(x.array, geometry), filters, close))
+        return wrap(algorithm.forward(gather(x.array, geometry), filters, close))
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
-        grad_x = ConvGradInput.apply(grad_out, weight, ctx.geometry, ctx.algorithm) if wants_x else None
-        grad_weight = ConvGradWeight.apply(x, grad_out, ctx.geometry, ctx.algorithm) if wants_weight else None
+        grad_x = ConvGradInput.apply(grad_out, weight, ctx.geometry, ctx.request) if wants_x else None
+        grad_weight = ConvGradWeight.apply(x, grad_out, ctx.geometry, ctx.request) if wants_weight else None
         grad_bias = ChannelSum.apply(grad_out) if wants_bias else None
         return grad_x, grad_weight, grad_bias, None, None
 
@@ -80,19 +72,19 @@ class ConvGradInput(Function):
     """grad_x from grad_out and weight."""
 
     @staticmethod
-    def forward(ctx: Any, grad_out: Tensor, weight: Tensor, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, grad_out: Tensor, weight: Tensor, geometry: ConvGeometry, request: Request):
         close = near(geometry)
-        record = _algorithm(close, "grad_input", algorithm, grad_out.array.dtype)
+        algorithm = choose(close, "grad_input", request, grad_out.array.dtype)
         ctx.save_for_backward(grad_out, weight)
-        ctx.geometry, ctx.algorithm = geometry, algorithm
-        return wrap(put_back(record.run(grad_out.array, weight.array, close), geometry))
+        ctx.geometry, ctx.request = geometry, request
+        return wrap(put_back(algorithm.grad_input(grad_out.array, weight.array, close), geometry))
 
     @staticmethod
     def backward(ctx: Any, grad_grad_x: Tensor):
         grad_out, weight = ctx.saved_tensors
         wants_out, wants_weight, *_ = ctx.needs_input_grad
-        to_out = Conv.apply(grad_grad_x, weight, None, ctx.geometry, ctx.algorithm) if wants_out else None
-        to_weight = ConvGradWeight.apply(grad_grad_x, grad_out, ctx.geometry, ctx.algorithm) if wants_weight else None
+        to_out = Conv.apply(grad_grad_x, weight, None, ctx.geometry, ctx.request) if wants_out else None
+        to_weight = ConvGradWeight.apply(grad_grad_x, grad_out, ctx.geometry, ctx.request) if wants_weight else None
         return to_out, to_weight, None, None
 
 
@@ -100,19 +92,19 @@ class ConvGradWeight(Function):
     """grad_weight from x and grad_out."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, grad_out: Tensor, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, x: Tensor, grad_out: Tensor, geometry: ConvGeometry, request: Request):
         close = near(geometry)
-        record = _algorithm(close, "grad_weight", algorithm, x.array.dtype)
+        algorithm = choose(close, "grad_weight", request, x.array.dtype)
         ctx.save_for_backward(x, grad_out)
-        ctx.geometry, ctx.algorithm = geometry, algorithm
-        return wrap(record.run(gather(x.array, geometry), grad_out.array, close))
+        ctx.geometry, ctx.request = geometry, request
+        return wrap(algorithm.grad_weight(gather(x.array, geometry), grad_out.array, close))
 
     @staticmethod
     def backward(ctx: Any, grad_grad_weight: Tensor):
         x, grad_out = ctx.saved_tensors
         wants_x, wants_out, *_ = ctx.needs_input_grad
-        to_x = ConvGradInput.apply(grad_out, grad_grad_weight, ctx.geometry, ctx.algorithm) if wants_x else None
-        to_out = Conv.apply(x, grad_grad_weight, None, ctx.geometry, ctx.algorithm) if wants_out else None
+        to_x = ConvGradInput.apply(grad_out, grad_grad_weight, ctx.geometry, ctx.request) if wants_x else None
+        to_out = Conv.apply(x, grad_grad_weight, None, ctx.geometry, ctx.request) if wants_out else None
         return to_x, to_out, None, None
 
 
@@ -124,7 +116,7 @@ class ChannelSum(Function):
         ctx.shape = grad_out.array.shape
         channels = ctx.shape[1]
         rows = nhwc(grad_out.array).reshape(-1, channels)
-        partials = np.empty((-(-len(rows) // ROWS_PER_SUM), channels))
+        partials = np.empty((ceil_div(len(rows), ROWS_PER_SUM), channels))
         column_sums(rows, partials, ROWS_PER_SUM)
         return wrap(partials.sum(axis=0).astype(rows.dtype))
 
@@ -172,13 +164,13 @@ def conv2d(
     check_float_tensors("conv2d", input=input, weight=weight, bias=bias)
     geometry = conv_geometry("conv2d", meta(input), meta(weight), stride, padding, dilation, groups)
     check_bias("conv2d", bias, geometry.c_out, weight, "C_out, C_in/groups")
-    name = algorithms.requested(algorithm)
+    request = requested(algorithm)
     if not is_recorded(input, weight, bias) and near(geometry) is geometry:
-        record = _algorithm(geometry, "forward", name, meta(weight).dtype)
-        deferred = defer_conv(input, weight, bias, geometry, record)
+        chosen = choose(geometry, "forward", request, meta(weight).dtype)
+        deferred = defer_conv(input, weight, bias, geometry, chosen)
         if deferred is not None:
             return deferred
-    return Conv.apply(input, weight, bias, geometry, name)
+    return Conv.apply(input, weight, bias, geometry, request)
 
 
 def conv1d(
@@ -202,7 +194,7 @@ def conv1d(
     geometry = conv_geometry("conv1d", input, weight, stride, padding, dilation, groups)
     check_bias("conv1d", bias, geometry.c_out, weight, "C_out, C_in/groups")
     images, filters = input.unsqueeze(2), weight.unsqueeze(2)
-    return Conv.apply(images, filters, bias, geometry, algorithms.requested(algorithm)).squeeze(2)
+    return Conv.apply(images, filters, bias, geometry, requested(algorithm)).squeeze(2)
 
 
 def conv3d(
@@ -226,7 +218,7 @@ def conv3d(
     check_float_tensors("conv3d", input=input, weight=weight, bias=bias)
     geometry = conv_geometry("conv3d", input, weight, stride, padding, dilation, groups)
     check_bias("conv3d", bias, geometry.c_out, weight, "C_out, C_in/groups")
-    return Conv.apply(input, weight, bias, geometry, algorithms.requested(algorithm))
+    return Conv.apply(input, weight, bias, geometry, requested(algorithm))
 
 
 def check_bias(op: str, bias: Tensor | None, c_out: int, weight: Tensor, channels: str) -> None:

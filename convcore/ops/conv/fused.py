@@ -1,9 +1,8 @@
 """A convolution that nobody will differentiate, fused with the batch norm, the sum and the activation that follow it.
 
-The batch norm is folded into the filters (`convcore.ops.core.filters`). What is added, such as the shortcut of a
-residual block, and a ReLU come in as the kernel stores its results, where the kernel can; any other function of one
-element runs over the image where it lies. So the image is written once, or twice, where four operations would write it
-four times and read it three times.
+The batch norm is folded into the filters (`convcore.ops.core.filters`). The sum with a residual and a ReLU are the
+kernel's epilogue, if the algorithm has one (`fuses`); any other function of one element runs in place over the image.
+So the image is written once, or twice, where four operations would write it four times and read it three times.
 
 `DeferredConv` is what `conv2d` returns where nothing is recorded; see `convcore.autograd.lazy`.
 """
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcore.autograd import Deferred, Inputs, is_recorded, may_defer, wrap, wrap_deferred
-from convcore.ops.conv.algorithm import Algorithm
+from convcore.ops.conv.algorithm import ConvAlgorithm
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.arguments import meta
 from convcore.ops.core.epilogue import Epilogue
@@ -37,7 +36,7 @@ SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wa
 class ConvInputs(Inputs):
     """A call of `conv2d`, and a tensor that is added to its result."""
 
-    __slots__ = ("bias", "geometry", "record", "residual", "weight", "x")
+    __slots__ = ("algorithm", "bias", "geometry", "residual", "weight", "x")
 
     def __init__(
         self,
@@ -45,11 +44,11 @@ class ConvInputs(Inputs):
         weight: Tensor,
         bias: Tensor | None,
         geometry: ConvGeometry,
-        record: Algorithm,
+        algorithm: ConvAlgorithm,
         residual: Tensor | None = None,
     ):
         super().__init__(x, weight, bias, residual)
-        self.x, self.weight, self.bias, self.geometry, self.record = x, weight, bias, geometry, record
+        self.x, self.weight, self.bias, self.geometry, self.algorithm = x, weight, bias, geometry, algorithm
         self.residual = residual
 
 
@@ -78,16 +77,12 @@ class DeferredConv(Deferred):
 
     def compute(self) -> Tensor:
         inputs, activation = self.inputs, self.activation
-        given = inputs.x.array, KeptFilters(inputs.weight, inputs.bias, self.norm), inputs.geometry
-        if inputs.record.fuses:
-            relu = activation is not None and activation[0] is RELU
-            residual = None if inputs.residual is None else inputs.residual.array
-            out = inputs.record.run(*given, Epilogue(residual, "relu" if relu else None))
-            if relu:
-                return wrap(out)
-        else:
-            out = inputs.record.run(*given)
-        if activation is not None:
+        filters = KeptFilters(inputs.weight, inputs.bias, self.norm)
+        relu = inputs.algorithm.fuses and activation is not None and activation[0] is RELU
+        residual = None if inputs.residual is None else inputs.residual.array
+        epilogue = Epilogue(residual, "relu" if relu else None)
+        out = inputs.algorithm.forward(inputs.x.array, filters, inputs.geometry, epilogue)
+        if activation is not None and not relu:
             kernels, settings = activation
             kernels.forward(flat(out), flat(out), settings)
         return wrap(out)
@@ -110,13 +105,13 @@ class DeferredConv(Deferred):
     def _with(self, other: Tensor) -> DeferredConv | None:
         """The sum of this image and another of its shape; None if the kernel cannot add it."""
         i, like = self.inputs, meta(other)
-        if not i.record.fuses or i.residual is not None or self.activation is not None:
+        if not i.algorithm.fuses or i.residual is not None or self.activation is not None:
             return None
         if other.deferred is self or is_recorded(other):
             return None
         if like.shape != self.shape or like.dtype != self.dtype or not may_defer(other):
             return None
-        inputs = ConvInputs(i.x, i.weight, i.bias, i.geometry, i.record, other)
+        inputs = ConvInputs(i.x, i.weight, i.bias, i.geometry, i.algorithm, other)
         return DeferredConv(inputs, self.norm, None, self)
 
     def activate(self, kernels: Elementwise, settings: tuple[float, ...]) -> Tensor | None:
@@ -131,7 +126,7 @@ class DeferredConv(Deferred):
 
 
 def defer_conv(
-    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, record: Algorithm
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: ConvAlgorithm
 ) -> Tensor | None:
     """The convolution of a call that is not recorded, to be computed at the first look; None if it should not wait."""
     out_bytes = geometry.out_size * weight.array.itemsize
@@ -142,4 +137,4 @@ def defer_conv(
             return None
         block = nhwc(x.array)
         x = wrap(nchw(block.copy() if np.may_share_memory(block, x.array) else block))
-    return wrap_deferred(DeferredConv(ConvInputs(x, weight, bias, geometry, record), None, None, None))
+    return wrap_deferred(DeferredConv(ConvInputs(x, weight, bias, geometry, algorithm), None, None, None))

@@ -17,7 +17,6 @@ with dilation (section 5.1).
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,36 +28,6 @@ from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.core.arguments import AXIS_NAMES, integer, numbers
 
 Padding = int | Sequence[int] | str
-
-
-@dataclass(frozen=True)
-class AxisWalk:
-    """One dimension of a direct convolution, as `kernels/cpu/conv/direct.py` walks it.
-
-    Attributes:
-        phases: (n_phases, 4) integers: first destination index, how many, first tap, how many taps.
-        offsets: for each tap in phase order, its source index minus j * src_step.
-        taps: for each tap in phase order, its index in the filter.
-        src_step, dst_step: how far source and destination advance with j.
-    """
-
-    phases: np.ndarray
-    offsets: np.ndarray
-    taps: np.ndarray
-    src_step: int
-    dst_step: int
-
-    @functools.cached_property
-    def consecutive(self) -> bool:
-        """Whether the offsets within each phase are consecutive, so that the taps of a filter row can be merged."""
-        return all(
-            np.all(np.diff(self.offsets[first : first + count]) == 1) for _, _, first, count in self.phases.tolist()
-        )
-
-    @functools.cached_property
-    def most(self) -> int:
-        """The most destinations of a phase."""
-        return int(self.phases[:, 1].max())
 
 
 @dataclass(frozen=True)
@@ -76,84 +45,9 @@ class Axis:
     pad_after: int
     dilation: int
 
-    def forward_walk(self) -> AxisWalk:
-        """destination = output: one phase with all taps, in the order of the source."""
-        taps = np.arange(self.kernel)
-        phases = np.array([[0, self.size_out, 0, self.kernel]])
-        return AxisWalk(phases, taps * self.dilation - self.pad_before, taps, self.stride, 1)
-
-    def grad_input_walk(self) -> AxisWalk:
-        """destination = input: one phase per remainder of (input index + pad_before) modulo the stride.
-
-        Input i receives from output o through tap t when i + pad = o * stride + t * dilation. Phase p has the inputs
-        i = start + j * stride with (i + pad) % stride == p, hence the taps with (t * dilation) % stride == p, and
-        o = j + (start + pad - t * dilation) / stride. Falling t gives rising o. Phases without taps, of which a large
-        stride has any number, are left out: their inputs were stepped over.
-        """
-        by_phase: dict[int, list[int]] = {}
-        for t in reversed(range(self.kernel)):
-            by_phase.setdefault(t * self.dilation % self.stride, []).append(t)
-        phases, offsets, taps = [], [], []
-        for p, reaching in sorted(by_phase.items()):
-            start = (p - self.pad_before) % self.stride
-            count = -(-(self.size_in - start) // self.stride)
-            if count <= 0:
-                continue
-            phases.append([start, count, len(taps), len(reaching)])
-            offsets += [(start + self.pad_before - t * self.dilation) // self.stride for t in reaching]
-            taps += reaching
-        return AxisWalk(
-            np.array(phases, np.int64).reshape(-1, 4), np.array(offsets, np.int64), np.array(taps, np.int64),
-            1, self.stride,
-        )  # fmt: skip
-
 
 ONE_PLANE = Axis(size_in=1, size_out=1, kernel=1, stride=1, pad_before=0, pad_after=0, dilation=1)
 """The depth of an image, and the height of a series."""
-
-
-@dataclass(frozen=True)
-class Walks:
-    """How a direct convolution walks over a volume; an image is a volume of one plane."""
-
-    k_h: int
-    depth: AxisWalk
-    height: AxisWalk
-    width: AxisWalk
-
-    @functools.cached_property
-    def steps(self) -> np.ndarray:
-        """[[src_step, dst_step] of depth, height, width]."""
-        return np.array([[walk.src_step, walk.dst_step] for walk in (self.depth, self.height, self.width)])
-
-    @functools.cached_property
-    def destinations(self) -> int:
-        """How many are written; those of a gradient of the input that the stride steps over are not."""
-        return math.prod([int(walk.phases[:, 1].sum()) for walk in (self.depth, self.height, self.width)])
-
-    @functools.cached_property
-    def reaches_nothing(self) -> bool:
-        """Whether there are no taps: the stride steps over every pixel, and only padding was read."""
-        return 0 in (self.depth.taps.size, self.height.taps.size, self.width.taps.size)
-
-    @functools.cached_property
-    def taps(self) -> tuple[np.ndarray, np.ndarray]:
-        """The filter's taps (row, column) in the order of phases that the direct kernel expects.
-
-        Rows are counted over the planes of the filter: row r of plane q has the number q * k_h + r.
-        """
-        rows, columns = [], []
-        for planes in _taps_by_phase(self.depth):
-            for lines in _taps_by_phase(self.height):
-                for places in _taps_by_phase(self.width):
-                    for q, r, s in itertools.product(planes, lines, places):
-                        rows.append(q * self.k_h + r)
-                        columns.append(s)
-        return np.array(rows, np.int64), np.array(columns, np.int64)
-
-
-def _taps_by_phase(walk: AxisWalk) -> list[np.ndarray]:
-    return [walk.taps[first : first + count] for _, _, first, count in walk.phases.tolist()]
 
 
 @dataclass(frozen=True)
@@ -236,18 +130,6 @@ class ConvGeometry:
     def known(self) -> dict[Any, Any]:
         """What `once_per_geometry` has computed."""
         return {}
-
-    @functools.cached_property
-    def forward_walks(self) -> Walks:
-        """How the forward pass walks over depth, height and width."""
-        axes = self.depth or ONE_PLANE, self.height, self.width
-        return Walks(self.k_h, *[axis.forward_walk() for axis in axes])
-
-    @functools.cached_property
-    def grad_input_walks(self) -> Walks:
-        """How the gradient of the input walks over depth, height and width."""
-        axes = self.depth or ONE_PLANE, self.height, self.width
-        return Walks(self.k_h, *[axis.grad_input_walk() for axis in axes])
 
 
 _Result = TypeVar("_Result")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from convcore.autograd import Function, wrap
-from convcore.ops.conv import algorithm as algorithms
+from convcore.ops.conv.algorithm import requested
 from convcore.ops.conv.functions import ChannelSum, ConvGradInput, check_bias
 from convcore.ops.conv.geometry import conv_transpose_geometry
 from convcore.ops.core.arguments import check_float_tensors
@@ -70,7 +70,7 @@ def conv_transpose2d(
     Raises:
         ShapeError: shapes or settings do not fit; the message says which rule and shows the shapes.
         DTypeError: dtypes differ or are not float32 or float64.
-        UnsupportedError: the algorithm asked for does not exist or refuses, with its reason.
+        UnsupportedError: there is no such algorithm, or it refuses, with its reason.
     """
     settings = stride, padding, output_padding, groups, dilation
     return _conv_transpose("conv_transpose2d", input, weight, bias, settings, algorithm)
@@ -117,9 +117,8 @@ def _conv_transpose(
     geometry = conv_transpose_geometry(op, batch, weight, *settings)
     check_bias(op, bias, geometry.c_in, weight, "C_in, C_out/groups")
     filters = weight.unsqueeze(2) if series else weight
-    out = ConvGradInput.apply(
-        batch.unsqueeze(2) if series else batch, filters, geometry, algorithms.requested(algorithm)
-    )
+    images = batch.unsqueeze(2) if series else batch
+    out = ConvGradInput.apply(images, filters, geometry, requested(algorithm))
     if bias is not None:
         out = AddToChannels.apply(out, bias)
     out = out.squeeze(2) if series else out

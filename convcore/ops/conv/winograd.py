@@ -1,4 +1,4 @@
-"""Running Winograd's F(m x m, 3x3) for m = 2 and 4: what it computes, when it pays, and how its work is split.
+"""The algorithms "winograd" and "winograd2x2": F(m x m, 3x3) for m = 4 and 2.
 
 See kernels/cpu/conv/winograd.py and winograd_grad_weight.py for the algorithm. Error on normally distributed data,
 as a part of the result's maximum (tested, as are those of the direct algorithm):
@@ -17,22 +17,23 @@ spreads over the m x m tiles of output whose (m+2) x (m+2) tiles of input hold i
 reach it, and over all nine taps of a filter's gradient.
 
 So the kernels note whether a result is not finite (0 times it is added to a vector that they look at once a task), and
-where "auto" has chosen, the direct algorithm then computes the pass again (`or_else`). Finite results are right: what
-overflows on the way to one never becomes finite again. Who asks for Winograd by its name gets Winograd.
+where "auto" has chosen, the direct algorithm then computes the pass again (`OrDirect`). Finite results are right: what
+overflows on the way to one never becomes finite again. Winograd by name stays Winograd.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from convcore import memory
 from convcore.engine import capture
+from convcore.ops.conv.algorithm import ConvAlgorithm
+from convcore.ops.conv.direct import DIRECT
 from convcore.ops.conv.geometry import ConvGeometry
+from convcore.ops.conv.work import sum_of_nothing
+from convcore.ops.core.budget import MIN_TASKS, ceil_div
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc, nothing
@@ -46,7 +47,7 @@ from kernels.cpu.conv.winograd import (
 from kernels.cpu.conv.winograd_grad_weight import conv2d_grad_weight_winograd, sum_winograd_parts
 from kernels.cpu.vector.target import lanes, tile_columns
 
-_UNASKED = np.zeros(1, np.int64)  # where kernels note an overflow that nobody asks for
+_IGNORED = np.zeros(1, np.int64)  # where kernels note an overflow that nobody reads
 
 
 class Channels(NamedTuple):
@@ -74,17 +75,16 @@ MIN_SAVING = 1.25
 # 256 channels: m = 2 was faster up to one image of 8x8 (16 tiles against 4), m = 4 from 12x12 (36 against 9) on, which
 # bounds the number to 6 and 12; 8 images of 3x3 (32 against 8) to less than 11.
 FILTERS_AS_TILES = 8
-MIN_TASKS = 16
 PANELS_AT_ONCE = 2
-# Numbers of tiles are for the 36 points of m = 4; of the 16 points of m = 2 more fit into the same memory.
+# Numbers of tiles below are for m = 4, which has 36 points; m = 2 has 16, so more tiles fit into the same memory.
 POINTS_OF_LARGE_TILES = 36
-# Filters are transformed beforehand if there are more tiles than this and the transformed filters take at most so much.
+# Filters are transformed first if there are more tiles than this, and the transformed filters take at most this memory.
 FEW_TILES = 128
 FILTERS_BYTES = 4 * 1024**2
-# Where they are transformed only once, they are read for fewer tiles, too.
+# Kept filters are transformed only once, so fewer tiles pay for it, and more memory may be read.
 FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT = 32, 16 * 1024**2
 TILES_PER_TASK = 32
-# Otherwise tiles are, a slab at a time that takes at most so much.
+# Otherwise tiles are transformed first, a slab at a time that takes at most this memory.
 SLAB_BYTES = 8 * 1024**2
 SLAB_TILES_PER_TASK = 200
 MIN_SLAB_TILES_PER_TASK = 32
@@ -96,23 +96,13 @@ FILTERS_PER_TASK = 128
 CHANNELS_PER_SUM = 16
 
 
-def refuse(geometry: ConvGeometry, dtype: np.dtype) -> str | None:
-    """Why Winograd cannot compute this convolution; None if it can."""
-    height, width = geometry.height, geometry.width
-    if (height.kernel, width.kernel) != (3, 3):
-        return f"it is for 3x3 filters, not {height.kernel}x{width.kernel}"
-    if (height.stride, width.stride, height.dilation, width.dilation) != (1, 1, 1, 1):
-        return "it needs stride 1 and dilation 1"
-    if geometry.groups != 1:
-        return f"it does not do groups, here {geometry.groups}"
-    return None
-
-
-@dataclass(frozen=True)
-class Winograd:
+class Winograd(ConvAlgorithm):
     """F(m x m, 3x3)."""
 
-    m: int
+    fuses = True
+
+    def __init__(self, m: int, name: str, summary: str):
+        self.m, self.name, self.summary = m, name, summary
 
     @property
     def points(self) -> int:
@@ -121,7 +111,7 @@ class Winograd:
 
     def tiles(self, n: int, height: int, width: int) -> int:
         """The m x m tiles of n output images."""
-        return n * -(-height // self.m) * -(-width // self.m)
+        return n * ceil_div(height, self.m) * ceil_div(width, self.m)
 
     def as_many(self, tiles: int) -> int:
         """How many tiles take the memory of so many with 36 points."""
@@ -131,11 +121,17 @@ class Winograd:
         """The multiplications for each pair of channels, those of the filters' transform counted as tiles."""
         return self.points * (self.tiles(geometry.n, geometry.h_out, geometry.w_out) + FILTERS_AS_TILES)
 
-    def adviser(self, pass_name: str) -> Callable[[ConvGeometry, np.dtype], str | None]:
-        """(geometry, dtype) -> why this should not compute a pass that it can compute; None if it should."""
-        return functools.partial(self._advise_against, pass_name)
+    def refuses(self, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+        height, width = geometry.height, geometry.width
+        if (height.kernel, width.kernel) != (3, 3):
+            return f"it is for 3x3 filters, not {height.kernel}x{width.kernel}"
+        if (height.stride, width.stride, height.dilation, width.dilation) != (1, 1, 1, 1):
+            return "it needs stride 1 and dilation 1"
+        if geometry.groups != 1:
+            return f"it does not do groups, here {geometry.groups}"
+        return None
 
-    def _advise_against(self, pass_name: str, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
+    def advises_against(self, pass_name: str, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
         if dtype != np.float32:
             return "less accurate: Winograd rounds more often than the direct algorithm, and float64 asks for accuracy"
         least = MIN_CHANNELS[pass_name]
@@ -167,7 +163,7 @@ class Winograd:
         c_src, c_dst = src.shape[1], dst.shape[1]
         strides = (9, c_dst * 9) if transposed else (c_src * 9, 9)
         panel_columns = tile_columns(src.itemsize)
-        n_panels = -(-c_dst // panel_columns)
+        n_panels = ceil_div(c_dst, panel_columns)
 
         def as_they_are(weight, bias) -> tuple[np.ndarray, np.ndarray]:
             start = np.zeros((n_panels + 1) * panel_columns, weight.dtype)
@@ -188,35 +184,46 @@ class Winograd:
         few, most = (FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT) if filters.are_kept else (FEW_TILES, FILTERS_BYTES)
         if tiles > self.as_many(few) and self.points * c_src * c_dst * src.itemsize <= most:
             panels, start = filters.prepared(("transformed", self.m), transformed)
-            tasks = max(1, -(-tiles // self.as_many(TILES_PER_TASK)))
-            if tasks < MIN_TASKS:  # as many for each of two or four threads
-                tasks = -(-tasks // 4) * 4
-            tiles_per_task = max(1, -(-tiles // tasks))
             conv2d_forward_winograd(
-                source, panels, start, residual, epilogue.relu, destination, overflowed, self.m, *pads, tiles_per_task,
-                PANELS_AT_ONCE,
+                source, panels, start, residual, epilogue.relu, destination, overflowed, self.m, *pads,
+                self._tiles_per_task(tiles), PANELS_AT_ONCE,
             )  # fmt: skip
             return
         flat, start = filters.prepared("as they are", as_they_are)
-        depths = -(-c_src // DEPTH)
-        slabs = -(-tiles * depths * self.points * DEPTH * src.itemsize // SLAB_BYTES)
+        depths = ceil_div(c_src, DEPTH)
+        slabs = ceil_div(tiles * depths * self.points * DEPTH * src.itemsize, SLAB_BYTES)
         for slab in range(slabs):
             first, end = slab * tiles // slabs, (slab + 1) * tiles // slabs
             planes = memory.empty((depths, self.points, end - first + 1, DEPTH), src.dtype)
             transform_tiles_winograd(
                 source, planes, self.m, *pads, tiles_h, tiles_w, first, self.as_many(TILES_PER_TRANSFORM)
             )
-            wanted = min(-(-MIN_TASKS // n_panels), (end - first) // self.as_many(MIN_SLAB_TILES_PER_TASK))
-            blocks = max(-(-(end - first) // self.as_many(SLAB_TILES_PER_TASK)), wanted)
-            panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
             conv2d_forward_winograd_many_filters(
                 planes, flat, *strides, transposed, start, residual, epilogue.relu, destination, overflowed, self.m,
-                c_src, first, panels_per_task, -(-(end - first) // blocks),
+                c_src, first, *self._split_of_slab(end - first, n_panels),
             )  # fmt: skip
+
+    def _tiles_per_task(self, tiles: int) -> int:
+        """How many tiles a task takes of all, where filters are transformed first."""
+        tasks = max(1, ceil_div(tiles, self.as_many(TILES_PER_TASK)))
+        if tasks < MIN_TASKS:  # as many for each of two or four threads
+            tasks = ceil_div(tasks, 4) * 4
+        return max(1, ceil_div(tiles, tasks))
+
+    def _split_of_slab(self, tiles: int, n_panels: int) -> tuple[int, int]:
+        """How many panels and how many tiles of a slab a task takes."""
+        wanted = min(ceil_div(MIN_TASKS, n_panels), tiles // self.as_many(MIN_SLAB_TILES_PER_TASK))
+        blocks = max(ceil_div(tiles, self.as_many(SLAB_TILES_PER_TASK)), wanted)
+        panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
+        return panels_per_task, ceil_div(tiles, blocks)
+
+    @property
+    def checked(self) -> ConvAlgorithm:
+        return OrDirect(self)
 
     def forward(
         self, x, filters: Filters, geometry: ConvGeometry, epilogue: Epilogue = NO_EPILOGUE,
-        overflowed: np.ndarray = _UNASKED,
+        overflowed: np.ndarray = _IGNORED,
     ):  # fmt: skip
         """out = x * weight + bias, and the epilogue; 1 in overflowed (1,) where that is not finite."""
         out = memory.empty_channels_last(geometry.out_shape, x.dtype)
@@ -224,46 +231,59 @@ class Winograd:
         self._run(x, filters, out, pads, False, epilogue, overflowed)
         return out
 
-    def grad_input(self, grad_out, weight, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):
+    def grad_input(self, grad_out, weight, geometry: ConvGeometry, overflowed: np.ndarray = _IGNORED):
         """grad_x: a convolution of grad_out, in which a filter that read `pad` zeros before now reads 2 - pad."""
         grad_x = memory.empty_channels_last(geometry.x_shape, grad_out.dtype)
         pads = 2 - geometry.height.pad_before, 2 - geometry.width.pad_before
         self._run(grad_out, Filters(weight), grad_x, pads, True, NO_EPILOGUE, overflowed)
         return grad_x
 
-    def grad_weight(self, x, grad_out, geometry: ConvGeometry, overflowed: np.ndarray = _UNASKED):
+    def grad_weight(self, x, grad_out, geometry: ConvGeometry, overflowed: np.ndarray = _IGNORED):
         """grad_weight: the products of transformed tiles of x and of grad_out, summed over the tiles."""
+        if geometry.n == 0:
+            return sum_of_nothing(geometry, x.dtype)
         c_in, c_out = geometry.c_in, geometry.c_out
-        tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
-        if tiles == 0:
-            return np.zeros(geometry.weight_shape, x.dtype)  # the filter gradient of an empty batch: a sum of nothing
         panel_columns, vector = tile_columns(x.itemsize), lanes(x.itemsize)
-        panels = -(-c_out // panel_columns)
-        blocks = -(-tiles // self.as_many(TILES_PER_BLOCK))
-        channels = -(-c_in // (-(-c_in // CHANNELS_PER_TASK) * vector)) * vector
-        panels_per_task = -(-panels // -(-panels * panel_columns // FILTERS_PER_TASK))
-        tasks_per_part = -(-c_in // channels) * -(-panels // panels_per_task)
-        parts = min(-(-MIN_TASKS // tasks_per_part), blocks)
+        panels = ceil_div(c_out, panel_columns)
+        tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
+        blocks = ceil_div(tiles, self.as_many(TILES_PER_BLOCK))
+        channels = ceil_div(c_in, ceil_div(c_in, CHANNELS_PER_TASK) * vector) * vector
+        panels_per_task = ceil_div(panels, ceil_div(panels * panel_columns, FILTERS_PER_TASK))
+        tasks_per_part = ceil_div(c_in, channels) * ceil_div(panels, panels_per_task)
+        parts = min(ceil_div(MIN_TASKS, tasks_per_part), blocks)
         partials = memory.empty((parts, panels, c_in, 9, panel_columns), x.dtype)
         conv2d_grad_weight_winograd(
             nhwc(x), nhwc(grad_out), partials, self.m, geometry.height.pad_before, geometry.width.pad_before,
-            -(-tiles // blocks), channels, panels_per_task,
+            ceil_div(tiles, blocks), channels, panels_per_task,
         )  # fmt: skip
         result = memory.empty(geometry.weight_shape, x.dtype)
         sum_winograd_parts(partials, result, overflowed, CHANNELS_PER_SUM)
         return result
 
 
-F2, F4 = Winograd(2), Winograd(4)
+F2 = Winograd(2, "winograd2x2", "4/9 of the multiplications, between transforms of 4x4 tiles")
+F4 = Winograd(4, "winograd", "a quarter of the multiplications, between transforms of 6x6 tiles")
 
 
-def or_else(run: Callable[..., Any], direct: Callable[..., Any]) -> Callable[..., Any]:
-    """`run`, a pass by Winograd's algorithm, or `direct` where its result is not finite."""
+class OrDirect(ConvAlgorithm):
+    """Winograd, or the direct algorithm where its result is not finite."""
 
-    @functools.wraps(run)
-    def checked(*args: Any) -> Any:
+    fuses = True
+
+    def __init__(self, winograd: Winograd):
+        self.winograd, self.name, self.summary = winograd, winograd.name, winograd.summary
+
+    def forward(self, x, filters: Filters, geometry: ConvGeometry, epilogue: Epilogue = NO_EPILOGUE):
         overflowed = capture.flag()
-        result = run(*args, overflowed=overflowed)
-        return direct(*args) if capture.is_set(overflowed) else result
+        out = self.winograd.forward(x, filters, geometry, epilogue, overflowed)
+        return DIRECT.forward(x, filters, geometry, epilogue) if capture.is_set(overflowed) else out
 
-    return checked
+    def grad_input(self, grad_out, weight, geometry: ConvGeometry):
+        overflowed = capture.flag()
+        grad_x = self.winograd.grad_input(grad_out, weight, geometry, overflowed)
+        return DIRECT.grad_input(grad_out, weight, geometry) if capture.is_set(overflowed) else grad_x
+
+    def grad_weight(self, x, grad_out, geometry: ConvGeometry):
+        overflowed = capture.flag()
+        grad_weight = self.winograd.grad_weight(x, grad_out, geometry, overflowed)
+        return DIRECT.grad_weight(x, grad_out, geometry) if capture.is_set(overflowed) else grad_weight

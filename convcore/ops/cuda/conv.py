@@ -8,6 +8,7 @@ from convcore.autograd import wrap
 from convcore.engine.cuda.array import empty
 from convcore.engine.dispatch import twin_of
 from convcore.errors import UnsupportedError
+from convcore.ops.conv.algorithm import Request
 from convcore.ops.conv.functions import ChannelSum, Conv, ConvGradInput, ConvGradWeight
 from convcore.ops.conv.geometry import ConvGeometry, once_per_geometry
 from convcore.ops.cuda.arrays import channels_last, empty_channels_last, floats, images_only
@@ -26,11 +27,11 @@ def conv_sizes(geometry: ConvGeometry) -> ConvSizes:
     )  # fmt: skip
 
 
-def only_auto(algorithm: str) -> None:
+def only_auto(request: Request) -> None:
     """Refuse any algorithm but "auto"."""
-    if algorithm != "auto":
+    if request != "auto":
         raise UnsupportedError(
-            f'conv2d: the algorithm "{algorithm}" does not exist on cuda:0, which chooses by itself; use "auto"'
+            f'conv2d: the algorithm "{request}" does not exist on cuda:0, which chooses by itself; use "auto"'
         )
 
 
@@ -39,11 +40,11 @@ class ConvOnGPU(Conv):
     """out = x * weight + bias."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry, algorithm: str):
-        only_auto(algorithm)
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry, request: Request):
+        only_auto(request)
         wants_x, wants_weight, *_ = ctx.needs_input_grad
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
-        ctx.geometry, ctx.algorithm = geometry, algorithm
+        ctx.geometry, ctx.request = geometry, request
         out = empty_channels_last(geometry.out_shape)
         start = None if bias is None else bias.array.flat()
         filters = weight.array.flat()
@@ -56,9 +57,9 @@ class ConvGradInputOnGPU(ConvGradInput):
     """grad_x from grad_out and weight."""
 
     @staticmethod
-    def forward(ctx: Any, grad_out: Any, weight: Any, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, grad_out: Any, weight: Any, geometry: ConvGeometry, request: Request):
         ctx.save_for_backward(grad_out, weight)
-        ctx.geometry, ctx.algorithm = geometry, algorithm
+        ctx.geometry, ctx.request = geometry, request
         grad_x = empty_channels_last(geometry.x_shape)
         given = channels_last(grad_out.array), weight.array.flat()
         calls.conv2d_grad_input(*given, channels_last(grad_x), conv_sizes(geometry), floats)
@@ -70,9 +71,9 @@ class ConvGradWeightOnGPU(ConvGradWeight):
     """grad_weight from x and grad_out."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, grad_out: Any, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, x: Any, grad_out: Any, geometry: ConvGeometry, request: Request):
         ctx.save_for_backward(x, grad_out)
-        ctx.geometry, ctx.algorithm = geometry, algorithm
+        ctx.geometry, ctx.request = geometry, request
         grad_weight = empty(geometry.weight_shape)
         given = channels_last(x.array), channels_last(grad_out.array)
         calls.conv2d_grad_weight(*given, grad_weight.flat(), conv_sizes(geometry), floats)

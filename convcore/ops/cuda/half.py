@@ -14,6 +14,7 @@ from convcore.autograd import once_differentiable, wrap
 from convcore.engine.cuda.array import empty
 from convcore.engine.cuda.memory import pool
 from convcore.engine.dispatch import autocast, twin_of
+from convcore.ops.conv.algorithm import Request
 from convcore.ops.conv.functions import ChannelSum, Conv
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.cuda.arrays import channels_last, empty_channels_last, floats
@@ -39,12 +40,12 @@ class ConvOfRounded(Conv):
     """out = x * weight + bias. Depthwise convolutions would not gain from tensor cores, and stay in float32."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry, algorithm: str):
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry, request: Request):
         sizes = conv_sizes(geometry)
         if sizes.depthwise:
             ctx.function = ConvOnGPU
-            return ConvOnGPU.forward(ctx, x, weight, bias, geometry, algorithm)
-        only_auto(algorithm)
+            return ConvOnGPU.forward(ctx, x, weight, bias, geometry, request)
+        only_auto(request)
         ctx.geometry, ctx.kernels = geometry, _kernels()
         pixels = sizes.n * sizes.h_in * sizes.w_in
         images = calls16.round_images(

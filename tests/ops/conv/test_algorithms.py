@@ -8,11 +8,12 @@ import pytest
 import convcore
 from convcore import ones
 from convcore.errors import UnsupportedError
-from convcore.ops.conv.algorithm import Algorithm, explain, select, use_algorithm
+from convcore.ops.conv.algorithm import ConvAlgorithm, explain, select, use_algorithm
 from convcore.ops.conv.explain import explain_conv2d
 from convcore.ops.conv.functions import conv2d
 from convcore.ops.conv.geometry import conv_geometry
-from convcore.ops.conv.passes import PASSES
+from convcore.ops.conv.table import ALGORITHMS, PASSES
+from convcore.ops.core.epilogue import Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.testing.cases import SMALL_CASES, ConvCase
 
@@ -22,23 +23,42 @@ TOLERANCE = {FLOAT32: 5e-6, FLOAT64: 1e-13}
 WINOGRAD_TOLERANCE = {FLOAT32: 5e-5, FLOAT64: 1e-13}
 
 
-def too_much(geometry, dtype):
-    return "it is too much"
+class Objecting(ConvAlgorithm):
+    """An algorithm with given objections, which computes nothing."""
+
+    summary = ""
+
+    def __init__(self, name, refusal=None, advice=None):
+        self.name, self.refusal, self.advice = name, refusal, advice
+
+    def refuses(self, geometry, dtype):
+        return self.refusal
+
+    def advises_against(self, pass_name, geometry, dtype):
+        return self.advice
 
 
-def too_slow(geometry, dtype):
-    return "slower: others are faster"
+TOO_MUCH, TOO_SLOW = "it is too much", "slower: others are faster"
+FOUR = (
+    Objecting("refusing", TOO_MUCH, TOO_SLOW),
+    Objecting("slow", None, TOO_SLOW),
+    Objecting("good"),
+    Objecting("last"),
+)
+GEOMETRY = conv_geometry("conv2d", np.empty((1, 1, 3, 3)), np.empty((1, 1, 3, 3)), 1, 1, 1, 1)
 
 
-RECORDS = (
-    Algorithm("refusing", "", len, too_much, too_slow), Algorithm("slow", "", len, advises_against=too_slow),
-    Algorithm("good", "", len), Algorithm("last", "", len),
-)  # fmt: skip
+def selected(request):
+    return select("op", "forward", FOUR, request, GEOMETRY, FLOAT32).name
+
+
+def verdicts(request):
+    return dict(explain("forward", FOUR, request, GEOMETRY, FLOAT32))
 
 
 def test_auto_passes_over_what_refuses_and_what_is_advised_against():
-    assert select("op", RECORDS, "auto", None, FLOAT32).name == "good"
-    assert dict(explain(RECORDS, "auto", None, FLOAT32)) == {
+    assert selected("auto") == "good"
+    assert verdicts("auto") == {
         "refusing": "refused: it is too much ()",
         "slow": "slower: others are faster ()",
         "good": "chosen ()",
@@ -47,27 +67,27 @@ def test_auto_passes_over_what_refuses_and_what_is_advised_against():
 
 
 def test_what_is_advised_against_may_be_asked_for():
-    assert select("op", RECORDS, "slow", None, FLOAT32).name == "slow"
-    assert dict(explain(RECORDS, "slow", None, FLOAT32)) == {
+    assert selected("slow") == "slow"
+    assert verdicts("slow") == {
         "refusing": "refused: it is too much ()",
         "slow": "chosen ()",
         "good": "not asked for: algorithm='slow' ()",
         "last": "not asked for: algorithm='slow' ()",
     }
-    assert dict(explain(RECORDS, "last", None, FLOAT32))["slow"] == "slower: others are faster ()"
+    assert verdicts("last")["slow"] == "slower: others are faster ()"
 
 
 def test_what_refuses_may_not_be_asked_for():
     with pytest.raises(UnsupportedError, match="op: algorithm 'refusing' cannot compute this: it is too much"):
-        select("op", RECORDS, "refusing", None, FLOAT32)
+        selected("refusing")
 
 
 def test_of_several_the_first_that_can_compute_is_taken():
-    assert select("op", RECORDS, ("refusing", "slow", "good"), None, FLOAT32).name == "slow"
-    assert select("op", RECORDS, ("refusing", "auto"), None, FLOAT32).name == "good"
-    assert dict(explain(RECORDS, ("refusing", "slow"), None, FLOAT32))["slow"] == "chosen ()"
+    assert selected(("refusing", "slow", "good")) == "slow"
+    assert selected(("refusing", "auto")) == "good"
+    assert verdicts(("refusing", "slow"))["slow"] == "chosen ()"
     with pytest.raises(UnsupportedError, match="op: there is no algorithm 'best'"):
-        select("op", RECORDS, ("refusing", "best"), None, FLOAT32)
+        selected(("refusing", "best"))
 
 
 def test_a_whole_model_may_ask_for_what_only_some_layers_can():
@@ -85,12 +105,12 @@ def test_a_whole_model_may_ask_for_what_only_some_layers_can():
 
 
 @pytest.mark.parametrize("pass_name", PASSES)
-def test_the_last_record_has_no_objections(pass_name):
+def test_the_last_algorithm_has_no_objections(pass_name):
     last = PASSES[pass_name][-1]
     for case in SMALL_CASES:
         geometry = conv_geometry("conv2d", np.empty(case.x_shape), np.empty(case.weight_shape), **case.settings)
         assert last.refuses(geometry, FLOAT64) is None
-        assert last.advises_against(geometry, FLOAT64) is None
+        assert last.advises_against(pass_name, geometry, FLOAT64) is None
 
 
 MORE_CASES = (
@@ -115,14 +135,31 @@ def test_whatever_does_not_refuse_is_right(case: ConvCase, dtype: Any):
     exact = {
         "forward": (wide[0], Filters(*wide[1:3])), "grad_input": (wide[3], wide[1]), "grad_weight": (wide[0], wide[3])
     }  # fmt: skip
-    for pass_name, records in PASSES.items():
-        expected = records[-1].run(*exact[pass_name], geometry)
-        for record in records[:-1]:
-            if record.refuses(geometry, dtype) is None:
-                actual = record.run(*operands[pass_name], geometry)
-                tolerance = (WINOGRAD_TOLERANCE if "winograd" in record.name else TOLERANCE)[dtype]
+    for pass_name, algorithms in PASSES.items():
+        expected = getattr(algorithms[-1], pass_name)(*exact[pass_name], geometry)
+        for algorithm in algorithms[:-1]:
+            if algorithm.refuses(geometry, dtype) is None:
+                actual = getattr(algorithm, pass_name)(*operands[pass_name], geometry)
+                tolerance = (WINOGRAD_TOLERANCE if "winograd" in algorithm.name else TOLERANCE)[dtype]
                 error = np.abs(actual - expected).max(initial=0)
-                assert error <= tolerance * np.abs(expected).max(initial=0), (pass_name, record.name)
+                assert error <= tolerance * np.abs(expected).max(initial=0), (pass_name, algorithm.name)
+
+
+@pytest.mark.parametrize("algorithm", [a for a in ALGORITHMS if "forward" in a.passes], ids=lambda a: a.name)
+@pytest.mark.parametrize("case", SMALL_CASES, ids=str)
+def test_every_algorithm_applies_an_epilogue(case: ConvCase, algorithm: ConvAlgorithm):
+    """Small integers, so that the order of the additions does not matter; Winograd rounds nevertheless."""
+    rng = np.random.default_rng(0)
+    x, weight = (rng.integers(-3, 4, shape).astype(np.float32) for shape in (case.x_shape, case.weight_shape))
+    geometry = conv_geometry("conv2d", x, weight, **case.settings)
+    if algorithm.refuses(geometry, FLOAT32) is not None:
+        return
+    residual = rng.integers(-9, 10, geometry.out_shape).astype(np.float32)
+    plain = algorithm.forward(x, Filters(weight), geometry)
+    added = algorithm.forward(x, Filters(weight), geometry, Epilogue(residual))
+    both = algorithm.forward(x, Filters(weight), geometry, Epilogue(residual, "relu"))
+    np.testing.assert_allclose(added, plain + residual, rtol=0, atol=1e-3 if "winograd" in algorithm.name else 0)
+    np.testing.assert_array_equal(both, np.maximum(added, 0))
 
 
 def test_convolutions_may_be_asked_for_what_is_slower():

@@ -13,7 +13,7 @@ import convcore
 from convcore import memory
 from convcore.ops.conv.functions import conv2d
 from convcore.ops.conv.geometry import conv_geometry
-from convcore.ops.conv.passes import PASSES
+from convcore.ops.conv.table import PASSES
 from convcore.ops.core.filters import Filters
 from convcore.testing import gradcheck, gradgradcheck
 from convcore.testing.cases import SMALL_CASES, ConvCase
@@ -48,7 +48,7 @@ def run_passes(algorithm, x, weight, bias, grad_out, geometry, dtype=None):
     if dtype is not None:
         x, weight, bias, grad_out = (a.astype(dtype) for a in (x, weight, bias, grad_out))
     forward, grad_input, grad_weight = (
-        next(record for record in PASSES[name] if record.name == algorithm).run for name in PASSES
+        getattr(next(a for a in PASSES[name] if a.name == algorithm), name) for name in PASSES
     )
     return (
         forward(x, Filters(weight, bias), geometry),

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from convcore.ops.conv.direct import settings
 from convcore.ops.conv.geometry import conv_geometry
-from convcore.ops.conv.passes import MIN_TASKS, _direct_settings, _rows_for
+from convcore.ops.conv.work import even_rows_per_task
+from convcore.ops.core.budget import MIN_TASKS
 from kernels.cpu.vector.target import tile_columns
 
 
@@ -13,7 +15,7 @@ from kernels.cpu.vector.target import tile_columns
 @pytest.mark.parametrize("others", [1, 3, 16, 100])
 def test_blocks_of_rows_are_even(rows, budget, others):
     """No block could be smaller with as many of them, and rounding does not cost half of the tasks that are wanted."""
-    size = _rows_for(1, budget, rows, others)
+    size = even_rows_per_task(1, budget, rows, others)
     blocks = -(-rows // size)
     assert 1 <= size <= max(budget, 1)
     assert size == -(-rows // blocks)
@@ -24,7 +26,7 @@ def test_blocks_of_rows_are_even(rows, budget, others):
 def test_a_task_takes_more_panels_where_images_make_enough_tasks(images, panels_of_a_task):
     """512 filters of 512 channels: a panel of them alone fills L2, and each task copies its window."""
     x, weight = np.empty((images, 512, 7, 7), np.float32), np.empty((512, 512, 3, 3), np.float32)
-    _, (rows, panels) = _direct_settings(conv_geometry("conv2d", x, weight, 1, 1, 1, 1), False, 4)
+    _, (rows, panels) = settings(conv_geometry("conv2d", x, weight, 1, 1, 1, 1), False, 4)
     all_panels = -(-512 // tile_columns(4))
     assert panels == max(1, panels_of_a_task * all_panels // 16)
     assert images * -(-7 // rows) * -(-all_panels // panels) >= MIN_TASKS

@@ -1,6 +1,6 @@
 """What conv2d refuses, and how it says so; which algorithm it chooses, and how it explains that."""
 
-import dataclasses
+import copy
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from convcore.errors import DTypeError, ShapeError, UnsupportedError
 from convcore.nn import functional as F
 from convcore.ops.conv import algorithm as algorithms
 from convcore.ops.conv import functions as conv_ops
-from convcore.ops.conv import passes
+from convcore.ops.conv import im2col, table
 from convcore.ops.conv.explain import explain_conv2d
 from convcore.ops.conv.geometry import conv_geometry
 
@@ -131,17 +131,18 @@ def calls(monkeypatch):
     """The names of the algorithms that run."""
     names = []
 
-    def watched(record):
-        def run(*arguments, **settings):
-            names.append(record.name)
-            return record.run(*arguments, **settings)
+    def choose(geometry, pass_name, request, dtype):
+        algorithm = copy.copy(table.choose(geometry, pass_name, request, dtype))
+        run = getattr(algorithm, pass_name)
 
-        return dataclasses.replace(record, run=run)
+        def watched(*arguments):
+            names.append(algorithm.name)
+            return run(*arguments)
 
-    def choose(geometry, pass_name, name, dtype):
-        return watched(algorithms.select("conv2d", passes.PASSES[pass_name], name, geometry, dtype))
+        setattr(algorithm, pass_name, watched)
+        return algorithm
 
-    monkeypatch.setattr("convcore.ops.conv.functions._algorithm", choose)
+    monkeypatch.setattr(conv_ops, "choose", choose)
     return names
 
 
@@ -200,7 +201,7 @@ def test_explanation_names_every_algorithm_with_a_verdict():
 
 
 def test_an_algorithm_that_refuses_says_why(monkeypatch):
-    monkeypatch.setattr(passes, "MAX_PATCHES_ROW_BYTES", 100)
+    monkeypatch.setattr(im2col, "MAX_PATCHES_ROW_BYTES", 100)
     x, weight = (
         ones(1, 2, 17, 5),
         ones(3, 2, 3, 3),

@@ -14,7 +14,7 @@ from convcore.errors import UnsupportedError
 from convcore.ops.conv.explain import explain_conv2d
 from convcore.ops.conv.functions import conv2d
 from convcore.ops.conv.geometry import conv_geometry
-from convcore.ops.conv.passes import PASSES
+from convcore.ops.conv.table import PASSES
 from convcore.ops.core.filters import Filters
 from convcore.testing.cases import SMALL_CASES, ConvCase
 from kernels.cpu.vector.target import lanes
@@ -103,7 +103,7 @@ def arrays_of(case: ConvCase, dtype: Any, integers: bool):
 
 def run_passes(algorithm, x, weight, bias, grad_out, geometry):
     forward, grad_input, grad_weight = (
-        next(record for record in PASSES[name] if record.name == algorithm).run for name in PASSES
+        getattr(next(a for a in PASSES[name] if a.name == algorithm), name) for name in PASSES
     )
     return (
         forward(x, Filters(weight, bias), geometry),
