@@ -10,6 +10,7 @@ from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
+from convcore.ops.conv.functions import convolve
 from convcore.ops.core.arguments import integer, numbers
 from convcore.ops.image.pad import MODES
 from convcore.tensor import Tensor
@@ -122,8 +123,8 @@ class _Conv(_ConvLayer):
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._border(), self.padding_mode), 0
-        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.rank - 1]
-        return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        settings = self.stride, padding, self.dilation, self.groups
+        return convolve(self.rank, input, self.weight, self.bias, *settings)
 
 
 class Conv1d(_Conv):

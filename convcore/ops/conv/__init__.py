@@ -15,7 +15,7 @@ loop_nest     which outputs read which inputs, as the tables that kernels walk t
 panels        filters packed for the micro-kernel
 work          how work is split into tasks, and sums into parts
 
-A call: functions.conv2d finds the geometry, table.choose the algorithm; its `forward` packs the filters, and calls
+A call: functions.convolve finds the geometry, table.choose the algorithm; its `forward` packs the filters, and calls
 one kernel of `kernels/cpu/conv`. A new algorithm is one file, which says what it refuses and what it advises against,
 and one word in `table.ALGORITHMS`.
 """

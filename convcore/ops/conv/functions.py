@@ -125,6 +125,39 @@ class ChannelSum(Function):
         return grad.reshape(1, -1, *[1] * (len(ctx.shape) - 2)).expand(ctx.shape)
 
 
+def convolve(
+    rank: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | Sequence[int],
+    padding: Padding,
+    dilation: int | Sequence[int],
+    groups: int,
+    algorithm: str = "auto",
+) -> Tensor:
+    """conv1d, conv2d or conv3d by its rank; layers call this one."""
+    op = _OPS[rank]
+    check_float_tensors(op, input=input, weight=weight, bias=bias)
+    if meta(input).ndim == rank + 1:
+        batch = input.reshape(1, *input.shape)
+        return convolve(rank, batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
+    geometry = conv_geometry(op, meta(input), meta(weight), stride, padding, dilation, groups)
+    check_bias(op, bias, geometry.c_out, weight, "C_out, C_in/groups")
+    request = requested(algorithm)
+    if rank == 1:
+        return Conv.apply(input.unsqueeze(2), weight.unsqueeze(2), bias, geometry, request).squeeze(2)
+    if rank == 2 and not is_recorded(input, weight, bias) and near(geometry) is geometry:
+        chosen = choose(geometry, "forward", request, meta(weight).dtype)
+        deferred = defer_conv(input, weight, bias, geometry, chosen)
+        if deferred is not None:
+            return deferred
+    return Conv.apply(input, weight, bias, geometry, request)
+
+
+_OPS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
+
+
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -156,21 +189,9 @@ def conv2d(
     Raises:
         ShapeError: shapes or settings do not fit; the message says which rule and shows the shapes.
         DTypeError: dtypes differ or are not float32 or float64.
-        UnsupportedError: the algorithm asked for does not exist or refuses, with its reason.
+        UnsupportedError: there is no such algorithm, or it refuses, with its reason.
     """
-    if input.ndim == 3:
-        batch = input.reshape(1, *input.shape)
-        return conv2d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
-    check_float_tensors("conv2d", input=input, weight=weight, bias=bias)
-    geometry = conv_geometry("conv2d", meta(input), meta(weight), stride, padding, dilation, groups)
-    check_bias("conv2d", bias, geometry.c_out, weight, "C_out, C_in/groups")
-    request = requested(algorithm)
-    if not is_recorded(input, weight, bias) and near(geometry) is geometry:
-        chosen = choose(geometry, "forward", request, meta(weight).dtype)
-        deferred = defer_conv(input, weight, bias, geometry, chosen)
-        if deferred is not None:
-            return deferred
-    return Conv.apply(input, weight, bias, geometry, request)
+    return convolve(2, input, weight, bias, stride, padding, dilation, groups, algorithm)
 
 
 def conv1d(
@@ -187,14 +208,7 @@ def conv1d(
 
     Returns (N, C_out, L_out) or (C_out, L_out), channels-last in memory.
     """
-    if len(input.shape) == 2:
-        batch = input.reshape(1, *input.shape)
-        return conv1d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
-    check_float_tensors("conv1d", input=input, weight=weight, bias=bias)
-    geometry = conv_geometry("conv1d", input, weight, stride, padding, dilation, groups)
-    check_bias("conv1d", bias, geometry.c_out, weight, "C_out, C_in/groups")
-    images, filters = input.unsqueeze(2), weight.unsqueeze(2)
-    return Conv.apply(images, filters, bias, geometry, requested(algorithm)).squeeze(2)
+    return convolve(1, input, weight, bias, stride, padding, dilation, groups, algorithm)
 
 
 def conv3d(
@@ -212,13 +226,7 @@ def conv3d(
     The weight is (C_out, C_in / groups, K_d, K_h, K_w), settings are one integer or (depth, height, width), and the
     algorithms are "direct" and "reference". Returns (N, C_out, D_out, H_out, W_out), channels-last in memory.
     """
-    if len(input.shape) == 4:
-        batch = input.reshape(1, *input.shape)
-        return conv3d(batch, weight, bias, stride, padding, dilation, groups, algorithm)[0]
-    check_float_tensors("conv3d", input=input, weight=weight, bias=bias)
-    geometry = conv_geometry("conv3d", input, weight, stride, padding, dilation, groups)
-    check_bias("conv3d", bias, geometry.c_out, weight, "C_out, C_in/groups")
-    return Conv.apply(input, weight, bias, geometry, requested(algorithm))
+    return convolve(3, input, weight, bias, stride, padding, dilation, groups, algorithm)
 
 
 def check_bias(op: str, bias: Tensor | None, c_out: int, weight: Tensor, channels: str) -> None:
