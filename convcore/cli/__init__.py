@@ -16,14 +16,14 @@ from convcore.interrupts import INTERRUPTED
 
 EXAMPLES = """examples:
   convcore train                       train the 28x28 CNN on the bundled digits
-  convcore train --resume              go on where an interrupted training stopped
-  convcore finetune flowers            teach a trained network the classes of a folder of pictures
-  convcore classify cat.jpg            what is in a picture
-  convcore features flowers -o f.npz   what a trained network sees in pictures, as numbers
-  convcore weights resnet50            where pretrained weights come from, and whether they are here
-  convcore summary resnet50            layers, shapes, parameters and receptive fields
-  convcore show maps digit_cnn 3.png   what a network's layers see; its filters; why it decides
-  convcore augment photo.jpg           what each augmentation makes of a photograph
+  convcore train --resume              continue an interrupted training
+  convcore finetune flowers            train a pretrained network on the classes of a picture folder
+  convcore classify cat.jpg            say what is in a picture
+  convcore features flowers -o f.npz   compute the features of pictures with a trained network
+  convcore weights resnet50            list pretrained weights: their source, and whether they are here
+  convcore summary resnet50            list layers, shapes, parameters and receptive fields
+  convcore show maps digit_cnn 3.png   draw feature maps, filters, saliency and Grad-CAM
+  convcore augment photo.jpg           draw the result of each augmentation of a photograph
   convcore explore                     see in the browser what filters and networks detect
   convcore warmup                      compile the kernels ahead of time
 
@@ -33,12 +33,11 @@ BROKEN, FAILED = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; nothing that happens ends in more than one line on standard error.
+    """Run the command line. Every error is one line on standard error.
 
     Returns:
-        The exit code: 0; 2 for wrong requests and files, and where memory does not suffice; 130 after Ctrl-C; 1 where
-        the reader of the output has gone, and for an error that nobody has thought of, which `python -X dev` shows
-        with its traceback.
+        The exit code: 0 for success; 2 for a wrong request, a wrong file or too little memory; 130 after Ctrl-C; 1 if
+        the reader of the output is gone, or for an unexpected error (`python -X dev` shows its traceback).
     """
     name = "convcore"
     try:
@@ -47,14 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 args = command_line().parse_args(argv)
                 name = f"convcore {args.command}"
                 code = args.run(args)
-            except SystemExit:  # after --help, or an error of argparse's
+            except SystemExit:  # after --help, or an error of argparse
                 flush_output()
                 raise
             flush_output()
             return code
     except KeyboardInterrupt:
-        # Where it has passed an exec() of text, as of a dataclass or in Numba, Python remembers it as unhandled, and
-        # would end by the signal in spite of the exit code. The next exec() of text forgets that.
+        # If the interrupt passed through an exec() of source text, as in dataclasses or Numba, Python remembers it as
+        # unhandled and would end by the signal despite the exit code. The next exec() of source text resets that.
         exec("")
         print(f"{name}: interrupted", file=sys.stderr)
         code = INTERRUPTED
@@ -79,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command_line() -> Parser:
-    """The parser of all commands. What they need is imported now: Ctrl-C meanwhile is caught."""
+    """The parser of all commands. Their imports happen here, where Ctrl-C is caught."""
     from convcore.cli import augment, classify, explore, features, finetune, show, summary, train, warmup, weights
 
     parser = Parser(
@@ -96,7 +95,7 @@ def command_line() -> Parser:
 
 
 def version() -> str:
-    """The installed version; a source tree that is not installed has none."""
+    """The installed version; an uninstalled source tree has none."""
     try:
         return metadata.version("convcore")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The types of the commands' arguments: wrong ones are refused before anything else happens."""
+"""The argument types of the commands: wrong values are refused before anything else happens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def positive(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """A whole number of at least 0, as random generators are seeded with."""
+    """A whole number of at least 0, the seed of random generators."""
     return _whole(text, 0, 2**64 - 1)
 
 
@@ -42,7 +42,7 @@ def _whole(text: str, least: int, most: int) -> int:
 
 
 def path(text: str) -> Path:
-    """A file or folder; "~" is the home folder also where the shell leaves it as it is, as in --out=~/run."""
+    """A file or folder; "~" is the home folder even where the shell does not expand it, as in --out=~/run."""
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"must be the name of a file or folder, got {text!r}")
     try:
@@ -52,21 +52,21 @@ def path(text: str) -> Path:
 
 
 def whole_path(text: str) -> str:
-    """A file or folder by its whole path, so that a resume from elsewhere finds it."""
+    """The absolute path of a file or folder, so that a resume from another folder finds it."""
     try:
         return str(path(text).resolve())
-    except (RuntimeError, OSError) as error:  # links in a circle, or a name that is too long
+    except (RuntimeError, OSError) as error:  # circular links, or a name that is too long
         raise argparse.ArgumentTypeError(f"{text!r:.200}: {error!s:.200}") from None
 
 
 def data(text: str) -> str:
-    """Data as `read_data` takes it, a folder by its whole path."""
+    """Data as `read_data` takes it, with the absolute path of a folder."""
     kind, _, folder = text.partition(":")
     return f"{kind}:{whole_path(folder)}" if kind in READERS and folder else text
 
 
 def model(text: str) -> str:
-    """A network by its name, else a file of weights or the folder of a run, as for `weights`."""
+    """The name of a network, or a weights file or the folder of a run, as for `weights`."""
     try:
         known_name(text)
     except UnsupportedError:
@@ -75,12 +75,12 @@ def model(text: str) -> str:
 
 
 def weights(text: str) -> str:
-    """Weights: a name as in `convcore weights`; else a file or the folder of a run, by its whole path where it is."""
+    """A name as in `convcore weights`, or the absolute path of an existing file or folder of a run."""
     names = {member for table in TABLES.values() for member in table.__members__}
     if text == "imagenet" or text.rpartition(".")[2] in names:
         return text
     file = path(text)
     if file.is_dir():
         file = file / WEIGHTS
-    # Not the path behind a link: the name of a published file says what it is.
+    # Links are not resolved: the name of a published file identifies it.
     return str(file.absolute()) if file.exists() else str(file)

@@ -1,4 +1,4 @@
-"""`convcore augment`: a picture of what each augmentation makes of a photograph."""
+"""`convcore augment`: a picture with the result of each augmentation of a photograph."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from convcore.transforms import (
 )
 
 SMALLEST, LARGEST = 16, 1024
-MARGIN, LINE = 6, 14  # pixels between the tiles, and of a line of text
+MARGIN, LINE = 6, 14  # pixels: between the tiles, and the height of a line of text
 
 EXAMPLES = """examples:
   convcore augment photo.jpg
@@ -49,21 +49,21 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command's options."""
     parser = subparsers.add_parser(
         "augment",
-        help="show what each augmentation makes of a photograph",
+        help="draw the result of each augmentation of a photograph",
         description="Draw a picture with every transform of convcore.transforms applied to one photograph.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("image", type=path, metavar="IMAGE", help="a photograph: JPEG, PNG, WebP, ...")
     parser.add_argument("--out", type=path, metavar="F", help="the picture (default: IMAGE's name with -augmented.png)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of what is drawn at random (default 0)")
-    parser.add_argument("--size", type=tile, default=192, metavar="N", help="of a tile in pixels (default 192)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random generator (default 0)")
+    parser.add_argument("--size", type=tile, default=192, metavar="N", help="size of a tile in pixels (default 192)")
     parser.add_argument("--columns", type=positive, default=6, metavar="N", help="tiles side by side (default 6)")
     parser.set_defaults(run=run)
 
 
 def tile(text: str) -> int:
-    """The size of a tile: one that the transforms can work on, and no sheet of gigabytes."""
+    """The size of a tile: large enough for all transforms, and not so large that the sheet takes gigabytes."""
     size = positive(text)
     if not SMALLEST <= size <= LARGEST:
         raise argparse.ArgumentTypeError(f"must be from {SMALLEST} to {LARGEST} pixels, got {text}")
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def augmented(photograph: Image.Image, seed: int, size: int) -> dict[str, Image.Image]:
-    """The photograph, cut to a square of `size`, and what each transform makes of it, by name."""
+    """The photograph, cropped to a square of `size`, and the result of each transform, by name."""
     square = CenterCrop(size)(Resize(size)(photograph))
     transforms: tuple[Callable[[Any], Any], ...] = (
         Resize(size // 2),

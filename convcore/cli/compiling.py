@@ -1,4 +1,4 @@
-"""Saying that kernels are being compiled: a silent half minute looks like a hang."""
+"""A message while kernels are compiled, because a silent half minute looks like a hang."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kernels import cache
 
 @contextmanager
 def announce_compile() -> Iterator[None]:
-    """Print one line if kernels have to be compiled in the block, and how long the block took."""
+    """Print one line if kernels must be compiled in the block, with the time that the block took."""
     start, announced = time.perf_counter(), []
 
     def announce(directory: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that commands draw with matplotlib: no run fails because of one, and what is not in it is said."""
+"""Pictures that commands draw with matplotlib. A failed picture never fails the run; missing letters are reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_FONT = "some letters are drawn as boxes: no font of matplotlib has them"
 
 
 def drawn(file: Path, draw: Callable[[Path], object]) -> str:
-    """Draw a picture; returns where it is, or why it is not."""
+    """Draw a picture; return its path, or the reason why there is none."""
     try:
         with missing_letters() as missing:
             draw(file)
@@ -28,7 +28,7 @@ def drawn(file: Path, draw: Callable[[Path], object]) -> str:
 
 @contextmanager
 def missing_letters() -> Iterator[list[str]]:
-    """What matplotlib warns of letters that its fonts do not have goes to the list in place of standard error."""
+    """Collect matplotlib's warnings about letters missing in its fonts, instead of printing them."""
     missing: list[str] = []
     show = warnings.showwarning
 
@@ -46,6 +46,6 @@ def missing_letters() -> Iterator[list[str]]:
 
 
 def say_missing(missing: list[str]) -> None:
-    """Say on standard error that letters are missing, if there are such."""
+    """Print on standard error that letters are missing, if there are any."""
     if missing:
         print(f"note: {NO_FONT}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`convcore explore`: see what a CNN sees, in the browser."""
+"""`convcore explore`: shows in the browser what a CNN computes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from convcore.errors import UnsupportedError
 EXAMPLES = """examples:
   convcore explore
   convcore explore --port 8000 --no-browser
-  convcore explore --weights runs/digits        look into what `convcore train` has trained
+  convcore explore --weights runs/digits        explore a network from `convcore train`
 
-The server answers this machine alone, needs no network, and stops with Ctrl-C.
+The server answers only this machine, needs no network, and stops with Ctrl-C.
 It needs: python -m pip install 'convcore[explore]'"""
 
 
@@ -24,23 +24,22 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command's options."""
     parser = subparsers.add_parser(
         "explore",
-        help="see in the browser what filters and networks detect",
-        description="Start a local web app in which filters and networks can be tried out and looked into.",
+        help="show in the browser what filters and networks detect",
+        description="Start a local web app to try out filters and to explore networks.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=port, default=0, metavar="N", help="(default: one that is free)")
+    parser.add_argument("--port", type=port, default=0, metavar="N", help="(default: a free one)")
     parser.add_argument(
         "--weights", type=weights, metavar="W",
-        help="a network of your own to look into: a file that `convcore train` or `finetune` has written, or the "
-        "folder of the run",
+        help="your own network: a weights file from `convcore train` or `finetune`, or the folder of the run",
     )  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="print the address, do not open it")
     parser.set_defaults(run=run)
 
 
 def port(text: str) -> int:
-    """A port's number; 0 for one that is free."""
+    """A port number; 0 for any free port."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
     return int(text)
@@ -61,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"convcore explore: {server.url} (Ctrl-C stops it)", flush=True)
     if not args.no_browser:
         server.open_browser()
-    with suppress(KeyboardInterrupt):  # uvicorn hands the signal on after it has stopped, unless a parent ignores it
+    with suppress(
+        KeyboardInterrupt
+    ):  # after it has stopped, uvicorn raises the signal again unless a parent ignores it
         server.run()
     print("stopped")
     return 0

@@ -1,4 +1,4 @@
-"""`convcore features`: what a trained network sees in pictures, as numbers."""
+"""`convcore features`: writes the features that a trained network computes for pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLES = """examples:
 In Python: archive = np.load("flowers.npz") has
   features  (N, D), float32: the inputs of the network's last layer
   paths     (N,)
-  labels    (N,), the number of each picture's class, only of a FOLDER with a sub-folder for each
+  labels    (N,), the class index of each picture, only for a FOLDER with one sub-folder per class
   classes   the names of these classes"""
 
 
@@ -36,14 +36,14 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command's options."""
     parser = subparsers.add_parser(
         "features",
-        help="write what a trained network sees in pictures into a file of numbers",
-        description="Write the inputs of a trained network's last layer, for each picture a row, into an .npz file.",
+        help="write the features that a trained network computes for pictures",
+        description="Write the inputs of a trained network's last layer into an .npz file, one row per picture.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sources", metavar="FOLDER|IMAGE", nargs="+", type=path, help="one folder, or pictures")
     parser.add_argument("-o", "--out", type=path, required=True, metavar="F", help="the file to write, an .npz")
-    parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
+    parser.add_argument("--model", help="(default: the network of the weights file, else efficientnet_lite0)")
     parser.add_argument("--weights", type=weights, default="imagenet", metavar="W", help=WEIGHTS_HELP)
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="(default %(default)s)")
     add_corrupt_option(parser, "refuse")
@@ -52,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 class Pictures(Dataset):
-    """The pictures in files, as samples of one element."""
+    """The pictures in files, as samples with one element."""
 
     def __init__(self, paths: Sequence[str]):
         self.paths = paths
@@ -65,7 +65,7 @@ class Pictures(Dataset):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compute the features and write them; returns the exit code."""
+    """Compute and write the features; return the exit code."""
     if args.out.suffix != ".npz":
         raise UnsupportedError(f"features: the file to write must end in .npz, got {args.out}")
     first = args.sources[0]

@@ -1,4 +1,4 @@
-"""`convcore finetune`: a trained network learns the classes of a folder of pictures."""
+"""`convcore finetune`: trains a pretrained network on the classes of a picture folder."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ EXAMPLES = """examples:
   convcore finetune flowers/train --test flowers/test --model resnet50 --unfreeze 2
   convcore classify unknown.jpg --weights runs/flowers/weights.safetensors
 
-First only a new last layer is trained, on a frozen network; then the last stages too, more slowly. The first phase is
-the cheap one: frozen parts have no backward pass. Batch norms keep their weights and statistics throughout.
-Ctrl-C keeps the best weights so far; --resume goes on after the last complete epoch."""
+The first phase trains only a new last layer on a frozen network. It is cheap, because frozen parts have no backward
+pass. The second phase also trains the last stages, with a smaller learning rate. Batch norms keep their weights and
+statistics throughout. Ctrl-C keeps the best weights so far; --resume continues after the last complete epoch."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -45,40 +45,43 @@ def add_parser(subparsers: Any) -> None:
     defaults = FinetuneSettings("")
     parser = subparsers.add_parser(
         "finetune",
-        help="teach a trained network the classes of your own pictures",
-        description="Fine-tune a network on a folder of pictures (JPEG, PNG, ..) with a sub-folder for each class.",
+        help="train a pretrained network on the classes of your own pictures",
+        description="Fine-tune a network on a folder of pictures (JPEG, PNG, ..) with one sub-folder per class.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    # Without a value given, a setting is None: `--resume` takes it from the checkpoint, a new run from the defaults.
+    # A setting without a value is None: `--resume` then uses the checkpoint's value, a new run the default.
     parser.add_argument(
-        "folder", metavar="FOLDER", nargs="?", type=whole_path, help="pictures in a sub-folder for each class"
+        "folder", metavar="FOLDER", nargs="?", type=whole_path, help="pictures in one sub-folder per class"
+    )
+    parser.add_argument("--test", type=whole_path, metavar="FOLDER", help="test pictures, in the same sub-folders")
+    parser.add_argument("--model", help="(default: the network of the weights file, else efficientnet_lite0)")
+    parser.add_argument(
+        "--weights", type=weights, help="initial weights: a file, or a name as in `convcore weights` (default imagenet)"
     )
     parser.add_argument(
-        "--test", type=whole_path, metavar="FOLDER", help="pictures for the test, in the same sub-folders"
-    )
-    parser.add_argument("--model", help="(default: what the file of weights says, else efficientnet_lite0)")
-    parser.add_argument(
-        "--weights", type=weights, help="to begin with: a file, or a name as in `convcore weights` (default imagenet)"
+        "--size", type=positive, metavar="N", help="size of the network's input (default: as in its training)"
     )
     parser.add_argument(
-        "--size", type=positive, metavar="N", help="of what the network sees (default: as it was trained)"
-    )
-    parser.add_argument("--epochs", type=positive, metavar="N", help=f"of the head (default {defaults.epochs})")
-    parser.add_argument(
-        "--fine-epochs", type=int, metavar="N", help=f"of the last stages, or 0 (default {defaults.fine_epochs})"
+        "--epochs", type=positive, metavar="N", help=f"epochs of the first phase (default {defaults.epochs})"
     )
     parser.add_argument(
-        "--unfreeze", type=positive, metavar="N", help=f"how many stages are the last (default {defaults.unfreeze})"
+        "--fine-epochs",
+        type=int,
+        metavar="N",
+        help=f"epochs of the second phase, or 0 (default {defaults.fine_epochs})",
+    )
+    parser.add_argument(
+        "--unfreeze", type=positive, metavar="N", help=f"number of last stages to train (default {defaults.unfreeze})"
     )
     parser.add_argument("--batch-size", type=positive, metavar="N", help=f"(default {defaults.batch_size})")
     parser.add_argument(
         "--lr",
         type=float,
-        help=f"the highest of the last layer, in the second phase a tenth of it (default {defaults.lr})",
+        help=f"peak rate of the last layer; a tenth of it in the second phase (default {defaults.lr})",
     )
     parser.add_argument(
-        "--backbone-lr", type=float, metavar="LR", help=f"that of the last stages (default {defaults.backbone_lr})"
+        "--backbone-lr", type=float, metavar="LR", help=f"peak rate of the last stages (default {defaults.backbone_lr})"
     )
     parser.add_argument(
         "--patience", type=positive, metavar="N",
@@ -86,12 +89,12 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--validation", type=float, metavar="SHARE",
-        help=f"of each class, set aside to choose the best epoch (default {defaults.validation})",
+        help=f"share of each class that is set aside to choose the best epoch (default {defaults.validation})",
     )  # fmt: skip
     parser.add_argument(
         "--augment", choices=AUGMENTATIONS,
-        help="flip: random crops, half of them mirrored; crop: not mirrored, for what has a left and a right, such as "
-        f"text (default {defaults.augment})",
+        help="flip: random crops, half of them mirrored; crop: not mirrored, for pictures with a left and a right, "
+        f"such as text (default {defaults.augment})",
     )  # fmt: skip
     add_corrupt_option(parser, None)
     parser.add_argument("--seed", type=seed, help=f"(default {defaults.seed})")
@@ -100,7 +103,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare, train, test; returns the exit code."""
+    """Prepare, train and test; return the exit code."""
     use_threads(args.threads)
     with run_folder(args):
         settings = resumed_settings(args, FinetuneSettings) if args.resume else new_settings(args)
@@ -128,7 +131,7 @@ def new_settings(args: argparse.Namespace) -> FinetuneSettings:
 
 
 def open_test(folder: str, settings: FinetuneSettings, pictures: ImageFolder) -> ImageFolder:
-    """The pictures for the test, whose classes must be those of the training."""
+    """The test pictures; their classes must be those of the training pictures."""
     test = open_folder("finetune", folder, settings.corrupt)
     if test.classes != pictures.classes:
         odd = sorted(set(test.classes) ^ set(pictures.classes))
@@ -137,7 +140,7 @@ def open_test(folder: str, settings: FinetuneSettings, pictures: ImageFolder) ->
 
 
 def compile_kernels(job: Finetuning) -> None:
-    """Compile before the first epoch, so that its time is that of training. The network is one to be thrown away."""
+    """Compile before the first epoch, with a throwaway network, so that the epoch's time excludes compilation."""
     network, _, card = start(job.settings, job.pictures.classes)
     for name in job.unfrozen:
         unfreeze(network.get_submodule(name))
@@ -146,7 +149,7 @@ def compile_kernels(job: Finetuning) -> None:
 
 
 def describe(job: Finetuning) -> None:
-    """Say what is about to be trained, and how."""
+    """Print what will be trained, and how."""
     if not job.progress:
         return
     settings, size = job.settings, job.card.image_shape[-1]
@@ -162,7 +165,7 @@ def describe(job: Finetuning) -> None:
 
 
 def report(job: Finetuning, test: ImageFolder | None) -> None:
-    """Test once, with the weights that are kept."""
+    """Test once, with the best weights."""
     trainer, classes, best = job.trainer, job.pictures.classes, job.trainer.best
     assert best is not None
     score = score_of(job.network, job.validation_data if test is None else job.batches_of(test))

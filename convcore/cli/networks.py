@@ -1,4 +1,4 @@
-"""Trained networks for commands, by name or out of a file."""
+"""Trained networks for commands, by name or from a file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from convcore.nn import Module
 
 
 def is_file(model: str) -> bool:
-    """Whether a MODEL is meant as a file, not as a name.
+    """Whether a MODEL is a file, not a name.
 
     Raises:
-        FileNotFoundError: it can be meant in no other way, and there is none.
+        FileNotFoundError: it can only be a file, and there is no such file.
     """
     file = Path(model)
     if model in list_models():
@@ -31,13 +31,13 @@ def load(op: str, model: str, weights: str = "DEFAULT") -> tuple[Module, ModelCa
     """A trained network and its card.
 
     Args:
-        op: who asks, for the beginning of errors.
-        model: the network's name, or a file: one that `convcore train` or `finetune` has written, or a published one.
+        op: the command's name, the first word of error messages.
+        model: the network's name, or a weights file: from `convcore train` or `finetune`, or a published one.
         weights: a file, or a name as in `convcore weights`.
 
     Raises:
         UnsupportedError: the network has no known weights; the file does not name its network; two files are given.
-        CheckpointError: the weights are not here, damaged, or do not fit.
+        CheckpointError: the weights are missing or damaged, or do not fit.
     """
     if not is_file(model):
         return load_classifier(op, model, weights)

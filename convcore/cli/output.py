@@ -1,4 +1,4 @@
-"""What the commands print: whatever a file is called, and wherever the lines go."""
+"""The output of the commands, for any file name and any output stream."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def escaping_output() -> Iterator[None]:
-    """In the block, characters that standard output cannot encode are escaped: file names may hold any bytes."""
+    """Inside the block, characters that standard output cannot encode are escaped: file names may hold any bytes."""
     stream = sys.stdout
-    if not isinstance(stream, io.TextIOWrapper):  # a notebook's, or none at all
+    if not isinstance(stream, io.TextIOWrapper):  # a notebook's stream, or none
         yield
         return
     before = stream.errors
@@ -25,10 +25,10 @@ def escaping_output() -> Iterator[None]:
 
 
 def flush_output() -> None:
-    """Write out what was printed.
+    """Flush standard output.
 
     Raises:
-        OSError: it cannot be written, for the disk is full or the reader has gone; what is left is dropped.
+        OSError: the disk is full, or the reader is gone; the remaining output is dropped.
     """
     try:
         if sys.stdout is not None:
@@ -39,24 +39,24 @@ def flush_output() -> None:
 
 
 def drop_output() -> None:
-    """Send what is still to be printed nowhere: Python would try once more at its end, and complain."""
+    """Discard the remaining output: at exit, Python would try to write it again and print an error."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def printable(text: str) -> str:
-    """The text on one line, with the characters escaped that would break it or drive the terminal."""
+    """The text on one line; line breaks and control characters are escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says, in one line: the rule that was broken, without the table of shapes that may follow it."""
+    """The message of an error in one line: the violated rule, without the table of shapes that may follow."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = str(error) or type(error).__name__
     rule, *rest = text.split("\n")
-    for line in rest:  # a table's lines are set in; others belong to a name with a line break in it
+    for line in rest:  # lines of a table are indented; others belong to a name that contains a line break
         if line.startswith("  "):
             break
         rule += "\n" + line

@@ -1,4 +1,4 @@
-"""The parser of the commands: an error is one line."""
+"""The parser of the commands, with one-line errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convcore.cli.output import printable
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, without the usage lines in front of an error."""
+    """argparse's parser, without the usage lines before an error."""
 
     def error(self, message: str) -> NoReturn:
         print(printable(f"{self.prog}: error: {message}; see {self.prog} --help"), file=sys.stderr)

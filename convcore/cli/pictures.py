@@ -1,4 +1,4 @@
-"""What commands that read folders of pictures share."""
+"""The common part of the commands that read folders of pictures."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from convcore.data.folders import counted
 from convcore.errors import CheckpointError
 from convcore.training.finetune import CORRUPT
 
-SHOWN = 5  # of the pictures that cannot be read, in an error
+SHOWN = 5  # an error message names at most this many unreadable pictures
 
 
 def add_corrupt_option(parser: argparse.ArgumentParser, default: str | None) -> None:
     """`--corrupt`."""
     parser.add_argument(
         "--corrupt", choices=CORRUPT, default=default,
-        help="pictures that cannot be read: stop and name them, or leave them out and name them (default refuse)",
+        help="name the pictures that cannot be read, and stop (refuse) or leave them out (skip) (default refuse)",
     )  # fmt: skip
 
 
 def open_folder(op: str, folder: str | Path, corrupt: str) -> ImageFolder:
-    """The pictures of a folder with a sub-folder for each class, all of which can be read.
+    """The readable pictures of a folder with one sub-folder per class.
 
     Args:
-        op: who asks, for the beginning of errors.
-        corrupt: "refuse" or "skip" those that cannot; skipped ones are named on standard error, and files that end
-            otherwise than pictures are counted there.
+        op: the command's name, the first word of error messages.
+        corrupt: "refuse" or "skip" unreadable pictures. Skipped pictures are named on standard error. Files without a
+            picture's suffix are counted there.
 
     Raises:
-        CheckpointError: pictures that cannot be read are refused; the message names them.
-        FileNotFoundError: there is no class, or a class has no picture.
+        CheckpointError: unreadable pictures are refused; the message names them.
+        FileNotFoundError: there is no class, or a class without pictures.
     """
     pictures = _Folder(Path(folder).expanduser())
     if pictures.passed_over:
@@ -47,14 +47,14 @@ def open_folder(op: str, folder: str | Path, corrupt: str) -> ImageFolder:
 
 
 class _Folder(ImageFolder):
-    """A folder of which `open_folder` says on standard error what a person should know."""
+    """A folder without warnings of its own: `open_folder` reports on standard error."""
 
     def notice(self, message: str) -> None:
-        """Nothing: it is said already."""
+        """Do nothing: `open_folder` has already reported it."""
 
 
 def readable(op: str, paths: Sequence[Path], corrupt: str) -> list[str]:
-    """Those of the paths whose pictures can be read; for the arguments and errors see `open_folder`."""
+    """The paths whose pictures can be read; arguments and errors as for `open_folder`."""
     found = []
     for path in paths:
         try:
@@ -67,7 +67,7 @@ def readable(op: str, paths: Sequence[Path], corrupt: str) -> list[str]:
 
 
 def _settle(op: str, found: Sequence[tuple[str, str]], corrupt: str) -> None:
-    """Refuse files, (path, reason), or name them on standard error."""
+    """Refuse unreadable files, given as (path, reason), or name them on standard error."""
     if found and corrupt == "refuse":
         named = "; ".join(f"{path} ({reason})" for path, reason in found[:SHOWN])
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

@@ -1,4 +1,4 @@
-"""What commands that train share: the folder of a run, its settings, resuming, curves, and what to say after Ctrl-C."""
+"""The common part of training commands: run folder, settings, resuming, and the report after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from kernels import threads
 
 
 def add_run_options(parser: argparse.ArgumentParser, out: str) -> None:
-    """The options that say where and how a run works, not what results from it; `out` is the default."""
+    """The options that do not affect the result of a run; `out` is the default folder."""
     parser.add_argument("--out", type=path, default=Path(out), help="folder of the results (default %(default)s)")
     earlier = parser.add_mutually_exclusive_group()
-    earlier.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    earlier.add_argument("--resume", action="store_true", help="continue the run in --out")
     earlier.add_argument(
-        "--overwrite", action="store_true", help="replace the run in --out, once the first epoch of the new one is kept"
+        "--overwrite", action="store_true", help="replace the run in --out once the first epoch of the new run is saved"
     )
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of the kernels (default: all cores)")
     parser.add_argument("--quiet", action="store_true", help="show only the result")
 
 
 def given_settings(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
-    """The settings, fields of the dataclass `kind`, that stand on the command line."""
+    """The settings given on the command line; they are fields of the dataclass `kind`."""
     values = {field.name: getattr(args, field.name) for field in fields(kind)}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def resumed_settings(args: argparse.Namespace, kind: Any) -> Any:
-    """The settings of the run in `--out`. Others cannot be given: the schedule is made for the run as a whole."""
+    """The settings of the run in `--out`. They cannot change: the learning rate schedule spans the whole run."""
     path = args.out / CHECKPOINT
     if not path.is_file():
         raise CheckpointError(f"{args.out} holds no {CHECKPOINT} to resume from; start without --resume")
@@ -59,12 +59,12 @@ def resumed_settings(args: argparse.Namespace, kind: Any) -> Any:
 
 @contextmanager
 def run_folder(args: argparse.Namespace) -> Iterator[None]:
-    """The folder `--out` of a run, for this run alone. A folder in which nothing was kept is removed again.
+    """The folder `--out` of a run, locked for this run. A folder that stays empty is removed.
 
     Raises:
         BusyError: another run uses the folder.
-        UnsupportedError: there is an earlier run, and neither --resume nor --overwrite.
-        OSError: the folder cannot be made, or not be written to.
+        UnsupportedError: the folder holds an earlier run, and neither --resume nor --overwrite is given.
+        OSError: the folder cannot be created or is not writable.
     """
     out: Path = args.out
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -80,12 +80,12 @@ def run_folder(args: argparse.Namespace) -> Iterator[None]:
             yield
     finally:
         for folder in made:
-            with suppress(OSError):  # there is something in it
+            with suppress(OSError):  # the folder is not empty
                 folder.rmdir()
 
 
 def use_threads(n: int | None) -> None:
-    """Set the number of threads that kernels use; None leaves it."""
+    """Set the number of threads that kernels use; None keeps the default."""
     try:
         if n is not None:
             threads.set_num_threads(n)
@@ -94,7 +94,7 @@ def use_threads(n: int | None) -> None:
 
 
 def report_interrupt(trainer: Trainer, command: str) -> None:
-    """Say what an interrupted run leaves behind and how to go on."""
+    """Print what an interrupted run has saved, and how to continue it."""
     best = trainer.best
     if best is None:
         message = "interrupted before the first epoch was complete: nothing to keep"

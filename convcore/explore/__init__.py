@@ -1,5 +1,5 @@
-"""`convcore explore`: see what a CNN sees, in the browser, computed by this engine.
+"""`convcore explore`: shows in the browser what a CNN computes, with this engine.
 
-`app` answers requests, `server` runs it on this machine only, `playground` and its like compute what a page shows.
+`app` answers requests, `server` runs it on this machine only, and `playground` and similar modules compute the data.
 Needs the extra `explore`.
 """

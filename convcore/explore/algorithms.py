@@ -1,4 +1,4 @@
-"""Convolution as computation: the algorithms step by step on a small case, and their times on this machine."""
+"""The algorithms of convolution, step by step on a small case, and their times on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convcore.inspect.filters import FILTERS
 from convcore.inspect.steps import TRACES, trace
 from kernels.threads import get_num_threads
 
-# A bright square on dark ground, in numbers that one can follow.
+# A bright square on a dark background, with values that are easy to follow.
 IMAGE = np.pad(np.full((3, 3), 4.0), ((1, 2), (2, 1))) + np.arange(6) % 2
 
 CASES = {
@@ -21,16 +21,16 @@ CASES = {
     "middle": ("28x28 pixels, 128 channels to 128", (1, 128, 28, 28), 128),
     "late": ("7x7 pixels, 512 channels to 512", (1, 512, 7, 7), 512),
 }
-"""Layers with 3x3 filters as ResNet-18 has them, for one image."""
+"""Layers with 3x3 filters from ResNet-18, for one image."""
 
 
 def choices() -> list[dict[str, Any]]:
-    """The layers that can be measured."""
+    """The layers that a page can measure."""
     return [{"name": name, "title": title} for name, (title, _, _) in CASES.items()]
 
 
 def steps(body: dict[str, Any]) -> dict[str, Any]:
-    """The steps of an algorithm for Sobel's filter on a small image. Request: algorithm."""
+    """The steps of an algorithm with Sobel's filter on a small image. Request: algorithm."""
     found = trace(IMAGE, FILTERS["sobel_x"].kernel, fields.choice(body, "algorithm", tuple(TRACES)))
     return {
         "grids": [{"name": name, "rows": rows, "columns": columns} for name, (rows, columns) in found.grids.items()],

@@ -1,6 +1,6 @@
-"""The web app: pages, and an API of JSON and PNG behind which the engine computes.
+"""The web app: pages, and an API in JSON and PNG on top of the engine.
 
-POST /api/<name> takes a JSON object and returns one; a wrong request is answered with {"error": message}.
+POST /api/<name> takes and returns a JSON object; the answer to a wrong request is {"error": message}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from convcore.errors import ConvcoreError
 from convcore.explore import algorithms, network, pages, pictures, playground, reading, training
 from convcore.explore.fields import RequestError
 
-MAX_BODY = 2**20  # of a JSON request: a picture of 256x256 pixels takes 90 kB
+MAX_BODY = 2**20  # bytes of a JSON request: a picture of 256x256 pixels takes 90 kB
 
 Calculation = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -43,7 +43,7 @@ CALCULATIONS: dict[str, Calculation] = {
 
 def make_app() -> Starlette:
     """The app; `server.py` runs it."""
-    # The kernels use all cores by themselves, so requests are computed one after another.
+    # The kernels use all cores, so requests are computed one after another.
     one_at_a_time = CapacityLimiter(1)
 
     async def calculate(request: Request) -> Response:
@@ -103,7 +103,7 @@ def _png(request: Request) -> Response:
 async def read_body(request: Request, limit: int) -> bytes:
     """The body of a request, at most `limit` bytes.
 
-    Of a longer one the rest is received and dropped: a browser shows no answer to what it has not finished sending.
+    The rest of a longer body is received and dropped, because a browser shows no answer before it has sent everything.
     """
     parts, size = [], 0
     async for part in request.stream():
@@ -116,7 +116,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """A JSON object; NaN and Infinity, which Python's reader takes, are no JSON."""
+    """Parse a JSON object. NaN and Infinity, which Python's parser accepts, are refused."""
 
     def refuse(constant: str) -> None:
         raise RequestError(f"{constant} is not a number that can be computed with")
@@ -133,7 +133,7 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    """A wrong request: the rule that was broken, without the table of shapes that may follow."""
+    """The answer to a wrong request: the violated rule, without the table of shapes that may follow."""
     return JSONResponse({"error": str(error).splitlines()[0]}, 400)
 
 
@@ -143,10 +143,10 @@ def _failed(request: Request, error: Exception) -> Response:
 
 
 def _left(request: Request, error: Exception) -> Response:
-    # Nobody waits for this answer: the page was left while it sent a request.
+    # Nobody waits for this answer: the user left the page while it sent the request.
     return Response(status_code=400)
 
 
 def _broken(request: Request, error: Exception) -> Response:
-    # The error itself goes on to the server, which prints it.
+    # The server also receives the exception and prints it.
     return JSONResponse({"error": f"the engine failed: {type(error).__name__}; the terminal says more"}, 500)

@@ -1,4 +1,4 @@
-"""Reading what a page sent: every value is checked, and a wrong one is named."""
+"""Reading the fields of a request: every value is checked, and the message names a wrong one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from PIL import Image
 
 from convcore.errors import ConvcoreError
 
-MAX_SIDE = 256  # rows and columns of a picture that pages send
+MAX_SIDE = 256  # the most rows and columns of a picture in a request
 MAX_KERNEL = 7
 MAX_PADDING = 16
 
 
 class RequestError(ConvcoreError, ValueError):
-    """A request that cannot be answered; the message is shown in the page."""
+    """A request that cannot be answered; the page shows the message."""
 
 
 def value(body: dict[str, Any], name: str) -> Any:
-    """A field that must be there."""
+    """A required field."""
     if name not in body:
         raise RequestError(f"{name} is missing from the request")
     return body[name]
@@ -44,7 +44,7 @@ def number(body: dict[str, Any], name: str, lowest: float, highest: float) -> fl
 
 
 def choice(body: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
-    """One of some words."""
+    """One of several words."""
     word = value(body, name)
     if word not in choices:
         raise RequestError(f"{name} must be one of {', '.join(choices)}, got {shown(word)}")
@@ -58,7 +58,7 @@ def padding(body: dict[str, Any]) -> int | str:
 
 
 def kernel(body: dict[str, Any]) -> np.ndarray:
-    """A square grid of numbers, float32."""
+    """A filter: a square grid of numbers, float32."""
     rows = value(body, "kernel")
     size = len(rows) if isinstance(rows, list) else 0
     if not 1 <= size <= MAX_KERNEL or any(not isinstance(row, list) or len(row) != size for row in rows):
@@ -66,7 +66,7 @@ def kernel(body: dict[str, Any]) -> np.ndarray:
     for r, row in enumerate(rows):
         for s, weight in enumerate(row):
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
-            if not number or not abs(weight) <= 1e6:  # so NaN, too
+            if not number or not abs(weight) <= 1e6:  # also refuses NaN
                 raise RequestError(
                     f"the filter's row {r + 1}, column {s + 1} must be a number up to a million, got {shown(weight)}"
                 )
@@ -88,8 +88,8 @@ def image(body: dict[str, Any]) -> Image.Image:
 
 
 def _pixels(body: dict[str, Any]) -> np.ndarray:
-    """A picture {height, width, pixels}, whose pixels are bytes in base64, as bytes (H, W, 1), or (H, W, 3) if its
-    `channels` are 3.
+    """The pixels of a picture {height, width, pixels}, sent as bytes in base64: (H, W, 1), or (H, W, 3) if the field
+    `channels` is 3.
     """
     given = value(body, "picture")
     if not isinstance(given, dict):
@@ -106,14 +106,14 @@ def _pixels(body: dict[str, Any]) -> np.ndarray:
 
 
 def shown(given: Any) -> str:
-    """A wrong value as the message shows it."""
+    """A wrong value, formatted for the message."""
     if given is None:
         return "nothing"
     return repr(given) if len(repr(given)) <= 40 else f"{repr(given)[:40]}.."
 
 
 def as_picture(pixels: np.ndarray) -> dict[str, Any]:
-    """Bytes (H, W), or (H, W, 3), as pages store a picture."""
+    """Bytes (H, W) or (H, W, 3) in the pages' format of a picture."""
     height, width, *channels = pixels.shape
     return {
         "height": height,
@@ -124,7 +124,7 @@ def as_picture(pixels: np.ndarray) -> dict[str, Any]:
 
 
 def as_map(values: np.ndarray) -> dict[str, Any]:
-    """Numbers (H, W), or (C, H, W) for several maps, as pages draw them: float32, little-endian, in base64."""
+    """Values (H, W), or (C, H, W) for several maps, in the pages' format: float32, little-endian, in base64."""
     data = np.ascontiguousarray(values, "<f4")
     return {
         "count": 1 if data.ndim == 2 else len(data),

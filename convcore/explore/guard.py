@@ -1,4 +1,4 @@
-"""Who may talk to the server: pages that it served itself, to a browser on this machine."""
+"""Access control: only pages of this server, in a browser on this machine, may send requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
-    # Pages load nothing from elsewhere, run no inline scripts, and cannot be framed.
+    # Pages load nothing from other sites, run no inline scripts, and cannot be framed.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -17,14 +17,14 @@ HEADERS = {
 
 
 class LocalOnly:
-    """Refuses what another site's page makes a browser send to 127.0.0.1, and adds `HEADERS` to every answer.
+    """Refuses requests that pages of other sites send to 127.0.0.1, and adds `HEADERS` to every answer.
 
-    A page elsewhere can send requests here; the browser names that page in Origin. If its name's address is changed to
-    127.0.0.1 (DNS rebinding) the origins agree, but Host has the foreign name.
+    A page of another site can send requests here; the browser names the site in Origin. If the site changes the address
+    of its name to 127.0.0.1 (DNS rebinding), the origins agree, but Host still has the foreign name.
 
     Args:
-        app: what answers.
-        port: where the server listens.
+        app: the application that answers allowed requests.
+        port: the port of the server.
     """
 
     def __init__(self, app: ASGIApp, port: int):

@@ -1,4 +1,4 @@
-"""Inside a network: what it says to a picture, what its layers see, and why it decides."""
+"""Inside a network: its classes for a picture, its feature maps, and the evidence for a class."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from convcore.inspect.receptive_field import unit_box
 from convcore.nn import functional as F
 from convcore.tensor import Tensor
 
-MOST_MAPS = 64  # of a layer, and filters of a channel, that are shown
+MOST_MAPS = 64  # the most maps of a layer, and filters of a channel, that are shown
 
 
 def choices() -> list[dict[str, Any]]:
-    """The networks that can be chosen."""
+    """The networks that a page offers."""
     return [
         {"name": name, "title": choice.title, "samples": choice.samples, "kind": choice.kind}
         for name, choice in available().items()
@@ -47,13 +47,13 @@ def describe(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def look(body: dict[str, Any]) -> dict[str, Any]:
-    """What the network says to a picture, and the maps of one layer. Request: network, picture, layer."""
+    """The probabilities of the classes for a picture, and the maps of one layer. Request: network, picture, layer."""
     network = _network(body)
     layer, x = _layer(body, network), _input(body, network)
     seen: dict[str, np.ndarray] = {}
 
     def see(name: str, out: Tensor) -> None:
-        seen[name] = out.numpy()[0].copy()  # what follows may work in place
+        seen[name] = out.numpy()[0].copy()  # later layers may work in place
 
     with no_grad(), outputs_seen(network.model, [layer], see):
         chances = F.softmax(network.model(x), 1).numpy()[0]
@@ -70,10 +70,10 @@ def look(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def unit(body: dict[str, Any]) -> dict[str, Any]:
-    """What one unit sees and by which weights. Request: network, layer, channel, row, column.
+    """The receptive field and the weights of one unit. Request: network, layer, channel, row, column.
 
-    Returns the rows and columns of its receptive field, and the filter that drew its channel, if there is one: a grid
-    for each channel of the convolution's input.
+    Returns the rows and columns of the receptive field, and the filter that computed the channel, if there is one: a
+    grid for each input channel of the convolution.
     """
     network = _network(body)
     layer = _layer(body, network)
@@ -95,7 +95,7 @@ def unit(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def explain(body: dict[str, Any]) -> dict[str, Any]:
-    """Saliency and Grad-CAM for a class. Request: network, picture, target: a class, or null for the likeliest."""
+    """Saliency and Grad-CAM for a class. Request: network, picture, target: a class, or null for the most likely."""
     network = _network(body)
     x = _input(body, network)
     given = fields.value(body, "target")

@@ -1,4 +1,4 @@
-"""The networks that can be looked into: one for digits, which comes trained, and a larger one where it is installed."""
+"""The networks that can be explored: a trained one for digits, and a larger one if its weights are installed."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from convcore.tensor import Tensor
 
 @dataclass(frozen=True)
 class Choice:
-    """A network that may be chosen.
+    """A network that a page offers.
 
     Attributes:
-        title: how a person calls it.
-        samples: what it is shown: "digits" or "pictures".
-        kind: of these pictures, "grey" or "colour".
-        layers: a pattern of the names of the layers that are shown.
-        classes: how many classes are shown, the likeliest first; 0 for all in their order.
+        title: the name that the page shows.
+        samples: its samples: "digits" or "pictures".
+        kind: the kind of the samples, "grey" or "colour".
+        layers: a pattern for the names of the layers that are shown.
+        classes: the number of classes shown, the most likely first; 0 for all in their order.
     """
 
     title: str
@@ -46,11 +46,11 @@ class Choice:
     classes: int
 
 
-ALL_CLASSES = 10  # of more classes, the likeliest six are shown
+ALL_CLASSES = 10  # networks with more classes show only the most likely six
 
 CHOICES = {
     "digit_cnn": Choice("digits: three convolutions", "digits", "grey", r".*", 0),
-    # The stem, what comes out of each block, and the last layer: all of them would be 140.
+    # The stem, the output of each block, and the last layer; there are 140 layers in all.
     "efficientnet_lite0": Choice(
         "photos: EfficientNet-Lite0",
         "pictures",
@@ -63,14 +63,14 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network and what is needed to show it.
+    """A trained network and the data needed to show it.
 
     Attributes:
-        choice: what it was chosen by.
-        model: in evaluation mode.
-        prepare: from a picture to (C, H, W).
-        labels: of the classes.
-        layers: those that are shown, by name.
+        choice: its entry among the offered networks.
+        model: the network, in evaluation mode.
+        prepare: the transform from a picture to (C, H, W).
+        labels: the names of the classes.
+        layers: the layers that are shown, by name.
     """
 
     choice: Choice
@@ -81,11 +81,11 @@ class Network:
 
     @functools.cached_property
     def cam_layer(self) -> str:
-        """The layer that Grad-CAM looks at."""
+        """The layer that Grad-CAM uses."""
         return last_maps(self.model, zeros(*next(iter(self.layers.values())).input_shape))
 
     def filters_of(self, layer: str) -> str | None:
-        """The convolution whose filters drew the maps of a layer: itself, or the one before it with as many maps."""
+        """The convolution whose filters computed a layer's maps: itself, or the last one before with as many maps."""
         known, found = convolutions(self.model), None
         for name, _ in self.model.named_modules():
             found = name if name in known else found
@@ -95,7 +95,7 @@ class Network:
         return found if found is not None and known[found].out_channels == maps else None
 
     def picture(self, x: Tensor) -> np.ndarray:
-        """The network's input (C, H, W) as bytes, to be seen: (H, W), or (H, W, 3)."""
+        """The network's input (C, H, W) as bytes for display: (H, W) or (H, W, 3)."""
         values = x.numpy().transpose(1, 2, 0)
         if isinstance(self.prepare, ImageClassification):
             values = values * np.array(self.prepare.std, np.float32) + np.array(self.prepare.mean, np.float32)
@@ -104,16 +104,16 @@ class Network:
 
 
 def available() -> dict[str, Choice]:
-    """The user's network, if there is one, and those whose weights are on this machine."""
+    """The user's network, if there is one, and all networks whose weights are on this machine."""
     known = {name: choice for name, choice in CHOICES.items() if locate(TABLES[name]["DEFAULT"].value) is not None}
     return {**{name: network.choice for name, network in OWN.items()}, **known}
 
 
-OWN: dict[str, Network] = {}  # by name: what the user has given
+OWN: dict[str, Network] = {}  # the user's networks, by name
 
 
 def offer(path: str) -> None:
-    """Let the network in a file of weights be chosen, before all others; see `convcore.models.load` for the file.
+    """Offer the network in a weights file, before all others; see `convcore.models.load` for the file.
 
     Raises:
         UnsupportedError, CheckpointError: as `convcore.models.load` does.
@@ -141,10 +141,10 @@ def _shown(model: nn.Module, image: tuple[int, int, int], pattern: str) -> dict[
 
 @functools.cache
 def load(name: str) -> Network:
-    """A network by name, built once.
+    """Load a network by name; it is built once and cached.
 
     Raises:
-        RequestError: it cannot be chosen.
+        RequestError: there is no such network.
     """
     if name not in available():
         raise RequestError(f"network must be one of {', '.join(available())}, got {shown(name)}")

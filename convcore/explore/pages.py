@@ -1,4 +1,4 @@
-"""The pages: each is a fragment of HTML in `pages/`, set into the one layout."""
+"""The pages: each is an HTML fragment in `pages/`, inserted into a common layout."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Page:
     """A page of the app.
 
     Attributes:
-        path: where it is served.
-        title: in the navigation and the window's title.
-        fragment: the file in `pages/`.
+        path: the path of the page on the server.
+        title: shown in the navigation and in the window title.
+        fragment: the name of the file in `pages/`.
     """
 
     path: str
@@ -35,7 +35,7 @@ NAVIGATION = (*((page.path, page.title) for page in PAGES), (LESSONS, "Lessons")
 
 
 def page_html(path: str, title: str, content: str) -> str:
-    """A whole page around a fragment of HTML; the navigation marks `path`."""
+    """A complete page around an HTML fragment; the navigation marks `path`."""
     links = "".join(f'<a href="{to}"{" aria-current=page" if to == path else ""}>{name}</a>' for to, name in NAVIGATION)
     layout = Template((FOLDER / "layout.html").read_text(encoding="utf-8"))
     return layout.substitute(title=title, links=links, content=content)

@@ -1,4 +1,4 @@
-"""Pictures for the pages: those of the package, and files that a person uploads."""
+"""Pictures for the pages: pictures of the package and uploaded files."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from convcore.explore import fields
 
 MAX_FILE = 16 * 2**20
 MAX_PIXELS = 40_000_000  # 120 MB unpacked
-SIDE = 96  # of a picture in the playground: single pixels can be seen, and a response comes at once
+SIDE = 96  # pixels of a picture in the playground: few enough to see single pixels and to respond at once
 COLOUR_SIDE = 256
 
 
 def grey(image: Image.Image, side: int = SIDE) -> dict[str, Any]:
-    """A picture of any size, grey and with a longer side of at most `side` pixels."""
+    """Convert a picture of any size to grey, with a longer side of at most `side` pixels."""
     small = image.convert("L")
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return fields.as_picture(np.asarray(small))
 
 
 def colour(image: Image.Image) -> dict[str, Any]:
-    """A picture of any size in colour: its middle, in the size that networks for photographs expect."""
+    """Convert a picture of any size to colour: its centre, in the size that networks for photographs expect."""
     return fields.as_picture(np.asarray(ImageOps.fit(image.convert("RGB"), (COLOUR_SIDE, COLOUR_SIDE))))
 
 
 KINDS = {"grey": grey, "colour": colour}
 
 DIGITS = {f"digit-{label}": f"a handwritten {label}" for label in range(10)}
-"""Handwritten digits to choose from: the first of each class in the test part, on which no network here was trained."""
+"""Handwritten digits: the first of each class in the test part, on which no network here was trained."""
 
 
 def named(name: str) -> Image.Image:
@@ -54,24 +54,24 @@ def _digits() -> dict[str, Image.Image]:
 
 
 def converted(image: Image.Image, kind: str) -> dict[str, Any]:
-    """A picture as pages store it: "grey" for the playground and digits, "colour" for networks for photographs."""
+    """A picture in the pages' format: "grey" for the playground and digits, "colour" for networks for photographs."""
     if kind not in KINDS:
         raise fields.RequestError(f"kind must be one of {', '.join(KINDS)}, got {fields.shown(kind)}")
     return KINDS[kind](image)
 
 
 def png(name: str) -> bytes:
-    """A picture of the package as a file."""
+    """A picture of the package as the bytes of a PNG file."""
     file = io.BytesIO()
     named(name).save(file, "PNG")
     return file.getvalue()
 
 
 def uploaded(data: bytes) -> Image.Image:
-    """The picture in a file, as `data.read_image` gives it.
+    """The picture in an uploaded file, read by `data.read_image`.
 
     Raises:
-        CheckpointError: it cannot be read, or is larger than `MAX_PIXELS`.
+        CheckpointError: the file cannot be read, or the picture has more than `MAX_PIXELS` pixels.
     """
     if not data:
         raise fields.RequestError("the file is empty")

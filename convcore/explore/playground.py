@@ -19,7 +19,7 @@ MAX_POOL = 8
 
 
 def choices() -> dict[str, Any]:
-    """What the page offers: pictures and filters."""
+    """The pictures and filters that the page offers."""
     return {
         "pictures": [{"name": name, "title": title} for name, title in PICTURES.items()],
         "digits": [{"name": name, "title": title} for name, title in DIGITS.items()],
@@ -36,7 +36,7 @@ def choices() -> dict[str, Any]:
 
 
 def convolve(body: dict[str, Any]) -> dict[str, Any]:
-    """The response map of a filter, the sizes, and what ReLU and pooling make of it.
+    """The response map of a filter, the sizes, and the results of ReLU and pooling.
 
     Request: picture, kernel, stride, padding, dilation; relu (true or false), pool (size and stride of the windows).
     """
@@ -46,7 +46,7 @@ def convolve(body: dict[str, Any]) -> dict[str, Any]:
     with no_grad():
         response = F.conv2d(wrap(image[None, None]), wrap(weight[None, None]), **settings)
         rectified = F.relu(response) if fields.value(body, "relu") is True else response
-        pooled = min(pool, *response.shape[2:])  # a window cannot be larger than what it slides over
+        pooled = min(pool, *response.shape[2:])  # a window cannot be larger than the map
         highest = F.max_pool2d(rectified, pooled)
         average = F.avg_pool2d(rectified, pooled)
     return {
@@ -64,8 +64,8 @@ def convolve(body: dict[str, Any]) -> dict[str, Any]:
 def take_apart(body: dict[str, Any]) -> dict[str, Any]:
     """The patch, the products and the sum of one output.
 
-    Request: as `convolve`'s, row and column, and `of`: "response" if they are those of an output, "input" if of a pixel
-    of the picture, for the output whose window is centred there or nearby.
+    Request: as for `convolve`, plus row, column and `of`: "response" if row and column are those of an output; "input"
+    if they are those of a pixel, which selects the output whose window is centred nearest to it.
     """
     image, weight, settings = _convolution(body)
     row, column = (fields.integer(body, name, 0, 10**6) for name in ("row", "column"))
@@ -85,7 +85,7 @@ def take_apart(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _convolution(body: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """The picture, the filter and the settings of a request."""
+    """The picture, the filter and the settings in a request."""
     settings = {
         "stride": fields.integer(body, "stride", 1, MAX_STRIDE),
         "padding": fields.padding(body),

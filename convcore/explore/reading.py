@@ -1,7 +1,7 @@
-"""Lessons and source files as pages: what lies in the packages `convcore` and `kernels`, under the paths it has there.
+"""Lessons and source files as pages: the files of the packages `convcore` and `kernels`, under their own paths.
 
 /read/convcore/lessons/01-convolution.md is a lesson, and its link to ../inspect/window.py leads to
-/read/convcore/inspect/window.py: the links that work on a repository's pages work here without a change.
+/read/convcore/inspect/window.py. So the links that work on a repository's pages also work here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def lessons(request: Request) -> Response:
 
 
 def read(request: Request) -> Response:
-    """A page, a picture, or a folder's contents."""
+    """A page, a picture, or the contents of a folder."""
     path: str = request.path_params["path"].rstrip("/")
     file = find(path)
     if file.suffix == ".png":
@@ -53,10 +53,10 @@ def read(request: Request) -> Response:
 
 
 def find(path: str) -> Path:
-    """The file or folder of a path below /read/; only what a reader may want is there.
+    """The file or folder of a path below /read/; only source files, documents and pictures are served.
 
     Raises:
-        HTTPException: 404, there is none.
+        HTTPException: 404, there is no such file.
     """
     package, _, inner = path.partition("/")
     root = PACKAGES.get(package)
@@ -67,13 +67,13 @@ def find(path: str) -> Path:
         inside = file.is_relative_to(root.resolve()) and "__pycache__" not in file.parts
         if inside and (file.is_dir() or (file.is_file() and file.suffix in (".md", ".py", ".png"))):
             return file
-    except (ValueError, OSError):  # no name of a file: with a NUL in it, or too long
+    except (ValueError, OSError):  # not a valid file name: it contains a NUL or is too long
         pass
     raise HTTPException(404, f"there is no file {path[:100]!r} to read")
 
 
 def markdown(file: Path) -> tuple[str, str]:
-    """The title and the HTML of a Markdown file; its markers become the widgets of the playground."""
+    """The title and the HTML of a Markdown file; its widget markers become elements of the playground."""
     text = file.read_text(encoding="utf-8")
     title = text.split("\n", 1)[0].lstrip("# ")
     rendered = _RENDERER.render(_WIDGET.sub(r'<div class="widget"><\1></\2></div>', text))
@@ -82,17 +82,17 @@ def markdown(file: Path) -> tuple[str, str]:
         width, height = image_size(file.parent / found[1])
         return f'{found[0]} width="{width}" height="{height}"'
 
-    # What stands below a picture must not move when it comes.
+    # Give pictures their size, so that the text below does not move when they load.
     return title, f"<article class=lesson>{_PICTURE.sub(sized, rendered)}</article>"
 
 
 def source(file: Path) -> str:
-    """A Python file with its lines numbered."""
+    """A Python file with numbered lines."""
     return highlight(file.read_text(encoding="utf-8"), PythonLexer(), HtmlFormatter(linenos="table", lineanchors="L"))
 
 
 def folder(path: str, found: Path) -> str:
-    """Links to what a folder holds."""
+    """Links to the contents of a folder."""
     inside = [
         entry.name + "/" * entry.is_dir()
         for entry in sorted(found.iterdir(), key=lambda entry: (entry.is_dir(), entry.name))
@@ -103,16 +103,16 @@ def folder(path: str, found: Path) -> str:
 
 
 def trail(path: str) -> str:
-    """The path, each folder of it a link."""
+    """The path, with a link for each folder."""
     parts = path.split("/")
     links = [f'<a href="/read/{"/".join(parts[: n + 1])}">{html.escape(part)}</a>' for n, part in enumerate(parts[:-1])]
     return " / ".join([*links, f"<b>{html.escape(parts[-1])}</b>"])
 
 
 def _coloured(code: str, language: str, _: str) -> str:
-    """A block of code as HTML; other languages than Python, and output, stay as they are."""
+    """A block of code as HTML; only Python is coloured."""
     return highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)) if language == "python" else html.escape(code)
 
 
-# HTML in Markdown stays as it is: all of it is this project's own.
+# HTML in Markdown is kept: all of it belongs to this project.
 _RENDERER = MarkdownIt("commonmark", {"html": True, "highlight": _coloured}).enable("table")

@@ -1,4 +1,4 @@
-"""Running the app: on 127.0.0.1 alone, on a port that is free."""
+"""Running the app on a free port of 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ ADDRESS = "127.0.0.1"
 
 
 class Server:
-    """A socket that is bound already, and the app that will answer on it.
+    """A bound socket, and the app that will answer on it.
 
     Args:
-        port: 0 takes one that is free.
+        port: the port; 0 takes a free one.
 
     Raises:
         OSError: the port is taken.
     """
 
     def __init__(self, port: int = 0):
-        # With the protocol named, asyncio turns Nagle's algorithm off on what it accepts: an answer in two parts would
-        # wait 40 ms for the browser to confirm the first one.
+        # With an explicit protocol, asyncio disables Nagle's algorithm on accepted connections. Otherwise an answer in
+        # two parts would wait 40 ms for the browser to acknowledge the first.
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             self.socket.bind((ADDRESS, port))
-            self.socket.listen()  # from now on a browser can wait for its first answer
+            self.socket.listen()  # from here on a browser can connect and wait for its first answer
         except OSError as error:
             self.socket.close()
             raise OSError(error.errno, f"port {port} of {ADDRESS} cannot be had ({error.strerror})") from None
@@ -59,5 +59,5 @@ class Server:
                 LIVE.stop()
 
     def stop(self) -> None:
-        """Let `run`, in another thread, return."""
+        """Make `run`, in another thread, return."""
         self._server.should_exit = True

@@ -1,4 +1,4 @@
-"""Training live: the digits' network learns in a thread, and pages ask how far it is."""
+"""Live training: the network for digits trains in a thread, and pages poll its state."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from convcore.optim import Adam
 from convcore.training.trainer import Score, check_finite
 
 BATCH = 64
-EVERY = 5  # batches from one snapshot to the next
-HELD_OUT = 500  # digits of the test part that judge each snapshot
+EVERY = 5  # batches between two snapshots
+HELD_OUT = 500  # digits of the test part that evaluate each snapshot
 MAX_EPOCHS = 5
 PATIENCE = 30  # seconds to wait for a batch to end
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a training is.
+    """The state of a training at one moment.
 
     Attributes:
-        batch: how many batches were trained on.
-        loss, accuracy: the mean over those since the last snapshot.
-        held_out_accuracy: on digits that are never trained on.
-        confusion: (10, 10), how often a held-out digit, the row, was taken for the column.
-        filters: (8, 5, 5), those of the first convolution.
+        batch: the number of batches trained so far.
+        loss, accuracy: the mean over the batches since the last snapshot.
+        held_out_accuracy: the accuracy on digits that are never trained on.
+        confusion: (10, 10), how often a held-out digit of the row's class was predicted as the column's class.
+        filters: (8, 5, 5), the filters of the first convolution.
     """
 
     batch: int
@@ -49,12 +49,12 @@ class Snapshot:
 
 
 def batches_of(epochs: int) -> int:
-    """How many batches so many epochs have."""
+    """The number of batches in `epochs` epochs."""
     return epochs * (len(digits("train")) // BATCH)
 
 
 def snapshots(rate: float, epochs: int, seed: int = 0) -> Iterator[Snapshot]:
-    """Train a new `digit_cnn` with Adam, and pause for a snapshot at the beginning and after every few batches.
+    """Train a new `digit_cnn` with Adam; yield a snapshot at the beginning and after every few batches.
 
     Raises:
         FloatingPointError: the training diverged.
@@ -95,7 +95,7 @@ def snapshots(rate: float, epochs: int, seed: int = 0) -> Iterator[Snapshot]:
 
 
 class LiveTraining:
-    """At most one training, in a thread of its own."""
+    """At most one training, in its own thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -106,10 +106,10 @@ class LiveTraining:
         self.seen: list[Snapshot] = []
 
     def start(self, rate: float, epochs: int) -> None:
-        """Begin a new training.
+        """Start a new training.
 
         Raises:
-            RequestError: one is running.
+            RequestError: a training is running.
         """
         with self._lock:
             if self.status == "running":
@@ -121,18 +121,18 @@ class LiveTraining:
             self._thread.start()
 
     def now(self) -> tuple[int, str, list[Snapshot]]:
-        """Which training it is, counted from the first, whether it goes on, and its snapshots."""
+        """The number of the training, counted from the first; its status; its snapshots."""
         with self._lock:
-            status = self.status  # before the snapshots: what has ended has all of them
+            status = self.status  # read before the snapshots, so that a finished training shows all of them
             return self.run, status, list(self.seen)
 
     def stop(self) -> None:
-        """End the training, if there is one, after its current batches."""
+        """Stop the training, if there is one, after its current batches."""
         self._stop.set()
         self.wait()
 
     def wait(self) -> None:
-        """Until the training, if there is one, has ended."""
+        """Wait until the training, if there is one, has ended."""
         if self._thread is not None:
             self._thread.join(PATIENCE)
 
@@ -155,25 +155,25 @@ LIVE = LiveTraining()
 
 @functools.cache
 def untrained() -> Snapshot:
-    """What a page shows before the first training."""
+    """The snapshot that a page shows before the first training."""
     return next(snapshots(rate=1.0, epochs=1))
 
 
 def start(body: dict[str, Any]) -> dict[str, Any]:
-    """Begin. Request: rate, the learning rate, and epochs."""
+    """Start a training. Request: rate, the learning rate, and epochs."""
     LIVE.start(fields.number(body, "rate", 1e-6, 10), fields.integer(body, "epochs", 1, MAX_EPOCHS))
     return state({"since": 0})
 
 
 def stop(body: dict[str, Any]) -> dict[str, Any]:
-    """End. Request: since, as for `state`."""
+    """Stop the training. Request: since, as for `state`."""
     since = fields.integer(body, "since", 0, 10**9)
     LIVE.stop()
     return state({"since": since})
 
 
 def state(body: dict[str, Any]) -> dict[str, Any]:
-    """How far it is. Request: since, how many snapshots the page has already."""
+    """The state of the training. Request: since, the number of snapshots that the page already has."""
     since = fields.integer(body, "since", 0, 10**9)
     run, status, seen = LIVE.now()
     if status == "idle":

@@ -1,4 +1,4 @@
-"""Looking inside: named filters and the sum over one patch; what the layers of a network see, and why it decides.
+"""Inspection: named filters, the sum over one patch, feature maps, receptive fields, and the evidence for a class.
 
 Everything here is plain Python on arrays and models; `convcore explore` shows it in a browser.
 """

@@ -1,4 +1,4 @@
-"""What each layer of a network makes of an image: its feature maps, and the filters that drew them."""
+"""The feature maps of a network's layers for an image, and the filters that computed them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convcore.tensor import Tensor
 
 @contextmanager
 def outputs_seen(model: nn.Module, names: Iterable[str], see: Callable[[str, Tensor], Any]) -> Iterator[None]:
-    """Call `see(name, output)` after each call of the modules of these names; what it returns becomes the output.
+    """Call `see(name, output)` after each call of the named modules; a result other than None replaces the output.
 
     Raises:
         UnsupportedError: the model has no module of such a name.
@@ -37,16 +37,16 @@ def outputs_seen(model: nn.Module, names: Iterable[str], see: Callable[[str, Ten
 
 
 def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """What comes out of a network's layers for one image, in evaluation mode; nothing is recorded for gradients.
+    """The outputs of a network's layers for one image, in evaluation mode and without gradients.
 
     Args:
         model: the network.
         x: (1, C, H, W).
-        layers: names as in `model.named_modules()`; by default all modules without parts.
+        layers: names as in `model.named_modules()`; by default all modules without children.
 
     Returns:
-        By name, in the order of the calls, the (C, H, W) of layers whose output has that form; of a module that is
-        called several times the last one.
+        By layer name, in the order of the calls, every output that is a map (C, H, W). For a module that is called
+        several times, the last output.
 
     Raises:
         ShapeError: x is not one image.
@@ -60,7 +60,7 @@ def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = Non
     def see(name: str, out: Tensor) -> None:
         if isinstance(out, Tensor) and out.ndim == 4:
             found.pop(name, None)
-            found[name] = out.numpy()[0].copy()  # what follows may work in place
+            found[name] = out.numpy()[0].copy()  # later layers may work in place
 
     with evaluating(model), no_grad(), outputs_seen(model, layers, see):
         model(x)
@@ -83,7 +83,7 @@ def layer_filters(model: nn.Module, layer: str | None = None) -> np.ndarray:
         (C_out, C_in / groups, K_h, K_w), a copy.
 
     Raises:
-        UnsupportedError: there is no such layer, or it is no 2-D convolution.
+        UnsupportedError: there is no such layer, or it is not a 2-D convolution.
     """
     known = convolutions(model)
     name = next(iter(known), None) if layer is None else layer
@@ -95,6 +95,6 @@ def layer_filters(model: nn.Module, layer: str | None = None) -> np.ndarray:
 
 
 def check_one_image(function: str, x: Tensor) -> None:
-    """Refuse what is not a batch of one image."""
+    """Refuse an input that is not a batch of one image."""
     if x.ndim != 4 or x.shape[0] != 1:
         raise ShapeError(f"{function}: x must be one image (1, C, H, W), got shape {tuple(x.shape)}")

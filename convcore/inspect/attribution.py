@@ -1,6 +1,6 @@
-"""Which pixels, or places, speak for a class: saliency and Grad-CAM.
+"""Which pixels or positions are evidence for a class: saliency and Grad-CAM.
 
-Both ask for the gradient of one class's score, the logit before softmax: softmax would mix in the other classes.
+Both use the gradient of one class's score, the logit before softmax, because softmax would mix in the other classes.
 Sources: K. Simonyan, A. Vedaldi and A. Zisserman, "Deep Inside Convolutional Networks: Visualising Image Classification
 Models and Saliency Maps" (2014), section 3; R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
 Gradient-based Localization" (2017), section 3.
@@ -21,18 +21,18 @@ from convcore.nn import functional as F
 from convcore.nn.base.modes import evaluating
 from convcore.tensor import Tensor
 
-# What an activation still follows.
+# Layers that an activation may follow.
 UNFINISHED = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """A class, and where the evidence for it is.
+    """A class, and the positions of the evidence for it.
 
     Attributes:
         target: the class.
         score: its logit.
-        values: float32, none negative; (H, W) of the image for saliency, (h, w) of the layer for Grad-CAM.
+        values: float32, not negative; (H, W) of the image for saliency, (h, w) of the layer for Grad-CAM.
     """
 
     target: int
@@ -44,9 +44,9 @@ def saliency(model: nn.Module, x: Tensor, target: int | None = None) -> Attribut
     """How much the score of a class changes with each pixel: max over c of |d score / d x[c, i, j]|.
 
     Args:
-        model: returns logits (1, classes); used in evaluation mode, its own gradients stay as they are.
+        model: returns logits (1, classes). It is used in evaluation mode; its gradients are not changed.
         x: (1, C, H, W).
-        target: the class; by default that of the highest score.
+        target: the class; by default the one with the highest score.
 
     Raises:
         ShapeError: x is not one image, or there is no such class.
@@ -68,12 +68,12 @@ def grad_cam(model: nn.Module, x: Tensor, layer: str | None = None, target: int 
 
     Args:
         model, x, target: as for `saliency`.
-        layer: a module whose output is (1, K, h, w); by default that of `last_maps`.
+        layer: a module whose output is (1, K, h, w); by default the one from `last_maps`.
 
-    Where every place speaks against the class, all values are 0.
+    If every position is evidence against the class, all values are 0.
 
     Raises:
-        ShapeError: x is not one image, there is no such class, or the layer's output has another form.
+        ShapeError: x is not one image, there is no such class, or the layer's output has another shape.
         UnsupportedError: the model has no such layer, or does not call it, or has no convolution.
     """
     check_one_image("grad_cam", x)
@@ -85,10 +85,10 @@ def grad_cam(model: nn.Module, x: Tensor, layer: str | None = None, target: int 
         if out.ndim != 4:
             raise ShapeError(f"grad_cam: the output of {name} must be (1, K, h, w), got shape {tuple(out.shape)}")
         seen[:] = [out]
-        return out.clone()  # what follows may work in place; the maps themselves stay
+        return out.clone()  # later layers may work in place; the maps must stay
 
     with evaluating(model), enable_grad(), outputs_seen(model, [layer], see):
-        # With a gradient wanted for the image, the maps have one even where all weights are frozen.
+        # If the image requires a gradient, the maps have one even if all weights are frozen.
         scores = model(x.detach().requires_grad_())
         if not seen:
             raise UnsupportedError(f"grad_cam: {type(model).__name__} does not call its layer {layer!r}")
@@ -100,12 +100,12 @@ def grad_cam(model: nn.Module, x: Tensor, layer: str | None = None, target: int 
 
 
 def last_maps(model: nn.Module, x: Tensor) -> str:
-    """The layer that Grad-CAM looks at by default: what the last convolution's maps have become before they shrink.
+    """The layer that Grad-CAM uses by default: the last one with maps of the last convolution's size.
 
-    In the paper these are the last convolution's maps behind the ReLU: before normalisation and activation, or before
-    the sum of a residual block, the numbers are not yet what the next layer gets. So this is the last module whose
-    output has the height and width of the last convolution's, "layer4.1" of a ResNet-18, "features.8.2" of an
-    EfficientNet. Where the activation is a function, not a module, it is the next module that has maps.
+    The paper uses the maps of the last convolution after the ReLU. Before normalisation, activation or the sum of a
+    residual block, the values are not yet the input of the next layer. So this is the last module whose output has the
+    height and width of the last convolution's output: "layer4.1" of a ResNet-18, "features.8.2" of an EfficientNet. If
+    the activation is a function, not a module, it is the next module that has maps.
 
     Args:
         model: the network.
@@ -134,7 +134,7 @@ def last_maps(model: nn.Module, x: Tensor) -> str:
     last = max(i for i in range(first, len(calls)) if calls[i][1].shape[2:] == size)
     if isinstance(modules[calls[last][0]], UNFINISHED):
         last = next((i for i in range(last + 1, len(calls)) if _places(calls[i][1]) > 1), last)
-    # A block returns what its last part does: the part is meant, unless it has other calls, too.
+    # A block may return the output of its last child. Then the child is chosen, unless it has other calls, too.
     count = Counter(name for name, _ in calls)
     same = [name for name, out in calls if out is calls[last][1]]
     return next((name for name in same if count[name] == 1), same[0])
@@ -145,7 +145,7 @@ def _places(maps: Tensor) -> int:
 
 
 def enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) stretched over an image of `size` (H, W), bilinearly."""
+    """A map (h, w) enlarged to the `size` (H, W) of an image, bilinearly."""
     with no_grad():
         return F.interpolate(wrap(values[None, None]), size=size, mode="bilinear").numpy()[0, 0].copy()
 

@@ -1,4 +1,4 @@
-"""What a convolution costs by each algorithm: multiplications counted, time measured."""
+"""The cost of a convolution by each algorithm: counted multiplications and measured time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ALGORITHMS = ("im2col", "direct", *WINOGRAD_TILES)
 
 @dataclass(frozen=True)
 class Cost:
-    """One algorithm's cost for one convolution.
+    """The cost of one algorithm for one convolution.
 
     Attributes:
-        algorithm: its name, as for `conv2d(algorithm=)`.
-        multiplications: of the sums over channels; see `multiplications`.
-        seconds: the median of the rounds.
+        algorithm: the name, as for `conv2d(algorithm=)`.
+        multiplications: the number in the sums over channels; see `multiplications`.
+        seconds: the median over the rounds.
     """
 
     algorithm: str
@@ -34,14 +34,15 @@ class Cost:
 
 
 def multiplications(geometry: ConvGeometry, algorithm: str) -> int:
-    """How many multiplications an algorithm of `ALGORITHMS` needs.
+    """The number of multiplications of an algorithm in `ALGORITHMS`.
 
-    im2col and direct multiply every output's window with its filter. Winograd's F(m x m, 3 x 3) needs (m + 2)^2 for
-    m^2 outputs and a channel, and rounds up to whole tiles; what its transforms multiply by small constants is not
-    counted, as in A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2016).
+    im2col and direct multiply the window of every output with its filter. Winograd's F(m x m, 3 x 3) needs (m + 2)^2
+    multiplications for m^2 outputs and one channel, and rounds up to whole tiles. Multiplications by small constants in
+    the transforms are not counted, as in A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks"
+    (2016).
 
     Raises:
-        UnsupportedError: the algorithm is not one of these, or Winograd's cannot compute such a convolution.
+        UnsupportedError: the algorithm is unknown, or Winograd's algorithm cannot compute the convolution.
     """
     if algorithm in ("im2col", "direct"):
         return geometry.multiply_adds
@@ -59,14 +60,14 @@ def multiplications(geometry: ConvGeometry, algorithm: str) -> int:
 def measure(
     x: Tensor, weight: Tensor, padding: Padding = 0, algorithms: Sequence[str] = ALGORITHMS, rounds: int = 7
 ) -> list[Cost]:
-    """Measure the forward pass of a convolution of stride 1 by several algorithms, in turns.
+    """Measure the forward pass of a convolution of stride 1 by several algorithms, interleaved.
 
     Args:
         x: (N, C_in, H, W).
         weight: (C_out, C_in, K_h, K_w).
         padding: as for `conv2d`.
         algorithms: some of `ALGORITHMS`.
-        rounds: how often each is run; one more comes first, which compiles and prepares the filters.
+        rounds: the runs of each algorithm, after one more run that compiles and packs the filters.
     """
     geometry = conv_geometry("conv2d", x, weight, 1, padding, 1, 1)
     counts = {algorithm: multiplications(geometry, algorithm) for algorithm in algorithms}

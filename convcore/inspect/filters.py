@@ -1,7 +1,7 @@
-"""Filters of image processing by name: what one small grid of weights can detect.
+"""Named filters of image processing: what one small grid of weights can detect.
 
-As everywhere in deep learning they are applied without being turned round (cross-correlation), so the weights lie over
-the pixels as they are printed.
+As usual in deep learning, filters are applied without flipping (cross-correlation): the weights lie over the pixels as
+printed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Filter:
 
     Attributes:
         name: the key in `FILTERS`.
-        title: how a person calls it.
-        kernel: (K_h, K_w) weights, float32, not to be written to.
+        title: the usual name.
+        kernel: (K_h, K_w) weights, float32, read-only.
         detects: what a large response means.
     """
 
@@ -32,15 +32,15 @@ class Filter:
 
 
 def gabor(size: int = 5, angle: float = 0.0, wavelength: float = 4.0, sigma: float = 1.6) -> np.ndarray:
-    """A wave under a bell curve: answers to stripes of one width and direction.
+    """A wave times a bell curve: responds to stripes of one width and direction.
 
     cos(2 pi u / wavelength) * exp(-(u^2 + v^2) / (2 sigma^2)), where u runs across the stripes and v along them. The
-    mean is taken off, so that an even area gives 0. Source: J. Daugman, "Uncertainty relation for resolution in space,
-    spatial frequency, and orientation" (1985).
+    mean is subtracted, so that a uniform area gives 0. Source: J. Daugman, "Uncertainty relation for resolution in
+    space, spatial frequency, and orientation" (1985).
 
     Args:
         size: rows and columns, odd.
-        angle: of u against the rows, in degrees; 0 answers to vertical stripes.
+        angle: between u and the rows, in degrees; 0 responds to vertical stripes.
         wavelength: pixels from one stripe to the next.
         sigma: width of the bell curve in pixels.
 
@@ -113,4 +113,4 @@ FILTERS = {
         _filter("gabor_90", "Gabor 90° 5x5", gabor(angle=90).round(3), "horizontal stripes four pixels apart"),
     )
 }
-"""Filters of one channel by name, each a `Filter`."""
+"""Filters for one channel by name, each a `Filter`."""

@@ -1,7 +1,7 @@
-"""The part of the image that one unit of a layer sees.
+"""Receptive fields: the part of the image that one unit of a layer sees.
 
-The unit at (i, j) of a layer sees the rows i * jump - padding to i * jump - padding + size - 1, where size, jump (the
-effective stride) and padding follow from all layers before it, as `convcore.summary` derives them after A. Araujo,
+The unit at (i, j) of a layer sees the rows i * jump - padding to i * jump - padding + size - 1. Size, jump (the
+effective stride) and padding follow from all layers before it. `convcore.summary` derives them after A. Araujo,
 W. Norris and J. Sim, "Computing Receptive Fields of Convolutional Neural Networks" (Distill, 2019).
 """
 
@@ -17,7 +17,7 @@ from convcore.summary import Layer, summary
 
 @dataclass(frozen=True)
 class Box:
-    """Rows top to top + height - 1 of the image, columns left to left + width - 1; what lies outside is padding."""
+    """Rows top to top + height - 1 of the image, columns left to left + width - 1; positions outside are padding."""
 
     top: int
     left: int
@@ -26,8 +26,8 @@ class Box:
 
 
 def spatial_layers(model: nn.Module, input_shape: Sequence[int]) -> dict[str, Layer]:
-    """The layers of a network whose outputs are maps and whose units' fields are known, by name; `input_shape` is
-    (N, C, H, W). Of a module that is called several times the last call counts.
+    """The layers of a network that have maps and known receptive fields, by name; `input_shape` is (N, C, H, W). For a
+    module that is called several times, the last call counts.
     """
     return {
         layer.name: layer
@@ -37,11 +37,11 @@ def spatial_layers(model: nn.Module, input_shape: Sequence[int]) -> dict[str, La
 
 
 def unit_box(layer: Layer, row: int, column: int) -> Box:
-    """What the unit at (row, column) of a layer's maps sees.
+    """The receptive field of the unit at (row, column) of a layer's maps.
 
     Raises:
-        UnsupportedError: the layer's field cannot be told.
-        ShapeError: its maps have no such place.
+        UnsupportedError: the receptive field of the layer is unknown.
+        ShapeError: the maps have no such position.
     """
     if layer.field is None:
         raise UnsupportedError(f"receptive field: that of {layer.name} ({layer.kind}) cannot be told")

@@ -1,12 +1,12 @@
-"""A small convolution step by step, as each algorithm goes about it: what is read, what is written, how many
-multiplications it has taken so far.
+"""A small convolution step by step by each algorithm: the cells that each step reads and writes, and the
+multiplications so far.
 
 All three compute out[i, j] = sum over r, s of x[i + r, j + s] * w[r, s], without padding:
 
-- "direct" takes the window of each output where it lies, 9 multiplications for a 3x3 filter;
-- "im2col" first copies the windows side by side, so that the sums become one product of matrices;
+- "direct" reads the window of each output in place, with 9 multiplications for a 3x3 filter;
+- "im2col" first copies the windows side by side, so that the sums become one matrix product;
 - "winograd" computes 2x2 outputs from 4x4 inputs d and the filter g by Y = A^T [(G g G^T) * (B^T d B)] A with 16
-  multiplications in the place of 36; the transforms add, and halve (S. Winograd, 1980; A. Lavin and S. Gray, 2016).
+  multiplications instead of 36; the transforms only add and halve (S. Winograd, 1980; A. Lavin and S. Gray, 2016).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Step:
 
     Attributes:
         text: what happens.
-        reads: the cells whose numbers are used.
-        writes: the cells that are written, and their numbers.
-        multiplications: of this step.
+        reads: the cells whose values are used.
+        writes: the cells that are written, and their values.
+        multiplications: the number in this step.
     """
 
     text: str
@@ -40,12 +40,12 @@ class Step:
 
 @dataclass
 class Trace:
-    """An algorithm's steps, and the grids of numbers on which they work.
+    """The steps of an algorithm, and the grids on which they work.
 
     Attributes:
-        grids: by name, (rows, columns).
-        given: those that are filled from the beginning: "x" and "w".
-        steps: in their order; when all are done, "out" is full.
+        grids: the size (rows, columns) of each, by name.
+        given: the values of the grids that are filled from the beginning: "x" and "w".
+        steps: in order; after the last one, "out" is full.
     """
 
     grids: dict[str, tuple[int, int]]
@@ -54,25 +54,25 @@ class Trace:
 
     @property
     def multiplications(self) -> int:
-        """Those of all steps together."""
+        """The multiplications of all steps."""
         return sum(step.multiplications for step in self.steps)
 
     def add(self, text: str, reads: list[Cell], places: list[Cell], values: np.ndarray, count: int) -> None:
-        """Note a step that writes `values` to `places`."""
+        """Append a step that writes `values` to the cells `places`."""
         writes = list(zip(places, values.ravel().tolist(), strict=True))
         self.steps.append(Step(text, reads, writes, count))
 
 
 def trace(x: np.ndarray, w: np.ndarray, algorithm: str) -> Trace:
-    """Follow an algorithm.
+    """Trace an algorithm.
 
     Args:
         x: (H, W), the image.
         w: (K_h, K_w), the filter; for "winograd" 3x3.
-        algorithm: "direct", "im2col" or "winograd"; for the last, H and W must be even.
+        algorithm: "direct", "im2col" or "winograd"; for "winograd", H and W must be even.
 
     Raises:
-        UnsupportedError: the algorithm is another, or cannot compute this.
+        UnsupportedError: the algorithm is unknown, or cannot compute this convolution.
         ShapeError: the filter does not fit into the image.
     """
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)

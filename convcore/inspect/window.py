@@ -1,4 +1,4 @@
-"""One output of a convolution, taken apart: the patch under the filter, the products, their sum.
+"""One output of a convolution in detail: the patch under the filter, the products, and their sum.
 
 out[oh, ow] = sum over r, s of x[oh * stride - pad_top + r * dilation, ow * stride - pad_left + s * dilation] * w[r, s]
 """
@@ -15,14 +15,14 @@ from convcore.ops.conv.geometry import Axis, ConvGeometry, Padding, conv_geometr
 
 @dataclass(frozen=True)
 class Window:
-    """What one output is made of.
+    """The parts of one output.
 
     Attributes:
-        rows: (K_h,) the image's rows that the filter lies on; beyond the image they are padding.
-        columns: (K_w,) the columns.
-        patch: (K_h, K_w) the pixels there, float64; padding is 0.
+        rows: (K_h,) the rows of the image under the filter; rows outside the image are padding.
+        columns: (K_w,) the columns, likewise.
+        patch: (K_h, K_w) the pixels under the filter, float64; padding is 0.
         products: (K_h, K_w) each pixel times its weight.
-        total: the sum of the products, which is the output.
+        total: the sum of the products: the output.
     """
 
     rows: np.ndarray
@@ -35,7 +35,7 @@ class Window:
 def geometry_of(
     image: np.ndarray, kernel: np.ndarray, stride: int = 1, padding: Padding = 0, dilation: int = 1
 ) -> ConvGeometry:
-    """The sizes of convolving one grey image (H, W) with one filter (K_h, K_w); errors are those of `conv2d`."""
+    """The geometry of convolving a grey image (H, W) with a filter (K_h, K_w); errors are those of `conv2d`."""
     return conv_geometry("conv2d", image[None, None], kernel[None, None], stride, padding, dilation, 1)
 
 
@@ -48,16 +48,16 @@ def window(
     padding: Padding = 0,
     dilation: int = 1,
 ) -> Window:
-    """Take the output at (row, column) apart.
+    """Decompose the output at (row, column).
 
     Args:
         image: (H, W), one channel.
         kernel: (K_h, K_w).
-        row, column: of the output.
+        row, column: the position of the output.
         stride, padding, dilation: as for `conv2d`.
 
     Raises:
-        ShapeError: the output has no such place, or a setting breaks a rule of `conv2d`.
+        ShapeError: there is no such output position, or a setting violates a rule of `conv2d`.
     """
     geometry = geometry_of(image, kernel, stride, padding, dilation)
     if not (0 <= row < geometry.h_out and 0 <= column < geometry.w_out):
@@ -79,7 +79,7 @@ def _reached(axis: Axis, position: int) -> np.ndarray:
 
 
 def nearest_output(geometry: ConvGeometry, row: int, column: int) -> tuple[int, int]:
-    """The output whose window's centre is nearest to the input's (row, column)."""
+    """The output position whose window has its centre nearest to the input position (row, column)."""
 
     def along(axis: Axis, position: int) -> int:
         centre_of_first = axis.dilation * (axis.kernel - 1) / 2 - axis.pad_before
@@ -89,7 +89,7 @@ def nearest_output(geometry: ConvGeometry, row: int, column: int) -> tuple[int, 
 
 
 def output_size(axis: Axis) -> str:
-    """The formula of the output's size along one axis, with its numbers filled in: "floor((28 + 1 + 1 - ..".
+    """The formula for the output size along one axis, with numbers filled in: "floor((28 + 1 + 1 - ..".
 
     The formula is that of `convcore.ops.conv.geometry`.
     """

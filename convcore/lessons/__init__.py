@@ -1,9 +1,9 @@
 """Lessons: from the sum over one patch to Winograd's algorithm, to gradients and to networks that learn.
 
-A lesson is a Markdown file of this folder. Its Python blocks follow from one another; what a block prints stands in the
-`text` block below it, to the last digit, or to the tolerance that its fence names (`text within 0.01`). The blocks also
-draw the lesson's pictures. `python -m convcore.lessons 01` runs a lesson's code, and `convcore explore` shows the
-lessons beside the playground that they speak of.
+A lesson is a Markdown file in this folder. Its Python blocks run in order, in one namespace. The `text` block after a
+block contains the block's output, exact to the last digit, or within a tolerance named by the fence (`text within
+0.01`). The blocks also draw the pictures of the lesson. `python -m convcore.lessons 01` runs the code of a lesson, and
+`convcore explore` shows the lessons together with the playground.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of a lesson's code.
+    """A code block of a lesson.
 
     Attributes:
         code: Python.
-        output: what the lesson says it prints.
-        within: how far the numbers in it may differ on another machine.
-        line: of the file, at which the code begins.
+        output: the output that the lesson shows.
+        within: by how much numbers in the output may differ on another machine.
+        line: the line of the file where the code begins.
     """
 
     code: str
@@ -46,14 +46,14 @@ class Lesson:
     """A lesson.
 
     Attributes:
-        file: its Markdown.
+        file: the Markdown file.
     """
 
     file: Path
 
     @property
     def name(self) -> str:
-        """The name of its file, without the ending."""
+        """The file name without the suffix."""
         return self.file.stem
 
     @property
@@ -63,12 +63,12 @@ class Lesson:
 
     @property
     def title(self) -> str:
-        """The first headline."""
+        """The first heading."""
         return self.text.split("\n", 1)[0].removeprefix("# ")
 
     @property
     def blocks(self) -> list[Block]:
-        """Its code, piece by piece."""
+        """The code blocks, in order."""
         text = self.text
         return [
             Block(
@@ -81,15 +81,15 @@ class Lesson:
         ]
 
     def run(self, report: Callable[[Block, str], None]) -> None:
-        """Run the code; pictures are drawn into the current folder.
+        """Run the code; pictures are written to the current folder.
 
         Args:
-            report: called after each block, with what it printed.
+            report: called after each block with the block and its output.
         """
         names: dict[str, Any] = {"__name__": self.name}
         for block in self.blocks:
             printed = StringIO()
-            # Empty lines before it: an error names the line of the lesson.
+            # Preceding empty lines make an error name the line in the lesson.
             program = compile("\n" * (block.line - 1) + block.code, str(self.file), "exec")
             with redirect_stdout(printed):
                 exec(program, names)
@@ -97,4 +97,4 @@ class Lesson:
 
 
 LESSONS = tuple(Lesson(file) for file in sorted(FOLDER.glob("[0-9]*.md")))
-"""All lessons, in their order."""
+"""All lessons, in order."""

@@ -1,6 +1,6 @@
-"""`python -m convcore.lessons 07`: run a lesson's code and print what it prints; without a number, all of them.
+"""`python -m convcore.lessons 07`: run the code of a lesson and print its output; without a number, run all lessons.
 
-The pictures are drawn into the current folder.
+Pictures are written to the current folder.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from convcore.lessons import LESSONS, Lesson
 
 
 def numbered(text: str) -> Lesson:
-    """A lesson by its number."""
+    """The lesson with a number."""
     for lesson in LESSONS:
         if lesson.name[:2] == text.zfill(2):
             return lesson

@@ -1,6 +1,6 @@
-"""Pictures of arrays, as the lessons show them: `draw("edges.png", image, response)`.
+"""Pictures of arrays for the lessons: `draw("edges.png", image, response)`.
 
-Grey from 0 (black) to the largest number; blue - white - red around 0 for an array that has negative numbers; NaN in
+Values are grey from 0 (black) to the largest value; arrays with negative values are blue - white - red around 0; NaN is
 orange. The colours are those of `convcore explore`.
 """
 
@@ -24,11 +24,11 @@ def grey(name: str, side: int = 96) -> np.ndarray:
 
 
 def colours(values: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Numbers (H, W) as colours (H, W, 3), bytes.
+    """Values (H, W) as colours (H, W, 3), bytes.
 
     Args:
-        limit: what gets the strongest colour, by default the largest absolute value; with it the colours are those
-            around 0 in any case.
+        limit: the value of the strongest colour, by default the largest absolute value. With a limit, the colours are
+            always those around 0.
     """
     values = np.asarray(values, np.float64)
     known = np.nan_to_num(values)
@@ -45,14 +45,14 @@ def colours(values: np.ndarray, limit: float | None = None) -> np.ndarray:
 def draw(
     path: str | os.PathLike[str], *maps: np.ndarray, side: int = 160, columns: int = 6, limit: float | None = None
 ):
-    """Draw arrays side by side into a picture file; what lies between them is transparent.
+    """Draw arrays side by side into a picture file; the space between them is transparent.
 
     Args:
-        path: its ending chooses the format.
+        path: the suffix determines the format.
         maps: (H, W) each.
-        side: pixels of a map's longer side, at most; a number is a square of pixels, as large as fits.
-        columns: maps in a row.
-        limit: what gets the strongest colour, so that maps can be compared; by default each map's own largest value.
+        side: the most pixels on the longer side of a map; each value is a square of pixels, as large as fits.
+        columns: the number of maps in a row.
+        limit: the value of the strongest colour, to compare maps; by default the largest value of each map.
     """
     tiles = []
     for values in maps:

@@ -18,7 +18,9 @@ def head_name(network: nn.Module) -> str:
     """
     names = [name for name, module in network.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     if not names:
-        raise UnsupportedError(f"{type(network).__name__} has no linear layer or 1x1 convolution as its last layer")
+        raise UnsupportedError(
+            f"{type(network).__name__} has no linear layer or convolution that could be its last layer"
+        )
     return names[-1]
 
 

@@ -69,7 +69,7 @@ class AlgorithmSteps extends HTMLElement {
     return table;
   }
 
-  // After `at` steps; the last of them is the one that is shown.
+  // The state after `at` steps; the page describes the last of them.
   turnTo(at) {
     const { steps, given } = this.trace;
     this.at = Math.max(0, Math.min(at, steps.length));

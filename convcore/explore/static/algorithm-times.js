@@ -1,4 +1,4 @@
-// <algorithm-times>: what a layer costs by each algorithm: multiplications counted, time measured when asked.
+// <algorithm-times>: the cost of a layer by each algorithm: counted multiplications, and time measured on request.
 import { attempt, choices, post } from "./api.js";
 
 const TITLES = {
@@ -47,7 +47,7 @@ class AlgorithmTimes extends HTMLElement {
       this.querySelector(".threads").textContent = `on ${threads} thread${threads > 1 ? "s" : ""}`;
     } finally {
       button.disabled = false;
-      if (document.activeElement === document.body) button.focus(); // which a disabled button loses
+      if (document.activeElement === document.body) button.focus(); // a disabled button loses the focus
     }
   }
 }

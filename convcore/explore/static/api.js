@@ -1,7 +1,7 @@
-// Requests to the server, which computes every number that is shown.
+// Requests to the server, which computes all values that pages show.
 import { closeMessage, showMessage, showNote } from "./message.js";
 
-const LONG = 1500; // milliseconds after which an explanation is due
+const LONG = 1500; // milliseconds after which the page explains the delay
 
 async function answered(request) {
   let response;
@@ -34,7 +34,7 @@ export const upload = (file, kind) =>
     fetch(`/api/upload?kind=${kind}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }),
   );
 
-// Do something that may fail; a failure is shown, a success takes an earlier message away.
+// Run an action that may fail; a failure is shown, a success removes an earlier message.
 export async function attempt(action) {
   try {
     await action();
@@ -44,7 +44,7 @@ export async function attempt(action) {
   }
 }
 
-// The same for something asked for faster than it can be done: one at a time, and of those that wait only the newest.
+// The same for actions requested faster than they finish: one at a time; of those waiting, only the newest is run.
 export function newestOnly(action) {
   let running = false;
   let waiting = null;

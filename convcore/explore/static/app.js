@@ -1,4 +1,4 @@
-// The elements that pages, and lessons, are made of.
+// The custom elements of pages and lessons.
 import "./algorithm-steps.js";
 import "./algorithm-times.js";
 import "./network-explorer.js";

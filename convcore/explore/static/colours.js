@@ -1,4 +1,4 @@
-// From numbers to colours: grey for 0 to 1, blue - white - red around 0 for numbers of both signs.
+// From values to colours: grey for 0 to 1, blue - white - red around 0 for values of both signs.
 const BLUE = [33, 102, 172];
 const WHITE = [247, 247, 247];
 const RED = [178, 24, 43];
@@ -16,7 +16,7 @@ export function grey(value, lowest, highest) {
   return [shade, shade, shade];
 }
 
-// How strongly a pixel counts, from 0 to `top`, over its own colour, which loses its contrast where nothing counts.
+// A pixel's weight, from 0 to `top`, as heat over its own colour; pixels of weight 0 lose contrast.
 export function heat(under, value, top) {
   const share = top > 0 ? Math.max(0, Math.min(value / top, 1)) : 0;
   return mix(mix(under, [128, 128, 128], 0.35), [255, 90, 0], 0.75 * share);
@@ -33,7 +33,7 @@ function luminance(colour) {
 // Black or white text, whichever has the higher contrast: 4.5 or more.
 export const textOn = (colour) => (luminance(colour) > 0.179 ? "#000" : "#fff");
 
-// A number in few characters; whole ones below 100,000 with all their digits.
+// A number in few characters; integers below 100,000 with all digits.
 export function brief(value, digits = 3) {
   if (Math.abs(value) < 5e-7) return "0";
   if (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) return value.toExponential(1);

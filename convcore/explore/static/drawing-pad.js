@@ -1,6 +1,6 @@
 // <drawing-pad size="32">: white on black, drawn with the pointer, or with arrow keys and space. Sends the event "draw"
 // with {height, width, pixels}.
-const DETAIL = 8; // drawn so many times finer than sent, for smooth lines
+const DETAIL = 8; // factor between the drawing's and the picture's resolution, for smooth lines
 
 export class DrawingPad extends HTMLElement {
   connectedCallback() {
@@ -53,7 +53,7 @@ export class DrawingPad extends HTMLElement {
     context.moveTo(this.pen.x, this.pen.y);
     context.lineTo(to.x, to.y);
     context.stroke();
-    context.beginPath(); // a line without length draws nothing, a dot does
+    context.beginPath(); // a line without length draws nothing; a dot is visible
     context.arc(to.x, to.y, width / 2, 0, 2 * Math.PI);
     context.fill();
     this.pen = to;

@@ -1,5 +1,5 @@
-// <filter-editor filter="sobel_x">: a named filter or one's own weights. Sends the event "filter" with the grid: numbers,
-// or the text of a cell that is none, which the server refuses in words.
+// <filter-editor filter="sobel_x">: a named filter or the user's weights. Sends the event "filter" with the grid: numbers,
+// or the text of a cell that is not a number, which the server refuses with a message.
 import { attempt, choices } from "./api.js";
 
 const OWN = "own";
@@ -56,7 +56,7 @@ class FilterEditor extends HTMLElement {
     );
   }
 
-  // A larger grid keeps the weights in its middle, a smaller one keeps the middle.
+  // A larger grid keeps the weights in its centre; a smaller grid keeps the central weights.
   resize(size) {
     const old = this.kernel();
     const shift = (old.length - size) / 2;

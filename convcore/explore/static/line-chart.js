@@ -1,4 +1,4 @@
-// Lines over batches in an SVG, from 0 to `right` and from 0 to `top`, with four levels marked.
+// Lines over batches in an SVG, from 0 to `right` and from 0 to `top`, with four marked levels.
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [600, 200, 76, 18, 28];
 

@@ -4,7 +4,7 @@ import { css, signed, textOn } from "./colours.js";
 import { drawLines } from "./line-chart.js";
 import { paint, unpackAll } from "./map-view.js";
 
-const PAUSE = 400; // milliseconds between questions how far it is
+const PAUSE = 400; // milliseconds between requests for the state
 const STATUS = { idle: "Not started.", running: "Training ..", finished: "Finished.", stopped: "Stopped.", failed: "Failed:" };
 const DIGITS = [...Array(10).keys()];
 
@@ -72,9 +72,9 @@ class LiveTraining extends HTMLElement {
   show({ run, since, status, error, batches, points, confusion, filters }) {
     if (run !== this.run) {
       [this.run, this.points] = [run, []];
-      if (since > 0) return this.follow(); // another page has begun anew
+      if (since > 0) return this.follow(); // another page has started a new training
     }
-    // Answers may overtake each other; what is known stays.
+    // Answers may arrive out of order; known snapshots are kept.
     if (since + points.length > this.points.length) this.points = [...this.points.slice(0, since), ...points];
     const last = this.points.at(-1);
     const running = status === "running";
@@ -91,7 +91,7 @@ class LiveTraining extends HTMLElement {
     if (running && this.isConnected) this.timer = setTimeout(() => attempt(() => this.follow()), PAUSE);
   }
 
-  // The button that can be pressed now gets the focus from the one that was.
+  // Move the focus to the button that is enabled now.
   enable(running) {
     const [start, stop] = [this.find("start"), this.find("stop")];
     const pressed = [start, stop].includes(document.activeElement);

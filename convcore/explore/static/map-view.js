@@ -1,10 +1,10 @@
-// <map-view name="response">: a grid of numbers as a picture. Pointing at a cell, or moving with the arrow keys, sends
+// <map-view name="response">: a grid of values as a picture. Pointing at a cell, or moving with the arrow keys, sends
 // the event "inspect" {row, column}; `mark` draws frames around cells.
 import { brief, grey, heat, signed } from "./colours.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// {height, width, values} with the values as the server packs them, or the pixels of a picture.
+// {height, width, values} with the values in the server's format, or the pixels of a picture.
 export function unpack(map) {
   const bytes = Uint8Array.from(atob(map.values ?? map.pixels), (c) => c.charCodeAt(0));
   return map.values
@@ -12,7 +12,7 @@ export function unpack(map) {
     : { ...map, values: Float32Array.from(bytes, (b) => b / 255), lowest: 0, highest: 1, colour: map.channels === 3 };
 }
 
-// Several maps in one, {count, height, width, values}, as a list; each has its own lowest and highest.
+// Several maps, {count, height, width, values}, as a list; each has its own lowest and highest value.
 export function unpackAll(maps) {
   const { count, height, width, values } = unpack(maps);
   return Array.from({ length: count }, (_, i) => {
@@ -21,7 +21,7 @@ export function unpackAll(maps) {
   });
 }
 
-// Draw a map into a canvas of its size: grey, blue to red if there are negative numbers, or a picture in colour; or as
+// Draw a map into a canvas of its size: grey, blue to red if there are negative values, a picture in colour, or
 // heat over a picture `under`.
 export function paint(canvas, map, { top = map.highest, limit = Math.max(-map.lowest, map.highest), bothSigns = map.lowest < 0, under = null } = {}) {
   const { height, width, values } = map;
@@ -87,7 +87,7 @@ export class MapView extends HTMLElement {
     this.dispatchEvent(new CustomEvent("inspect", { detail: cell, bubbles: true }));
   }
 
-  // The picture keeps its proportions inside of the square frame.
+  // The picture keeps its aspect ratio inside the square frame.
   cellAt(event) {
     if (!this.map) return null;
     const { height, width } = this.map;
@@ -98,7 +98,7 @@ export class MapView extends HTMLElement {
     return row >= 0 && row < height && column >= 0 && column < width ? { row, column } : null;
   }
 
-  // `under`: a picture of the same size over which the map lies as heat. A few outliers would leave the rest without.
+  // `under`: a picture of the same size under the map, drawn as heat. A few outliers would leave the rest without heat.
   show(map, under = null) {
     this.map = map;
     const { height, width, lowest, highest } = map;
@@ -114,12 +114,12 @@ export class MapView extends HTMLElement {
     if (this.cell && (this.cell.row >= height || this.cell.column >= width)) this.cell = null;
   }
 
-  // A frame around a part of the picture; what lies outside is padding.
+  // A frame around a part of the picture; positions outside are padding.
   markBox({ top, left, height, width }) {
     this.svg.replaceChildren(rectangle(top, left, height, width, "window"));
   }
 
-  // Frames around cells, given by their rows and columns; they may lie outside, on the padding.
+  // Frames around cells, given by rows and columns; cells may lie outside, on the padding.
   mark(rows, columns) {
     this.svg.replaceChildren();
     for (const row of rows) {

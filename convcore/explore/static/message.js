@@ -1,4 +1,4 @@
-// What went wrong, or why it takes long, in a bar over the page's lower edge, so that nothing moves.
+// Errors and reasons for delays, in a bar over the page's lower edge, so that nothing moves.
 const bar = () => document.querySelector("#message");
 
 function show(text, kind) {

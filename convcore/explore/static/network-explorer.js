@@ -1,5 +1,5 @@
-// <network-explorer network="digit_cnn" layer="features.2">: a picture, what a trained network says to it, what its layers
-// see, and which pixels speak for a class.
+// <network-explorer network="digit_cnn" layer="features.2">: a picture, a trained network's classes for it, the feature
+// maps, and the pixels that are evidence for a class.
 import { attempt, choices, newestOnly, post } from "./api.js";
 import { brief } from "./colours.js";
 import { paint, unpack, unpackAll } from "./map-view.js";
@@ -49,8 +49,8 @@ class NetworkExplorer extends HTMLElement {
     this.innerHTML = MARKUP;
     this.find = (name) => this.querySelector(`.${name}`);
     this.channel = 0;
-    this.place = null; // the unit that is looked at: {row, column}
-    this.target = null; // the class that is explained; null for the likeliest
+    this.place = null; // the selected unit: {row, column}
+    this.target = null; // the class that is explained; null for the most likely
     this.look = newestOnly(() => this.compute());
     this.explain = newestOnly(() => this.attribute());
     this.showUnit = newestOnly(() => this.takeApart());
@@ -194,7 +194,7 @@ class NetworkExplorer extends HTMLElement {
     const { row, column } = this.place;
     const found = await post("unit", { network, layer, channel: this.channel, row, column });
     const map = this.maps[this.channel];
-    if (row >= map.height || column >= map.width) return; // another layer was chosen meanwhile
+    if (row >= map.height || column >= map.width) return; // another layer has been chosen in the meantime
     this.box = found;
     this.find("input").markBox(found);
     this.find("channel").mark([row], [column]);

@@ -60,7 +60,7 @@ class FilterPlayground extends HTMLElement {
     if (this.querySelector(".controls")) return;
     this.innerHTML = MARKUP;
     this.find = (name) => this.querySelector(`.${name}`);
-    this.place = null; // what is looked at: {of, row, column}; at first the response's middle
+    this.place = null; // the selected pixel: {of, row, column}; initially the response's centre
     this.convolve = newestOnly(() => this.compute());
     this.takeApart = newestOnly(() => this.look());
     for (const [selector, name] of [["picture-source", "picture"], ["filter-editor", "filter"]]) {

@@ -17,7 +17,7 @@ function table(title, rows, colour, digits) {
   return node;
 }
 
-// Things that stay on one line.
+// Items that stay on one line.
 function together(...parts) {
   const node = document.createElement("div");
   node.append(...parts);
@@ -38,7 +38,7 @@ class WindowView extends HTMLElement {
   show({ patch, kernel, products, total, row, column }) {
     const largest = (rows) => Math.max(...rows.flat().map(Math.abs));
     const [ofKernel, ofProducts] = [largest(kernel), largest(products)];
-    const digits = kernel.length > 5 ? 2 : 3; // so that three large tables stand side by side
+    const digits = kernel.length > 5 ? 2 : 3; // so that three large tables fit side by side
     this.querySelector("output").textContent = brief(total);
     this.querySelector("small").textContent = ` is the response at row ${row}, column ${column}`;
     this.tables.className = `tables k${kernel.length}`;
