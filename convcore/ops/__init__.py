@@ -22,10 +22,10 @@ Kernels and tests use the same family names: `kernels/cpu/conv`, `kernels/refere
 
 The life of a call, `F.conv2d(x, weight)` while a network trains:
 
-    conv.functions.conv2d           checks the arguments (core.arguments), finds the geometry (conv.geometry)
+    conv.functions.convolve         checks the arguments (core.arguments), finds the geometry (conv.geometry)
     autograd.Function.apply         makes a node of the graph if an input requires a gradient
-    conv.functions.Conv.forward     chooses the algorithm (conv.algorithm, from the table of its pass)
-    the algorithm's forward         packs the filters, splits the work into chunks
+    conv.functions.Conv.forward     chooses the algorithm (conv.table)
+    conv.direct.Direct.forward      packs the filters, splits the work into tasks; each algorithm has its file
     kernels.jit.Kernel              runs ONE compiled kernel on all threads
 
 `backward` takes the same path from `Conv.backward`: the gradient of the input and that of the weight are Functions with

@@ -51,7 +51,7 @@ class ConvAlgorithm:
     def advises_against(self, pass_name: str, geometry: ConvGeometry, dtype: np.dtype) -> str | None:
         """What is lost in a pass, and why: "slower: ..", "less accurate: .."; None if nothing is.
 
-        Asked only where this does not refuse.
+        Called only where this does not refuse.
         """
         return None
 

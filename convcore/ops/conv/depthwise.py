@@ -3,8 +3,8 @@
 out[n, c, oh, ow] = bias[c] + sum over r, s of
     x[n, c, oh * stride_h + r * dil_h - pad_top, ow * stride_w + s * dil_w - pad_left] * weight[c, 0, r, s]
 
-Source: the layer is L. Sifre's, in "Rigid-Motion Scattering for Image Classification" (2014), section 6.2; the kernel's
-form is explained in `kernels/cpu/conv/depthwise.py`.
+Source: L. Sifre, "Rigid-Motion Scattering for Image Classification" (2014), section 6.2. See
+`kernels/cpu/conv/depthwise.py` for the kernel.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from kernels.cpu.conv.depthwise import conv2d_forward_depthwise, conv2d_grad_wei
 from kernels.cpu.micro.depthwise_tile import LINE_BYTES
 
 TASKS = 2 * MIN_TASKS
-# Rows of a band: in a border's column they are what fills a tile.
+# Rows of a band: in the columns of a border the rows fill a tile.
 BAND_ROWS = 12
-# Channels of one round over a task's bands where there are groups: at least so many, whose filters should stay in L1.
+# The fewest channels of one round over a task's bands where there are groups: their filters should stay in L1.
 GROUPED_BLOCK = 64
 # What a filter gradient reads again for each filter row should come from L1.
 BAND_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-"""Which algorithm computes each pass of a convolution, and why not the others."""
+"""Which algorithm computes each pass of a convolution, and why the others do not."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Convolutions that step or look far beyond their image: cost in proportion to what they read and write.
+"""Padding, strides and dilations far larger than the image, at a cost in proportion to what is read and written.
 
-The algorithms walk over windows, the padding and all that lies between two taps included. That is little beside the
-image, unless padding, dilation or stride are far larger than it. An axis along which this is so is replaced: what the
-taps read is gathered, tap by tap, for each output,
+The algorithms copy windows, which include the padding and everything between two taps. That costs little, unless
+padding, dilation or stride are far larger than the image. An axis of that kind is *far*, and is replaced: the values
+that the taps read are gathered, tap by tap, for each output,
 
     gathered[o * kernel + t] = x[o * stride + t * dilation - pad], or 0 outside
 
 and convolved with a stride of `kernel`, without padding and dilation, which is the same sum. The gradient of the input
-goes the way back: what belongs to one place of x is added up there.
+is scattered back: the gradients of all copies of one element of x are added up.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 from convcore import memory
 from convcore.ops.conv.geometry import Axis, ConvGeometry, once_per_geometry
 
-# An axis is far if its padded size is larger than so many times what it reads and writes, and this: below it the usual
-# way is faster, and takes little.
+# An axis is far if its padded size is larger than SMALLEST + SHARE times what it reads and writes. Smaller axes are
+# faster without gathering, and their windows take little memory.
 SHARE, SMALLEST = 4, 4096
 
 
@@ -45,7 +45,7 @@ def near(geometry: ConvGeometry) -> ConvGeometry:
 
 
 def _readings(axis: Axis) -> Iterator[tuple[slice, slice]]:
-    """For each tap that reads the image at all: what it reads of it, and where that stands in what is gathered."""
+    """For each tap that reads the image at all: the slice of the image, and its slice of the gathered array."""
     for t in range(axis.kernel):
         offset = t * axis.dilation - axis.pad_before
         first = max(0, -(offset // axis.stride))  # the first output whose reading is at least 0
@@ -57,7 +57,7 @@ def _readings(axis: Axis) -> Iterator[tuple[slice, slice]]:
 
 
 def gather(x: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """What a convolution of `near(geometry)` takes in the place of x (N, C, ...)."""
+    """x (N, C, ...) as the input of a convolution of `near(geometry)`: gathered along far axes."""
     for i, axis in enumerate(geometry.axes):
         if _is_far(axis):
             x = _gather(x, i - len(geometry.axes), axis)
@@ -76,7 +76,7 @@ def _gather(x: np.ndarray, place: int, axis: Axis) -> np.ndarray:
 
 
 def put_back(gradient: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """The gradient of x (N, C, ...) from that of what was gathered; the taps of one place are added in their order."""
+    """The gradient of x (N, C, ...) from that of the gathered array; the taps of one element are added in order."""
     for i, axis in reversed(list(enumerate(geometry.axes))):
         if _is_far(axis):
             gradient = _put_back(gradient, i - len(geometry.axes), axis)

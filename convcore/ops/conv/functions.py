@@ -178,13 +178,14 @@ def conv2d(
         padding: zeros around the image: an integer, (height, width), 'valid' for none, or 'same' for an output of the
             input's size (stride 1 only).
         dilation: the distance between a filter's taps.
-        groups: filters and channels are split into this many groups that do not see each other.
+        groups: filters and channels are split into this many independent groups.
         algorithm: "auto", or the name of one that `explain_conv2d` lists; it is used for the gradients too.
             "auto" takes the fastest known for these sizes.
 
     Returns:
         (N, C_out, H_out, W_out), or (C_out, H_out, W_out) for a single image, in channels-last memory. Where no
-        gradient is recorded it may be computed at the first look, together with the batch norm and ReLU that follow.
+        gradient is recorded the values may be computed when they are first read, together with the batch norm, sum and
+        activation that follow.
 
     Raises:
         ShapeError: shapes or settings do not fit; the message says which rule and shows the shapes.

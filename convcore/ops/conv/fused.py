@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 Activation = tuple[Elementwise, tuple[float, ...]] | None
 
-SMALLEST_OUTPUT = 16 * 1024  # bytes: below, waiting costs more than fusing saves
-SNAPSHOT_SHARE = 4  # an exposed image is copied, so that its convolution can wait, if the output is so much larger
+SMALLEST_OUTPUT = 16 * 1024  # bytes: below, deferring costs more than fusing saves
+SNAPSHOT_SHARE = 4  # an exposed image is copied to defer its convolution, if the output is this many times larger
 
 
 class ConvInputs(Inputs):
-    """A call of `conv2d`, and a tensor that is added to its result."""
+    """The arguments of a call of `conv2d`, and the residual that is added to its result."""
 
     __slots__ = ("algorithm", "bias", "geometry", "residual", "weight", "x")
 
@@ -53,10 +53,11 @@ class ConvInputs(Inputs):
 
 
 class DeferredConv(Deferred):
-    """x * weight + bias, perhaps normalised, added to and activated, not yet computed.
+    """x * weight + bias, not yet computed, and the batch norm, residual and activation that joined it so far.
 
     Attributes:
-        activation: a function of each element, as its kernels and its settings.
+        norm: the batch norm that is folded into the filters, or None.
+        activation: the kernels and settings of a function of each element, or None.
     """
 
     __slots__ = ("activation", "norm")
@@ -128,7 +129,7 @@ class DeferredConv(Deferred):
 def defer_conv(
     x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, algorithm: ConvAlgorithm
 ) -> Tensor | None:
-    """The convolution of a call that is not recorded, to be computed at the first look; None if it should not wait."""
+    """The convolution of a call that is not recorded, computed when its values are read; None if now is better."""
     out_bytes = geometry.out_size * weight.array.itemsize
     if out_bytes < SMALLEST_OUTPUT or not may_defer(weight) or (bias is not None and not may_defer(bias)):
         return None

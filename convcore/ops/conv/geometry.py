@@ -1,12 +1,12 @@
 """The geometry of a convolution: every size that follows from shapes, stride, padding, dilation and groups.
 
-It is parsed and checked once per distinct call and then cached. Algorithm selection, the forward pass, both gradients,
-tests and benchmarks all read the same object, so that no two of them can disagree about a padding.
+A geometry is parsed and checked once per distinct call and then cached. Algorithm selection, the forward pass, both
+gradients, tests and benchmarks all read the same object, so that no two of them can disagree about a padding.
 
     h_out = floor((h_in + pad_top + pad_bottom - dil_h * (k_h - 1) - 1) / stride_h) + 1
 
-A transposed convolution is the gradient of a convolution's input: its geometry is that convolution's, whose output is
-what the transposed one is given, and whose input it returns.
+A transposed convolution is the gradient of a convolution's input, and has the geometry of that convolution: the
+input of the transposed convolution is h_out, its result h_in.
 
     h_in = (h_out - 1) * stride_h - 2 * padding + dil_h * (k_h - 1) + 1 + output_padding
 
@@ -32,9 +32,9 @@ Padding = int | Sequence[int] | str
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension, depth, height or width: its sizes and its rule.
+    """One dimension, depth, height or width: sizes and settings.
 
-    `pad_after` may be negative, in a transposed convolution: so many of the last positions are then never read.
+    `pad_after` may be negative in a transposed convolution: that many of the last positions are then never read.
     """
 
     size_in: int
@@ -52,7 +52,7 @@ ONE_PLANE = Axis(size_in=1, size_out=1, kernel=1, stride=1, pad_before=0, pad_af
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """All sizes of one convolution; see the module's formula. Each `Axis` holds what belongs to one dimension.
+    """All sizes of one convolution, for each dimension in an `Axis`; see the module's formula.
 
     Series are images of height 1; volumes have a depth, which is None for all others.
     """
@@ -128,7 +128,7 @@ class ConvGeometry:
 
     @functools.cached_property
     def known(self) -> dict[Any, Any]:
-        """What `once_per_geometry` has computed."""
+        """The cache of `once_per_geometry`."""
         return {}
 
 
@@ -136,9 +136,9 @@ _Result = TypeVar("_Result")
 
 
 def once_per_geometry(function: Callable[..., _Result]) -> Callable[..., _Result]:
-    """Remember with each geometry what `function(geometry, *settings)` gave, which nothing else may determine.
+    """Cache the result of `function(geometry, *settings)` with the geometry; it must depend on nothing else.
 
-    A small convolution takes less time than the decisions about it; this makes one look-up of them.
+    A small convolution takes less time than the decisions about it. The cache makes them one look-up.
     """
 
     @functools.wraps(function)

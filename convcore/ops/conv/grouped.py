@@ -26,10 +26,10 @@ from convcore.ops.core.layout import contiguous, nhwc
 from kernels.cpu.conv.grouped import block_channels, conv2d_forward_grouped, conv2d_grad_weight_grouped
 from kernels.cpu.vector.target import REGISTER_BYTES, lanes
 
-# Groups of more results than so many vectors' lanes fill vectors by themselves (AVX2, 8 lanes; benchmarks/NOTES.md,
-# "Grouped convolution" and "Groups within vectors"). Replicated, 2 to 4 results per group took 0.3 to 0.9 times as long
-# as with "direct", 8 took 1.2 to 1.4 times as long. Within vectors, 16 took 0.5 to 0.9 times as long in forward passes
-# and gradients of the input, and 0.5 to 1.15 in gradients of the weight.
+# Groups of more results than the lanes of this many vectors fill vectors by themselves (AVX2, 8 lanes;
+# benchmarks/NOTES.md, "Grouped convolution" and "Groups within vectors"). Replicated, 2 to 4 results per group took 0.3
+# to 0.9 times as long as with "direct", 8 took 1.2 to 1.4 times as long. Within vectors, 16 took 0.5 to 0.9 times as
+# long in forward passes and gradients of the input, and 0.5 to 1.15 in gradients of the weight.
 WIDEST_REPLICATED, WIDEST_WITHIN = 1 / 2, 2
 # Of 16 to 16 channels in one group, with AVX-512: 3x3 0.5 to 1.05 and 5x5 0.7 times as long as the next best, 7x7 1.4.
 WIDEST_KERNEL_OF_ONE_VECTOR = 5

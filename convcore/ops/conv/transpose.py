@@ -1,11 +1,11 @@
-"""Transposed convolution: every input spreads one copy of the filter, scaled by it, over the output.
+"""Transposed convolution: every input adds one copy of the filter, multiplied by the input, to the output.
 
     out[n, k, h, w] = bias[k] + sum of input[n, c, ih, iw] * weight[c, k, r, s] over all (c, r, s, ih, iw) with
         h = ih * stride_h + r * dil_h - pad_top    and    w = iw * stride_w + s * dil_w - pad_left
 
-That is the gradient of a convolution's input (`convcore.ops.conv.functions`): the convolution that makes `input` of
-`out` reads out at (h, w) through tap (r, s). So nothing is new here. The passes are those of this convolution, and so
-are the gradients: dL/dinput is the convolution of dL/dout, dL/dweight the convolution's gradient of the weight. Source:
+That is the gradient of a convolution's input (`convcore.ops.conv.functions`): the convolution that computes `input`
+from `out` reads out at (h, w) through tap (r, s). So transposed convolution is that Function, and the gradients are the
+other two: dL/dinput is the convolution of dL/dout, dL/dweight the convolution's gradient of the weight. Source:
 V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), section 4.
 """
 
@@ -50,7 +50,7 @@ def conv_transpose2d(
     dilation: IntOrSeveral = 1,
     algorithm: str = "auto",
 ) -> Tensor:
-    """Spread a bank of filters over larger images.
+    """Add up scaled copies of filters in larger images.
 
     Args:
         input: (N, C_in, H, W), or one image (C_in, H, W); float32 or float64.
@@ -58,8 +58,8 @@ def conv_transpose2d(
         bias: (C_out,), or None for none.
         stride: the distance between the copies of a filter, one integer or (height, width).
         padding: how much is cut off on every side of the output.
-        output_padding: how much the output is longer at its end; smaller than the stride or the dilation.
-        groups: channels are split into this many groups that do not see each other.
+        output_padding: rows and columns added at the end of the output; smaller than the stride or the dilation.
+        groups: channels are split into this many independent groups.
         dilation: the distance between a filter's taps.
         algorithm: "auto", or the name of one that `explain_conv2d` lists.
 

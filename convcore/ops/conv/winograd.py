@@ -6,7 +6,7 @@ as a part of the result's maximum (tested, as are those of the direct algorithm)
     m = 4   at most 5e-5, typically 1e-5
     m = 2   at most 5e-6, as the direct algorithm
 
-The transforms multiply, so numbers overflow earlier than in the direct algorithm. With C channels that are summed over,
+The transforms multiply, so values overflow earlier than in the direct algorithm. With C channels that are summed over,
 forward pass and gradient of the input are finite wherever (float32, from the sums of the matrices' rows; tested)
 
     m = 4   100 |x| and 36100 C |x| |w| stay below 3.4e38: |x| up to 3e36, C |x| |w| up to 9e33
@@ -16,7 +16,7 @@ Beyond that NaN or infinity may come where the direct algorithm still has a numb
 spreads over the m x m tiles of output whose (m+2) x (m+2) tiles of input hold it, also to pixels whose filter does not
 reach it, and over all nine taps of a filter's gradient.
 
-So the kernels note whether a result is not finite (0 times it is added to a vector that they look at once a task), and
+So the kernels note whether a result is not finite (0 times it is added to a vector that each task checks once), and
 where "auto" has chosen, the direct algorithm then computes the pass again (`OrDirect`). Finite results are right: what
 overflows on the way to one never becomes finite again. Winograd by name stays Winograd.
 """
@@ -51,7 +51,7 @@ _IGNORED = np.zeros(1, np.int64)  # where kernels note an overflow that nobody r
 
 
 class Channels(NamedTuple):
-    """From how many channels on a pass is faster than by any other algorithm; `larger` is for the larger number."""
+    """The fewest channels for which a pass is faster than by any other algorithm; `larger` is for the larger number."""
 
     c_in: int
     c_out: int
@@ -68,10 +68,10 @@ MIN_CHANNELS = {
 }
 # m = 2 is for few tiles; there 16 channels took the direct algorithm 0.7 to 0.8 of its time, in these two passes.
 LARGER_OF_SMALL_TILES = {"forward": 32, "grad_input": 32, "grad_weight": 8}
-# The direct algorithm needs so many times more multiplications, else the transforms cost more than they save: thin
-# images and those of one pixel. (2x2 images of 64 channels: F(2x2) 1.3 to 1.5 times as fast as direct.)
+# The direct algorithm must need this many times as many multiplications, else the transforms cost more than they save:
+# thin images and those of one pixel. (2x2 images of 64 channels: F(2x2) 1.3 to 1.5 times as fast as direct.)
 MIN_SAVING = 1.25
-# Transforming the filters costs as much as so many tiles: what decides between m = 2 and m = 4 where there are few.
+# Transforming the filters costs as much as this many tiles, which decides between m = 2 and m = 4 where tiles are few.
 # 256 channels: m = 2 was faster up to one image of 8x8 (16 tiles against 4), m = 4 from 12x12 (36 against 9) on, which
 # bounds the number to 6 and 12; 8 images of 3x3 (32 against 8) to less than 11.
 FILTERS_AS_TILES = 8
@@ -89,7 +89,7 @@ SLAB_BYTES = 8 * 1024**2
 SLAB_TILES_PER_TASK = 200
 MIN_SLAB_TILES_PER_TASK = 32
 TILES_PER_TRANSFORM = 16
-# The gradient of the filters: what a task transforms at once and multiplies should stay in L2.
+# The gradient of the filters: the tiles that a task transforms at once and multiplies should stay in L2.
 TILES_PER_BLOCK = 48
 CHANNELS_PER_TASK = 64
 FILTERS_PER_TASK = 128
@@ -114,7 +114,7 @@ class Winograd(ConvAlgorithm):
         return n * ceil_div(height, self.m) * ceil_div(width, self.m)
 
     def as_many(self, tiles: int) -> int:
-        """How many tiles take the memory of so many with 36 points."""
+        """How many tiles take the memory of `tiles` tiles with 36 points."""
         return tiles * POINTS_OF_LARGE_TILES // self.points
 
     def cost(self, geometry: ConvGeometry) -> int:
