@@ -105,8 +105,8 @@ BARRIERS = [
 
 
 def test_all_modules_with_barriers_are_broken():
-    with_barriers = {path.stem for path in FOLDER.glob("*.py") if BARRIER in path.read_text(encoding="utf-8")}
-    assert {module.__name__.rpartition(".")[2] for module in RUNS} == with_barriers
+    with_barriers = {path for path in FOLDER.rglob("*.py") if BARRIER in path.read_text(encoding="utf-8")}
+    assert {Path(str(module.__file__)) for module in RUNS} == with_barriers
     for module, run in RUNS.items():
         run(module)
 
