@@ -5,6 +5,7 @@ matrix in compressed rows: result o sums the entries first[o] to first[o + 1] - 
 """
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmuladd, vsplat
 from kernels.jit import kernel, prange
 
@@ -27,7 +28,7 @@ def resample_axis(x, out, first, sources, weights):
     size_out = out.shape[1]
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
-    blocks = (size_out + RESULTS - 1) // RESULTS
+    blocks = ceil_div(size_out, RESULTS)
     for task in prange(outer * blocks):
         mode = begin_chunk()
         a, o_first = task // blocks, task % blocks * RESULTS

@@ -6,6 +6,7 @@ from kernels.cpu.activation.softmax import row_maximum, sum_of_exponentials
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.fence import fenced
 from kernels.cpu.vector.math import vexp
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmuladd, vsplat
 from kernels.jit import kernel, prange
 
@@ -78,7 +79,7 @@ def cross_entropy_grad_input(
     rows, classes = x.shape
     flat_x, flat_grad_x = x.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(x)
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         total_weight = 0.0
         for k in range(classes):

@@ -23,6 +23,7 @@ from kernels.cpu.vector.integers import (
     visplat,
     vistore,
 )
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vexceeds, vlanes, vload, vmuladd, vselect, vsplat, vstore
 from kernels.jit import inline, kernel, prange
 
@@ -94,11 +95,11 @@ def max_pool2d_forward(x, out, positions, h_start, h_stop, w_start, w_stop, dil_
     for row in prange(n * h_out):
         mode = begin_chunk()
         i, oh = row // h_out, row % h_out
-        rows = (h_stop[oh] - h_start[oh] + dil_h - 1) // dil_h
+        rows = ceil_div(h_stop[oh] - h_start[oh], dil_h)
         for ow in range(w_out):
             columns = w_stop[ow] - w_start[ow]
             if dil_w > 1:
-                columns = (columns + dil_w - 1) // dil_w
+                columns = ceil_div(columns, dil_w)
             first = ((i * h_in + h_start[oh]) * w_in + w_start[ow]) * c_in
             to = (row * w_out + ow) * c_in
             if c_in >= 2 * lanes:
@@ -235,7 +236,7 @@ def avg_pool2d_forward(x, out, h_start, h_stop, h_count, w_start, w_stop, w_coun
     n, h_in, w_in, c_in = x.shape
     h_out, w_out = out.shape[1], out.shape[2]
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
-    blocks = (c_in + CHANNEL_BLOCK - 1) // CHANNEL_BLOCK
+    blocks = ceil_div(c_in, CHANNEL_BLOCK)
     for task in prange(n * h_out * blocks):
         mode = begin_chunk()
         row, c_first = task // blocks, task % blocks * CHANNEL_BLOCK

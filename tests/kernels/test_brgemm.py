@@ -3,30 +3,30 @@
 import numpy as np
 import pytest
 
-from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, tile_columns
 from kernels.jit import kernel, prange
 
 
 @kernel
 def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, d, d_offset, adds, relu, mask_b, past):  # fmt: skip
+             start, d, d_offset, add_d, relu, mask_b, stream):  # fmt: skip
     """A single tile, as a kernel calls it."""
     for _ in prange(1):
         brgemm(
             rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, 0, d, d_offset, adds, relu, past, mask_b,
+            c, c_offset, c_row, columns, start, 0, d, d_offset, add_d, relu, stream, mask_b,
         )  # fmt: skip
 
 
 def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, d, d_offset, adds, relu):  # fmt: skip
+             start, d, d_offset, add_d, relu):  # fmt: skip
     """The formula, in float64; everything of C outside the tile stays as it was."""
     result = c.astype(np.float64)
     for m in range(rows):
         for j in range(columns):
             at = c_offset + m * c_row + j
-            total = float(start[j]) + (float(d[d_offset + m * c_row + j]) if adds else 0.0)
+            total = float(start[j]) + (float(d[d_offset + m * c_row + j]) if add_d else 0.0)
             for t, tap in enumerate(taps):
                 for l in range(length):
                     total += float(a[a_offset + tap + m * a_row + l * a_col]) * float(
@@ -55,15 +55,15 @@ def test_every_tile_size_is_exact(rows, masked, dtype):
         end = b_offset + 2 * b_tap + (length - 1) * b_row + (columns if masked else wide)
         b = integers(rng, end, dtype)
         start = integers(rng, wide, dtype)
-        for adds in ("nothing", "C", "another"):
+        for added in ("nothing", "C", "another"):
             c = integers(rng, c_offset + rows * c_row + 8, dtype)
-            d, d_offset = (integers(rng, 3 + rows * c_row, dtype), 3) if adds == "another" else (c, c_offset)
+            d, d_offset = (integers(rng, 3 + rows * c_row, dtype), 3) if added == "another" else (c, c_offset)
             arguments = (rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row)
             relu = columns % 2 == 1
-            last = (start, d, d_offset, adds != "nothing", relu)
+            last = (start, d, d_offset, added != "nothing", relu)
             right = expected(*arguments, c, c_offset, c_row, columns, *last)
             one_tile(*arguments, c, c_offset, c_row, columns, *last, masked, columns % 3 == 0)
-            np.testing.assert_array_equal(c, right, err_msg=f"{columns} columns, adds {adds}")
+            np.testing.assert_array_equal(c, right, err_msg=f"{columns} columns, D is {added}")
 
 
 @pytest.mark.parametrize("taps", [0, 1])
@@ -131,14 +131,6 @@ def test_relu_lets_nan_pass():
         3, a, 0, 1, 1, taps, 1, np.ones(64, np.float32), 0, 0, 4, c, 0, 1, 1, start, c, 0, False, True, True, False
     )
     np.testing.assert_array_equal(c, [1, 0, np.nan])
-
-
-@pytest.mark.parametrize(("total", "parts"), [(14, 2), (13, 2), (7, 1), (37, 4), (12, 1), (25, 3)])
-def test_split_evenly_covers_the_range_with_even_parts(total, parts):
-    ranges = [split_evenly.py_func(total, parts, i) for i in range(parts)]
-    assert [i for begin, end in ranges for i in range(begin, end)] == list(range(total))
-    sizes = [end - begin for begin, end in ranges]
-    assert max(sizes) - min(sizes) <= 1
 
 
 def test_a_panel_is_two_vectors_wide():

@@ -17,14 +17,14 @@ MUTANTS = [
     # The micro-kernel
     Mutant(
         "an edge tile writes one column too many",
-        "kernels/cpu/micro/brgemm.py",
-        'icmp_signed("<", lane, self.splat',
-        'icmp_signed("<=", lane, self.splat',
+        "kernels/cpu/vector/emit.py",
+        'icmp_signed("<", ir.Constant(places.vector',
+        'icmp_signed("<=", ir.Constant(places.vector',
         _BRGEMM,
     ),
     Mutant(
         "one tile too many has a row more",
-        "kernels/cpu/micro/brgemm.py",
+        "kernels/cpu/vector/split.py",
         'icmp_signed("<", index, larger)',
         'icmp_signed("<=", index, larger)',
         _BRGEMM,
@@ -69,8 +69,8 @@ MUTANTS = [
     Mutant(
         "every group gets the bias of the first",
         "kernels/cpu/conv/direct.py",
-        "start, (g * n_panels + p) * lanes_per_panel, added",
-        "start, p * lanes_per_panel, added",
+        "start, (g * n_panels + p) * lanes_per_panel",
+        "start, p * lanes_per_panel",
         _CONV,
     ),
     Mutant(
@@ -143,8 +143,8 @@ MUTANTS = [
     Mutant(
         "the first row of a block is lost at its edge",
         "kernels/cpu/conv/first_layer.py",
-        "first_oh = max(0, (first_h + pad_top - reach",
-        "first_oh = max(0, 1 + (first_h + pad_top - reach",
+        "first_oh = max(0, ceil_div(first_h + pad_top - reach",
+        "first_oh = max(0, 1 + ceil_div(first_h + pad_top - reach",
         "tests/ops/conv/test_algorithms.py",
     ),
     # Matrix products
@@ -158,8 +158,8 @@ MUTANTS = [
     Mutant(
         "every block of a sum adds what is to be added once",
         "kernels/cpu/linear/gemm.py",
-        "added = addend if is_first and has_addend",
-        "added = addend if has_addend",
+        "added = residual if is_first and has_residual",
+        "added = residual if has_residual",
         "tests/ops/conv/test_fused_sum.py",
     ),
     Mutant(

@@ -2,7 +2,7 @@
 
 The forward pass and the gradient of the input are the same loops over *destinations* that read *sources*: outputs that
 read the input, or inputs that receive from grad_out. Kernels get them as tables of integers; here is what their columns
-are called. `kernels/cpu/conv/direct.py` and `depthwise.py` say how they are walked through.
+are called, in the order of `kernels/cpu/conv/loop_table.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from convcore.ops.core.budget import ceil_div
 class Phase(NamedTuple):
     """A row of a table of phases: destinations, `dst_step` apart, that read through the same taps."""
 
-    start: int  # the first destination
+    dst: int  # the first destination
     count: int  # how many
     first_tap: int  # in the order of phases
     taps: int  # how many
@@ -69,7 +69,7 @@ class AxisLoop:
 def forward_loop(axis: Axis) -> AxisLoop:
     """destination = output: one phase with all taps, in the order of the source."""
     taps = np.arange(axis.kernel)
-    phases = np.array([Phase(start=0, count=axis.size_out, first_tap=0, taps=axis.kernel)])
+    phases = np.array([Phase(dst=0, count=axis.size_out, first_tap=0, taps=axis.kernel)])
     return AxisLoop(phases, taps * axis.dilation - axis.pad_before, taps, axis.stride, 1)
 
 
@@ -164,10 +164,10 @@ class Span(NamedTuple):
     """A row of a table of spans: destinations, `dst_step` apart, that read the same taps, all inside of the source."""
 
     dst: int  # the first destination
-    src: int  # the source index that it reads with the first tap
     count: int  # how many destinations
     first_tap: int
     taps: int  # how many
+    src: int  # the source index that the first destination reads with the first tap
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def span_loop(axis: Axis, to_input: bool) -> SpanLoop:
             else:
                 reading = first, end
                 source = int(offsets[first]) + j * loop.src_step if first < end else 0
-                spans.append(Span(phase.start + j * loop.dst_step, source, 1, phase.first_tap + first, end - first))
+                spans.append(Span(phase.dst + j * loop.dst_step, 1, phase.first_tap + first, end - first, source))
     step = tap_step(axis, to_input)
     return SpanLoop(np.array(spans, np.int64), loop.taps, loop.src_step, loop.dst_step, step)
 
@@ -218,5 +218,5 @@ def bands(axis: Axis, to_input: bool, most_rows: int) -> np.ndarray:
         cuts = ceil_div(span.count, most_rows)
         for begin, end in ((i * span.count // cuts, (i + 1) * span.count // cuts) for i in range(cuts)):
             dst, src = span.dst + begin * loop.dst_step, span.src + begin * loop.src_step
-            cut.append(Span(dst, src, end - begin, span.first_tap, span.taps))
+            cut.append(Span(dst, end - begin, span.first_tap, span.taps, src))
     return np.array(sorted(cut), np.int64)

@@ -4,6 +4,7 @@ import numpy as np
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.philox import philox4x32
+from kernels.cpu.vector.split import ceil_div
 from kernels.jit import kernel, prange
 
 ELEMENTS_PER_CHUNK = 16384  # a multiple of four, so that no counter is shared by two chunks
@@ -24,7 +25,7 @@ def dropout_forward(x, out, scale, seed, offset, threshold):
     """
     size = x.shape[0]
     zero = scale - scale
-    for chunk in prange((size + ELEMENTS_PER_CHUNK - 1) // ELEMENTS_PER_CHUNK):
+    for chunk in prange(ceil_div(size, ELEMENTS_PER_CHUNK)):
         mode = begin_chunk()
         first = chunk * ELEMENTS_PER_CHUNK
         last = min(first + ELEMENTS_PER_CHUNK, size)

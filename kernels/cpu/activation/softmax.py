@@ -6,6 +6,7 @@ import numpy as np
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.math import vexp
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import (
     load_lanes,
     store_lanes,
@@ -85,7 +86,7 @@ def softmax_forward(x, out, rows_per_chunk):
     rows, length = x.shape
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
@@ -110,7 +111,7 @@ def log_softmax_forward(x, out, rows_per_chunk):
     rows, length = x.shape
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
@@ -137,7 +138,7 @@ def softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     rows, length = out.shape
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(out)
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
@@ -170,7 +171,7 @@ def log_softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     rows, length = out.shape
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(out)
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):

@@ -10,6 +10,7 @@
     winograd_grad_weight.py  gradient of the filters by the same
     winograd_transforms.py   the transforms of tiles and filters
     winograd_matrices.py     their matrices
+    loop_table.py            the columns of the tables of phases and spans
     subsample.py             the pixels that a stride reads: a strided 1x1 convolution is a product of these
 
 Images are blocks (N, H, W, C), volumes (N, D, H, W, C); filters come packed (`micro/pack.py`). The tables of loop

@@ -6,14 +6,8 @@ k // G * G + c, c < G, and `depthwise_tiles` finds them within the vectors that 
 The passes are walks of addresses around `depthwise_tiles`. In each dimension the destinations are divided into *spans*:
 neighbours that read the same filter taps, all of them inside the source. In the middle of an image that is one span
 with all taps; at a border each span leaves out the taps that would read padding. So nothing is padded, copied or
-multiplied by zeros, and the micro-kernel knows no borders. A span is a row of a table:
-
-    DST        its first destination; the next ones lie `dst_step` apart
-    SRC        the source index that the first destination reads with the first tap
-    COUNT      how many destinations; from one to the next the source advances by `src_step`
-    FIRST_TAP  the first tap, counted in the order of the packed filters
-    TAPS       how many taps (none where a window lies wholly in the padding); from one to the next the source advances
-               by `tap_step`
+multiplied by zeros, and the micro-kernel knows no borders. A span is a row of a table (`loop_table.py`); its taps lie
+`tap_step` apart in the source, and it has none where a window lies wholly in the padding.
 
 In the height, spans are cut into *bands* of a few rows, which are what threads share out.
 
@@ -21,13 +15,11 @@ The gradient of the input walks the same way from grad_out, with one set of span
 (`convcore.ops.conv.geometry.Axis.grad_input_walk` derives them).
 """
 
-from kernels.cpu.micro.brgemm import split_evenly
+from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, SRC, TAPS
 from kernels.cpu.micro.depthwise_tile import depthwise_tiles
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.jit import kernel, prange
-
-# Columns of a table of spans.
-DST, SRC, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3, 4
 
 
 @kernel
@@ -55,7 +47,7 @@ def conv2d_forward_depthwise(
     _, taps_w, group, _ = filters.shape
     tap_size = group * channels
     channel_blocks = max(channels // channels_per_block, 1)
-    band_blocks = (bands.shape[0] + bands_per_task - 1) // bands_per_task
+    band_blocks = ceil_div(bands.shape[0], bands_per_task)
     src_h, src_w = src_step_h * w_src * channels, src_step_w * channels
     dst_h, dst_w = dst_step_h * w_dst * channels, dst_step_w * channels
     for task in prange(n * band_blocks):

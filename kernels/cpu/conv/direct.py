@@ -19,14 +19,13 @@ Architectures" (2018), section II, with channels-last layout.
 
 import numpy as np
 
+from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, TAPS
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.gather import copy_window, reaches_outside
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import REGISTER_BYTES, STREAM_BYTES, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
-
-# Columns of a phase table.
-START, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3
 
 
 @inline
@@ -46,15 +45,15 @@ def _extent(phases, offsets, src_step):
 
 @kernel
 def conv_forward_direct(
-    src, panels, bias, addend, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps, groups,
+    src, panels, bias, residual, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps, groups,
     merged, relu, rows_per_task, panels_per_task,
 ):  # fmt: skip
     """Convolve: the forward pass, or the gradient of the input.
 
-    Computes   dst[n, dd, dh, dw, k] = bias[k] + addend[n, dd, dh, dw, k] + sum over taps (q, t, u) and channels l of
+    Computes   dst[n, dd, dh, dw, k] = bias[k] + residual[n, dd, dh, dw, k] + sum over taps (q, t, u) and channels l of
                src[n, jd * src_step_d + offsets_d[q], jh * src_step_h + offsets_h[t], jw * src_step_w + offsets_w[u], l]
                * filter[k, (q, t, u), l]; if `relu`, max(0, that), where NaN stays NaN.
-    Requires   src (N, D, H, W, C), dst (N, D', H', W', K) C-contiguous, for images with D = D' = 1; addend as dst, or
+    Requires   src (N, D, H, W, C), dst (N, D', H', W', K) C-contiguous, for images with D = D' = 1; residual as dst, or
                empty where nothing is to be added; steps holds [src_step, dst_step] of each axis; panels as
                `pack_filters` writes them, taps in the order of phases (pd, ph, pw), then q, then t, then u; bias padded
                to full panels per group. If `merged`, the offsets_w of a phase are consecutive.
@@ -66,18 +65,18 @@ def conv_forward_direct(
     n, d_src, h_src, w_src, c_src = src.shape
     _, d_dst, h_dst, w_dst, c_dst = dst.shape
     source, destination, packed, start = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), bias.reshape(-1)
-    adds, past = addend.size > 0, dst.size * dst.itemsize >= STREAM_BYTES
-    added = addend.reshape(-1) if adds else destination
+    has_residual, stream = residual.size > 0, dst.size * dst.itemsize >= STREAM_BYTES
+    added = residual.reshape(-1) if has_residual else destination
     src_step_d, src_step_h, src_step_w = steps[0, 0], steps[1, 0], steps[2, 0]
     dst_step_d, dst_step_h, dst_step_w = steps[0, 1], steps[1, 1], steps[2, 1]
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // src.itemsize)
     channels, filters = c_src // groups, c_dst // groups
     n_panels = panels.shape[1]
-    panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
+    panel_blocks = ceil_div(n_panels, panels_per_task)
     most_planes, d_first, d_last = _extent(phases_d, offsets_d, src_step_d)
     most_rows, h_first, h_last = _extent(phases_h, offsets_h, src_step_h)
     _, w_first, w_last = _extent(phases_w, offsets_w, src_step_w)
-    row_blocks = (most_rows + rows_per_task - 1) // rows_per_task
+    row_blocks = ceil_div(most_rows, rows_per_task)
     tasks = n * phases_d.shape[0] * most_planes * phases_h.shape[0] * row_blocks * panel_blocks
 
     # The window of a task: in the planes of its phase, the rows of its phase, and the columns of all phases.
@@ -109,7 +108,7 @@ def conv_forward_direct(
         window = np.empty(taps_d * window_plane if copied else 0, src.dtype)
         taps = np.empty(max(1, taps_d * taps_h * offsets_w.size), np.int64)
         if j_count > 0 and jd < phases_d[pd, COUNT]:
-            dd = phases_d[pd, START] + jd * dst_step_d
+            dd = phases_d[pd, DST] + jd * dst_step_d
             for g in range(groups):
                 if copied:
                     for q in range(taps_d):
@@ -117,8 +116,8 @@ def conv_forward_direct(
                         copy_window(
                             source, (image * d_src + plane) * h_src * w_src * c_src,
                             h_src if 0 <= plane < d_src else 0, w_src, c_src, g * channels, channels,
-                            j_first * src_step_h + h_first, w_first,
-                            window, q * window_plane, window_rows, window_columns,
+                            j_first * src_step_h + h_first, w_first, 1, 1,
+                            window, q * window_plane, window_rows, window_columns, channels,
                         )  # fmt: skip
                     a, a_origin, row_stride = window, 0, window_columns * channels
                 else:
@@ -145,16 +144,17 @@ def conv_forward_direct(
                         columns = min(lanes_per_panel, filters - p * lanes_per_panel)
                         panel = (g * n_panels + p) * offsets_d.size * offsets_h.size * offsets_w.size + tap_number
                         for j in range(j_first, j_first + j_count):
-                            dh = phases_h[ph, START] + j * dst_step_h
+                            dh = phases_h[ph, DST] + j * dst_step_h
                             a_row_offset = a_origin + (j - j_first) * src_step_h * row_stride
                             dst_row = ((image * d_dst + dd) * h_dst + dh) * w_dst
-                            dw = phases_w[pw, START]
+                            dw = phases_w[pw, DST]
                             c_offset = (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel
                             brgemm(
                                 phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_runs, length,
                                 packed, panel * channels * lanes_per_panel,
                                 length * lanes_per_panel, lanes_per_panel,
                                 destination, c_offset, dst_step_w * c_dst, columns,
-                                start, (g * n_panels + p) * lanes_per_panel, added, c_offset, adds, relu, past, False,
+                                start, (g * n_panels + p) * lanes_per_panel,
+                                added, c_offset, has_residual, relu, stream, False,
                             )  # fmt: skip
         end_chunk(mode)

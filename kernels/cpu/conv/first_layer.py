@@ -19,6 +19,7 @@ import numpy as np
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.pack import transpose_block
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.vector.values import vload, vload_part, vstore, vstore_part
 from kernels.jit import inline, kernel, prange
@@ -56,11 +57,11 @@ def conv2d_grad_input_first_layer(
     gradient, matrix, result = grad_out.reshape(-1), weight.reshape(-1), grad_x.reshape(-1)
     values = weight.shape[0]
     panel_columns = TILE_VECTORS * (REGISTER_BYTES // grad_out.itemsize)
-    n_panels = (w_out + panel_columns - 1) // panel_columns
+    n_panels = ceil_div(w_out, panel_columns)
     width = n_panels * panel_columns
-    plane_width = max(w_out + (k_w - 1) * dil_w // stride_w, (w_in + pad_left + stride_w - 1) // stride_w)
+    plane_width = max(w_out + (k_w - 1) * dil_w // stride_w, ceil_div(w_in + pad_left, stride_w))
     row_size = c_in * stride_w * plane_width
-    row_blocks = (h_in + rows_per_task - 1) // rows_per_task
+    row_blocks = ceil_div(h_in, rows_per_task)
     for task in prange(n * row_blocks):
         mode = begin_chunk()
         image, first_h = task // row_blocks, task % row_blocks * rows_per_task
@@ -71,7 +72,7 @@ def conv2d_grad_input_first_layer(
         taps, start = np.zeros(1, np.int64), np.zeros(panel_columns, grad_out.dtype)
         # The rows of G whose filters reach into the block: oh * stride_h + (0 to reach) - pad_top.
         reach = (k_h - 1) * dil_h
-        first_oh = max(0, (first_h + pad_top - reach + stride_h - 1) // stride_h)
+        first_oh = max(0, ceil_div(first_h + pad_top - reach, stride_h))
         end_oh = min(h_out, (first_h + rows - 1 + pad_top) // stride_h + 1)
         for oh in range(first_oh, end_oh):
             for p in range(n_panels):

@@ -19,10 +19,12 @@ section II-J, for the pass; the blocking is this file's own.
 
 import numpy as np
 
-from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.brgemm import brgemm
+from kernels.cpu.micro.gather import inside_range
 from kernels.cpu.micro.pack import SCRATCH_BYTES, copy_panels, copy_tiles, transpose_block
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
+from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vload_part, vstore
 from kernels.jit import inline, kernel, prange
@@ -31,7 +33,7 @@ MAX_TILES_IN_PLACE = 8
 
 
 @inline
-def _copy_window(
+def _copy_tiled_window(
     x, image_offset, h_in, w_in, c_in, first_channel, channels, tiles, first_tile, end_tile, h_first, w_first,
     window, at, rows, columns, tile_size, width,
 ):  # fmt: skip
@@ -39,8 +41,7 @@ def _copy_window(
 
     0 outside the image.
     """
-    inside_first = min(max(-w_first, 0), columns)
-    inside_end = max(min(columns, w_in - w_first), inside_first)
+    inside_first, inside_end = inside_range(w_first, 1, w_in, columns)
     for i in range(rows):
         h = h_first + i
         target = at + i * columns * width
@@ -87,12 +88,12 @@ def conv_grad_weight_direct(
     channels, filters = c_in // groups, c_out // groups
     lanes = vlanes(x)
     panel_columns = TILE_VECTORS * lanes
-    n_panels = (filters + panel_columns - 1) // panel_columns
+    n_panels = ceil_div(filters, panel_columns)
     panel_blocks, block_columns = partials.shape[2], partials.shape[5]
-    n_tiles = (channels + tile_channels - 1) // tile_channels
-    tile_blocks = (n_tiles + tiles_per_task - 1) // tiles_per_task
-    row_blocks = (h_out + rows_per_block - 1) // rows_per_block
-    blocks = (planes + images_per_block - 1) // images_per_block * row_blocks
+    n_tiles = ceil_div(channels, tile_channels)
+    tile_blocks = ceil_div(n_tiles, tiles_per_task)
+    row_blocks = ceil_div(h_out, rows_per_block)
+    blocks = ceil_div(planes, images_per_block) * row_blocks
     window_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
     window_columns = (w_out - 1) * stride_w + (k_w - 1) * dil_w + 1
     image_size = window_rows * window_columns * tile_channels
@@ -101,7 +102,7 @@ def conv_grad_weight_direct(
     merged = n_tiles == 1 and dil_w == 1
     runs = 1 if merged else k_w
     # With few channels a panel of G serves so few tiles that its copy would not pay.
-    in_place = merged and k_h * ((k_w * channels + TILE_ROWS - 1) // TILE_ROWS) <= MAX_TILES_IN_PLACE
+    in_place = merged and k_h * ceil_div(k_w * channels, TILE_ROWS) <= MAX_TILES_IN_PLACE
 
     for task in prange(parts * groups * k_d * tile_blocks * panel_blocks):
         mode = begin_chunk()
@@ -122,7 +123,7 @@ def conv_grad_weight_direct(
             for i in range(images):
                 image, od = (first_image + i) // d_out, (first_image + i) % d_out
                 plane = od * stride_d + q * dil_d - pad_front
-                _copy_window(
+                _copy_tiled_window(
                     source, (image * d_in + plane) * h_in * w_in * c_in, h_in if 0 <= plane < d_in else 0, w_in, c_in,
                     g * channels, channels,
                     n_tiles, first_tile, end_tile, oh * stride_h - pad_top, -pad_left, window, i * image_size,
@@ -182,9 +183,9 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
     channels = run // k_w
     lanes = vlanes(partials)
     panel_columns = TILE_VECTORS * lanes
-    panels_per_block = (block_columns + panel_columns - 1) // panel_columns
+    panels_per_block = ceil_div(block_columns, panel_columns)
     n_panels = filter_blocks * panels_per_block
-    blocks = (channels + channels_per_task - 1) // channels_per_task
+    blocks = ceil_div(channels, channels_per_task)
     part_size = groups * filter_blocks * k_h * run * block_columns
     for task in prange(groups * n_panels * blocks):
         mode = begin_chunk()

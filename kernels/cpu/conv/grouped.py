@@ -12,15 +12,13 @@ and the convolution reads it k_h * k_w times; the window holds one cache line of
 
 import numpy as np
 
-from kernels.cpu.micro.brgemm import split_evenly
+from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, TAPS
 from kernels.cpu.micro.depthwise_tile import LINE_BYTES, depthwise_tiles
-from kernels.cpu.micro.replicate import spread
+from kernels.cpu.micro.replicate import replicate
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import REGISTER_BYTES
 from kernels.jit import kernel, prange
-
-# Columns of a table of phases (`convcore.ops.conv.geometry.AxisWalk`).
-DST, COUNT, FIRST_TAP, TAPS = 0, 1, 2, 3
 
 
 def block_channels(itemsize: int) -> int:
@@ -54,7 +52,7 @@ def conv2d_forward_grouped(
     most_rows = 0
     for p in range(phases_h.shape[0]):
         most_rows = max(most_rows, phases_h[p, COUNT])
-    row_blocks = (most_rows + rows_per_task - 1) // rows_per_task
+    row_blocks = ceil_div(most_rows, rows_per_task)
     for task in prange(n * phases_h.shape[0] * row_blocks):
         mode = begin_chunk()
         row_block, rest = task % row_blocks, task // row_blocks
@@ -74,7 +72,7 @@ def conv2d_forward_grouped(
                 first, end = i * widest, min((i + 1) * widest, c_dst)
                 block = end - first
                 if not no_taps:
-                    spread(
+                    replicate(
                         source, image * h_src * w_src * c_src, h_src, w_src, c_src, src_group, dst_group, first, end,
                         first_row * src_step_h + offsets_h[t], offsets_w[u], window, window_rows, window_columns,
                         pieces,
@@ -113,7 +111,7 @@ def conv2d_grad_weight_grouped(
     parts, _, _, k_h, run, _ = partials.shape
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     x_group, out_group = c_in // groups, c_out // groups
-    row_blocks = (h_out + rows_per_block - 1) // rows_per_block
+    row_blocks = ceil_div(h_out, rows_per_block)
     window_columns = (w_out - 1) * stride_w + k_w
     for part in prange(parts):
         mode = begin_chunk()
@@ -129,7 +127,7 @@ def conv2d_grad_weight_grouped(
             for first in range(0, c_out, widest):
                 end = min(first + widest, c_out)
                 block = end - first
-                spread(
+                replicate(
                     source, image * h_in * w_in * c_in, h_in, w_in, c_in, x_group, out_group, first, end,
                     first_row * stride_h - pad_top, -pad_left, window,
                     (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, pieces,

@@ -15,8 +15,9 @@ The patches of a block of rows live in the task's own buffer: the matrix of the 
 import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm
+from kernels.cpu.micro.gather import copy_window
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
-from kernels.cpu.vector.copy import clear_line, copy_line
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.jit import inline, kernel, prange
 
@@ -30,19 +31,14 @@ def _fill_patches(
 
     x is flat.
     """
-    e = 0
+    size = k_h * k_w * channels
     for oh in range(oh_first, oh_first + rows):
         for ow in range(w_out):
-            for r in range(k_h):
-                h = oh * stride_h + r * dil_h - pad_top
-                for s in range(k_w):
-                    w = ow * stride_w + s * dil_w - pad_left
-                    if 0 <= h < h_in and 0 <= w < w_in:
-                        at = ((image * h_in + h) * w_in + w) * c_in + first_channel
-                        copy_line(x, at, patches, e, channels)
-                    else:
-                        clear_line(patches, e, channels)
-                    e += channels
+            copy_window(
+                x, image * h_in * w_in * c_in, h_in, w_in, c_in, first_channel, channels,
+                oh * stride_h - pad_top, ow * stride_w - pad_left, dil_h, dil_w,
+                patches, ((oh - oh_first) * w_out + ow) * size, k_h, k_w, channels,
+            )  # fmt: skip
 
 
 @kernel
@@ -67,7 +63,7 @@ def conv2d_forward_im2col(
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // x.itemsize)
     n_panels = panels.shape[1]
     depth = k_h * k_w * channels
-    row_blocks = (h_out + rows_per_task - 1) // rows_per_task
+    row_blocks = ceil_div(h_out, rows_per_task)
     for task in prange(n * row_blocks):
         mode = begin_chunk()
         image, oh = task // row_blocks, task % row_blocks * rows_per_task
@@ -162,8 +158,8 @@ def conv2d_grad_weight_im2col(
     parts = partials.shape[0]
     channels, filters = c_in // groups, c_out // groups
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // x.itemsize)
-    n_panels = (filters + lanes_per_panel - 1) // lanes_per_panel
-    row_blocks = (h_out + rows_per_block - 1) // rows_per_block
+    n_panels = ceil_div(filters, lanes_per_panel)
+    row_blocks = ceil_div(h_out, rows_per_block)
     blocks = n * row_blocks
     depth = k_h * k_w * channels
     for task in prange(parts * groups):
@@ -172,8 +168,8 @@ def conv2d_grad_weight_im2col(
         patches = np.empty(rows_per_block * w_out * depth, x.dtype)
         taps = np.zeros(1, np.int64)
         zeros = np.zeros(lanes_per_panel, x.dtype)
-        first_block = (part * blocks + parts - 1) // parts
-        end_block = ((part + 1) * blocks + parts - 1) // parts
+        first_block = ceil_div(part * blocks, parts)
+        end_block = ceil_div((part + 1) * blocks, parts)
         for block in range(first_block, end_block):
             image, oh = block // row_blocks, block % row_blocks * rows_per_block
             rows = min(rows_per_block, h_out - oh)

@@ -29,9 +29,10 @@ from kernels.cpu.conv.winograd_transforms import (
     transform_input_tiles,
     transform_output,
 )
-from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.pack import prefetch_rows, transpose_block
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vsplat, vstore
 from kernels.jit import inline, kernel, prange
@@ -94,12 +95,12 @@ def _multiply(
 
 @inline
 def _write_tiles(
-    m, products, product_plane, addend, relu, dst, h_dst, w_dst, c_dst, first_panel, count, tiles_h, tiles_w,
+    m, products, product_plane, residual, relu, dst, h_dst, w_dst, c_dst, first_panel, count, tiles_h, tiles_w,
     first, end, scratch
 ):  # fmt: skip
     """Transform the products of tiles first <= t < end and `count` panels back, to their places in dst (N, H, W, K).
 
-    What lies at the same places of `addend` is added, unless that is empty.
+    Elements at the same places of `residual` are added, unless it is empty.
     """
     panel_columns = TILE_VECTORS * vlanes(dst)
     for t in range(first, end):
@@ -109,7 +110,7 @@ def _write_tiles(
         for p in range(count):
             k = (first_panel + p) * panel_columns
             transform_output(
-                m, products, p * points(m) * product_plane + (t - first) * panel_columns, product_plane, addend,
+                m, products, p * points(m) * product_plane + (t - first) * panel_columns, product_plane, residual,
                 relu, min(panel_columns, c_dst - k), dst, target + k, w_dst * c_dst, c_dst, rows, columns, scratch,
             )  # fmt: skip
 
@@ -128,7 +129,7 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
     """
     n_panels, _, rows, panel_columns = panels.shape
     c_src, packed = rows - 1, panels.reshape(-1)
-    blocks = (c_src + DEPTH - 1) // DEPTH
+    blocks = ceil_div(c_src, DEPTH)
     for task in prange(n_panels * blocks):
         mode = begin_chunk()
         p, l = task // blocks, task % blocks * DEPTH
@@ -144,14 +145,14 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
 
 @kernel
 def conv2d_forward_winograd(
-    src, panels, start, addend, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
+    src, panels, start, residual, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
 ):
     """A 3x3 convolution of stride 1: the forward pass, or the gradient of the input with flipped, transposed filters.
 
-    Computes   dst[n, h, w, k] = start[k] + addend[n, h, w, k] + sum over (r, s, c) of
+    Computes   dst[n, h, w, k] = start[k] + residual[n, h, w, k] + sum over (r, s, c) of
                src[n, h + r - pad_top, w + s - pad_left, c] * g[k, c, r, s]; if `relu`, max(0, that), NaN stays NaN.
     Requires   src (N, H, W, C), dst (N, H', W', K) C-contiguous; panels from `transform_filters_winograd`; start
-               padded to full panels, and one more panel of zeros; addend as dst, or empty where nothing is to be added.
+               padded to full panels, and one more panel of zeros; residual as dst, or empty for none.
     Writes     all of dst; 1 to overflowed (1,) where a result is not finite.
     Parallel   over blocks of tiles, counted over the whole batch.
     Why        9 m^2 / (m+2)^2 times fewer multiplications; a block's transformed tiles and the products of
@@ -159,15 +160,15 @@ def conv2d_forward_winograd(
     """
     n, h_src, w_src, c_src = src.shape
     _, h_dst, w_dst, c_dst = dst.shape
-    source, destination, packed, added = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), addend.reshape(-1)
+    source, destination, packed, added = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), residual.reshape(-1)
     n_panels, panel_columns = panels.shape[0], panels.shape[3]
     panel_plane = panels.shape[2] * panel_columns
-    tiles_h, tiles_w = (h_dst + m - 1) // m, (w_dst + m - 1) // m
+    tiles_h, tiles_w = ceil_div(h_dst, m), ceil_div(w_dst, m)
     tiles = n * tiles_h * tiles_w
     lanes = vlanes(src)
-    row = (c_src + lanes - 1) // lanes * lanes
+    row = ceil_div(c_src, lanes) * lanes
     plane, product_plane = tiles_per_task * row + panel_columns, (tiles_per_task + 1) * panel_columns
-    for task in prange((tiles + tiles_per_task - 1) // tiles_per_task):
+    for task in prange(ceil_div(tiles, tiles_per_task)):
         mode = begin_chunk()
         first, end = task * tiles_per_task, min((task + 1) * tiles_per_task, tiles)
         tile = np.empty(points(m) * row, src.dtype)
@@ -210,7 +211,7 @@ def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w
     _, h_src, w_src, c_src = src.shape
     source, out = src.reshape(-1), planes.reshape(-1)
     tiles = planes.shape[2] - 1
-    blocks, plane = (tiles + tiles_per_task - 1) // tiles_per_task, (tiles + 1) * DEPTH
+    blocks, plane = ceil_div(tiles, tiles_per_task), (tiles + 1) * DEPTH
     lanes = vlanes(src)
     for task in prange(planes.shape[0] * blocks):
         mode = begin_chunk()
@@ -234,7 +235,7 @@ def conv2d_forward_winograd_many_filters(
     stride_src,
     flipped,
     start,
-    addend,
+    residual,
     relu,
     dst,
     overflowed,
@@ -248,24 +249,24 @@ def conv2d_forward_winograd_many_filters(
 
     Computes   what `conv2d_forward_winograd` does, for the pixels of a slab of tiles.
     Requires   planes from `transform_tiles_winograd`; weight, strides and `flipped` as `transform_filters_winograd`;
-               start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous; addend as dst,
-               or empty where nothing is to be added.
+               start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous; residual as
+               dst, or empty for none.
     Writes     dst where the slab's tiles lie; 1 to overflowed (1,) where a result is not finite.
     Parallel   over blocks of tiles and of panels of filters.
     Why        see `conv2d_forward_winograd`. The transformed filters never leave L2; they are made for DEPTH
                channels at a time, and the products of a task's tiles are summed over these.
     """
     _, h_dst, w_dst, c_dst = dst.shape
-    destination, source, added = dst.reshape(-1), planes.reshape(-1), addend.reshape(-1)
+    destination, source, added = dst.reshape(-1), planes.reshape(-1), residual.reshape(-1)
     tiles = planes.shape[2] - 1
     plane = (tiles + 1) * DEPTH
-    tiles_h, tiles_w = (h_dst + m - 1) // m, (w_dst + m - 1) // m
+    tiles_h, tiles_w = ceil_div(h_dst, m), ceil_div(w_dst, m)
     lanes = vlanes(planes)
     panel_columns = TILE_VECTORS * lanes
     n_panels = start.size // panel_columns - 1
-    panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
+    panel_blocks = ceil_div(n_panels, panels_per_task)
     panel_plane, product_plane = (DEPTH + 1) * panel_columns, (tiles_per_task + 1) * panel_columns
-    for task in prange(panel_blocks * ((tiles + tiles_per_task - 1) // tiles_per_task)):
+    for task in prange(panel_blocks * ceil_div(tiles, tiles_per_task)):
         mode = begin_chunk()
         first_panel, first = task % panel_blocks * panels_per_task, task // panel_blocks * tiles_per_task
         count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)

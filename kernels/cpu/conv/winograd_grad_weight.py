@@ -15,16 +15,17 @@ import numpy as np
 from kernels.cpu.conv.winograd_matrices import TAPS
 from kernels.cpu.conv.winograd_transforms import (
     all_finite,
-    copy_tile,
     place,
     points,
     transform_grad_filter,
     transform_grad_out,
     transform_input_tiles,
 )
-from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.brgemm import brgemm
+from kernels.cpu.micro.gather import copy_window
 from kernels.cpu.micro.pack import transpose_block
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vload, vsplat, vstore
 from kernels.jit import inline, kernel, prange
@@ -50,7 +51,7 @@ def _transform_grad_out_tiles(
                 m, grad_out, source, w_out * c_out, c_out, count, panels, target, to_row, plane, scratch
             )  # fmt: skip
         else:
-            copy_tile(grad_out, offset, h_out, w_out, w_out * c_out, c_out, count, top, left, m, tile, panel_columns)
+            copy_window(grad_out, offset, h_out, w_out, c_out, 0, count, top, left, 1, 1, tile, 0, m, m, panel_columns)
             transform_grad_out(
                 m, tile, 0, m * panel_columns, panel_columns, panel_columns, panels, target, to_row, plane, scratch
             )
@@ -90,13 +91,13 @@ def conv2d_grad_weight_winograd(
     parts = partials.shape[0]
     lanes = vlanes(x)
     panel_columns = TILE_VECTORS * lanes
-    n_panels = (c_out + panel_columns - 1) // panel_columns
-    channel_blocks = (c_in + channels_per_task - 1) // channels_per_task
-    panel_blocks = (n_panels + panels_per_task - 1) // panels_per_task
-    tiles_h, tiles_w = (h_out + m - 1) // m, (w_out + m - 1) // m
+    n_panels = ceil_div(c_out, panel_columns)
+    channel_blocks = ceil_div(c_in, channels_per_task)
+    panel_blocks = ceil_div(n_panels, panels_per_task)
+    tiles_h, tiles_w = ceil_div(h_out, m), ceil_div(w_out, m)
     tiles = n * tiles_h * tiles_w
-    blocks = (tiles + tiles_per_block - 1) // tiles_per_block
-    row = (channels_per_task + lanes - 1) // lanes * lanes
+    blocks = ceil_div(tiles, tiles_per_block)
+    row = ceil_div(channels_per_task, lanes) * lanes
     input_plane = tiles_per_block * row + panel_columns
     gradient_plane = (tiles_per_block + 1) * panel_columns
     sums_plane = (channels_per_task + 1) * panel_columns
@@ -159,7 +160,7 @@ def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
     filters = grad_weight.shape[0]
     sums, out = partials.reshape(-1), grad_weight.reshape(-1)
     lanes = vlanes(partials)
-    blocks = (channels + channels_per_task - 1) // channels_per_task
+    blocks = ceil_div(channels, channels_per_task)
     part_size = n_panels * channels * taps * panel_columns
     for task in prange(n_panels * blocks):
         mode = begin_chunk()

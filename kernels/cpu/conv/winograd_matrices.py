@@ -1,6 +1,6 @@
 """The matrices of Winograd's F(m, 3), from the points at which polynomials are evaluated.
 
-A filter of three taps, turned round, slides over m + 2 inputs and gives m outputs: part of a product of polynomials.
+A filter of three taps, reversed, slides over m + 2 inputs and gives m outputs: part of a product of polynomials.
 Such a product is known from its values at m + 2 points, the last of them at infinity (the leading coefficient).
 Transposing this algorithm (A. Toom and S. Cook's) gives Winograd's: with N_i the product of (p_i - p_j) over j != i,
 

@@ -27,9 +27,11 @@ e = (m + 2) * i + j of a transformed tile lies e planes behind the first.
 import numpy as np
 
 from kernels.cpu.conv.winograd_matrices import POINTS, TAPS, transposed, winograd_matrices
-from kernels.cpu.micro.constant_matmul import bounded_line_product, line_product
+from kernels.cpu.micro.constant_matmul import constant_product, output_product
+from kernels.cpu.micro.gather import copy_window
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import STREAM_BYTES
-from kernels.cpu.vector.values import vlanes, vload, vload_part, vsplat, vstore
+from kernels.cpu.vector.values import vlanes, vsplat
 from kernels.jit import inline
 
 MATRICES = {m: winograd_matrices(m) for m in POINTS}
@@ -49,7 +51,7 @@ def bias_point(m):
 
 def _both_dimensions(matrices):
     """M D M^T for a matrix that depends on m: first the columns of the tile D, then the rows of what comes out."""
-    line = line_product(matrices)
+    line = constant_product(matrices)
     # The height and width of the matrix are linear in m.
     (small, large), (first, second) = sorted(matrices), (matrices[m] for m in sorted(matrices))
     more_out, more_in = ((len(b) - len(a)) // (large - small) for a, b in ((first, second), (first[0], second[0])))
@@ -75,27 +77,27 @@ transform_input = _both_dimensions({m: of.input for m, of in MATRICES.items()}) 
 transform_filter = _both_dimensions({m: of.filter for m, of in MATRICES.items()})  # G g G^T
 transform_grad_out = _both_dimensions({m: transposed(of.output) for m, of in MATRICES.items()})  # A dY A^T
 transform_grad_filter = _both_dimensions({m: transposed(of.filter) for m, of in MATRICES.items()})  # G^T M G
-_output_line = line_product({m: of.output for m, of in MATRICES.items()})
-_last_output_line = bounded_line_product({m: of.output for m, of in MATRICES.items()})
+_output_product = constant_product({m: of.output for m, of in MATRICES.items()})
+_last_output_product = output_product({m: of.output for m, of in MATRICES.items()})
 
 
 @inline
-def transform_output(m, products, at, plane, addend, relu, count, dst, target, row, column, rows, columns, scratch):
+def transform_output(m, products, at, plane, residual, relu, count, dst, target, row, column, rows, columns, scratch):
     """dst[target + i * row + j * column + k] = (A^T M A)[i, j] for k < count, with M[e] = products[at + e * plane + k].
 
     Only the `rows` x `columns` of the m x m tile that lie inside the image; plus what lies at the same place of
-    `addend`, unless that is empty; if `relu`, max(0, that). The vector of scratch behind those of the tile stays 0 as
+    `residual`, unless that is empty; if `relu`, max(0, that). The vector of scratch behind those of the tile stays 0 as
     long as all of this is finite.
     """
     lanes, size = vlanes(products), m + TAPS - 1
-    limit, past = vsplat(products, 0.0 if relu else -np.inf), dst.size * dst.itemsize >= STREAM_BYTES
+    limit, stream = vsplat(products, 0.0 if relu else -np.inf), dst.size * dst.itemsize >= STREAM_BYTES
     for k in range(0, count, lanes):
         for j in range(size):
-            _output_line(m, products, at + j * plane + k, size * plane, scratch, j * lanes, size * lanes)
+            _output_product(m, products, at + j * plane + k, size * plane, scratch, j * lanes, size * lanes)
         for i in range(rows):
-            _last_output_line(
-                m, scratch, i * size * lanes, lanes, dst, target + i * row + k, column, addend, addend.size > 0,
-                limit, columns, count - k, past, size * size * lanes,
+            _last_output_product(
+                m, scratch, i * size * lanes, lanes, dst, target + i * row + k, column, residual, residual.size > 0,
+                limit, columns, count - k, stream, size * size * lanes,
             )  # fmt: skip
 
 
@@ -106,29 +108,6 @@ def all_finite(scratch, at):
     for l in range(vlanes(scratch)):
         finite = finite and scratch[at + l] == 0  # NaN is not
     return finite
-
-
-@inline
-def copy_tile(images, offset, height, width, row, channels, count, top, left, size, tile, padded):
-    """tile[(i * size + j) * padded + c] = images[offset + (top + i) * row + (left + j) * channels + c], c < count.
-
-    0 outside the image and for count <= c < padded, a multiple of VL.
-    """
-    lanes = vlanes(tile)
-    zero = vsplat(tile, 0.0)
-    for i in range(size):
-        for j in range(size):
-            h, w = top + i, left + j
-            source, target = offset + h * row + w * channels, (i * size + j) * padded
-            if 0 <= h < height and 0 <= w < width:
-                whole = count // lanes * lanes
-                for c in range(0, whole, lanes):
-                    vstore(vload(images, source + c), tile, target + c)
-                if whole < count:
-                    vstore(vload_part(images, source + whole, count - whole), tile, target + whole)
-            else:
-                for c in range(0, padded, lanes):
-                    vstore(zero, tile, target + c)
 
 
 @inline
@@ -149,7 +128,7 @@ def transform_input_tiles(
     they lie unless they cross the border or their last vector is not whole.
     """
     lanes = vlanes(x)
-    padded, size = (count + lanes - 1) // lanes * lanes, m + TAPS - 1
+    padded, size = ceil_div(count, lanes) * lanes, m + TAPS - 1
     for t in range(first, end):
         image, i, j = place(t, tiles_h, tiles_w)
         top, left = i * m - pad_top, j * m - pad_left
@@ -159,5 +138,5 @@ def transform_input_tiles(
             source = offset + (top * w_in + left) * c_in
             transform_input(m, x, source, w_in * c_in, c_in, count, planes, target, size * plane, plane, scratch)
         else:
-            copy_tile(x, offset, h_in, w_in, w_in * c_in, c_in, count, top, left, size, tile, padded)
+            copy_window(x, offset, h_in, w_in, c_in, 0, count, top, left, 1, 1, tile, 0, size, size, padded)
             transform_input(m, tile, 0, size * padded, padded, padded, planes, target, size * plane, plane, scratch)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes
 from kernels.jit import Kernel, inline, kernel, kernel_named, prange
 
@@ -39,7 +40,7 @@ def _of_pairs(name: str, combined: Callable[[Any, Any], Any]) -> Kernel:
         Why        two reads and one write, in order.
         """
         size, lanes = out.shape[0], vlanes(out)
-        for chunk in prange((size + CHUNK - 1) // CHUNK):
+        for chunk in prange(ceil_div(size, CHUNK)):
             mode = begin_chunk()
             end = min((chunk + 1) * CHUNK, size)
             for i in range(chunk * CHUNK, end, lanes):
@@ -66,7 +67,7 @@ def multiply_channels(x, factors, out):
     images, pixels, channels = x.shape
     source, target, scale = x.reshape(-1), out.reshape(-1), factors.reshape(-1)
     lanes = vlanes(out)
-    chunks = (pixels + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK
+    chunks = ceil_div(pixels, ROWS_PER_CHUNK)
     for task in prange(images * chunks):
         mode = begin_chunk()
         image, chunk = task // chunks, task % chunks

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.math import verf, vexp, vsigmoid, vtanh
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vless_equal, vrelu, vselect, vsplat
 from kernels.jit import Kernel, inline, kernel_named, prange
 
@@ -46,7 +47,7 @@ def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., An
         """
         size = x.shape[0]
         lanes = vlanes(x)
-        for chunk in prange((size + CHUNK - 1) // CHUNK):
+        for chunk in prange(ceil_div(size, CHUNK)):
             mode = begin_chunk()
             end = min((chunk + 1) * CHUNK, size)
             for i in range(chunk * CHUNK, end, lanes):
@@ -65,7 +66,7 @@ def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., An
         """
         size = kept.shape[0]
         lanes = vlanes(kept)
-        for chunk in prange((size + CHUNK - 1) // CHUNK):
+        for chunk in prange(ceil_div(size, CHUNK)):
             mode = begin_chunk()
             end = min((chunk + 1) * CHUNK, size)
             for i in range(chunk * CHUNK, end, lanes):

@@ -17,10 +17,11 @@ read where it lies, once more for each.
 
 import numpy as np
 
-from kernels.cpu.micro.brgemm import brgemm, split_evenly
+from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.pack import copy_panels, copy_tiles, prefetch_rows, transpose_block
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import copy_line
+from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import STREAM_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vrelu
 from kernels.jit import inline, kernel, prange
@@ -37,18 +38,18 @@ def _copy_rows(a, offset, row, rows, length, block, block_row):
 
 @kernel
 def gemm(
-    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, in_place, start, addend, relu, out,
+    a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, in_place, start, residual, relu, out,
     depth, row_blocks, panel_blocks, block_depth,
 ):  # fmt: skip
     """A stack of matrix products, each as partial sums over parts of the summation index.
 
-    Computes   out[s, i, m, j] = start[s == 0, j] + (addend[i, m, j] if s == 0) + sum over the l of part s of
+    Computes   out[s, i, m, j] = start[s == 0, j] + (residual[i, m, j] if s == 0) + sum over the l of part s of
                a[a_offsets[i] + m * a_row + l * a_col] * B[i, l, j] with
                B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL;
                if `relu` (with a single part), max(0, that), where NaN stays NaN.
     Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
                `pack_matrices` if `packed`, else as it lies, the columns side by side, where it is read if `in_place`
-               and else copied; start (2, panels * PC), row 0 zero; addend flat, as out[0], or empty
+               and else copied; start (2, panels * PC), row 0 zero; residual flat, as out[0], or empty
                where nothing is to be added; out (parts, count, M, N) C-contiguous; row_blocks <= M, panel_blocks <=
                panels, parts <= depth.
     Writes     all of out.
@@ -57,16 +58,16 @@ def gemm(
     """
     parts, count, m_rows, n_columns = out.shape
     destination, first_sum = out.reshape(-1), start.reshape(-1)
-    has_addend = addend.size > 0
-    past = out.size * out.itemsize >= STREAM_BYTES and parts == 1 and depth <= block_depth
+    has_residual = residual.size > 0
+    stream = out.size * out.itemsize >= STREAM_BYTES and parts == 1 and depth <= block_depth
     lanes = vlanes(out)
     panel_columns = TILE_VECTORS * lanes
-    n_panels = (n_columns + panel_columns - 1) // panel_columns
+    n_panels = ceil_div(n_columns, panel_columns)
     transposed = a_col != 1
     direct = packed or in_place
     right_row = b_row if direct else panel_columns
-    part_depth = (depth + parts - 1) // parts
-    depth_blocks = (part_depth + block_depth - 1) // block_depth
+    part_depth = ceil_div(depth, parts)
+    depth_blocks = ceil_div(part_depth, block_depth)
     # An odd number of panel rows between two rows of a block: no two of a tile's rows share a set of the cache.
     block_row = min(block_depth, part_depth) // panel_columns * panel_columns + 2 * panel_columns
     for task in prange(parts * count * row_blocks * panel_blocks):
@@ -79,7 +80,7 @@ def gemm(
         first_l, end_l = split_evenly(depth, parts, part)
         rows = end_row - first_row
         # Only of a transposed A the copies of the tiles lie apart; else all rows are one piece.
-        pieces = (rows + TILE_ROWS - 1) // TILE_ROWS if transposed else 1
+        pieces = ceil_div(rows, TILE_ROWS) if transposed else 1
         piece_size = TILE_ROWS * block_row
         taps = np.zeros(1, np.int64)
         # A vector more: the last store of a tile's copy, too, reaches beyond it.
@@ -120,7 +121,7 @@ def gemm(
                 is_first = part == 0 and depth_block == 0
                 start_offset = first_column + (n_panels * panel_columns if is_first else 0)
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
-                added = addend if is_first and has_addend else destination
+                added = residual if is_first and has_residual else destination
                 for piece in range(pieces):
                     begin, end = split_evenly(rows, pieces, piece)
                     c_begin = c_offset + begin * n_columns
@@ -128,7 +129,7 @@ def gemm(
                         end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
                         right, b_offset, 0, right_row, destination, c_begin, n_columns,
                         min(panel_columns, n_columns - first_column), first_sum, start_offset,
-                        added, c_begin, depth_block > 0 or (is_first and has_addend), rectify, past,
+                        added, c_begin, depth_block > 0 or (is_first and has_residual), rectify, stream,
                         in_place,
                     )  # fmt: skip
         end_chunk(mode)
@@ -147,7 +148,7 @@ def sum_parts(partials, relu, out, elements_per_task):
     """
     parts, size = partials.shape
     flat, lanes = partials.reshape(-1), vlanes(partials)
-    for task in prange((size + elements_per_task - 1) // elements_per_task):
+    for task in prange(ceil_div(size, elements_per_task)):
         mode = begin_chunk()
         first = task * elements_per_task
         end = min(first + elements_per_task, size)
@@ -172,7 +173,7 @@ def transpose_add(turned, bias, relu, out, rows_per_task):
     """
     count, n_columns, m_rows = turned.shape
     source, destination, lanes = turned.reshape(-1), out.reshape(-1), vlanes(out)
-    blocks = (n_columns + rows_per_task - 1) // rows_per_task
+    blocks = ceil_div(n_columns, rows_per_task)
     for task in prange(count * blocks):
         mode = begin_chunk()
         i, first = task // blocks, task % blocks * rows_per_task

@@ -7,6 +7,7 @@ kernels go through the large matrix once, along its rows.
 import numpy as np
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vmuladd, vsplat, vstore, vsum
 from kernels.jit import inline, kernel, prange
 
@@ -75,7 +76,7 @@ def linear_skinny(x, weight, bias, out):
     features = weight.shape[0]
     block_length = BLOCK_LENGTH if rows > 2 else length
     flat_x, flat_weight = x.reshape(-1), weight.reshape(-1)
-    for task in prange((features + FEATURES_PER_TASK - 1) // FEATURES_PER_TASK):
+    for task in prange(ceil_div(features, FEATURES_PER_TASK)):
         mode = begin_chunk()
         sums = np.empty((rows + 1, 4), x.dtype)
         end = min((task + 1) * FEATURES_PER_TASK, features)
@@ -138,8 +139,8 @@ def gemm_skinny(a, b, out, rows_per_task, columns_per_task):
     columns = b.shape[1]
     flat_b, flat_out = b.reshape(-1), out.reshape(-1)
     lanes = vlanes(a)
-    column_tasks = (columns + columns_per_task - 1) // columns_per_task
-    for task in prange((rows + rows_per_task - 1) // rows_per_task * column_tasks):
+    column_tasks = ceil_div(columns, columns_per_task)
+    for task in prange(ceil_div(rows, rows_per_task) * column_tasks):
         mode = begin_chunk()
         m_first, n_first = task // column_tasks * rows_per_task, task % column_tasks * columns_per_task
         m_end, n_end = min(m_first + rows_per_task, rows), min(n_first + columns_per_task, columns)

@@ -27,7 +27,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from kernels.cpu.micro.depthwise_variants import WIDE, Family, Kind, emit_tile, families
-from kernels.cpu.vector.emit import Lanes, emit_prefetch, loop
+from kernels.cpu.vector.emit import Lanes, array_pointer, emit_prefetch, loop
+from kernels.cpu.vector.split import emit_split
 from kernels.cpu.vector.target import REGISTER_BYTES
 from kernels.jit import intrinsic
 from kernels.machine_code import MachineCode
@@ -42,14 +43,6 @@ _ARGUMENTS = (
 )  # fmt: skip
 _POINTERS = ("a", "b", "c", "start")
 _SIGNATURE = ir.FunctionType(ir.VoidType(), [ir.PointerType() if name in _POINTERS else _INT for name in _ARGUMENTS])
-
-
-def _emit_dealt(builder, total, most):
-    """Deal `total` items to the fewest parts of at most `most`: (parts, the size of part i as a function of i)."""
-    parts = builder.sdiv(builder.add(total, builder.sub(most, _INT(1))), most)
-    fewest = builder.sdiv(total, builder.select(builder.icmp_signed(">", parts, _INT(0)), parts, _INT(1)))
-    larger = builder.sub(total, builder.mul(fewest, parts))  # so many parts have one item more
-    return parts, lambda i: builder.add(fewest, builder.zext(builder.icmp_signed("<", i, larger), _INT))
 
 
 def _emit_prefetch(lanes: Lanes, value: dict[str, Any], a, c, rows) -> None:
@@ -71,8 +64,8 @@ def _emit_loops(builder, element, value: dict[str, Any], kind: Kind) -> None:
     vectors = _INT(1) if kind.masked else builder.sdiv(value["channels"], _INT(lanes.lanes))
     per_line = _INT(max(1, LINE_BYTES // REGISTER_BYTES))
     blocks = builder.sdiv(builder.add(vectors, builder.sub(per_line, _INT(1))), per_line)
-    groups, group_lines = _emit_dealt(builder, value["lines"], kind.most_lines(builder, value["rows"]))
-    tiles, tile_rows = _emit_dealt(builder, value["rows"], _INT(kind.most_rows))
+    groups, group_lines = emit_split(builder, value["lines"], kind.most_lines(builder, value["rows"]))
+    tiles, tile_rows = emit_split(builder, value["rows"], _INT(kind.most_rows))
     line_slot, row_slot = (cgutils.alloca_once(builder, _INT) for _ in range(2))
     builder.store(_INT(0), line_slot)
     with loop(builder, groups) as group:
@@ -191,12 +184,10 @@ def depthwise_tiles(
         value: dict[str, Any] = dict(zip(names.split(), arguments, strict=True))
         element = context.get_value_type(a.dtype)
         for name, array_type in (("a", a), ("b", b), ("c", c), ("start", start)):
-            pointer = context.make_array(array_type)(context, builder, value[name]).data
-            value[name] = builder.gep(pointer, [value[f"{name}_offset"]], source_etype=element)
+            value[name] = array_pointer(context, builder, array_type, value[name], value[f"{name}_offset"])
         value["accumulate"] = builder.zext(value["accumulate"], _INT)
         function = cgutils.get_or_insert_function(builder.module, _SIGNATURE, _symbol(element))
-        given = [value[name] for name in _ARGUMENTS]
-        builder.call(function, [builder.bitcast(v, t) for v, t in zip(given, _SIGNATURE.args, strict=True)])
+        builder.call(function, [value[name] for name in _ARGUMENTS])
         return context.get_dummy_value()
 
     return signature, codegen

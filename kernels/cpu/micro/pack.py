@@ -17,6 +17,7 @@ import numpy as np
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
+from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.transpose import vtranspose, vtranspose_part
 from kernels.cpu.vector.values import prefetch, vlanes, vload, vload_part, vstore
 from kernels.jit import CACHE_LINE_BYTES, inline, kernel, prange
@@ -77,9 +78,9 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
     step = 1
     if stride_src == filter_taps:
         step = max(1, min(c_src, SCRATCH_BYTES // (filter_taps * panel_columns * panels.itemsize)))
-    blocks = (c_src + step - 1) // step
+    blocks = ceil_div(c_src, step)
     blocks_per_task = max(1, 32 // step)
-    tasks_per_panel = (blocks + blocks_per_task - 1) // blocks_per_task
+    tasks_per_panel = ceil_div(blocks, blocks_per_task)
     for task in prange(groups * n_panels * tasks_per_panel):
         mode = begin_chunk()
         part, panel = task % tasks_per_panel, task // tasks_per_panel
@@ -113,25 +114,23 @@ def copy_tiles(source, offset, column, count, rows, tiles, first_tile, end_tile,
     `source`.
     """
     lanes = vlanes(out)
-    size, larger = rows // tiles, rows % tiles
     last = (source.size - offset - (rows + width + lanes)) // column
     whole = min(max(last + 1, 0), count)
     for l in range(whole):
-        begin = offset + l * column + first_tile * size + min(first_tile, larger)
         target = at + l * width
         for tile in range(first_tile, end_tile):
+            begin, _ = split_evenly(rows, tiles, tile)
+            place = offset + l * column + begin
             for m in range(0, width, lanes):
-                vstore(vload(source, begin + m), out, target + m)
-            begin += size + (1 if tile < larger else 0)
+                vstore(vload(source, place + m), out, target + m)
             target += tile_size
     for l in range(whole, count):
-        begin = offset + l * column + first_tile * size + min(first_tile, larger)
         target = at + l * width
         for tile in range(first_tile, end_tile):
-            used = size + (1 if tile < larger else 0)
+            begin, end = split_evenly(rows, tiles, tile)
+            place, used = offset + l * column + begin, end - begin
             for m in range(0, used, lanes):
-                vstore(vload_part(source, begin + m, min(lanes, used - m)), out, target + m)
-            begin += used
+                vstore(vload_part(source, place + m, min(lanes, used - m)), out, target + m)
             target += tile_size
 
 
@@ -177,7 +176,7 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     count, n_panels, depth, panel_columns = panels.shape
     packed = panels.reshape(-1)
     by_rows = b_col == 1
-    tasks = (depth + ROWS_PER_PASS - 1) // ROWS_PER_PASS if by_rows else n_panels
+    tasks = ceil_div(depth, ROWS_PER_PASS) if by_rows else n_panels
     for task in prange(count * tasks):
         mode = begin_chunk()
         i, part = task // tasks, task % tasks

@@ -4,11 +4,12 @@ Source: S. Williams, A. Waterman and D. Patterson, "Roofline: An Insightful Visu
 Architectures" (2009).
 """
 
-from llvmlite import ir
 from numba.core import cgutils, types
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
-from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
+from kernels.cpu.vector.emit import array_pointer
+from kernels.cpu.vector.target import TILE_ROWS, TILE_VECTORS
+from kernels.cpu.vector.values import Vector, lanes_of
 from kernels.jit import intrinsic, kernel, prange
 
 CHAINS = TILE_ROWS * TILE_VECTORS
@@ -20,28 +21,20 @@ def _fma_chains(typing_context, x, out, out_offset, steps):
 
     def codegen(context, builder, signature, arguments):
         x_value, out_value, offset, steps_value = arguments
-        element = context.get_value_type(x.dtype)
-        element_bits = 32 if isinstance(element, ir.FloatType) else 64
-        lanes = 8 * REGISTER_BYTES // element_bits
-        vector = ir.VectorType(element, lanes)
-        name = f"llvm.fma.v{lanes}f{element_bits}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-
-        def load(index):
-            pointer = builder.gep(source, [ir.Constant(ir.IntType(64), index * lanes)], source_etype=element)
-            return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=4, typ=vector)
-
-        source = context.make_array(x)(context, builder, x_value).data
-        factor = load(0)
-        chains = [cgutils.alloca_once_value(builder, load(1 + i)) for i in range(CHAINS)]
+        lanes = lanes_of(context, builder, Vector(x.dtype))
+        source = array_pointer(context, builder, x, x_value)
+        factor = lanes.load(source)
+        chains = [
+            cgutils.alloca_once_value(builder, lanes.load(lanes.at(source, (1 + i) * lanes.lanes)))
+            for i in range(CHAINS)
+        ]
         with cgutils.for_range(builder, steps_value):
             for chain in chains:
-                builder.store(builder.call(fma, [builder.load(chain, typ=vector), factor, factor]), chain)
-        total = builder.load(chains[0], typ=vector)
+                builder.store(lanes.fma(builder.load(chain, typ=lanes.vector), factor, factor), chain)
+        total = builder.load(chains[0], typ=lanes.vector)
         for chain in chains[1:]:
-            total = builder.fadd(total, builder.load(chain, typ=vector))
-        target = builder.gep(context.make_array(out)(context, builder, out_value).data, [offset], source_etype=element)
-        builder.store(total, builder.bitcast(target, vector.as_pointer()), align=4)
+            total = builder.fadd(total, builder.load(chain, typ=lanes.vector))
+        lanes.store(total, array_pointer(context, builder, out, out_value, offset))
         return context.get_dummy_value()
 
     return types.void(x, out, types.int64, types.int64), codegen

@@ -1,46 +1,39 @@
-"""Spreading: each output channel of a grouped convolution gets input channels of its own (see `conv/grouped.py`)."""
+"""Replication: each output channel of a grouped convolution gets input channels of its own (see `conv/grouped.py`)."""
 
 from llvmlite import ir
 from numba.core import types
 
+from kernels.cpu.micro.gather import inside_range
 from kernels.cpu.vector.copy import clear_line
+from kernels.cpu.vector.emit import array_pointer
 from kernels.cpu.vector.target import REGISTER_BYTES
-from kernels.cpu.vector.values import Vector, vsplat, vstore
+from kernels.cpu.vector.values import Vector, lanes_of, vsplat, vstore
 from kernels.jit import inline, intrinsic
 
 _INT = ir.IntType(64)
 
 
 @intrinsic
-def _spread_vector(typing_context, x, index, window, target, step, group):
+def _replicate_vector(typing_context, x, index, window, target, step, group):
     """window[target + c * step + k] = x[index + k // group * group + c] for c < group and the VL lanes k.
 
     `group` is a power of two greater than 1 that divides VL: one load, and a shuffle for each c.
     """
-    vector = Vector(x.dtype)
 
     def codegen(context, builder, sig, args):
-        llvm_vector, lanes = context.get_value_type(vector), vector.lanes
-        align = vector.dtype.bitwidth // 8
-
-        def address(array_type, array, at):
-            data = context.make_array(array_type)(context, builder, array).data
-            return builder.bitcast(builder.gep(data, [at], source_etype=llvm_vector.element), llvm_vector.as_pointer())
-
-        value = builder.load(address(x, args[0], args[1]), align=align, typ=llvm_vector)
-        done = builder.append_basic_block("spread_done")
+        lanes = lanes_of(context, builder, Vector(x.dtype))
+        value = lanes.load(array_pointer(context, builder, x, *args[:2]))
+        begin = array_pointer(context, builder, window, *args[2:4])
+        done = builder.append_basic_block("replicate_done")
         switch = builder.switch(args[5], done)
         size = 2
-        while size <= lanes:
-            block = builder.append_basic_block(f"spread_{size}")
+        while size <= lanes.lanes:
+            block = builder.append_basic_block(f"replicate_{size}")
             switch.add_case(_INT(size), block)
             builder.position_at_end(block)
             for c in range(size):
-                places = [k // size * size + c for k in range(lanes)]
-                places = ir.Constant(ir.VectorType(ir.IntType(32), lanes), places)
-                at = builder.add(args[3], builder.mul(args[4], _INT(c)))
-                shuffled = builder.shuffle_vector(value, value, places)
-                builder.store(shuffled, address(window, args[2], at), align=align)
+                places = [k // size * size + c for k in range(lanes.lanes)]
+                lanes.store(lanes.shuffle(value, places), lanes.at(begin, c, args[4]))
             builder.branch(done)
             size *= 2
         builder.position_at_end(done)
@@ -52,7 +45,7 @@ def _spread_vector(typing_context, x, index, window, target, step, group):
 
 @inline
 def _divides(group, lanes):
-    """Whether `_spread_vector` takes groups of this size."""
+    """Whether `_replicate_vector` takes groups of this size."""
     return 1 < group <= lanes and group & (group - 1) == 0
 
 
@@ -73,7 +66,7 @@ def _pieces(first, end, x_group, out_group, lanes, pieces):
 
 
 @inline
-def spread(
+def replicate(
     x, image_offset, h_in, w_in, c_in, x_group, out_group, first, end, h_first, w_first, window, rows, columns, pieces
 ):  # fmt: skip
     """window[i, j, c, k - first] = x[h_first + i, w_first + j, (k // out_group) * x_group + c] for first <= k < end.
@@ -87,8 +80,7 @@ def spread(
     lanes = REGISTER_BYTES // x.itemsize
     whole_groups = x_group == out_group and _divides(x_group, lanes) and first % lanes == 0 and block % lanes == 0
     count = _pieces(first, end, x_group, out_group, lanes, pieces)
-    inside_first = min(max(-w_first, 0), columns)
-    inside_end = max(min(columns, w_in - w_first), inside_first)
+    inside_first, inside_end = inside_range(w_first, 1, w_in, columns)
     for i in range(rows):
         target = i * columns * pixel_size
         h = h_first + i
@@ -100,7 +92,7 @@ def spread(
             row = target + j * pixel_size
             if whole_groups:
                 for k in range(0, block, lanes):
-                    _spread_vector(x, pixel + first + k, window, row + k, block, x_group)
+                    _replicate_vector(x, pixel + first + k, window, row + k, block, x_group)
             else:
                 for c in range(x_group):
                     for p in range(count):

@@ -29,6 +29,7 @@ import math
 import numpy as np
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import STREAM_BYTES, lanes
 from kernels.cpu.vector.values import (
     prefetch,
@@ -84,7 +85,7 @@ def normalise(x, first, last, coefficients, lowest, out, out_first):
     """out = (x - center) * scale + shift, not below `lowest`, for x[first:last], which begins with channel 0."""
     lanes = vlanes(x)
     wide = coefficients.shape[1]
-    limit, past = vsplat(x, lowest), out.size * out.itemsize >= STREAM_BYTES
+    limit, stream = vsplat(x, lowest), out.size * out.itemsize >= STREAM_BYTES
     whole = _whole_lines(first, last, wide)
     to = out_first - first
     for block in range(first, whole, _block_size(wide)):
@@ -93,7 +94,7 @@ def normalise(x, first, last, coefficients, lowest, out, out_first):
             for at in range(block + j, min(block + _block_size(wide), whole), wide):
                 prefetch(x, at + BLOCK)
                 value = vfma(vload(x, at) - center, scale, shift)
-                vstream(vselect(vless_equal(value, limit), limit, value), out, at + to, past)
+                vstream(vselect(vless_equal(value, limit), limit, value), out, at + to, stream)
     for j in range(0, last - whole, lanes):
         count = min(lanes, last - whole - j)
         center, scale, shift = three_lines(coefficients, 0, j)
@@ -150,7 +151,7 @@ def combine_gradients(x, first, last, grad_out, grad_first, coefficients, lowest
     lanes = vlanes(x)
     wide = coefficients.shape[1]
     limit, zero = vsplat(x, lowest), vsplat(x, x.dtype.type(0))
-    past = grad_x.size * grad_x.itemsize >= STREAM_BYTES
+    stream = grad_x.size * grad_x.itemsize >= STREAM_BYTES
     to = grad_first - first
     for block in range(first, last, wide):
         count = min(wide, last - block)
@@ -161,7 +162,7 @@ def combine_gradients(x, first, last, grad_out, grad_first, coefficients, lowest
             prefetch(grad_out, at + to + BLOCK)
             deviation = vload(x, at) - vload(coefficients, j)
             gradient = vload(grad_out, at + to)
-            vstream(_combined(deviation, gradient, coefficients, j, limit, zero, frozen), grad_x, at, past)
+            vstream(_combined(deviation, gradient, coefficients, j, limit, zero, frozen), grad_x, at, stream)
         if full < count:
             at, rest = block + full, count - full
             deviation = vload_part(x, at, rest) - vload(coefficients, full)
@@ -259,7 +260,7 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
             _add_powers(x, begin, min(begin + RUN * wide, last), center, False, run)
             add_run(run, totals)
         for j in range(wide):
-            totals[0, j] += np.float64(center[j]) * ((last - first - j + wide - 1) // wide)
+            totals[0, j] += np.float64(center[j]) * ceil_div(last - first - j, wide)
         fold(totals[0], channels)
         for c in range(channels):
             totals[0, c] /= count
@@ -305,7 +306,7 @@ def batch_norm_forward(x, coefficients, lowest, out, rows_per_chunk):
                and the subtraction is free beside the memory traffic.
     """
     rows, channels = x.shape
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk * channels
         last = min(first + rows_per_chunk * channels, rows * channels)
@@ -357,7 +358,7 @@ def batch_norm_grad_input(x, grad_out, coefficients, lowest, frozen, grad_x, row
     Why        two reads, one write; whatever is constant in a column was put into its coefficients.
     """
     rows, channels = x.shape
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk * channels
         last = min(first + rows_per_chunk * channels, rows * channels)

@@ -15,6 +15,7 @@ import numpy as np
 
 from kernels.cpu.norm.batch_norm import RUN, add_gradients, add_run, combine_gradients, join_sums, three_lines
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import lanes
 from kernels.cpu.vector.values import (
     prefetch,
@@ -47,7 +48,7 @@ def position_channels(channels: int, itemsize: int) -> int:
 def _taps(start, stop, dilation):
     """The taps of a window along an axis; integer division takes as long as a whole window of vectors."""
     count = max(stop - start, 0)
-    return count if dilation == 1 else (count + dilation - 1) // dilation
+    return count if dilation == 1 else ceil_div(count, dilation)
 
 
 @inline
@@ -219,7 +220,7 @@ def batch_norm_max_pool2d_grad_input(
     Reference  `max_pool2d_grad_input`, then `batch_norm_grads`.
     """
     n, h_in, w_in, channels = x.shape
-    for chunk in prange((n * h_in + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(n * h_in, rows_per_chunk)):
         mode = begin_chunk()
         row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
         size = w_in * channels

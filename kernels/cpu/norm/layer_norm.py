@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import (
     load_lanes,
     store_lanes,
@@ -85,7 +86,7 @@ def layer_norm_forward(x, weight, bias, eps, centered, out, mean, invstd, rows_p
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
     affine = weight.size > 0
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk
         for r in range(first, min(first + rows_per_chunk, rows)):
@@ -131,7 +132,7 @@ def layer_norm_grads(x, grad_out, weight, mean, invstd, centered, grad_x, sums, 
     lanes = vlanes(x)
     affine = weight.size > 0
     columns = weight.size
-    for chunk in prange((rows + rows_per_chunk - 1) // rows_per_chunk):
+    for chunk in prange(ceil_div(rows, rows_per_chunk)):
         mode = begin_chunk()
         first = chunk * rows_per_chunk
         last = min(first + rows_per_chunk, rows)

@@ -6,6 +6,7 @@ dtype.
 
 from kernels.cpu.optim.sgd_adam import CHUNK, gradient, moments
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import (
     load_lanes,
     store_lanes,
@@ -45,7 +46,7 @@ def rmsprop_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -78,7 +79,7 @@ def adagrad_step(param, grad, total, lr, eps, weight_decay, sign):
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -105,7 +106,7 @@ def adadelta_step(param, grad, square_avg, acc_delta, lr, rho, rest, eps, weight
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -135,7 +136,7 @@ def adamax_step(param, grad, exp_avg, exp_inf, step_size, beta1, rest1, beta2, e
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -167,7 +168,7 @@ def nadam_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -198,7 +199,7 @@ def radam_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -225,7 +226,7 @@ def rprop_step(param, grad, prev, step_size, eta_minus, eta_plus, smallest, larg
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         zero, one = vsplat(param, 0), vsplat(param, 1)

@@ -5,6 +5,7 @@ four arrays do not overlap, and does not try.
 """
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmax, vmuladd, vsplat, vsqrt
 from kernels.jit import inline, kernel, prange
 
@@ -49,7 +50,7 @@ def sgd_step(param, grad, lr, weight_decay, sign):
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -74,7 +75,7 @@ def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, share, weight_
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -106,7 +107,7 @@ def adam_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):
@@ -134,7 +135,7 @@ def adam_amsgrad_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange((size + CHUNK - 1) // CHUNK):
+    for chunk in prange(ceil_div(size, CHUNK)):
         mode = begin_chunk()
         end = min(size, (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, end, lanes):

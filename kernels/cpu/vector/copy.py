@@ -1,7 +1,7 @@
-"""Lines of memory, copied and cleared a vector at a time.
+"""Contiguous memory, copied and cleared a vector at a time.
 
-The same loops over single values would be compiled to single values: LLVM would have to prove that the two arrays do
-not overlap. The windows of a direct convolution, copied so, took a fifth of its time (benchmarks/NOTES.md, "Zen 5").
+LLVM does not vectorise the same loops over single values: it would have to prove that the two arrays do not overlap.
+Copied value by value, the windows of a direct convolution took a fifth of its time (benchmarks/NOTES.md, "Zen 5").
 """
 
 from kernels.cpu.vector.values import vlanes, vload, vload_part, vsplat, vstore, vstore_part
@@ -29,3 +29,19 @@ def clear_line(out, at, count):
         vstore(zero, out, at + i)
     if whole < count:
         vstore_part(zero, out, at + whole, count - whole)
+
+
+@inline
+def copy_padded(source, offset, out, at, count, padded):
+    """out[at + i] = source[offset + i] for i < count, 0 for count <= i < padded; `padded` is a multiple of VL.
+
+    Only whole vectors are stored: a masked store takes AMD's cores many cycles.
+    """
+    lanes = vlanes(out)
+    whole = count // lanes * lanes
+    for i in range(0, whole, lanes):
+        vstore(vload(source, offset + i), out, at + i)
+    if whole < count:
+        vstore(vload_part(source, offset + whole, count - whole), out, at + whole)
+        whole += lanes
+    clear_line(out, at + whole, padded - whole)

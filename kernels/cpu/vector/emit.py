@@ -1,4 +1,4 @@
-"""What the micro-kernels share that are written as LLVM IR: loops, pointers kept, vectors, calls of intrinsics."""
+"""For code that is written as LLVM IR: loops, pointers in registers, vectors (`Lanes`), prefetches, intrinsics."""
 
 import contextlib
 from dataclasses import dataclass
@@ -34,67 +34,70 @@ def loop(builder, count):
 
 
 def in_register(builder, pointer):
-    """The same pointer, of which LLVM no longer knows how it was computed, so that it keeps it in a register.
+    """The same pointer, kept in a register: LLVM no longer knows how it was computed.
 
-    Pointers that are one stride apart it would rather compute from each other, again in every step of a loop.
+    LLVM would rather compute pointers that are one stride apart from each other, again in every step of a loop.
     """
-    # An empty piece of assembler, whose output is the register of its input.
+    # Empty assembler code: its output is the register of its input.
     return builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)
 
 
-def call_intrinsic(builder, name: str, vector: ir.VectorType, result, arguments):
-    """Call an LLVM intrinsic, "{}" in its name standing for `vector` (llvmlite's own way refuses vectors)."""
-    bits = 32 if isinstance(vector.element, ir.FloatType) else 64
+def call_intrinsic(builder, name: str, vector: ir.VectorType, result, arguments, fastmath=()):
+    """Call an LLVM intrinsic, where "{}" in its name stands for `vector` (llvmlite's own way refuses vectors)."""
+    element = vector.element
+    suffix = f"i{element.width}" if isinstance(element, ir.IntType) else f"f{8 * element_bytes(element)}"
     signature = ir.FunctionType(result, [argument.type for argument in arguments])
-    function = cgutils.get_or_insert_function(builder.module, signature, name.format(f"v{vector.count}f{bits}"))
-    return builder.call(function, arguments)
+    function = cgutils.get_or_insert_function(builder.module, signature, name.format(f"v{vector.count}{suffix}"))
+    return builder.call(function, arguments, fastmath=fastmath)
 
 
 def emit_prefetch(builder, pointer, write: bool) -> None:
-    """Ask for a cache line that will be read or written soon."""
+    """Prefetch a cache line that will be read or written soon."""
     kind = ir.IntType(32)
     signature = ir.FunctionType(ir.VoidType(), [ir.PointerType(), kind, kind, kind])
     function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
     builder.call(function, [pointer, kind(int(write)), kind(3), kind(1)])
 
 
-def emit_stream(builder, value, pointer) -> None:
-    """Store a vector past the caches where its place is aligned to its size, else as usual."""
-    size = value.type.count * (4 if isinstance(value.type.element, ir.FloatType) else 8)
-    address = builder.ptrtoint(pointer, ir.IntType(64))
-    aligned = builder.icmp_unsigned("==", builder.and_(address, ir.IntType(64)(size - 1)), ir.IntType(64)(0))
-    with builder.if_else(aligned, likely=True) as (past, through):
-        with past:
-            store = builder.store(value, pointer, align=size)
-            store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
-        with through:
-            builder.store(value, pointer, align=size // value.type.count)
+def element_bytes(element) -> int:
+    """The size of LLVM's float, double or integer of some width."""
+    if isinstance(element, ir.IntType):
+        return element.width // 8
+    return 4 if isinstance(element, ir.FloatType) else 8
+
+
+def array_pointer(context, builder, array_type, array, index=None):
+    """The address of element `index` of a flat Numba array, by default of the first one."""
+    pointer = context.make_array(array_type)(context, builder, array).data
+    if index is not None:
+        pointer = builder.gep(pointer, [index], source_etype=context.get_data_type(array_type.dtype))
+    return builder.bitcast(pointer, ir.PointerType())
 
 
 @dataclass
 class Lanes:
-    """Vectors of one element type, and the few ways to touch memory with them.
+    """Vectors of one element type, and the ways to touch memory with them.
 
-    With `used`, an LLVM integer, vectors are partial: only their first `used` lanes are read and written.
+    A vector has as many lanes as a register holds floats of the type, or `lanes`. With a mask, only the lanes where the
+    mask holds are read or written; the others are 0. `used`, an LLVM integer, makes every vector partial: the mask is
+    then that of the first `used` lanes, unless another one is given.
     """
 
     builder: Any
-    element: Any  # LLVM's float or double
+    element: Any  # LLVM's float or double, or an integer
     used: Any = None
+    lanes: int = 0
 
     def __post_init__(self):
-        self.lanes = self.count(self.element)
+        self.lanes = self.lanes or self.count(self.element)
         self.vector = ir.VectorType(self.element, self.lanes)
-        if self.used is not None:
-            lane_type = ir.VectorType(ir.IntType(8 * REGISTER_BYTES // self.lanes), self.lanes)
-            used = self.builder.trunc(self.used, lane_type.element) if lane_type.element != _INT else self.used
-            lane = ir.Constant(lane_type, list(range(self.lanes)))
-            self.mask = self.builder.icmp_signed("<", lane, self.splat(used))
+        self.zero = ir.Constant(self.vector, None)
+        self.mask = None if self.used is None else self.first(self.used)
 
     @staticmethod
     def count(element) -> int:
         """VL of an element type."""
-        return REGISTER_BYTES // (4 if isinstance(element, ir.FloatType) else 8)
+        return REGISTER_BYTES // element_bytes(element)
 
     def at(self, pointer, index, stride=None):
         """The address `index * stride` elements behind a pointer."""
@@ -102,29 +105,57 @@ class Lanes:
         offset = index if stride is None else self.builder.mul(index, stride)
         return self.builder.gep(pointer, [offset], source_etype=self.element)
 
-    def load(self, pointer):
-        if self.used is None:
-            return self.builder.load(pointer, align=REGISTER_BYTES // self.lanes, typ=self.vector)
-        given = [pointer, self.mask, ir.Constant(self.vector, None)]
-        return call_intrinsic(self.builder, "llvm.masked.load.{}.p0", self.vector, self.vector, given)
+    def load(self, pointer, mask=None):
+        mask = self.mask if mask is None else mask
+        if mask is None:
+            return self.builder.load(pointer, align=element_bytes(self.element), typ=self.vector)
+        return self.intrinsic("llvm.masked.load.{}.p0", pointer, mask, self.zero)
 
-    def store(self, value, pointer) -> None:
-        if self.used is None:
-            self.builder.store(value, pointer, align=REGISTER_BYTES // self.lanes)
+    def store(self, value, pointer, mask=None) -> None:
+        mask = self.mask if mask is None else mask
+        if mask is None:
+            pointer = self.builder.bitcast(pointer, self.vector.as_pointer())
+            self.builder.store(value, pointer, align=element_bytes(self.element))
         else:
-            given = [value, pointer, self.mask]
+            given = [value, pointer, mask]
             call_intrinsic(self.builder, "llvm.masked.store.{}.p0", self.vector, ir.VoidType(), given)
+
+    def stream(self, value, pointer) -> None:
+        """Store a whole vector, past the caches where its address is aligned to its size."""
+        size = self.lanes * element_bytes(self.element)
+        address = self.builder.ptrtoint(pointer, _INT)
+        aligned = self.builder.icmp_unsigned("==", self.builder.and_(address, _INT(size - 1)), _INT(0))
+        with self.builder.if_else(aligned, likely=True) as (streamed, stored):
+            with streamed:
+                store = self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()), align=size)
+                store.set_metadata("nontemporal", self.builder.module.add_metadata([ir.IntType(32)(1)]))
+            with stored:
+                self.store(value, pointer)
+
+    def first(self, count):
+        """The mask of the lanes before `count`, a 64-bit integer."""
+        places = Lanes(self.builder, _INT, lanes=self.lanes)
+        return self.builder.icmp_signed("<", ir.Constant(places.vector, list(range(self.lanes))), places.splat(count))
 
     def splat(self, value):
         """A vector of one value."""
-        undefined = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
+        undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
         return self.shuffle(first, [0] * self.lanes)
 
-    def shuffle(self, value, places: list[int]):
-        """The vector whose lane k is lane places[k] of `value`."""
-        return self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), places))
+    def shuffle(self, value, places: list[int], more=None):
+        """The vector whose lane k is lane places[k] of `value`; places from VL on are lanes of `more`."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), places)
+        return self.builder.shuffle_vector(value, value if more is None else more, mask)
 
     def fma(self, a, b, c):
         """a * b + c, rounded once."""
-        return call_intrinsic(self.builder, "llvm.fma.{}", self.vector, self.vector, [a, b, c])
+        return self.intrinsic("llvm.fma.{}", a, b, c)
+
+    def muladd(self, a, b, c):
+        """a * b + c, rounded once where the CPU does that in one instruction."""
+        return self.intrinsic("llvm.fmuladd.{}", a, b, c)
+
+    def intrinsic(self, name: str, *arguments):
+        """Call an LLVM intrinsic whose result is a vector."""
+        return call_intrinsic(self.builder, name, self.vector, self.vector, arguments)

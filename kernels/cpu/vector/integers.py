@@ -15,7 +15,8 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from kernels.cpu.vector.values import Mask, Vector, _address, _call, _first_lanes, _splat, vlanes
+from kernels.cpu.vector.emit import Lanes, array_pointer
+from kernels.cpu.vector.values import Mask, Vector, vlanes
 from kernels.jit import inline, intrinsic
 
 
@@ -52,6 +53,18 @@ def _add(context, builder, sig, args):
     return builder.add(*args)
 
 
+def _lanes_of(builder, array_type, floats: Vector) -> Lanes:
+    """What emits loads and stores of the integers of an array, as many as a vector of floats has lanes."""
+    return Lanes(builder, ir.IntType(array_type.dtype.bitwidth), lanes=floats.lanes)
+
+
+def _splat(builder, value, integers: ir.VectorType):
+    """A 64-bit integer in every lane, cut to the lanes' width."""
+    element = integers.element
+    number = value if element.width == 64 else builder.trunc(value, element)
+    return Lanes(builder, element, lanes=integers.count).splat(number)
+
+
 def _convert(builder, value, element, signed: bool):
     """The integers of a vector in another width."""
     target = ir.VectorType(element, value.type.count)
@@ -68,10 +81,7 @@ def visplat(typing_context, array, value):
     integers = IntegerVector(Vector(array.dtype))
 
     def codegen(context, builder, sig, args):
-        llvm_vector = context.get_value_type(integers)
-        element = llvm_vector.element
-        number = args[1] if element.width == 64 else builder.trunc(args[1], element)
-        return _splat(builder, number, llvm_vector)
+        return _splat(builder, args[1], context.get_value_type(integers))
 
     return integers(array, types.int64), codegen
 
@@ -82,11 +92,8 @@ def viload(typing_context, array, index, floats):
     integers = IntegerVector(Vector(floats.dtype))
 
     def codegen(context, builder, sig, args):
-        wide = context.get_value_type(integers)
-        narrow = ir.VectorType(ir.IntType(array.dtype.bitwidth), wide.count)
-        pointer = _address(context, builder, array, args[0], args[1], narrow)
-        loaded = builder.load(pointer, align=array.dtype.bitwidth // 8, typ=narrow)
-        return _convert(builder, loaded, wide.element, array.dtype.signed)
+        loaded = _lanes_of(builder, array, integers.vector).load(array_pointer(context, builder, array, *args[:2]))
+        return _convert(builder, loaded, context.get_value_type(integers).element, array.dtype.signed)
 
     return integers(array, types.int64, floats), codegen
 
@@ -97,13 +104,9 @@ def viload_part(typing_context, array, index, count, floats):
     integers = IntegerVector(Vector(floats.dtype))
 
     def codegen(context, builder, sig, args):
-        wide = context.get_value_type(integers)
-        bits = array.dtype.bitwidth
-        narrow = ir.VectorType(ir.IntType(bits), wide.count)
-        pointer = _address(context, builder, array, args[0], args[1], narrow)
-        given = [pointer, _first_lanes(builder, args[2], narrow), ir.Constant(narrow, None)]
-        loaded = _call(builder, f"llvm.masked.load.v{wide.count}i{bits}.p0", narrow, given)
-        return _convert(builder, loaded, wide.element, array.dtype.signed)
+        lanes = _lanes_of(builder, array, integers.vector)
+        loaded = lanes.load(array_pointer(context, builder, array, *args[:2]), lanes.first(args[2]))
+        return _convert(builder, loaded, context.get_value_type(integers).element, array.dtype.signed)
 
     return integers(array, types.int64, types.int64, floats), codegen
 
@@ -113,10 +116,9 @@ def vistore(typing_context, value, array, index):
     """Write VL integers to a flat array, beginning at `index`, cut to the width of its elements."""
 
     def codegen(context, builder, sig, args):
-        element = ir.IntType(array.dtype.bitwidth)
-        narrow = _convert(builder, args[0], element, True)
-        pointer = _address(context, builder, array, args[1], args[2], narrow.type)
-        builder.store(narrow, pointer, align=element.width // 8)
+        lanes = _lanes_of(builder, array, value.vector)
+        narrow = _convert(builder, args[0], lanes.element, True)
+        lanes.store(narrow, array_pointer(context, builder, array, *args[1:]))
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64), codegen
@@ -127,11 +129,9 @@ def vistore_part(typing_context, value, array, index, count):
     """Write the first `count` of VL integers as `vistore` does; the memory of the others is not touched."""
 
     def codegen(context, builder, sig, args):
-        element = ir.IntType(array.dtype.bitwidth)
-        narrow = _convert(builder, args[0], element, True)
-        pointer = _address(context, builder, array, args[1], args[2], narrow.type)
-        given = [narrow, pointer, _first_lanes(builder, args[3], narrow.type)]
-        _call(builder, f"llvm.masked.store.v{narrow.type.count}i{element.width}.p0", ir.VoidType(), given)
+        lanes = _lanes_of(builder, array, value.vector)
+        narrow = _convert(builder, args[0], lanes.element, True)
+        lanes.store(narrow, array_pointer(context, builder, array, *args[1:3]), lanes.first(args[3]))
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64, types.int64), codegen
@@ -152,9 +152,7 @@ def vishift_left(typing_context, a, count):
     """Every lane moved `count` bits to the left."""
 
     def codegen(context, builder, sig, args):
-        element = args[0].type.element
-        number = args[1] if element.width == 64 else builder.trunc(args[1], element)
-        return builder.shl(args[0], _splat(builder, number, args[0].type))
+        return builder.shl(args[0], _splat(builder, args[1], args[0].type))
 
     return a(a, types.int64), codegen
 

@@ -1,24 +1,24 @@
-"""Vectors as values: a register full of numbers that kernels add, multiply, load and store like a number.
+"""Vectors as values: kernels load, add, multiply and store a whole register as if it were one number.
 
     a = vload(x, i)             # VL neighbours, x[i] to x[i + VL - 1]
-    b = vload_part(x, i, n)     # the first n of them, 0 in the other lanes; nothing beyond is read
+    b = vload_part(x, i, n)     # the first n of these, 0 in the other lanes; nothing beyond is read
     vstore(vfma(a, b, a + b), out, i)
     larger = vselect(vgreater(a, b) | vis_nan(a), a, b)   # comparisons give masks, masks choose lane by lane
 
-LLVM's own vectoriser gives up where it cannot prove that arrays do not overlap, and stays at 256-bit registers. Written
-with these, an inner loop over channels is what it says. VL follows the CPU (kernels/cpu/vector/target.py) and the type.
+LLVM's own vectoriser gives up where it cannot prove that arrays do not overlap, and stays at 256-bit registers. A loop
+written with these functions is vectorised as written. VL follows the CPU (kernels/cpu/vector/target.py) and the type.
 """
 
 import operator
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from kernels.cpu.vector.emit import emit_prefetch, emit_stream
-from kernels.cpu.vector.target import lanes
+from kernels.cpu.vector import target
+from kernels.cpu.vector.emit import Lanes, array_pointer, call_intrinsic, emit_prefetch
 from kernels.jit import intrinsic
 
 
@@ -27,7 +27,7 @@ class Vector(types.Type):
 
     def __init__(self, dtype: types.Float):
         self.dtype = dtype
-        self.lanes = lanes(dtype.bitwidth // 8)
+        self.lanes = target.lanes(dtype.bitwidth // 8)
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
 
 
@@ -77,34 +77,9 @@ _operator(operator.truediv, Vector, "fdiv")
 _operator(operator.or_, Mask, "or_")
 
 
-def _address(context, builder, array_type, array, index, llvm_vector):
-    data = context.make_array(array_type)(context, builder, array).data
-    pointer = builder.gep(data, [index], source_etype=llvm_vector.element)
-    return builder.bitcast(pointer, llvm_vector.as_pointer())
-
-
-def _call(builder, name: str, result, arguments):
-    """Call an LLVM intrinsic (llvmlite's own way to declare one refuses vector types)."""
-    kind = ir.FunctionType(result, [a.type for a in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
-def _splat(builder, value, llvm_vector):
-    undefined = ir.Constant(llvm_vector, ir.Undefined)
-    first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), llvm_vector.count), [0] * llvm_vector.count)
-    return builder.shuffle_vector(first, undefined, zeros)
-
-
-def _first_lanes(builder, count, llvm_vector):
-    """The mask of the lanes before `count`."""
-    index = ir.VectorType(ir.IntType(64), llvm_vector.count)
-    numbers = ir.Constant(index, list(range(llvm_vector.count)))
-    return builder.icmp_signed("<", numbers, _splat(builder, count, index))
-
-
-def _suffix(vector: Vector) -> str:
-    return f"v{vector.lanes}f{vector.dtype.bitwidth}"
+def lanes_of(context, builder, vector: Vector) -> Lanes:
+    """What emits the instructions of a vector type."""
+    return Lanes(builder, context.get_value_type(vector.dtype))
 
 
 @intrinsic
@@ -123,21 +98,17 @@ def vload(typing_context, array, index):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        llvm_vector = context.get_value_type(vector)
-        pointer = _address(context, builder, array, args[0], args[1], llvm_vector)
-        return builder.load(pointer, align=vector.dtype.bitwidth // 8, typ=llvm_vector)
+        return lanes_of(context, builder, vector).load(array_pointer(context, builder, array, *args))
 
     return vector(array, types.int64), codegen
 
 
 @intrinsic
 def prefetch(typing_context, array, index):
-    """Ask for the cache line of array[index], which will be read soon; it may lie outside of the array."""
+    """Prefetch the cache line of array[index], which will be read soon; it may lie outside of the array."""
 
     def codegen(context, builder, sig, args):
-        data = context.make_array(array)(context, builder, args[0]).data
-        element = context.get_value_type(array.dtype)
-        emit_prefetch(builder, builder.gep(data, [args[1]], source_etype=element), write=False)
+        emit_prefetch(builder, array_pointer(context, builder, array, *args), write=False)
         return context.get_dummy_value()
 
     return types.void(array, types.int64), codegen
@@ -149,10 +120,8 @@ def vload_part(typing_context, array, index, count):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        llvm_vector = context.get_value_type(vector)
-        pointer = _address(context, builder, array, args[0], args[1], llvm_vector)
-        given = [pointer, _first_lanes(builder, args[2], llvm_vector), ir.Constant(llvm_vector, None)]
-        return _call(builder, f"llvm.masked.load.{_suffix(vector)}.p0", llvm_vector, given)
+        lanes = lanes_of(context, builder, vector)
+        return lanes.load(array_pointer(context, builder, array, *args[:2]), lanes.first(args[2]))
 
     return vector(array, types.int64, types.int64), codegen
 
@@ -162,28 +131,27 @@ def vstore(typing_context, value, array, index):
     """Write VL values to a flat array, beginning at `index`."""
 
     def codegen(context, builder, sig, args):
-        pointer = _address(context, builder, array, args[1], args[2], context.get_value_type(value))
-        builder.store(args[0], pointer, align=value.dtype.bitwidth // 8)
+        lanes_of(context, builder, value).store(args[0], array_pointer(context, builder, array, *args[1:]))
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64), codegen
 
 
 @intrinsic
-def vstream(typing_context, value, array, index, past):
-    """`vstore`, past the caches if `past`: for an array of STREAM_BYTES or more, which is not read from them anyway.
+def vstream(typing_context, value, array, index, stream):
+    """`vstore`, past the caches if `stream`: for an array of STREAM_BYTES or more, which outgrows them anyway.
 
-    A usual store has its cache line read from memory first, and drives another line out. Others see what was streamed
-    after `end_chunk`, which ends each chunk of work.
+    An ordinary store first reads its cache line from memory, and evicts another line. Other cores see a streamed store
+    after `end_chunk`, the fence that ends each chunk.
     """
 
     def codegen(context, builder, sig, args):
-        pointer = _address(context, builder, array, args[1], args[2], context.get_value_type(value))
+        lanes, pointer = lanes_of(context, builder, value), array_pointer(context, builder, array, *args[1:3])
         with builder.if_else(args[3], likely=False) as (streamed, stored):
             with streamed:
-                emit_stream(builder, args[0], pointer)
+                lanes.stream(args[0], pointer)
             with stored:
-                builder.store(args[0], pointer, align=value.dtype.bitwidth // 8)
+                lanes.store(args[0], pointer)
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64, types.boolean), codegen
@@ -194,10 +162,8 @@ def vstore_part(typing_context, value, array, index, count):
     """Write the first `count` of VL values; the memory of the others is not touched."""
 
     def codegen(context, builder, sig, args):
-        llvm_vector = context.get_value_type(value)
-        pointer = _address(context, builder, array, args[1], args[2], llvm_vector)
-        given = [args[0], pointer, _first_lanes(builder, args[3], llvm_vector)]
-        _call(builder, f"llvm.masked.store.{_suffix(value)}.p0", ir.VoidType(), given)
+        lanes = lanes_of(context, builder, value)
+        lanes.store(args[0], array_pointer(context, builder, array, *args[1:3]), lanes.first(args[3]))
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64, types.int64), codegen
@@ -209,7 +175,7 @@ def vsplat(typing_context, array, value):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        return _splat(builder, args[1], context.get_value_type(vector))
+        return lanes_of(context, builder, vector).splat(args[1])
 
     return vector(array, array.dtype), codegen
 
@@ -219,7 +185,7 @@ def vfma(typing_context, a, b, c):
     """a * b + c, rounded once."""
 
     def codegen(context, builder, sig, args):
-        return _call(builder, f"llvm.fma.{_suffix(a)}", context.get_value_type(a), args)
+        return lanes_of(context, builder, a).fma(*args)
 
     return a(a, b, c), codegen
 
@@ -229,7 +195,7 @@ def vrelu(typing_context, a):
     """max(0, a); NaN stays NaN."""
 
     def codegen(context, builder, sig, args):
-        zero = ir.Constant(context.get_value_type(a), None)
+        zero = lanes_of(context, builder, a).zero
         return builder.select(builder.fcmp_ordered("<=", args[0], zero), zero, args[0])
 
     return a(a), codegen
@@ -280,8 +246,9 @@ def vselect(typing_context, mask, a, b):
     return a(mask, a, b), codegen
 
 
-def _bytes(llvm_vector):
-    return ir.VectorType(ir.IntType(8), llvm_vector.count)
+def _bytes_of(builder, vector: Vector) -> Lanes:
+    """What emits loads and stores of as many bytes as a vector has lanes."""
+    return Lanes(builder, ir.IntType(8), lanes=vector.lanes)
 
 
 @intrinsic
@@ -289,9 +256,8 @@ def vload_bytes(typing_context, array, index, like):
     """VL values of a flat uint8 array as floats, in a vector of the type of `like`."""
 
     def codegen(context, builder, sig, args):
-        llvm_vector = context.get_value_type(like)
-        pointer = _address(context, builder, array, args[0], args[1], _bytes(llvm_vector))
-        return builder.uitofp(builder.load(pointer, align=1, typ=_bytes(llvm_vector)), llvm_vector)
+        loaded = _bytes_of(builder, like).load(array_pointer(context, builder, array, *args[:2]))
+        return builder.uitofp(loaded, context.get_value_type(like))
 
     return like(array, types.int64, like), codegen
 
@@ -301,9 +267,9 @@ def vstore_bytes(typing_context, value, array, index):
     """Write VL values, whole numbers from 0 to 255, to a flat uint8 array."""
 
     def codegen(context, builder, sig, args):
-        kind = _bytes(context.get_value_type(value))
-        pointer = _address(context, builder, array, args[1], args[2], kind)
-        builder.store(builder.fptoui(args[0], kind), pointer, align=1)
+        lanes = _bytes_of(builder, value)
+        whole = builder.fptoui(args[0], lanes.vector)
+        lanes.store(whole, array_pointer(context, builder, array, *args[1:]))
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64), codegen
@@ -314,59 +280,50 @@ def vmuladd(typing_context, a, b, c):
     """a * b + c, rounded once where the CPU does that in one instruction: `vfma` without its cost elsewhere."""
 
     def codegen(context, builder, sig, args):
-        return _call(builder, f"llvm.fmuladd.{_suffix(a)}", context.get_value_type(a), args)
+        return lanes_of(context, builder, a).muladd(*args)
 
     return a(a, b, c), codegen
 
 
 @intrinsic
 def vmax(typing_context, a, b):
-    """The larger value of each lane, NaN where either is NaN; which of 0 and -0 is not said."""
+    """The larger value of each lane, NaN where either is NaN; of 0 and -0 it may be either."""
 
     def codegen(context, builder, sig, args):
-        kind = ir.FunctionType(args[0].type, [args[0].type] * 2)
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.maximum.{_suffix(a)}")
-        return builder.call(function, args, fastmath=("nsz",))
+        vector = args[0].type
+        return call_intrinsic(builder, "llvm.maximum.{}", vector, vector, args, fastmath=("nsz",))
 
     return a(a, b), codegen
 
 
-@intrinsic
-def vabs(typing_context, a):
-    """The size of each lane, without its sign."""
+def _function_of_lanes(name: str, doc: str):
+    """A function of one vector that an LLVM intrinsic computes lane by lane."""
 
-    def codegen(context, builder, sig, args):
-        return _call(builder, f"llvm.fabs.{_suffix(a)}", context.get_value_type(a), args)
+    @intrinsic
+    def function(typing_context, a):
+        def codegen(context, builder, sig, args):
+            return lanes_of(context, builder, a).intrinsic(name, *args)
 
-    return a(a), codegen
+        return a(a), codegen
 
-
-@intrinsic
-def vfenced(typing_context, a):
-    """The value of an expression, never merged with the operations around it: see kernels/cpu/vector/fence.py."""
-
-    def codegen(context, builder, sig, args):
-        return _call(builder, f"llvm.arithmetic.fence.{_suffix(a)}", context.get_value_type(a), args)
-
-    return a(a), codegen
+    function.__doc__ = doc
+    return function
 
 
-@intrinsic
-def vsqrt(typing_context, a):
-    """The square root of each lane, NaN below 0."""
-
-    def codegen(context, builder, sig, args):
-        return _call(builder, f"llvm.sqrt.{_suffix(a)}", context.get_value_type(a), args)
-
-    return a(a), codegen
+vabs = _function_of_lanes("llvm.fabs.{}", "The magnitude of each lane.")
+vsqrt = _function_of_lanes("llvm.sqrt.{}", "The square root of each lane, NaN below 0.")
+vfenced = _function_of_lanes(
+    "llvm.arithmetic.fence.{}",
+    "The value of an expression, never merged with the operations around it: see kernels/cpu/vector/fence.py.",
+)
 
 
 @intrinsic
 def vcopysign(typing_context, a, b):
-    """The size of each lane of a with the sign of b's."""
+    """The magnitude of each lane of a with the sign of b's."""
 
     def codegen(context, builder, sig, args):
-        return _call(builder, f"llvm.copysign.{_suffix(a)}", context.get_value_type(a), args)
+        return lanes_of(context, builder, a).intrinsic("llvm.copysign.{}", *args)
 
     return a(a, b), codegen
 
@@ -387,7 +344,7 @@ def vfirst(typing_context, array, count):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        return _first_lanes(builder, args[1], context.get_value_type(vector))
+        return lanes_of(context, builder, vector).first(args[1])
 
     return Mask(vector.lanes)(array, types.int64), codegen
 
@@ -397,11 +354,11 @@ def vsum(typing_context, a):
     """The sum of all lanes, halves added to halves: the same order on every CPU of one width."""
 
     def codegen(context, builder, sig, args):
-        zero = ir.Constant(args[0].type.element, -0.0)
-        kind = ir.FunctionType(zero.type, [zero.type, args[0].type])
-        name = f"llvm.vector.reduce.fadd.{_suffix(a)}"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, [zero, args[0]], fastmath=("reassoc",))
+        vector = args[0].type
+        start = ir.Constant(vector.element, -0.0)
+        given = [start, args[0]]
+        name = "llvm.vector.reduce.fadd.{}"
+        return call_intrinsic(builder, name, vector, vector.element, given, fastmath=("reassoc",))
 
     return a.dtype(a), codegen
 
@@ -411,9 +368,9 @@ def vlargest(typing_context, a):
     """The largest of all lanes, NaN if one of them is NaN."""
 
     def codegen(context, builder, sig, args):
-        kind = ir.FunctionType(args[0].type.element, [args[0].type])
-        name = f"llvm.vector.reduce.fmaximum.{_suffix(a)}"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args, fastmath=("nsz",))
+        vector = args[0].type
+        name = "llvm.vector.reduce.fmaximum.{}"
+        return call_intrinsic(builder, name, vector, vector.element, args, fastmath=("nsz",))
 
     return a.dtype(a), codegen
 
@@ -424,18 +381,16 @@ def load_lanes(typing_context, array, index, count):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        llvm_vector = context.get_value_type(vector)
-        pointer = _address(context, builder, array, args[0], args[1], llvm_vector)
-        whole = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, vector.lanes))
+        lanes, pointer = lanes_of(context, builder, vector), array_pointer(context, builder, array, *args[:2])
+        whole = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, lanes.lanes))
         with builder.if_else(whole, likely=True) as (then, otherwise):
             with then:
-                loaded = builder.load(pointer, align=vector.dtype.bitwidth // 8, typ=llvm_vector)
+                loaded = lanes.load(pointer)
                 from_whole = builder.block
             with otherwise:
-                given = [pointer, _first_lanes(builder, args[2], llvm_vector), ir.Constant(llvm_vector, None)]
-                part = _call(builder, f"llvm.masked.load.{_suffix(vector)}.p0", llvm_vector, given)
+                part = lanes.load(pointer, lanes.first(args[2]))
                 from_part = builder.block
-        result = builder.phi(llvm_vector)
+        result = builder.phi(lanes.vector)
         result.add_incoming(loaded, from_whole)
         result.add_incoming(part, from_part)
         return result
@@ -448,15 +403,13 @@ def store_lanes(typing_context, value, array, index, count):
     """`vstore`, or `vstore_part` where only `count` lanes are left of a row."""
 
     def codegen(context, builder, sig, args):
-        llvm_vector = context.get_value_type(value)
-        pointer = _address(context, builder, array, args[1], args[2], llvm_vector)
-        whole = builder.icmp_signed(">=", args[3], ir.Constant(args[3].type, value.lanes))
+        lanes, pointer = lanes_of(context, builder, value), array_pointer(context, builder, array, *args[1:3])
+        whole = builder.icmp_signed(">=", args[3], ir.Constant(args[3].type, lanes.lanes))
         with builder.if_else(whole, likely=True) as (then, otherwise):
             with then:
-                builder.store(args[0], pointer, align=value.dtype.bitwidth // 8)
+                lanes.store(args[0], pointer)
             with otherwise:
-                given = [args[0], pointer, _first_lanes(builder, args[3], llvm_vector)]
-                _call(builder, f"llvm.masked.store.{_suffix(value)}.p0", ir.VoidType(), given)
+                lanes.store(args[0], pointer, lanes.first(args[3]))
         return context.get_dummy_value()
 
     return types.void(value, array, types.int64, types.int64), codegen
