@@ -1,6 +1,6 @@
 """Compiled kernels on disk: found again by the next process, rebuilt whenever anything about them changed.
 
-Numba's own cache looks only at the file in which a function stands, so an edit in a helper from another
+Numba's own cache looks only at the file that defines a function, so an edit in a helper from another
 file would leave a stale kernel behind. Here the folder's name carries a digest of all of `kernels/`, and
 each compiled function is one file named by everything it depends on. A file that cannot be read, is cut
 short or was written by two processes at once costs a rebuild, never a wrong kernel and never a crash.

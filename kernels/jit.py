@@ -78,8 +78,8 @@ if numba_config.CPU_NAME is not None and numba_config.CPU_FEATURES is None:
 kernels: "list[Kernel]" = []
 
 
-# Arrays that kernels make begin at a cache line, not at half of one, which is Numba's rule: else every second vector of
-# 64 bytes lies in two lines, and the micro-kernel, for one, loses a twelfth of its speed.
+# Arrays that kernels allocate are aligned to a cache line; Numba aligns them to half of one. Else every second vector
+# of 64 bytes crosses a line, and the micro-kernel, for example, loses a twelfth of its speed.
 CACHE_LINE_BYTES = 64
 _context: Any = cpu_target.target_context
 _context.get_preferred_array_alignment = lambda dtype: CACHE_LINE_BYTES
@@ -119,7 +119,7 @@ def watched(watcher: Callable[["Kernel", tuple[Any, ...]], None]) -> Iterator[No
 
 
 class Kernel:
-    """A compiled entry point in two forms made from one body: `parallel`, and its `serial` twin for forked children."""
+    """A compiled entry point, built twice from one body: `parallel`, and `serial` for forked children."""
 
     def __init__(self, body: Callable[..., None]):
         self.body = body
@@ -156,9 +156,9 @@ def kernel(body: Callable[..., None]) -> Kernel:
 
 
 def kernel_named(name: str) -> Callable[[Callable[..., None]], Kernel]:
-    """`kernel` for a body that stands in a function and is made anew, out of other functions, at each of its calls.
+    """`kernel` for a body that is defined inside a function and made anew, from other functions, at each call of it.
 
-    `name` tells the results apart, in the cache, too. What the body is made of must belong to `kernels/`.
+    `name` distinguishes the results, in the cache, too. All functions that the body calls must be in `kernels/`.
     """
 
     def mark(body: Callable[..., None]) -> Kernel:

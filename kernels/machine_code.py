@@ -1,8 +1,8 @@
 """Functions written as LLVM IR: compiled once, kept on disk, and called by kernels by their name.
 
-A function that Numba compiles is copied into every kernel that calls it, and then optimised and translated again in
-each, up to four times per parallel kernel. As a symbol of the process it is translated once, and a kernel holds
-nothing but the call.
+A function that Numba compiles is copied into every kernel that calls it, and is optimised and translated again in
+each, up to four times per parallel kernel. As a symbol of the process it is translated once, and a kernel contains
+only the call.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """How many threads the kernels use, and when they may use more than one.
 
 Numba's OpenMP layer enters and leaves a parallel region in about 1 us, its fallback (workqueue) in about
-90 us, so OpenMP is asked for first. Each layer has a hazard, and each hazard its answer here:
+90 us, so OpenMP is preferred. Each layer has a hazard, and each hazard has an answer here:
 
 - GNU OpenMP ends a forked child at its first parallel region. After a fork the child therefore runs the
-  serial twin of every kernel: the same body compiled without threads.
+  serial build of every kernel: the same body compiled without threads.
 - workqueue aborts the process when two Python threads enter it together. There a lock lets one in at a time.
-- A child forked while another thread compiles would wait for ever for the compiler's lock. So a fork waits
+- A child forked while another thread compiles would wait forever for the compiler's lock. So a fork waits
   until no thread compiles.
 """
 
@@ -37,7 +37,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 free_entry = False
 
 _forked = False
-_limit: int | None = None  # what set_num_threads asked for
+_limit: int | None = None  # the last set_num_threads
 _thread = threading.local()  # .limit: what this Python thread has told Numba, which keeps one number per thread
 _state_lock = threading.Lock()
 _workqueue_lock = threading.RLock()
@@ -103,7 +103,7 @@ def threading_layer() -> str:
 
 
 def run_serially() -> bool:
-    """Whether kernels must run their serial twin in this process."""
+    """Whether kernels must run their serial builds in this process."""
     return _forked
 
 

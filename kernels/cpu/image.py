@@ -21,7 +21,7 @@ def resample_axis(x, out, first, sources, weights):
     Requires   x (A, S, B), out (A, S', B) and weights of one dtype, C-contiguous; first (S' + 1,) and sources int64.
     Writes     all of out.
     Parallel   over a and blocks of o.
-    Why        neighbours in b lie side by side in memory and have the same weights, so a vector of them is one sum, in
+    Why        neighbours in b are contiguous in memory and have the same weights, so a vector of them is one sum, in
                a register until it is complete.
     """
     outer, size, inner = x.shape

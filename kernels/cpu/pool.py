@@ -6,10 +6,10 @@ are the same kernels. Windows follow each other along an axis, so those that rea
 oh_start[h] to oh_stop[h] - 1, and ow_start[w] to ow_stop[w] - 1 over column w. With dilation a window may step over a
 row that it reaches over.
 
-The lanes of a vector are channels, which lie side by side in memory: one comparison or addition works on VL of them,
-and what a window makes of them stays in a register until it is written, once. Two vectors go through the taps together,
-which halves the cost of counting taps; the last two of a pixel overlap those before where the channels do not divide.
-Fewer channels than two vectors go one vector at a time, the last a part.
+The lanes of a vector are channels, which are neighbours in memory: one comparison or addition works on VL channels, and
+the result of a window stays in a register until it is written, once. Two vectors are taken through the taps together,
+which halves the cost of counting taps; the last two of a pixel overlap those before them if the channels do not fill
+whole pairs of vectors. Fewer channels than two vectors are processed one vector at a time, the last one in part.
 """
 
 import numpy as np
@@ -27,7 +27,8 @@ from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vexceeds, vlanes, vload, vmuladd, vselect, vsplat, vstore
 from kernels.jit import inline, kernel, prange
 
-# A sum of up to this many taps is made in one register, in the dtype of x. More are summed in runs of this length.
+# A sum of up to this many taps is taken in one register, in the dtype of x. More taps are summed in runs of this
+# length.
 RUN = 16
 # Channels that one task of a large average sums up: 4 KiB in float64 and 2 KiB of a run stay in the L1 cache.
 CHANNEL_BLOCK = 512
@@ -35,7 +36,7 @@ CHANNEL_BLOCK = 512
 
 @inline
 def _largest_of_two(x, first, rows, row_step, columns, column_step, k_w):
-    """The largest values of a window and their places, for two vectors of channels; x is flat."""
+    """The largest values of a window and their positions, for two vectors of channels; x is flat."""
     lanes = vlanes(x)
     one = visplat(x, 1)
     largest_0 = largest_1 = vsplat(x, -np.inf)
@@ -55,7 +56,7 @@ def _largest_of_two(x, first, rows, row_step, columns, column_step, k_w):
 
 @inline
 def _largest_of_part(x, first, rows, row_step, columns, column_step, k_w, count):
-    """As `_largest_of_two`, for one vector of which `count` lanes are there."""
+    """As `_largest_of_two`, for the first `count` lanes of one vector."""
     one = visplat(x, 1)
     largest = vsplat(x, -np.inf)
     place_of_largest = visplat(x, 0)
@@ -74,14 +75,14 @@ def _largest_of_part(x, first, rows, row_step, columns, column_step, k_w, count)
 
 @kernel
 def max_pool2d_forward(x, out, positions, h_start, h_stop, w_start, w_stop, dil_h, dil_w, k_w):
-    """The largest value of every window, and where it stood.
+    """The largest value of every window, and its position.
 
     Computes   out[n, oh, ow, c] = max over the window's taps (r, s) of
                x[n, h_start[oh] + r * dil_h, w_start[ow] + s * dil_w, c], and positions[n, oh, ow, c] = r * k_w + s of
                that tap. Of equal values the first counts, of NaNs (larger than any number) the last, as in torch. A
                window without taps has -inf and position 0.
     Requires   x (N, H, W, C) and out (N, H', W', C) C-contiguous; positions like out, of an integer type that holds
-               every r * k_w + s, or empty: then they are not kept.
+               every r * k_w + s, or empty, to keep none.
     Writes     all of out and positions.
     Parallel   over the rows of out.
     Why        the maximum and its place stay in registers while the taps are compared, a vector of channels at a time.
@@ -137,7 +138,7 @@ def _most_windows(start, stop):
 def max_pool2d_grad_input(
     grad_out, positions, grad_x, h_start, w_start, oh_start, oh_stop, ow_start, ow_stop, dil_h, dil_w, k_w
 ):  # fmt: skip
-    """Send the gradient of every maximum to where the maximum stood.
+    """Send the gradient of every maximum to the position of the maximum.
 
     Computes   grad_x[n, h, w, c] = sum of grad_out[n, oh, ow, c] over the windows (oh, ow) that hold (h, w) as their
                tap (r, s) with positions[n, oh, ow, c] = r * k_w + s.
@@ -156,7 +157,7 @@ def max_pool2d_grad_input(
     for row in prange(n * h_in):
         mode = begin_chunk()
         i, h = row // h_in, row % h_in
-        # The windows that hold (h, w): where each of them lies in grad_out, and as which of its taps it holds (h, w).
+        # The windows that hold (h, w): the place of each in grad_out, and which tap of the window is at (h, w).
         windows = np.empty(most_rows * most_columns, np.int64)
         taps = np.empty(most_rows * most_columns, np.int64)
         zero = vsplat(grad_x, 0)
@@ -231,7 +232,7 @@ def avg_pool2d_forward(x, out, h_start, h_stop, h_count, w_start, w_stop, w_coun
     Writes     all of out.
     Parallel   over the rows of out and blocks of channels, so that a single window over a whole image is shared too.
     Why        x is read once, in order, and summed in registers. Windows of more than RUN taps add up runs of pixels,
-               which lie side by side, in float64: exact enough for windows of any size.
+               which are neighbours in memory, in float64: exact enough for windows of any size.
     """
     n, h_in, w_in, c_in = x.shape
     h_out, w_out = out.shape[1], out.shape[2]
@@ -267,7 +268,7 @@ def avg_pool2d_forward(x, out, h_start, h_stop, h_count, w_start, w_stop, w_coun
 
 @kernel
 def avg_pool2d_grad_input(grad_out, grad_x, oh_start, oh_stop, h_count, ow_start, ow_stop, w_count):
-    """Spread the gradient of every average evenly over its window.
+    """Distribute the gradient of every average evenly over its window.
 
     Computes   grad_x[n, h, w, c] = sum of grad_out[n, oh, ow, c] / (h_count[oh] * w_count[ow]) over the windows
                (oh, ow) that hold (h, w).

@@ -1,7 +1,7 @@
 """Sums over a batch: parts are summed on their own, then the parts in a fixed order.
 
-The number of parts depends on the problem and never on the threads, so the result is bitwise the same for every
-thread count; and sums of sums lose less to rounding than one long sum.
+The number of parts depends on the shape and never on the threads, so the result is bitwise the same for any number of
+threads; and sums of sums lose less to rounding than one long sum.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def column_sums(rows, partials, rows_per_part):
     Writes     all of partials.
     Parallel   over parts.
     Why        rows are read once, in order; short runs are summed in the rows' own precision, where a vector holds
-               most, and the runs in float64.
+               most values, and the runs in float64.
     """
     count, columns = rows.shape
     for part in prange(partials.shape[0]):

@@ -29,11 +29,11 @@ Empty = Callable[[int], Any]
 THREADS = 256  # of the kernels that have one thread for an element
 BLOCKS_WANTED = 256  # enough for two blocks on each multiprocessor of the largest GPUs
 SHORTEST_PART = 256  # terms of a part of a sum: a block's beginning and end cost as much as some ten
-ROWS_PER_PART = 1024  # of reductions over rows: 128 numbers for each of a column's threads
+ROWS_PER_PART = 1024  # of reductions over rows: 128 values for each of a column's threads
 
 
 class ConvSizes(NamedTuple):
-    """One convolution: N images, in and out, of which kernels see channels-last blocks."""
+    """The sizes of a convolution of N images, which kernels see as channels-last blocks."""
 
     n: int
     h_in: int
@@ -74,7 +74,7 @@ class ConvSizes(NamedTuple):
 
     @property
     def pointwise(self) -> bool:
-        """Whether the output's pixels are products of the input's, in the same order."""
+        """Whether the pixels of the output are products of the pixels of the input, in the same order."""
         same = (self.h_in, self.w_in) == (self.h_out, self.w_out)
         return same and self.groups == 1 and self.window == (1, 1, 1, 1, 0, 0, self.dil_h, self.dil_w)
 
@@ -96,7 +96,7 @@ def matmul(
     a: Any, b: Any, out: Any, m: int, n: int, depth: int, a_steps: Steps, b_steps: Steps, empty: Empty,
     bias: Any = None, relu: bool = False, batches: int = 1,
 ) -> None:  # fmt: skip
-    """out (batches, m, n) = a (m, depth) times b (depth, n), plus bias (n). A long sum of few results goes in parts."""
+    """out (batches, m, n) = a (m, depth) times b (depth, n), plus bias (n). Long sums of few results are in parts."""
     none = empty(0)
     tiles = ceil_div(m, TILE_M) * ceil_div(n, TILE_N)
     parts = 1

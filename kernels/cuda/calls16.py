@@ -1,8 +1,8 @@
 """How products of operands of 16 bits are started; the counterpart of `calls.py`, whose sizes and parts of sums it has.
 
-Operands are rounded first, once each, to matrices and images whose last axis is filled up to eights (`Rounded`).
-Results, sums and what lies between are of float32. `halves(size)` makes an array of uint16 on the device, `empty(size)`
-one of float32.
+Operands are rounded first, once each, to matrices and images whose last axis is padded to a multiple of eight
+(`Rounded`). Sums, intermediate values and results are of float32. `halves(size)` makes an array of uint16 on the
+device, `empty(size)` one of float32.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kernels.cuda.micro.tile_half import TILE_K, TILE_M, TILE_N
 
 
 class Products(NamedTuple):
-    """The kernels for numbers of one kind on one kind of GPU."""
+    """The kernels for operands of one type on one kind of GPU."""
 
     gemm: Kernel
     conv2d_forward: Kernel
@@ -56,7 +56,7 @@ SCALAR = {kind: _products(kind, "_scalar") for kind in ("float16", "bfloat16")}
 
 
 def why_no_tensor_cores(capability: tuple[int, int]) -> str:
-    """Why the products on a GPU of this generation go without tensor cores; empty if they do not."""
+    """Why products on a GPU of this generation do not use tensor cores; empty if they do."""
     if capability >= mma.GENERATION:
         return ""
     return (
@@ -66,7 +66,7 @@ def why_no_tensor_cores(capability: tuple[int, int]) -> str:
 
 
 def products(kind: str, capability: tuple[int, int]) -> Products:
-    """The kernels that multiply numbers of a kind, "float16" or "bfloat16", on a GPU of this generation."""
+    """The kernels that multiply operands of a type, "float16" or "bfloat16", on a GPU of this generation."""
     return (SCALAR if why_no_tensor_cores(capability) else TENSOR_CORES)[kind]
 
 
@@ -93,7 +93,7 @@ def multiply(
     kernels: Products, a: Rounded, b: Rounded, out: Any, m: int, n: int, depth: int, empty: Empty,
     a_turned: bool = False, b_turned: bool = False, bias: Any = None,
 ) -> None:  # fmt: skip
-    """out (m, n) = A (m, depth) times B (n, depth) transposed, plus bias (n); a turned operand is (depth, m or n)."""
+    """out (m, n) = A (m, depth) times B (n, depth)^T, plus bias (n); a transposed A is (depth, m), B (depth, n)."""
     none = empty(0)
     tiles = ceil_div(m, TILE_M) * ceil_div(n, TILE_N)
     parts = 1 if bias is not None else max(1, min(BLOCKS_WANTED // max(tiles, 1), depth // SHORTEST_PART))

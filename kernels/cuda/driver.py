@@ -1,8 +1,8 @@
 """The host's side of a GPU: its memory, copies to and from it, and waiting for it.
 
-Nothing else here speaks with CUDA, but launches. Everything is queued on one stream, the default one, in the order of
-the calls. So memory that Python lets go while kernels still use it may be handed out again at once: whoever gets it
-queues behind them.
+Apart from launches, nothing else here calls CUDA. Everything is queued on one stream, the default one, in the order of
+the calls. So memory that Python frees while kernels still use it may be reused at once: its next user is queued behind
+these kernels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Driver:
     dlpack_device = (2, 0)  # DLPack's word for the first GPU of CUDA
 
     def name(self) -> str:
-        """What its maker calls it."""
+        """The name that the maker gives it."""
         name = cuda.get_current_device().name
         return name.decode() if isinstance(name, bytes) else name
 

@@ -1,7 +1,7 @@
 """Functions of one and of two elements, on the flat memory of arrays, whose shape and order of axes do not matter.
 
 A thread takes four neighbours, with vector loads and stores; the last ones of an array may be fewer. Every array must
-begin at a multiple of 16 bytes, as the allocator's do.
+begin at a multiple of 16 bytes, as those of the allocator do.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 `@kernel` marks an entry point and states what it may use: threads of a block, registers of a thread, bytes of shared
 memory. `@device` marks a function that kernels call. Nothing is compiled at import.
 
-The types of a kernel's parameters are annotations, by the names below. A launch converts every number to its
-parameter's type, so that what runs is what was compiled and checked ahead, never a second variant for int64.
+The types of a kernel's parameters are annotations, by the names below. A launch converts every argument to the type of
+the parameter, so the variant that runs is the one that was compiled and checked ahead, never a second one for int64.
 """
 
 import inspect
@@ -30,7 +30,7 @@ intrinsic: Any = extending.intrinsic
 cuda: Any = numba_cuda  # its functions exist in kernels only, where type checkers do not see them
 
 # Conversions. Numba widens u32 + u32 to 64 bits; a conversion around a whole expression takes it back to 32, at no
-# cost, for sums and products. It must stand around each operand of a division and of a comparison.
+# cost, for sums and products. It must be put around each operand of a division and of a comparison.
 u16: Any = types.uint16
 u32: Any = types.uint32
 i32: Any = types.int32
@@ -129,7 +129,7 @@ def kernel(threads: int, registers: int, shared: int = 0) -> Callable[[Callable[
 def kernel_named(
     name: str, threads: int, registers: int, shared: int = 0, generations: Any = ALL_GENERATIONS
 ) -> Callable[[Callable[..., None]], Kernel]:
-    """`kernel` for a body that stands in a function and is made anew, out of other functions, at each of its calls."""
+    """`kernel` for a body that is defined inside a function and made anew, from other functions, at each call of it."""
 
     def mark(body: Callable[..., None]) -> Kernel:
         body.__name__ = body.__qualname__ = name

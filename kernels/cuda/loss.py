@@ -1,6 +1,6 @@
 """Cross-entropy from logits, forward and gradient, without a probability matrix in between.
 
-One block works on one row: its threads go through the classes side by side, and a tree joins what they found.
+One block works on one row: its threads share the classes, and a tree joins their results.
 """
 
 from __future__ import annotations

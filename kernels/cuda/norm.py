@@ -1,14 +1,14 @@
 """Batch normalisation over the rows of a matrix: row = one pixel of one image, column = one channel.
 
 A channels-last batch (N, H, W, C) is the matrix (N*H*W, C) without a copy. A block has 32 columns and 8 rows of
-threads: a warp reads 32 neighbours, and what belongs to a channel stays in the registers of its threads.
+threads: a warp reads 32 neighbours, and the values of a channel stay in the registers of its threads.
 
-A ReLU on top is `lowest` = 0: what is not above it becomes it, and lets no gradient pass. NaN, which compares false
-with everything, switches that off. The mask of the ReLU is not kept but computed again from x, by the same
-instructions.
+A ReLU on top is `lowest` = 0: values that are not above `lowest` become `lowest`, and let no gradient pass. With
+`lowest` = NaN, which compares false with everything, there is no ReLU. The mask of the ReLU is not kept but computed
+again from x, by the same instructions.
 
-Every sum goes in three steps, whose order the shape alone determines: a thread's own rows, one after another; a tree of
-the block's eight threads for each column; the parts of the rows, in their order.
+Every sum is taken in three steps, in an order that follows from the shape alone: a thread's own rows, one after
+another; a tree of the block's eight threads for each column; the parts of the rows, in their order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _place(rows, rows_per_part):
 
 @device
 def _joined(count, mean, square, other_count, other_mean, other_square):
-    """Count, mean and sum of squared deviations of two sets of numbers together."""
+    """Count, mean and sum of squared deviations of two sets of values together."""
     total = count + other_count
     if total == f32(0):
         return total, mean, square
@@ -50,7 +50,7 @@ def batch_norm_statistics(x: Floats, means: Floats, squares: Floats, rows: Count
                `join_statistics`.
     Writes     all of means and squares.
     Parallel   over columns by 32 and parts: grid (ceil(columns / 32), parts).
-    Why        x is read once. Each thread updates its mean with every row, so that no large mean can spoil the squares
+    Why        x is read once. Each thread updates its mean with every row, so that a large mean costs no digits
                (Welford 1962); threads are joined in a tree (Chan, Golub & LeVeque 1979).
     """
     counts = cuda.shared.array(THREADS, f32)
@@ -93,7 +93,7 @@ def join_statistics(
     Requires   means and squares from `batch_norm_statistics`; running_mean and running_var (columns), or empty.
     Writes     mean, variance (columns), running_mean, running_var.
     Parallel   over columns: grid ceil(columns / 256).
-    Why        all that a layer keeps of a batch stays on the device.
+    Why        the running statistics never leave the device.
     Reference  a step of `batch_norm_statistics`.
     """
     c = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
@@ -118,10 +118,10 @@ def batch_norm_forward(
     x: Floats, mean: Floats, variance: Floats, weight: Floats, bias: Floats, out: Floats,
     rows: Count, columns: Count, rows_per_part: Count, eps: Number, lowest: Number,
 ):  # fmt: skip
-    """Normalise every column, and a ReLU on top of it if wanted.
+    """Normalise every column, with or without a ReLU on top.
 
-    Computes   out[r, c] = (x[r, c] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]; `lowest` instead of what
-               is not above it.
+    Computes   out[r, c] = (x[r, c] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]; `lowest` where
+               that is not above `lowest`.
     Requires   x, out (rows, columns); mean, variance, weight, bias (columns).
     Writes     out; it may be x.
     Parallel   over columns by 32 and parts of the rows: grid (ceil(columns / 32), ceil(rows / rows_per_part)).
@@ -144,7 +144,7 @@ def batch_norm_grad_sums(
     x: Floats, grad_out: Floats, mean: Floats, variance: Floats, weight: Floats, bias: Floats, partials: Floats,
     rows: Count, columns: Count, rows_per_part: Count, eps: Number, lowest: Number,
 ):  # fmt: skip
-    """The two sums per column that every gradient of batch norm is made of: those of bias and weight, in parts.
+    """The two sums per column that all gradients of batch norm need, those of bias and weight, in parts.
 
     Computes   partials[p, 0, c] = sum of g[r, c] over the rows of part p, and partials[p, 1, c] = sum of g[r, c] *
                (x[r, c] - mean[c]) / sqrt(variance[c] + eps); g is grad_out, but 0 where the output is not above
@@ -192,7 +192,7 @@ def batch_norm_grad_input(
     Requires   x, grad_out, grad_x (rows, columns); sums (2, columns), the gradients of bias and weight.
     Writes     grad_x; it may be grad_out.
     Parallel   over columns by 32 and parts of the rows: grid (ceil(columns / 32), ceil(rows / rows_per_part)).
-    Why        two reads, one write; whatever is constant in a column stays in registers.
+    Why        two reads, one write; all that is constant in a column stays in registers.
     Source     Ioffe & Szegedy (2015), section 3.
     """
     column, row, last = _place(rows, rows_per_part)

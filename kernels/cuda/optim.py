@@ -1,6 +1,4 @@
-"""Optimizer steps: one pass over parameter, gradient and state, all of them flat, in place; and what comes before them
-where losses were scaled.
-"""
+"""Optimizer steps: one pass over flat parameter, gradient and state, in place; and the unscaling of gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import math
 from kernels.cuda.jit import Count, Floats, Number, cuda, device, f32, kernel, u32
 from kernels.cuda.reduce import THREADS, tree_sum
 
-PER_BLOCK = 16 * THREADS  # numbers of a gradient that one block unscales
+PER_BLOCK = 16 * THREADS  # elements of a gradient that one block unscales
 
 
 @device
@@ -89,13 +87,13 @@ def adam_step(
 
 @kernel(threads=THREADS, registers=32, shared=4 * THREADS)
 def unscale(grad: Floats, counts: Floats, place: Count, size: Count, inverse: Number):
-    """Divide a gradient by the scale of its loss, and look for what overflowed.
+    """Divide a gradient by the scale of the loss, and count what overflowed.
 
-    Computes   grad[i] *= inverse; counts[place + b] = how many of the PER_BLOCK numbers of block b are not finite then.
+    Computes   grad[i] *= inverse; counts[place + b] = how many of the PER_BLOCK results of block b are not finite.
     Requires   grad (size), counts (place + blocks, at least).
     Writes     grad, the blocks' places in counts.
-    Parallel   over blocks of numbers: grid ceil(size / PER_BLOCK).
-    Why        one read and one write; whether a step is to be taken is one number, made of all parameters' counts.
+    Parallel   over blocks of elements: grid ceil(size / PER_BLOCK).
+    Why        one read and one write; whether a step is taken follows from one value, the sum of all counts.
     """
     found = cuda.shared.array(THREADS, f32)
     thread = u32(cuda.threadIdx.x)

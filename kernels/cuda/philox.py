@@ -1,4 +1,4 @@
-"""Philox4x32-10 on the GPU: the numbers of `kernels/cpu/vector/philox.py` for the same key and counter.
+"""Philox4x32-10 on the GPU: the same words as `kernels/cpu/vector/philox.py` for the same key and counter.
 
 Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 4.3.
 """

@@ -32,14 +32,14 @@ def max_pool2d_forward(
     h_start: Integers, h_stop: Integers, w_start: Integers, w_stop: Integers,
     size: Count, h_in: Count, w_in: Count, h_out: Count, w_out: Count, c_in: Count, dil_h: Count, dil_w: Count,
 ):  # fmt: skip
-    """The largest value of every window, and where it stood.
+    """The largest value of every window, and its position.
 
     Computes   out[n, oh, ow, c] = max over the window's taps (r, s) of x[n, h, w, c], with h = h_start[oh] + r * dil_h
                and w = w_start[ow] + s * dil_w, and positions[n, oh, ow, c] = h * w_in + w of that tap. Of equal values
                the first counts, of NaNs (larger than any number) the last, as in torch. A window without taps has -inf
                and position -1.
-    Requires   x (N, h_in, w_in, C), out and positions (N, h_out, w_out, C), size elements; positions may be empty: then
-               they are not kept.
+    Requires   x (N, h_in, w_in, C), out and positions (N, h_out, w_out, C), size elements; positions may be empty, to
+               keep none.
     Writes     all of out and positions.
     Parallel   over the elements of out: grid ceil(size / 256).
     Why        the maximum and its place stay in registers; overlapping windows are read from the L1 cache.
@@ -68,15 +68,15 @@ def max_pool2d_grad_input(
     oh_start: Integers, oh_stop: Integers, ow_start: Integers, ow_stop: Integers,
     size: Count, h_in: Count, w_in: Count, h_out: Count, w_out: Count, c_in: Count,
 ):  # fmt: skip
-    """Send the gradient of every maximum to where the maximum stood.
+    """Send the gradient of every maximum to the position of the maximum.
 
     Computes   grad_x[n, h, w, c] = sum of grad_out[n, oh, ow, c] over the windows (oh, ow) that reach over (h, w) and
                have positions[n, oh, ow, c] = h * w_in + w.
     Requires   grad_out and positions (N, h_out, w_out, C), grad_x (N, h_in, w_in, C) with size elements.
     Writes     all of grad_x.
     Parallel   over the elements of grad_x, which collect from the windows above them: grid ceil(size / 256).
-    Why        collecting needs no atomic additions, and the sums are always taken in the order of the windows. That a
-               position says which pixel it was, not which tap, saves dividing by the dilation here.
+    Why        collecting needs no atomic additions, and the sums are taken in the order of the windows. Positions are
+               pixels, not taps, which saves a division by the dilation here.
     """
     e = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
     if e < size:
@@ -127,7 +127,7 @@ def avg_pool2d_grad_input(
     ow_start: Integers, ow_stop: Integers, w_count: Integers,
     size: Count, h_in: Count, w_in: Count, h_out: Count, w_out: Count, c_in: Count,
 ):  # fmt: skip
-    """Spread the gradient of every average evenly over its window.
+    """Distribute the gradient of every average evenly over its window.
 
     Computes   grad_x[n, h, w, c] = sum of grad_out[n, oh, ow, c] / (h_count[oh] * w_count[ow]) over the windows
                (oh, ow) that hold (h, w).

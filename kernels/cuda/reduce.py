@@ -13,8 +13,8 @@ ROWS = THREADS // COLUMNS
 def tree_sum(values, thread, remain):
     """values[i] = sum of values[i + j * remain], i < remain, of THREADS values in shared memory.
 
-    Half of the threads add the other half's values to their own, then a quarter, until `remain` are left. The sums are
-    those threads' own: for others to read them takes one more barrier.
+    Half of the threads add the other half's values to their own, then a quarter, until `remain` are left. Each sum is
+    read by the thread that wrote it; other threads need one more barrier to read it.
     """
     half = u32(THREADS // 2)
     while half >= remain:
@@ -32,7 +32,7 @@ def sum_parts(partials: Floats, out: Floats, size: Count, parts: Count):
     Requires   partials (parts, size), out (size).
     Writes     out.
     Parallel   over elements: grid ceil(size / 256).
-    Why        neighbouring threads read neighbouring numbers; the order is fixed.
+    Why        neighbouring threads read neighbouring elements; the order is fixed.
     Reference  a step of `column_sums` and `sum_all`.
     """
     i = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
@@ -51,7 +51,7 @@ def column_sums(x: Floats, partials: Floats, rows: Count, columns: Count, rows_p
     Requires   x (rows, columns), partials (ceil(rows / rows_per_part), columns), to be added by `sum_parts`.
     Writes     all of partials.
     Parallel   over columns by 32 and parts: grid (ceil(columns / 32), parts).
-    Why        a warp reads 128 bytes of a row at once; eight rows are summed side by side and joined by a tree.
+    Why        a warp reads 128 bytes of a row at once; eight rows are summed in parallel and joined by a tree.
     """
     values = cuda.shared.array(THREADS, f32)
     thread = u32(cuda.threadIdx.x)
@@ -77,7 +77,7 @@ def sum_blocks(x: Floats, partials: Floats, size: Count, per_block: Count):
     Requires   x (size), partials (ceil(size / per_block)); a second call with one block adds the parts.
     Writes     all of partials.
     Parallel   over parts: grid ceil(size / per_block).
-    Why        256 sums side by side, joined by a tree.
+    Why        256 sums in parallel, joined by a tree.
     Reference  a step of `sum_all`.
     """
     values = cuda.shared.array(THREADS, f32)

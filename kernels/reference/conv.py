@@ -20,12 +20,12 @@ def pad(x, padding):
 
 
 def _inside(borders, sizes):
-    """The index of what lies between borders."""
+    """The index of the inside of borders."""
     return (..., *[slice(before, size - after) for (before, after), size in zip(borders, sizes, strict=True)])
 
 
 def _seen(tap, out_sizes, stride, dilation):
-    """The index of what a filter tap sees of x_padded: one value per output."""
+    """The index of the values of x_padded that a filter tap sees, one per output."""
     axes = zip(tap, out_sizes, stride, dilation, strict=True)
     return (..., *[slice(t * d, t * d + (size - 1) * step + 1, step) for t, size, step, d in axes])
 

@@ -68,7 +68,7 @@ def max_pool2d_forward(x: np.ndarray, taps_h: Taps, taps_w: Taps) -> tuple[np.nd
 
 
 def max_pool2d_grad_input(grad_out: np.ndarray, indices: np.ndarray, h_in: int, w_in: int) -> np.ndarray:
-    """grad_x[n, h, w, c] = sum of grad_out[n, oh, ow, c] over the windows whose maximum stood at (h, w)."""
+    """grad_x[n, h, w, c] = sum of grad_out[n, oh, ow, c] over the windows whose maximum is at (h, w)."""
     n, _, _, c_in = grad_out.shape
     grad_x = np.zeros((n, h_in, w_in, c_in))
     for i, oh, ow, c in np.ndindex(grad_out.shape):

@@ -91,8 +91,8 @@ MUTANTS = [
     Mutant(
         "all parts add to one accumulator, a race",
         "kernels/cpu/conv/grad_weight.py",
-        "slab = ((part * groups + g)",
-        "slab = ((0 * groups + g)",
+        "filter_row = ((part * groups + g)",
+        "filter_row = ((0 * groups + g)",
         _CONV,
     ),
     Mutant(

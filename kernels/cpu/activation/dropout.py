@@ -1,4 +1,4 @@
-"""Dropout: multiply by a random mask that is computed where it is needed and never stored."""
+"""Dropout: multiply by a random mask that is computed where it is used and never stored."""
 
 import numpy as np
 

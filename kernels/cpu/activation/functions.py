@@ -1,8 +1,7 @@
 """The activations of networks beyond those in elementwise/functions.py, as functions of vectors; all keep their input.
 
-`settings` are the numbers that a function is called with, in the order of its arguments in
-`convcore.ops.activation.functions`. A value that must not be a product with 0 (which turns infinity into NaN) is chosen
-by a blend.
+`settings` are the parameters of a function, in the order of the arguments in `convcore.ops.activation.functions`. Where
+a product with 0 would make NaN of infinity, the value is chosen by a blend instead.
 """
 
 from kernels.cpu.elementwise.functions import elementwise
@@ -54,7 +53,7 @@ def _elu_gradient(x, g, v, settings):
     return g * vselect(vgreater(v, vsplat(x, 0)), vsplat(x, scale), below)
 
 
-# GELU: x Phi(x), with Phi the distribution function of normal numbers, exact or by a hyperbolic tangent.
+# GELU: x Phi(x), with Phi the distribution function of the standard normal, exact or by a hyperbolic tangent.
 
 
 @inline

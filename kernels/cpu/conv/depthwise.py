@@ -1,18 +1,18 @@
 """Depthwise convolution: each channel has a filter of its own, and channels are the lanes of the vectors.
 
-Groups of G channels and as many filters are convolved in the same way: output channel k reads the channels
+Groups of G channels and G filters are convolved in the same way: output channel k reads the channels
 k // G * G + c, c < G, and `depthwise_tiles` finds them within the vectors that it loads.
 
-The passes are walks of addresses around `depthwise_tiles`. In each dimension the destinations are divided into *spans*:
-neighbours that read the same filter taps, all of them inside the source. In the middle of an image that is one span
-with all taps; at a border each span leaves out the taps that would read padding. So nothing is padded, copied or
+The passes are loop nests of addresses around `depthwise_tiles`. In each dimension the destinations are divided into
+*spans*: neighbours that read the same filter taps, all of them inside the source. In the middle of an image that is one
+span with all taps; at a border each span leaves out the taps that would read padding. So nothing is padded, copied or
 multiplied by zeros, and the micro-kernel knows no borders. A span is a row of a table (`loop_table.py`); its taps lie
 `tap_step` apart in the source, and it has none where a window lies wholly in the padding.
 
-In the height, spans are cut into *bands* of a few rows, which are what threads share out.
+In the height, spans are cut into *bands* of a few rows, which are distributed to threads.
 
-The gradient of the input walks the same way from grad_out, with one set of spans for each remainder modulo the stride
-(`convcore.ops.conv.geometry.Axis.grad_input_walk` derives them).
+The gradient of the input runs the same loops over grad_out, with one set of spans for each remainder modulo the stride
+(`convcore/ops/conv` derives them).
 """
 
 from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, SRC, TAPS
@@ -93,27 +93,27 @@ def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, 
     """
     n, h_in, w_in, channels = x.shape
     _, h_out, w_out, _ = grad_out.shape
-    parts, _, _, k_h, run, _ = partials.shape
+    parts, _, _, k_h, filter_row_size, _ = partials.shape
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     n_bands = bands.shape[0]
     separate = 1 if group > 1 else 0
     for part in prange(parts):
         mode = begin_chunk()
-        for i in range(part * k_h * run * channels, (part + 1) * k_h * run * channels):
+        for i in range(part * k_h * filter_row_size * channels, (part + 1) * k_h * filter_row_size * channels):
             sums[i] = 0
         first, end_band = split_evenly(n * n_bands, parts, part)
         for item in range(first, end_band):
             image, band = item // n_bands, item % n_bands
             x_row = (image * h_in + bands[band, SRC]) * w_in
             gradient_row = (image * h_out + bands[band, DST]) * w_out
-            filter_row = (part * k_h + bands[band, FIRST_TAP]) * run
+            filter_row = (part * k_h + bands[band, FIRST_TAP]) * filter_row_size
             for span in range(spans.shape[0]):
                 depthwise_tiles(
                     bands[band, TAPS], spans[span, TAPS], channels, group,
                     source, (x_row + spans[span, SRC]) * channels, dil_h * w_in * channels, dil_w * channels,
                     bands[band, COUNT], stride_h * w_in * channels, spans[span, COUNT], stride_w * channels,
                     gradient, (gradient_row + spans[span, DST]) * channels, w_out * channels, channels, 0,
-                    sums, (filter_row + spans[span, FIRST_TAP] * group) * channels, run * channels,
+                    sums, (filter_row + spans[span, FIRST_TAP] * group) * channels, filter_row_size * channels,
                     group * channels, separate * channels, sums, 0, True,
                 )  # fmt: skip
         end_chunk(mode)

@@ -1,7 +1,7 @@
 """Direct convolution: no transformed copy of the input, only address arithmetic around the micro-kernel.
 
-Forward and the gradient of the input are the same walk. In each dimension a *destination* index d and a filter tap t
-meet at one *source* index, and both passes can be written as
+Forward and the gradient of the input are the same loop nest. In each dimension a *destination* index d and a filter tap
+t meet at one *source* index, and both passes can be written as
 
     destination  d = start[p] + j * dst_step          phase p, j = 0, 1, ...
     source       s = j * src_step + offset[t]         for the taps t of phase p
@@ -11,7 +11,7 @@ meet at one *source* index, and both passes can be written as
   only the input positions of one remainder modulo the stride, so there are `stride` phases with a part of the taps
   each, and nothing is multiplied by the zeros that a dilated grad_out would have.
 
-Taps that lie side by side in the source are merged: with dilation 1 the k_w taps of a filter row are one run of
+Taps that are neighbours in the source are merged: with dilation 1 the k_w taps of a filter row are one tap of
 k_w * C contiguous values, so the micro-kernel's inner loop is long even for an image of 1 or 3 channels.
 Source: the loop nest is E. Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD
 Architectures" (2018), section II, with channels-last layout.
@@ -79,7 +79,7 @@ def conv_forward_direct(
     row_blocks = ceil_div(most_rows, rows_per_task)
     tasks = n * phases_d.shape[0] * most_planes * phases_h.shape[0] * row_blocks * panel_blocks
 
-    # The window of a task: in the planes of its phase, the rows of its phase, and the columns of all phases.
+    # The window of a task: the planes and the rows of the task's phases, and the columns of all phases.
     copied = (
         groups > 1 or reaches_outside(d_first, d_last, d_src) or reaches_outside(h_first, h_last, h_src)
         or reaches_outside(w_first, w_last, w_src)
@@ -126,18 +126,18 @@ def conv_forward_direct(
                     a_origin = a_origin * row_stride + w_first * c_src
                 for pw in range(phases_w.shape[0]):
                     first_w, taps_w = phases_w[pw, FIRST_TAP], phases_w[pw, TAPS]
-                    # The runs that the micro-kernel sums over: one per filter row if merged, else one per tap.
-                    runs_w = min(taps_w, 1) if merged else taps_w
-                    n_runs = taps_d * taps_h * runs_w
+                    # The taps of the micro-kernel: one per filter row if merged, else one per filter tap.
+                    tap_columns = min(taps_w, 1) if merged else taps_w
+                    n_taps = taps_d * taps_h * tap_columns
                     length = channels * (taps_w if merged else 1)
                     for q in range(taps_d):
                         plane = jd * src_step_d + offsets_d[first_d + q]
                         plane_offset = q * window_plane if copied else plane * h_src * row_stride
                         for t in range(taps_h):
                             row_offset = plane_offset + (offsets_h[first_h + t] - h_first) * row_stride
-                            for u in range(runs_w):
-                                run = (q * taps_h + t) * runs_w + u
-                                taps[run] = row_offset + (offsets_w[first_w + u] - w_first) * channels
+                            for u in range(tap_columns):
+                                tap = (q * taps_h + t) * tap_columns + u
+                                taps[tap] = row_offset + (offsets_w[first_w + u] - w_first) * channels
                     tap_number = (first_d * offsets_h.size + taps_d * first_h) * offsets_w.size
                     tap_number += taps_d * taps_h * first_w
                     for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
@@ -150,7 +150,7 @@ def conv_forward_direct(
                             dw = phases_w[pw, DST]
                             c_offset = (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel
                             brgemm(
-                                phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_runs, length,
+                                phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_taps, length,
                                 packed, panel * channels * lanes_per_panel,
                                 length * lanes_per_panel, lanes_per_panel,
                                 destination, c_offset, dst_step_w * c_dst, columns,

@@ -1,15 +1,15 @@
 """The gradient of the input of a network's first convolution, whose images have one to four channels.
 
-The direct algorithm lets the channels of its result be the lanes of the vectors: with three of them it leaves most
-lanes empty. Here pixels are the lanes. Each pixel of G = grad_out sends to every value under the filter
+In the direct algorithm the channels of the result are the lanes of the vectors: three channels leave most lanes empty.
+Here pixels are the lanes. Each pixel of G = grad_out contributes to every value under the filter
 
     P[(c, r, s), ow] = sum over k of weight[k, c, r, s] * G[n, oh, ow, k]
 
-a product of the weights, (C * k_h * k_w) x K, with a row of G turned to K x pixels, so that pixels are the lanes.
+a product of the weights, (C * k_h * k_w) x K, with a row of G transposed to K x pixels, so that pixels are the lanes.
 P[(c, r, s), ow] belongs to the input at row oh * stride_h + r * dil_h - pad_top and column ow * stride_w +
-s * dil_w - pad_left. Where ow moves, so does the column, by the stride: so the rows of the result are gathered in
-*planes*, one for each channel and each remainder of the column (counted with the padding) modulo the stride, in which
-neighbours in ow are neighbours. A row of P is added to a row of a plane a vector at a time.
+s * dil_w - pad_left. From one ow to the next the column moves by the stride. So the rows of the result are collected
+in *planes*, one for each channel and each remainder of the column (counted with the padding) modulo the stride: there
+neighbours in ow are neighbours in memory, and a row of P is added to a row of a plane a vector at a time.
 
     columns w + pad_left:  0 1 2 3 4 5 ...    stride 2:  plane 0: 0 2 4 ...   plane 1: 1 3 5 ...
 """
@@ -50,7 +50,7 @@ def conv2d_grad_input_first_layer(
                rows in the order (c, r, s).
     Writes     all of grad_x.
     Parallel   over images and blocks of rows of grad_x. Rows of G at the edge of two blocks are multiplied in both.
-    Why        all lanes work: they are pixels. P and the planes of a block stay in L2.
+    Why        every lane is a pixel, so none is idle. P and the planes of a block stay in L2.
     """
     n, h_in, w_in, c_in = grad_x.shape
     _, h_out, w_out, c_out = grad_out.shape
@@ -66,7 +66,7 @@ def conv2d_grad_input_first_layer(
         mode = begin_chunk()
         image, first_h = task // row_blocks, task % row_blocks * rows_per_task
         rows = min(rows_per_task, h_in - first_h)
-        turned = np.empty(c_out * panel_columns, grad_out.dtype)
+        transposed = np.empty(c_out * panel_columns, grad_out.dtype)
         products = np.empty(values * width, grad_out.dtype)
         planes = np.zeros(rows * row_size, grad_out.dtype)
         taps, start = np.zeros(1, np.int64), np.zeros(panel_columns, grad_out.dtype)
@@ -79,10 +79,10 @@ def conv2d_grad_input_first_layer(
                 pixels = min(panel_columns, w_out - p * panel_columns)
                 pixel = (image * h_out + oh) * w_out + p * panel_columns
                 transpose_block(
-                    gradient, pixel * c_out, c_out, pixels, c_out, turned, 0, panel_columns, panel_columns
+                    gradient, pixel * c_out, c_out, pixels, c_out, transposed, 0, panel_columns, panel_columns
                 )  # fmt: skip
                 brgemm(
-                    values, matrix, 0, c_out, 1, taps, 1, c_out, turned, 0, 0, panel_columns,
+                    values, matrix, 0, c_out, 1, taps, 1, c_out, transposed, 0, 0, panel_columns,
                     products, p * panel_columns, width, panel_columns, start, 0,
                     products, 0, False, False, False, False,
                 )  # fmt: skip

@@ -2,16 +2,16 @@
 
     grad_weight[k, c, r, s] = sum over pixels (n, oh, ow) of x[n, oh * stride + r * dil - pad, ..., c] * G[n, oh, ow, k]
 
-For one tap (r, s) that is (channels x pixels) times (pixels x filters). The micro-kernel takes tiles of a few channels
-by a panel of filters, and a *block* of a few hundred pixels as its sum. Both operands are first copied into the order
-in which it reads them:
+For one tap (r, s) that is (channels x pixels) times (pixels x filters). The micro-kernel computes tiles of a few
+channels by a panel of filters, summed over a *block* of a few hundred pixels. Both operands are first copied into the
+order in which the micro-kernel reads them:
 
-    window[tile, image, row, column, c]   the channels of one tile side by side, padding as real zeros
-    panels[panel, pixel, k]               G, a panel's filters side by side
+    window[tile, image, row, column, c]   the channels of one tile are neighbours, padding is zeros in memory
+    panels[panel, pixel, k]               G, the filters of a panel are neighbours
 
-Another tap is then another place to start in the same window, so one copy serves all k_h * k_w of them. In the images
-themselves a step to the next pixel is C values long, often a power of two: the lines that a tile reads would fall into
-few sets of the L1 cache and push each other out. The copy costs 1 to 3 % and makes both streams contiguous.
+Another tap is then another start address in the same window, so one copy serves all k_h * k_w taps. In the images
+themselves a step to the next pixel is C values long, often a power of two: the cache lines that a tile reads would fall
+into few sets of the L1 cache and evict each other. The copy costs 1 to 3 % and makes both streams contiguous.
 
 Source: E. Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD Architectures" (2018),
 section II-J, for the pass; the blocking is this file's own.
@@ -97,11 +97,11 @@ def conv_grad_weight_direct(
     window_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
     window_columns = (w_out - 1) * stride_w + (k_w - 1) * dil_w + 1
     image_size = window_rows * window_columns * tile_channels
-    tile_size = images_per_block * image_size + lanes  # a tile's last store reaches beyond its last pixel
+    tile_size = images_per_block * image_size + lanes  # the last store of a tile reaches beyond the last pixel
     panel_size = images_per_block * rows_per_block * w_out * panel_columns
     merged = n_tiles == 1 and dil_w == 1
-    runs = 1 if merged else k_w
-    # With few channels a panel of G serves so few tiles that its copy would not pay.
+    tap_columns = 1 if merged else k_w
+    # With few channels a panel of G serves so few tiles that a copy of it would not pay.
     in_place = merged and k_h * ceil_div(k_w * channels, TILE_ROWS) <= MAX_TILES_IN_PLACE
 
     for task in prange(parts * groups * k_d * tile_blocks * panel_blocks):
@@ -149,10 +149,10 @@ def conv_grad_weight_direct(
                     channel, end_channel = split_evenly(channels, n_tiles, tile)
                     m_rows = k_w * channels if merged else end_channel - channel
                     for r in range(k_h):
-                        for s in range(runs):
+                        for s in range(tap_columns):
                             a_offset = (r * dil_h * window_columns + s * dil_w) * tile_channels
-                            slab = ((part * groups + g) * panel_blocks + panel_block) * k_d * k_h + q * k_h + r
-                            c_offset = (slab * k_w * channels + s * channels + channel) * block_columns
+                            filter_row = ((part * groups + g) * panel_blocks + panel_block) * k_d * k_h + q * k_h + r
+                            c_offset = (filter_row * k_w * channels + s * channels + channel) * block_columns
                             a_offset += (tile - first_tile) * tile_size
                             c_offset += (p - first_panel) * panel_columns
                             brgemm(
@@ -174,19 +174,19 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
                of all planes of a filter.
     Writes     all of grad_weight.
     Parallel   over groups, panels of filters and blocks of channels.
-    Why        the parts are read a vector of filters at a time; their sum is turned in squares (`transpose_block`).
+    Why        the parts are read a vector of filters at a time; their sum is transposed in squares (`transpose_block`).
     Reference  a step of `conv_grad_weight`.
     """
-    parts, groups, filter_blocks, k_h, run, block_columns = partials.shape
+    parts, groups, filter_blocks, k_h, row_size, block_columns = partials.shape
     sums = partials.reshape(-1)
     k_w = taps // k_h
-    channels = run // k_w
+    channels = row_size // k_w
     lanes = vlanes(partials)
     panel_columns = TILE_VECTORS * lanes
     panels_per_block = ceil_div(block_columns, panel_columns)
     n_panels = filter_blocks * panels_per_block
     blocks = ceil_div(channels, channels_per_task)
-    part_size = groups * filter_blocks * k_h * run * block_columns
+    part_size = groups * filter_blocks * k_h * row_size * block_columns
     for task in prange(groups * n_panels * blocks):
         mode = begin_chunk()
         block, rest = task % blocks, task // blocks
@@ -198,9 +198,9 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
         scratch = np.empty(channels_per_task * taps * panel_columns, partials.dtype)
         for r in range(k_h):
             for s in range(k_w):
-                slab = (g * filter_blocks + filter_block) * k_h + r
+                filter_row = (g * filter_blocks + filter_block) * k_h + r
                 for c in range(first, end):
-                    at = (slab * run + s * channels + c) * block_columns + column
+                    at = (filter_row * row_size + s * channels + c) * block_columns + column
                     target = ((c - first) * taps + r * k_w + s) * panel_columns
                     for j in range(0, columns, lanes):
                         used = min(lanes, columns - j)

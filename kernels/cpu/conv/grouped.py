@@ -1,13 +1,13 @@
 """Grouped convolution with few channels per group: output channels are the lanes of the vectors.
 
-A group of 4 filters fills half a vector of 8, and a matrix product of 4 columns wastes the rest. So the input is
-*spread*: each output channel k gets an input channel of its own for every channel c under its filter,
+A group of 4 filters fills half a vector of 8, and a matrix product of 4 columns wastes the other half. So the input is
+*replicated*: each output channel k gets an input channel of its own for every channel c under its filter,
 
     window[i, j, c, k] = x[h + i, w + j, (k // K) * C + c]        (K filters and C channels per group)
 
 with the zeros of the padding. What remains is a depthwise convolution whose filters have C taps for each pixel, which
-`depthwise_tiles` computes without an idle lane. Spreading (`micro/replicate.py`) writes each vector of the window once
-and the convolution reads it k_h * k_w times; the window holds one cache line of output channels and stays in L2.
+`depthwise_tiles` computes without an idle lane. Replication (`micro/replicate.py`) writes each vector of the window
+once and the convolution reads it k_h * k_w times; the window holds one cache line of output channels and stays in L2.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def conv2d_forward_grouped(
                phase offsets_h rise by tap_step_h and offsets_w by 1.
     Writes     all of dst.
     Parallel   over images, phases of h and blocks of `rows_per_task` rows.
-    Why        see the top of this file; a block's filters are one straight line of memory, whatever the channels.
+    Why        see the top of this file; the filters of a block are contiguous, whatever the channels.
     """
     n, h_src, w_src, c_src = src.shape
     _, h_dst, w_dst, c_dst = dst.shape
@@ -108,14 +108,14 @@ def conv2d_grad_weight_grouped(
     """
     n, h_in, w_in, c_in = x.shape
     _, h_out, w_out, c_out = grad_out.shape
-    parts, _, _, k_h, run, _ = partials.shape
+    parts, _, _, k_h, filter_row_size, _ = partials.shape
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     x_group, out_group = c_in // groups, c_out // groups
     row_blocks = ceil_div(h_out, rows_per_block)
     window_columns = (w_out - 1) * stride_w + k_w
     for part in prange(parts):
         mode = begin_chunk()
-        for i in range(part * k_h * run * c_out, (part + 1) * k_h * run * c_out):
+        for i in range(part * k_h * filter_row_size * c_out, (part + 1) * k_h * filter_row_size * c_out):
             sums[i] = 0
         most_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
         window = np.empty(most_rows * window_columns * x_group * widest + REGISTER_BYTES // x.itemsize, x.dtype)
@@ -134,9 +134,10 @@ def conv2d_grad_weight_grouped(
                 )  # fmt: skip
                 row_size = window_columns * x_group * block
                 depthwise_tiles(
-                    k_h, run, block, 1, window, 0, dil_h * row_size, block,
+                    k_h, filter_row_size, block, 1, window, 0, dil_h * row_size, block,
                     rows, stride_h * row_size, w_out, stride_w * x_group * block,
                     gradient, (image * h_out + first_row) * w_out * c_out + first, w_out * c_out, c_out, 0,
-                    sums, part * k_h * run * c_out + first, run * c_out, c_out, 0, sums, 0, True,
+                    sums, part * k_h * filter_row_size * c_out + first, filter_row_size * c_out, c_out, 0, sums, 0,
+                    True,
                 )  # fmt: skip
         end_chunk(mode)

@@ -9,7 +9,7 @@ Convolutional Neural Networks for Document Processing" (2006), section 3.
     pixel 0: [tap 0: C | tap 1: C | ...]   x   (k_h * k_w * C) x K, in packed panels
     pixel 1: [tap 0: C | tap 1: C | ...]
 
-The patches of a block of rows live in the task's own buffer: the matrix of the whole batch is never stored.
+The patches of a block of rows are in the task's own buffer: the matrix of the whole batch is never stored.
 """
 
 import numpy as np

@@ -1,4 +1,7 @@
-"""Pixels that a stride sees, taken out of images and put back: a strided 1x1 convolution is a product of these."""
+"""Subsampling: the pixels that a stride reads, taken out of images and put back.
+
+A strided 1x1 convolution is a matrix product of these pixels.
+"""
 
 from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line

@@ -5,16 +5,17 @@ matrix product of its own,
 
     products[e, t, k] = sum over c of V[e, t, c] * U[e, c, k]      V = B^T d B of tile t,  U = G g G^T of filter k
 
-(tiles x C) times (C x K): the micro-kernel's work. V is (m+2)^2 / m^2 times as large as the input (4 or 2.25), U
-(m+2)^2 / 9 times as large as the filters (1.8 or 4). Of the two the smaller one is made beforehand and stays in L3; the
-larger one is made piece by piece by the tasks that multiply it, and a piece never leaves L2:
+(tiles x C) times (C x K), computed by the micro-kernel. V is (m+2)^2 / m^2 times as large as the input (4 or 2.25), U
+(m+2)^2 / 9 times as large as the filters (1.8 or 4). The smaller of the two is computed beforehand and stays in L3; the
+larger one is computed block by block in the tasks that multiply it, and a block never leaves L2:
 
-    few filters   `transform_filters_...` makes U; a task of `conv2d_winograd_...` takes a block of tiles through all
-                  filters
-    many filters  `transform_tiles_...` makes V for a slab of tiles; a task of `conv2d_winograd_many_filters_...` takes
-                  a few panels of filters through the slab, DEPTH channels at a time
+    few filters   `transform_filters_winograd` computes U; a task of `conv2d_forward_winograd` multiplies a block of
+                  tiles with all filters
+    many filters  `transform_tiles_winograd` computes V for a slab of tiles; a task of
+                  `conv2d_forward_winograd_many_filters` multiplies the slab with a few panels of filters, DEPTH
+                  channels at a time
 
-Planes at a distance of 2^n would share one set of the L1 cache, so they have a row more than is used.
+Planes at a distance of 2^n would share one set of the L1 cache, so they have one row more than is used.
 """
 
 import numpy as np
@@ -37,31 +38,31 @@ from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vsplat, vstore
 from kernels.jit import inline, kernel, prange
 
-# The channels whose filters are turned and transformed at a time: transformed they stay in L2. Fewer are summed over in
-# shorter runs, between which the products are written and read.
+# The channels whose filters are transposed and transformed at a time: their transforms stay in L2. With fewer channels,
+# the products would be written and read more often between shorter sums.
 DEPTH = 64 if REGISTER_BYTES == 64 else 32
 
 
 @inline
 def _transform_panel(
-    m, weight, offset, stride_dst, stride_src, flipped, used, depth, panels, target, plane, turned, scratch
+    m, weight, offset, stride_dst, stride_src, flipped, used, depth, panels, target, plane, transposed, scratch
 ):
     """panels[target + e * plane + l * PC + j] = (G g G^T)[e] with g = weight[offset + j * stride_dst + l * stride_src].
 
-    For l < depth <= DEPTH; 0 for used <= j < PC. `flipped` turns g by 180 degrees.
+    For l < depth <= DEPTH; 0 for used <= j < PC. `flipped` rotates g by 180 degrees.
     """
     panel_columns = TILE_VECTORS * vlanes(panels)
     first, tap = (8 * panel_columns, -panel_columns) if flipped else (0, panel_columns)
-    # Channels that are neighbours in memory are turned together.
+    # Channels that are neighbours in memory are transposed together.
     step = depth if stride_src == 9 else 1
     for l in range(0, depth, step):
         transpose_block(
-            weight, offset + l * stride_src, stride_dst, used, step * 9, turned, 0, panel_columns, panel_columns
+            weight, offset + l * stride_src, stride_dst, used, step * 9, transposed, 0, panel_columns, panel_columns
         )
         for i in range(step):
             at = i * 9 * panel_columns + first
             transform_filter(
-                m, turned, at, TAPS * tap, tap, panel_columns,
+                m, transposed, at, TAPS * tap, tap, panel_columns,
                 panels, target + (l + i) * panel_columns, (m + TAPS - 1) * plane, plane, scratch,
             )  # fmt: skip
 
@@ -73,9 +74,9 @@ def _multiply(
 ):  # fmt: skip
     """products[p, e, t] (+)= planes[e, t] @ panels[p, e] for `count` panels p, all points e and `tiles` tiles t.
 
-    At the bias's point they begin with start[first_panel + p], elsewhere with start's last panel, which is zero.
-    The points are outside the panels: a point's plane stays in L1 for all of them. Meanwhile the memory is asked for
-    that is read next, `next_rows` rows of `next_length` values.
+    At the point of the bias they begin with start[first_panel + p], elsewhere with the last panel of `start`, zeros.
+    The loop over points is outside that over panels: the plane of a point stays in L1 for all panels. Meanwhile the
+    memory that is read next is prefetched, `next_rows` rows of `next_length` values.
     """
     panel_columns = TILE_VECTORS * vlanes(panels)
     for e in range(points(m)):
@@ -120,11 +121,11 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
     """Transform the filters of a Winograd convolution and pack them.
 
     Computes   panels[p, e, l, j] = (G g G^T)[e] with g = weight[k, l], k = p * PC + j, and 0 for k >= c_dst.
-    Requires   weight flat, (k, l, 3, 3) with the strides given; `flipped` turns g by 180 degrees, as the gradient of
+    Requires   weight flat, (k, l, 3, 3) with the strides given; `flipped` rotates g by 180 degrees, as the gradient of
                the input needs it; panels (n_panels, (m+2)^2, c_src + 1, PC).
     Writes     panels for l < c_src.
     Parallel   over panels and blocks of channels.
-    Why        the filters of a panel are turned in squares first, so that the transform works on vectors of them.
+    Why        the filters of a panel are transposed in squares first, so that vectors of filters are transformed.
     Reference  a step of `conv_forward` and `conv_grad_input`.
     """
     n_panels, _, rows, panel_columns = panels.shape
@@ -133,12 +134,12 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
     for task in prange(n_panels * blocks):
         mode = begin_chunk()
         p, l = task // blocks, task % blocks * DEPTH
-        turned = np.empty(DEPTH * 9 * panel_columns, panels.dtype)
+        transposed = np.empty(DEPTH * 9 * panel_columns, panels.dtype)
         scratch = np.empty(points(m) * vlanes(panels), panels.dtype)
         _transform_panel(
             m, weight, p * panel_columns * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
             min(panel_columns, c_dst - p * panel_columns), min(DEPTH, c_src - l),
-            packed, (p * points(m) * rows + l) * panel_columns, rows * panel_columns, turned, scratch,
+            packed, (p * points(m) * rows + l) * panel_columns, rows * panel_columns, transposed, scratch,
         )  # fmt: skip
         end_chunk(mode)
 
@@ -205,7 +206,7 @@ def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w
     Requires   src (N, H, W, C) C-contiguous; planes (ceil(C / DEPTH), (m+2)^2, tiles of the slab + 1, DEPTH).
     Writes     planes for t < tiles and channels up to C rounded up to whole vectors.
     Parallel   over blocks of channels and of tiles.
-    Why        see `transform_input_tiles`; the multiplication reads a block of channels in one straight line.
+    Why        see `transform_input_tiles`; the multiplication reads a block of channels contiguously.
     Reference  a step of `conv_forward` and `conv_grad_input`.
     """
     _, h_src, w_src, c_src = src.shape
@@ -251,10 +252,10 @@ def conv2d_forward_winograd_many_filters(
     Requires   planes from `transform_tiles_winograd`; weight, strides and `flipped` as `transform_filters_winograd`;
                start padded to full panels, and one more panel of zeros; dst (N, H', W', K) C-contiguous; residual as
                dst, or empty for none.
-    Writes     dst where the slab's tiles lie; 1 to overflowed (1,) where a result is not finite.
+    Writes     the pixels of the slab's tiles in dst; 1 to overflowed (1,) where a result is not finite.
     Parallel   over blocks of tiles and of panels of filters.
-    Why        see `conv2d_forward_winograd`. The transformed filters never leave L2; they are made for DEPTH
-               channels at a time, and the products of a task's tiles are summed over these.
+    Why        see `conv2d_forward_winograd`. The transformed filters never leave L2: they are computed for DEPTH
+               channels at a time, and the products of a task's tiles are summed over these blocks of channels.
     """
     _, h_dst, w_dst, c_dst = dst.shape
     destination, source, added = dst.reshape(-1), planes.reshape(-1), residual.reshape(-1)
@@ -270,13 +271,13 @@ def conv2d_forward_winograd_many_filters(
         mode = begin_chunk()
         first_panel, first = task % panel_blocks * panels_per_task, task // panel_blocks * tiles_per_task
         count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)
-        turned = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
+        transposed = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
         scratch = np.empty((points(m) + 1) * lanes, planes.dtype)
         vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
         panels = np.empty(count * points(m) * panel_plane, planes.dtype)
         products = np.empty(count * points(m) * product_plane, planes.dtype)
         taps = np.zeros(1, np.int64)
-        # The filters of the next DEPTH channels: rows of the weight, whichever of the two axes is their length.
+        # The filters of the next DEPTH channels, as rows of the weight: one of the two axes is their length.
         filters = min(count * panel_columns, c_dst - first_panel * panel_columns)
         next_rows, next_length = (filters, DEPTH * 9) if stride_src == 9 else (DEPTH, filters * 9)
         for l in range(0, c_src, DEPTH):
@@ -286,7 +287,7 @@ def conv2d_forward_winograd_many_filters(
                 _transform_panel(
                     m, weight, k * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
                     min(panel_columns, c_dst - k), depth, panels, p * points(m) * panel_plane, panel_plane,
-                    turned, scratch,
+                    transposed, scratch,
                 )  # fmt: skip
             _multiply(
                 m, source, l * points(m) * (tiles + 1) + first * DEPTH, DEPTH, plane, end - first, depth,

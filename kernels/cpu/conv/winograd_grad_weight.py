@@ -5,8 +5,8 @@ winograd_transforms.py derives it for one tile, one channel and one filter. Summ
     dW[k, c] = G^T M[., c, k] G,   M[e, c, k] = sum over tiles t of V[e, t, c] * U[e, t, k]
                                    V[., t, c] = B^T d B of x,   U[., t, k] = A dY A^T of grad_out
 
-so each of the (m+2)^2 points is a matrix product (channels x tiles) times (tiles x filters): the micro-kernel's work.
-G^T M G is linear in M: parts of the tiles are transformed back each on its own, and what is added up over parts is 9
+so each of the (m+2)^2 points is a matrix product (channels x tiles) times (tiles x filters), computed by the
+micro-kernel. G^T M G is linear in M: each part of the tiles is transformed back by itself, and the sum over parts has 9
 values per channel and filter instead of (m+2)^2.
 """
 
@@ -153,7 +153,7 @@ def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
     Requires   partials (parts, n_panels, C, 9, PC), grad_weight (K, C, 3, 3), C-contiguous.
     Writes     all of grad_weight; 1 to overflowed (1,) where a sum is not finite.
     Parallel   over panels of filters and blocks of channels.
-    Why        the parts are read in straight lines; their sum is turned in squares (`transpose_block`).
+    Why        the parts are read contiguously; their sum is transposed in squares (`transpose_block`).
     Reference  a step of `conv_grad_weight`.
     """
     parts, n_panels, channels, taps, panel_columns = partials.shape

@@ -15,8 +15,8 @@ the filter needs the transposed matrices only:
 
     dg = G^T [ (B^T d B) * (A dY A^T) ] G
 
-The point p = 1 has a column of ones in A^T. So what is added to product (1, 1) is added to all of Y: that is how the
-bias gets into the result, at `bias_point(m)`.
+The point p = 1 has a column of ones in A^T. So a value added to product (1, 1) is added to all of Y: the bias enters
+the result there, at `bias_point(m)`.
 
 Source: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), sections 4.1 and 4.2.
 
@@ -85,9 +85,9 @@ _last_output_product = output_product({m: of.output for m, of in MATRICES.items(
 def transform_output(m, products, at, plane, residual, relu, count, dst, target, row, column, rows, columns, scratch):
     """dst[target + i * row + j * column + k] = (A^T M A)[i, j] for k < count, with M[e] = products[at + e * plane + k].
 
-    Only the `rows` x `columns` of the m x m tile that lie inside the image; plus what lies at the same place of
-    `residual`, unless that is empty; if `relu`, max(0, that). The vector of scratch behind those of the tile stays 0 as
-    long as all of this is finite.
+    Only the `rows` x `columns` of the m x m tile that lie inside the image; plus the elements of `residual` at the same
+    places, unless it is empty; if `relu`, max(0, that). The vector of scratch after those of the tile stays 0 as long
+    as every result is finite.
     """
     lanes, size = vlanes(products), m + TAPS - 1
     limit, stream = vsplat(products, 0.0 if relu else -np.inf), dst.size * dst.itemsize >= STREAM_BYTES
@@ -124,8 +124,8 @@ def transform_input_tiles(
 ):  # fmt: skip
     """planes[at + e * plane + (t - first) * row + c] = (B^T d B)[e] for the tiles first <= t < end of x (N, H, W, C).
 
-    Takes `count` channels from `channel` on; rows of planes reach to whole vectors of them. Tiles are transformed where
-    they lie unless they cross the border or their last vector is not whole.
+    For `count` channels from `channel` on; rows of planes reach to whole vectors. Tiles are transformed in place,
+    unless they cross the border or their last vector is not whole: these are copied first.
     """
     lanes = vlanes(x)
     padded, size = ceil_div(count, lanes) * lanes, m + TAPS - 1

@@ -1,7 +1,7 @@
 """Sums and products of two arrays: what NumPy computes, but on all threads, and denormals count as 0.
 
-One core cannot fill the connection to memory, and these functions do nothing but wait for it: on two cores of a Zen 3
-server the sum of two images of 25 MB takes half of NumPy's time.
+These functions are bound by memory, and one core cannot use its whole bandwidth: on two cores of a Zen 3 server the sum
+of two images of 25 MB takes half of NumPy's time.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """Functions of one element: y = f(x) on the flat memory of an array, whose shape and order of axes do not matter.
 
-Every such function has the same two kernels, which differ only in what they do to a vector. So the kernels are written
-once, in `elementwise`, and made for each function from two others, on vectors: its value and the gradient of its
-input.
+The two kernels of such a function differ from those of another only in what they do to a vector. So they are written
+once, in `elementwise`, which makes them from two functions of vectors: the value, and the gradient of the input.
 """
 
 from collections.abc import Callable

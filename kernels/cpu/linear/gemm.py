@@ -1,14 +1,14 @@
 """Matrix products on the micro-kernel: `matmul`, `linear`, pointwise convolution, and their gradients.
 
 The blocks and their order are those of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
-Multiplication" (2008), section 4: block_depth rows of a panel of B stay near the core while the tiles of a block of
-rows pass by them, the block of A stays in L2 while panel after panel passes by that.
+Multiplication" (2008), section 4: block_depth rows of a panel of B stay near the core while all tiles of a block of
+rows use them, and the block of A stays in L2 while all panels use it.
 
-Where A's rows are contiguous and short it is read where it lies. Else a block of it is copied first: its rows lie in
-pages of their own, and often some power of two apart, so that they share few sets of the L1 cache and push each other
-out. Of a transposed A the tiles are copied, so that the micro-kernel reads them in one straight line. So are, for the
-same reasons, blocks of some panels where B was not packed as a whole, unless so few tiles use them that B is better
-read where it lies, once more for each.
+A is read in place if its rows are contiguous and short. Else a block of A is copied first: the rows are in different
+pages, and often a power of two apart, so they would share few sets of the L1 cache and evict each other. Of a
+transposed A the tiles are copied, so that the micro-kernel reads them contiguously. For the same reasons, blocks of
+some panels of B are copied if B was not packed as a whole, unless so few tiles use them that it is cheaper to read B in
+place, once for each tile.
 
     A^T, a block                 copied
     l=0 | m0 m1 m2 m3 ...        tile 0: l=0 | m0 m1 .. m5 |, l=1 | m0 m1 .. m5 |, ...
@@ -26,7 +26,7 @@ from kernels.cpu.vector.target import STREAM_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vrelu
 from kernels.jit import inline, kernel, prange
 
-PANELS_PER_COPY = 8  # neighbours in b that are copied together: whole lines and pages of it, and a third of L2
+PANELS_PER_COPY = 8  # panels of b that are copied together: whole cache lines and pages, and a third of L2
 
 
 @inline
@@ -48,9 +48,9 @@ def gemm(
                B[i, l, j] = b[b_offsets[i] + j // PC * b_panel + l * b_row + j % PC], PC = 2 * VL;
                if `relu` (with a single part), max(0, that), where NaN stays NaN.
     Requires   a and b flat; a_row or a_col is 1, and blocks of a are `copied` unless a_col is; b in panels from
-               `pack_matrices` if `packed`, else as it lies, the columns side by side, where it is read if `in_place`
-               and else copied; start (2, panels * PC), row 0 zero; residual flat, as out[0], or empty
-               where nothing is to be added; out (parts, count, M, N) C-contiguous; row_blocks <= M, panel_blocks <=
+               `pack_matrices` if `packed`, else a matrix with contiguous rows, which is read in place if `in_place`
+               and else copied; start (2, panels * PC), row 0 zero; residual flat, as out[0], or empty for none;
+               out (parts, count, M, N) C-contiguous; row_blocks <= M, panel_blocks <=
                panels, parts <= depth.
     Writes     all of out.
     Parallel   over parts, the stack, blocks of rows and blocks of panels.
@@ -79,11 +79,11 @@ def gemm(
         first_panel, end_panel = split_evenly(n_panels, panel_blocks, panel_block)
         first_l, end_l = split_evenly(depth, parts, part)
         rows = end_row - first_row
-        # Only of a transposed A the copies of the tiles lie apart; else all rows are one piece.
-        pieces = ceil_div(rows, TILE_ROWS) if transposed else 1
-        piece_size = TILE_ROWS * block_row
+        # The copied tiles of a transposed A are separate; else all rows are one tile for brgemm to split.
+        tiles = ceil_div(rows, TILE_ROWS) if transposed else 1
+        tile_size = TILE_ROWS * block_row
         taps = np.zeros(1, np.int64)
-        # A vector more: the last store of a tile's copy, too, reaches beyond it.
+        # One vector more: the last store of a tile's copy reaches beyond the tile.
         block = np.empty((rows + TILE_ROWS) * block_row + lanes if copied else 0, out.dtype)
         panel_size = block_depth * panel_columns
         panels = np.empty(0 if direct else min(end_panel - first_panel, PANELS_PER_COPY) * panel_size, out.dtype)
@@ -98,7 +98,7 @@ def gemm(
                 left_row, left_col = (1, TILE_ROWS) if transposed else (block_row, 1)
             if transposed:
                 copy_tiles(
-                    a, a_offset, a_col, length, rows, pieces, 0, pieces, block, 0, piece_size, TILE_ROWS
+                    a, a_offset, a_col, length, rows, tiles, 0, tiles, block, 0, tile_size, TILE_ROWS
                 )  # fmt: skip
             elif copied:
                 _copy_rows(a, a_offset, a_row, rows, length, block, block_row)
@@ -110,7 +110,7 @@ def gemm(
                     copy_panels(b, b_offset, b_row, length, columns, panels, 0, panel_size, panel_columns)
                 right = b if direct else panels
                 if transposed and depth_block + 1 < depth_blocks:
-                    # The next block is copied in one go, which would wait for memory: fetch it while this one is used.
+                    # Copying the next block would wait for memory: it is prefetched while this one is used.
                     share, end_share = split_evenly(length, end_panel - first_panel, p - first_panel)
                     next_b = b_offsets[i] + first_panel * b_panel + (begin_l + length) * b_row
                     prefetch_rows(a, a_offset + length * a_col, a_col, share, end_share, rows)
@@ -122,11 +122,11 @@ def gemm(
                 start_offset = first_column + (n_panels * panel_columns if is_first else 0)
                 c_offset = ((part * count + i) * m_rows + first_row) * n_columns + first_column
                 added = residual if is_first and has_residual else destination
-                for piece in range(pieces):
-                    begin, end = split_evenly(rows, pieces, piece)
+                for tile in range(tiles):
+                    begin, end = split_evenly(rows, tiles, tile)
                     c_begin = c_offset + begin * n_columns
                     brgemm(
-                        end - begin, left, left_offset + piece * piece_size, left_row, left_col, taps, 1, length,
+                        end - begin, left, left_offset + tile * tile_size, left_row, left_col, taps, 1, length,
                         right, b_offset, 0, right_row, destination, c_begin, n_columns,
                         min(panel_columns, n_columns - first_column), first_sum, start_offset,
                         added, c_begin, depth_block > 0 or (is_first and has_residual), rectify, stream,
@@ -161,32 +161,32 @@ def sum_parts(partials, relu, out, elements_per_task):
 
 
 @kernel
-def transpose_add(turned, bias, relu, out, rows_per_task):
-    """Turn a stack of products that were computed as their transposes.
+def transpose_add(transposes, bias, relu, out, rows_per_task):
+    """Transpose a stack of products that were computed as transposes, and add the bias.
 
-    Computes   out[i, m, n] = turned[i, n, m] + bias[n]; if `relu`, max(0, that), where NaN stays NaN.
-    Requires   turned (count, N, M) and out (count, M, N) C-contiguous; bias (N,).
+    Computes   out[i, m, n] = transposes[i, n, m] + bias[n]; if `relu`, max(0, that), where NaN stays NaN.
+    Requires   transposes (count, N, M) and out (count, M, N) C-contiguous; bias (N,).
     Writes     all of out.
-    Parallel   over matrices and blocks of rows of `turned`.
-    Why        a vector's length of rows at a time is turned in squares into a strip that stays in L1.
+    Parallel   over matrices and blocks of rows of `transposes`.
+    Why        VL rows at a time are transposed in squares into scratch memory that stays in L1.
     Reference  a step of `gemm`.
     """
-    count, n_columns, m_rows = turned.shape
-    source, destination, lanes = turned.reshape(-1), out.reshape(-1), vlanes(out)
+    count, n_columns, m_rows = transposes.shape
+    source, destination, lanes = transposes.reshape(-1), out.reshape(-1), vlanes(out)
     blocks = ceil_div(n_columns, rows_per_task)
     for task in prange(count * blocks):
         mode = begin_chunk()
         i, first = task // blocks, task % blocks * rows_per_task
         end = min(first + rows_per_task, n_columns)
-        strip = np.empty(m_rows * lanes, out.dtype)
+        scratch = np.empty(m_rows * lanes, out.dtype)
         for begin in range(first, end, lanes):
             rows = min(lanes, end - begin)
             transpose_block(
-                source, (i * n_columns + begin) * m_rows, m_rows, rows, m_rows, strip, 0, lanes, lanes
+                source, (i * n_columns + begin) * m_rows, m_rows, rows, m_rows, scratch, 0, lanes, lanes
             )  # fmt: skip
             shift = load_lanes(bias, begin, rows)
             for m in range(m_rows):
-                value = vload(strip, m * lanes) + shift
+                value = vload(scratch, m * lanes) + shift
                 at = (i * m_rows + m) * n_columns + begin
                 store_lanes(vrelu(value) if relu else value, destination, at, rows)
         end_chunk(mode)

@@ -1,7 +1,7 @@
-"""Matrix products in which one size is small, a batch of one to sixteen rows: they are as fast as the weight is read.
+"""Skinny matrix products: one size is small, as in a batch of one to sixteen rows. Reading the weight is the limit.
 
-The micro-kernel wants its right operand packed, which moves the whole weight once more. Nothing is packed here: both
-kernels go through the large matrix once, along its rows.
+The micro-kernel needs a packed right operand, and packing moves the whole weight once more. Nothing is packed here:
+both kernels read the large matrix once, along its rows.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ FEATURES_PER_TASK = 16
 # Values of a row that are multiplied at a time: 4 rows of the weight take 16 KiB of float32, and stay in the L1 cache
 # for all rows of x.
 BLOCK_LENGTH = 1024
-BLOCK_DEPTH = 8  # rows of b that are added up in registers: where 4 KiB lie between them, they fill one set of L1
+BLOCK_DEPTH = 8  # rows of b that are added up in registers: if they are 4 KiB apart, they fill one set of L1
 
 
 @inline
@@ -63,7 +63,7 @@ def _eight_dots(a_0, a_1, w_0, w_1, w_2, w_3, x, weight, length):
 
 @kernel
 def linear_skinny(x, weight, bias, out):
-    """Products of a few rows with the rows of a matrix.
+    """Products of a few rows with the rows of a matrix: `linear` of a small batch.
 
     Computes   out[m, f] = bias[f] + sum over c of x[m, c] * weight[f, c].
     Requires   x (M, C) and weight (F, C) C-contiguous, bias (F,).
@@ -126,7 +126,7 @@ def _add_to_two_rows(a, m_0, m_1, k_first, k_end, b, n, columns, out):
 
 @kernel
 def gemm_skinny(a, b, out, rows_per_task, columns_per_task):
-    """A product of which the rows of out, or the terms of each sum, are few.
+    """A product with few rows, or few terms in each sum.
 
     Computes   out[m, n] = sum over k of a[m, k] * b[k, n].
     Requires   a (M, K), b (K, N) and out (M, N) C-contiguous.

@@ -13,7 +13,7 @@ def csr_matmul(starts, columns, values, bounds, x, out, features):
     """Sparse (CSR) times dense.
 
     Computes   out[i, f] = sum over e from starts[i] to starts[i + 1] of values[e] * x[columns[e], f].
-    Requires   starts (N + 1,) and columns of int64, values of x's dtype; x and out flat, rows of `features` numbers;
+    Requires   starts (N + 1,) and columns of int64, values of x's dtype; x and out flat, rows of `features` values;
                bounds: first row of each task, and N at the end.
     Writes     all of out; a row without entries becomes 0.
     Parallel   over tasks, whose bounds hold about as many entries each; every row is summed in the order of its

@@ -4,7 +4,7 @@
                     A[l*a_line + m*a_row + i*a_i + j*a_j + k//G*G + c] * B[i*b_i + j*b_j + c*b_c + k]
 
 for any number of lines l, rows m and channels k, in groups of G channels that see each other. In a depthwise
-convolution G is 1: every channel has its own filter, so there is no matrix product: the channels lie side by side and
+convolution G is 1: every channel has a filter of its own, so there is no matrix product. Channels are contiguous, and
 are the lanes of the vectors. All three passes are this one function:
 
 - forward and gradient of the input: rows = pixels of the destination, (i, j) = filter taps, B = filters;
@@ -15,10 +15,10 @@ Why it is fast. A tile has up to 12 rows of one vector, all in registers. In gen
 and for each multiply-add one of A, and a core loads as many vectors per cycle as it multiplies. Where rows are pixels
 one or two taps apart, neighbours read the same vectors: then a tile takes a whole row of taps at once, with its filters
 in registers too, and 12 pixels under 3 taps need 17 loads for 36 multiply-adds. Groups cost a shuffle for each of these
-loads, which a core does beside its multiply-adds (`depthwise_variants.py`). A filter of 3 x 3 is soon done, so what
-surrounds a tile counts as much: the loops stand here and not in the callers; what a line reads and writes is fetched
-while the line before it is computed; and the channels that fill no vector are covered by one that reaches back over its
-neighbour, because a masked store takes AMD's cores many cycles.
+loads, which a core executes beside its multiply-adds (`depthwise_variants.py`). A 3 x 3 filter takes few steps, so the
+code around a tile counts as much: the loops are here and not in the callers; what a line reads and writes is prefetched
+while the line before it is computed; and the channels that fill no vector are covered by a vector that reaches back
+over its neighbour, because a masked store takes AMD's cores many cycles.
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ def _emit_prefetch(lanes: Lanes, value: dict[str, Any], a, c, rows) -> None:
 def _emit_loops(builder, element, value: dict[str, Any], kind: Kind) -> None:
     """Emit the loops over lines, tiles, blocks of channels and the vectors of a block.
 
-    Memory is walked in its own order, as prefetching needs it; a block is as wide as a cache line.
+    Memory is read in its own order, as prefetching needs it; a block is as wide as a cache line.
     """
     lanes = Lanes(builder, element)
     vectors = _INT(1) if kind.masked else builder.sdiv(value["channels"], _INT(lanes.lanes))
@@ -94,7 +94,7 @@ def _emit_loops(builder, element, value: dict[str, Any], kind: Kind) -> None:
 
 
 def _emit_choice(builder, element, value: dict[str, Any], family: Family, functions) -> None:
-    """Emit the choice of a kind, and what becomes of the channels that fill no vector."""
+    """Emit the choice of a kind, and the treatment of the channels that fill no vector."""
     lanes = Lanes(builder, element)
     vector = _INT(lanes.lanes)
     left = builder.srem(value["channels"], vector)
@@ -112,7 +112,7 @@ def _emit_choice(builder, element, value: dict[str, Any], family: Family, functi
         call(chosen, _INT(0), whole)
     if family.masked is not None:
         with builder.if_then(builder.icmp_signed(">", left, _INT(0))):
-            # A vector that reaches back; not where the sums of its neighbour would then be added twice.
+            # A vector that reaches back; not where it would add to the sums of its neighbour a second time.
             adding = builder.icmp_signed("!=", value["accumulate"], _INT(0))
             narrow = builder.icmp_signed("==", whole, _INT(0))
             with builder.if_else(builder.or_(adding, narrow)) as (masked, back):
@@ -166,7 +166,7 @@ def depthwise_tiles(
     Requires   G = `group` is 1, or it divides VL or is a multiple of it and there is a multiple of VL channels. Arrays
                are flat and contiguous; offsets and strides count elements. `start` is read only when `accumulate` is
                false, and C only when it is true. A is not C.
-    Writes     lines * rows * channels elements of C, and nothing beside them.
+    Writes     lines * rows * channels elements of C, and no other.
     Parallel   not at all: callers give threads different parts of C.
     Why        see the top of this file.
     """

@@ -1,11 +1,12 @@
-"""The forms of the depthwise tile: what `depthwise_tile.py` chooses from, as LLVM IR.
+"""The variants of the depthwise tile that `depthwise_tile.py` selects from, as LLVM IR.
 
-A *kind* of tile is made for one size of groups, for sums over or for each channel of a group, and perhaps for a row of
-taps that neighbouring rows share. It has a form for each number of lines and rows, with all its sums in registers.
+A *kind* of tile serves one size of groups, sums over the channels of a group or a sum for each, and perhaps rows that
+share a row of taps with their neighbours. It has a *shape* for each number of lines and rows; all sums of a shape are
+in registers.
 
-Lane k of a source vector is to hold channel c of the group of output channel k. In groups of one channel that is a
-load. Groups that divide a vector are loaded as they lie and shuffled, for each c in another way; of groups that fill
-whole vectors one value is loaded into all lanes. Either is done once for all taps that read the pixel.
+Lane k of a source vector must hold channel c of the group of output channel k. With groups of one channel that is a
+load. Groups that divide a vector are loaded and shuffled, differently for each c; if groups fill whole vectors, one
+value is loaded into all lanes. Either is done once for all taps that read the pixel.
 """
 
 import functools
@@ -20,8 +21,8 @@ from kernels.cpu.vector.emit import Lanes, loop
 from kernels.cpu.vector.target import UNIT
 
 ROWS = 12  # enough sums under way to hide the latency of an addition
-GROUPED_ROWS = 8  # the same for groups, whose forms are larger: fewer, to compile less
-FEWEST_NEIGHBOURS = 4  # rows that are worth a form of their own for a row of taps
+GROUPED_ROWS = 8  # the same for groups, whose shapes have more code: fewer, to compile less
+FEWEST_NEIGHBOURS = 4  # rows that are worth a shape of their own for a row of taps
 WIDE = 0  # the size of groups that fill whole vectors
 
 _INT = ir.IntType(64)
@@ -29,10 +30,10 @@ _INT = ir.IntType(64)
 
 @dataclass(frozen=True)
 class Shape:
-    """A form of a tile.
+    """A shape of a tile.
 
     Attributes:
-        lines, rows: its size.
+        lines, rows: how many the tile has.
         taps, step: where rows share a row of taps, how many, and how many of them a row is wide.
         channels: how many channels of a group have sums of their own; 0 where a sum runs over them.
     """
@@ -49,10 +50,10 @@ class Kind:
     """A kind of tile; each is a function of its own.
 
     Attributes:
-        name: the function's.
-        shapes: the forms that it chooses from.
+        name: of the function.
+        shapes: what the function chooses from.
         group: channels of a group; `WIDE` if they fill whole vectors.
-        masked: whether it computes only the first `channels` lanes of one vector.
+        masked: whether only the first `channels` lanes of one vector are computed.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Kind:
         return most
 
     def fits(self, builder, value):
-        """Whether its row of taps is that of the arguments."""
+        """Whether the arguments have this kind's row of taps."""
         shape = self.shapes[0]
         apart = builder.icmp_signed("==", value["a_row"], builder.mul(value["a_j"], _INT(shape.step)))
         taps = builder.icmp_signed("==", value["n_j"], _INT(shape.taps))
@@ -97,7 +98,7 @@ class Family:
         return (self.any_steps, *(() if self.masked is None else (self.masked,)), *self.neighbours)
 
     def takes(self, builder, value, lanes: int):
-        """Whether it is the family for the arguments."""
+        """Whether this family serves the arguments."""
         if self.group == WIDE:
             group = builder.icmp_signed(">=", value["group"], _INT(lanes))
         else:
@@ -107,7 +108,7 @@ class Family:
 
 
 def _shapes(lines: dict[int, int], channels: int = 0) -> tuple[Shape, ...]:
-    """Forms of so many lines (the keys) with up to so many rows."""
+    """The shapes with these numbers of lines (the keys) and up to these numbers of rows."""
     return tuple(Shape(n, m, channels=channels) for n, most in lines.items() for m in range(1, most + 1))
 
 
@@ -118,7 +119,7 @@ def _neighbours(taps: int, step: int, group: int) -> Kind:
     return Kind(f"{taps}_taps_step_{step}_group_{group}", tuple(shapes), group)
 
 
-# Forward passes and gradients of the input: rows lie one or two taps apart. Fewer forms for groups, to compile less.
+# Forward passes and gradients of the input: rows lie one or two taps apart. Fewer shapes for groups, to compile less.
 _ROWS_OF_TAPS = ((2, 1), (3, 1), (3, 2), (5, 1), (5, 2), (4, 1), (7, 1))
 _WIDE_ROWS_OF_TAPS = _ROWS_OF_TAPS[:5]
 _SHUFFLED_ROWS_OF_TAPS = _ROWS_OF_TAPS[:3]
@@ -260,12 +261,12 @@ def _emit_neighbours(lanes: Lanes, value: dict[str, Any], shape: Shape, group: i
     finish()
 
 
-def _emit_form(lanes: Lanes, value: dict[str, Any], shape: Shape, group: int) -> None:
+def _emit_shape(lanes: Lanes, value: dict[str, Any], shape: Shape, group: int) -> None:
     (_emit_neighbours if shape.taps else _emit_any_steps)(lanes, value, shape, group)
 
 
 def emit_tile(builder, element, value: dict[str, Any], kind: Kind, lines, rows) -> None:
-    """Emit the choice of a form."""
+    """Emit the choice of a shape."""
     lanes = Lanes(builder, element, value["channels"] if kind.masked else None)
     done = builder.append_basic_block("tile_done")
     switch = builder.switch(builder.add(builder.mul(lines, _INT(ROWS + 1)), rows), done)
@@ -277,8 +278,8 @@ def emit_tile(builder, element, value: dict[str, Any], kind: Kind, lines, rows) 
             with loop(builder, builder.sdiv(value["group"], _INT(shape.channels))) as part:
                 first = builder.mul(part, _INT(shape.channels))
                 moved = {"a": lanes.at(value["a"], first), "c": lanes.at(value["c"], first, value["c_c"])}
-                _emit_form(lanes, {**value, **moved}, shape, kind.group)
+                _emit_shape(lanes, {**value, **moved}, shape, kind.group)
         else:
-            _emit_form(lanes, value, shape, kind.group)
+            _emit_shape(lanes, value, shape, kind.group)
         builder.branch(done)
     builder.position_at_end(done)

@@ -1,16 +1,16 @@
-"""Packing: the right-hand operand B of the micro-kernel, rearranged so that it is read in one straight line.
+"""Packing: the right-hand operand B of the micro-kernel, rearranged so that it is read contiguously.
 
 A panel is PC = 2 * VL columns wide. Inside a panel the rows follow each other, PC values each, so the micro-kernel's
-loads of B are contiguous and aligned alike for every tile. Columns beyond the last are zero: they cost a few
-multiplications by zero and save every tile a special case.
+loads of B are contiguous and equally aligned for every tile. Columns beyond the last are zero: they cost a few
+multiplications by zero and save a special case in every tile.
 
     B (K x columns)             packed
     +------+------+---+         panel 0: row 0 (PC values), row 1, ..., row K-1
     |  0   |  1   | 2 |   ->    panel 1: row 0, ...
     +------+------+---+         panel 2: its missing columns are 0
 
-A column of B is usually what lies side by side in memory (the weights of one filter), so packing is transposing. Value
-by value that would touch a cache line for each; squares of VL x VL values are turned in registers instead.
+A column of B is usually contiguous in memory (the weights of one filter), so packing is a transposition. Value by value
+it would touch a cache line for each; squares of VL x VL values are transposed in registers instead.
 """
 
 import numpy as np
@@ -22,8 +22,8 @@ from kernels.cpu.vector.transpose import vtranspose, vtranspose_part
 from kernels.cpu.vector.values import prefetch, vlanes, vload, vload_part, vstore
 from kernels.jit import CACHE_LINE_BYTES, inline, kernel, prange
 
-SCRATCH_BYTES = 16 * 1024  # a turned block of filters, before its rows go to their taps: half of the smallest L1
-PART_WORTH_A_SQUARE = 4  # turning a square takes the time of so many vectors of single values
+SCRATCH_BYTES = 16 * 1024  # a block of transposed filters, to be copied to their taps: half of the smallest L1
+PART_WORTH_A_SQUARE = 4  # a square is transposed in the time that this many vectors take value by value
 ROWS_PER_PASS = 64  # rows of a matrix that one task copies
 
 
@@ -31,7 +31,7 @@ ROWS_PER_PASS = 64  # rows of a matrix that one task copies
 def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row, out_columns):
     """out[out_offset + j * out_row + i] = source[offset + i * row + j], 0 for rows <= i < out_columns."""
     lanes = vlanes(out)
-    if row == 1 and columns == 1:  # there is nothing to turn
+    if row == 1 and columns == 1:  # already in order
         copy_line(source, offset, out, out_offset, rows)
         clear_line(out, out_offset + rows, out_columns - rows)
         return
@@ -66,14 +66,14 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
                and the smaller one is k_h * k_w. A tap may be missing in (rows, columns).
     Writes     all of panels (groups, n_panels, n_taps, c_src, PC).
     Parallel   over groups, panels and blocks of l.
-    Why        the k_h * k_w taps of a channel lie side by side, and where l has the smaller stride those of many
-               channels: such a run is turned in squares into a block that stays in L1, and its rows, PC values each,
-               are copied to their taps. One flat array instead of a strided one is one compiled variant.
+    Why        the k_h * k_w taps of a channel are contiguous, and where l has the smaller stride those of many
+               channels: such a block is transposed in squares into scratch memory that stays in L1, and its rows, PC
+               values each, are copied to their taps. One flat array instead of a strided one is one compiled variant.
     """
     groups, n_panels, n_taps, c_src, panel_columns = panels.shape
     packed = panels.reshape(-1)
     lanes = vlanes(panels)
-    # The channels of one run: as many as the scratch holds where they are neighbours, else one.
+    # The channels that are transposed together: as many as the scratch holds if they are neighbours, else one.
     filter_taps = min(stride_dst, stride_src)
     step = 1
     if stride_src == filter_taps:
@@ -92,8 +92,8 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
             l_first = block * step
             count = min(step, c_src - l_first)
             offset = g * stride_group + first * stride_dst + l_first * stride_src
-            run = count * filter_taps
-            transpose_block(weight, offset, stride_dst, used, run, scratch, 0, panel_columns, panel_columns)
+            length = count * filter_taps
+            transpose_block(weight, offset, stride_dst, used, length, scratch, 0, panel_columns, panel_columns)
             for t in range(n_taps):
                 tap = rows[t] * k_w + columns[t]
                 target = ((panel * n_taps + t) * c_src + l_first) * panel_columns
@@ -106,11 +106,11 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
 
 @inline
 def copy_tiles(source, offset, column, count, rows, tiles, first_tile, end_tile, out, at, tile_size, width):
-    """The left operand of some tiles, when its columns are contiguous: `rows` dealt to `tiles` as `split_evenly` does.
+    """The left operand of some tiles, when its columns are contiguous: `split_evenly` splits the `rows` into `tiles`.
 
     out[at + i * tile_size + l * width + m] = source[offset + l * column + begin(first_tile + i) + m] for the rows m of
-    a tile. Whole vectors are stored, in rising order: what lies beyond a tile's rows is overwritten by its next column,
-    and one vector beyond the tile's last column must be free. They are read whole as well, except at the end of
+    a tile. Whole vectors are stored, in rising order: values beyond the tile's rows are overwritten by the next column,
+    so one vector beyond the tile's last column must be free. Whole vectors are read, too, except at the end of
     `source`.
     """
     lanes = vlanes(out)
@@ -136,7 +136,7 @@ def copy_tiles(source, offset, column, count, rows, tiles, first_tile, end_tile,
 
 @inline
 def prefetch_rows(source, offset, row, first, end, length):
-    """Ask for source[offset + l * row + i], first <= l < end, i < length, which will be copied or turned soon."""
+    """Prefetch source[offset + l * row + i], first <= l < end, i < length, which will be copied or transposed soon."""
     line = CACHE_LINE_BYTES // source.itemsize
     for l in range(first, end):
         for i in range(0, length, line):
@@ -147,7 +147,7 @@ def prefetch_rows(source, offset, row, first, end, length):
 def copy_panels(source, offset, row, count, columns, panels, at, panel_size, panel_columns):
     """panels[at + p * panel_size + i * PC + j] = source[offset + i * row + p * PC + j], 0 beyond the columns.
 
-    For rows that are contiguous: each is read in its order.
+    For contiguous rows, each of which is read in order.
     """
     lanes = vlanes(panels)
     whole = columns // panel_columns * panel_columns
@@ -171,7 +171,7 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     Requires   b flat; b_row or b_col is 1.
     Writes     all of panels (count, n_panels, K, PC).
     Parallel   over matrices and blocks of rows, or panels where the columns of b are contiguous.
-    Why        one pass over the matrix, along its contiguous axis; rows are copied, columns turned in squares.
+    Why        one pass over the matrix, along its contiguous axis; rows are copied, columns transposed in squares.
     """
     count, n_panels, depth, panel_columns = panels.shape
     packed = panels.reshape(-1)

@@ -1,4 +1,4 @@
-"""What the machine can do at most: the two lines of the roofline, each measured by the simplest loop that reaches it.
+"""The two limits of the machine, the lines of the roofline, each measured by the simplest loop that reaches it.
 
 Source: S. Williams, A. Waterman and D. Patterson, "Roofline: An Insightful Visual Performance Model for Multicore
 Architectures" (2009).

@@ -51,9 +51,9 @@ def _divides(group, lanes):
 
 @inline
 def _pieces(first, end, x_group, out_group, lanes, pieces):
-    """Cut the output channels first to end - 1 into pieces of one group and at most a vector; return how many.
+    """Cut the output channels first to end - 1 into pieces within one group and one vector; return how many.
 
-    pieces[0, p] is the first input channel of piece p's group, pieces[1, p] its place behind `first`.
+    pieces[0, p] is the first input channel of the group of piece p, pieces[1, p] how far the piece is behind `first`.
     """
     count, k = 0, first
     while k < end:
@@ -71,9 +71,10 @@ def replicate(
 ):  # fmt: skip
     """window[i, j, c, k - first] = x[h_first + i, w_first + j, (k // out_group) * x_group + c] for first <= k < end.
 
-    x is a flat (N, H, W, C) block, `image_offset` the place of its image; pixels outside are 0. Values are written a
-    vector at a time, in rising order: what is written too far is written again. So the window has a vector to spare.
-    Groups that divide a vector are spread by shuffling it. `pieces` int64 (2, at least end - first) is scratch memory.
+    x is a flat (N, H, W, C) block, `image_offset` the place of the image in it; pixels outside are 0. Values are
+    written a vector at a time, in rising order; the next vector overwrites what the last one wrote too far, so the
+    window needs one vector more. Groups that divide a vector are replicated by a shuffle. `pieces` int64 (2, at least
+    end - first) is scratch memory.
     """
     block = end - first
     pixel_size = x_group * block

@@ -1,27 +1,27 @@
 """Batch normalisation over the rows of a matrix: row = one pixel of one image, column = one channel.
 
-A channels-last batch (N, H, W, C) is the matrix (N*H*W, C) without a copy. Its memory is one line of numbers whose
-channels repeat every C, so vectors need not end where rows do: the kernels walk in steps of `wide` numbers, a multiple
-of C and of the vector's length (`wide_columns`), and see any number of channels, 3 as well as 64, as full vectors.
+A channels-last batch (N, H, W, C) is the matrix (N*H*W, C) without a copy. In memory the channels repeat every C
+values, so vectors need not end where rows do: the kernels take steps of `wide` values, a multiple of C and of the
+vector's length (`wide_columns`), and see any number of channels, 3 as well as 64, as full vectors.
 
     C = 3, VL = 4      | c0 c1 c2 c0 | c1 c2 c0 c1 | c2 c0 c1 c2 |      wide = 12: three vectors, four rows
 
-What belongs to channels is given as a matrix `coefficients` of such lines, each with its channels repeated up to
-`wide`:
+The coefficients of the channels are given as a matrix `coefficients` of such lines, in which the channels are repeated
+up to `wide`:
 
     0 center    1 scale    2 shift             out    = (x - center) * scale + shift
     3 scale     4 slope    5 shift             grad_x = scale * grad_out + slope * (x - center) + shift
 
-A ReLU on top is `lowest` = 0: what is not above it becomes it, and lets no gradient pass. NaN, which compares false
-with everything, switches that off. So batch norm with and without ReLU are the same kernels, and the mask of the ReLU
-is not kept but computed again from x, by the same instructions.
+A ReLU on top is `lowest` = 0: values that are not above `lowest` become `lowest`, and let no gradient pass. With
+`lowest` = NaN, which compares false with everything, there is no ReLU. So batch norm with and without ReLU are the same
+kernels, and the mask of the ReLU is not kept but computed again from x, by the same instructions.
 
-Where a vector of coefficients or sums is used again and again, lines are taken together, a block of them at a time, and
-walked column by column: the vector stays in a register for all lines of the block. Each access asks for its like in the
-next block, for to the CPU's own prefetcher such a walk looks like many (benchmarks/NOTES.md, "Zen 5").
+Where a vector of coefficients or sums is used for many lines, a block of lines is processed column by column: the
+vector stays in a register for all lines of the block. Each access prefetches the same place of the next block, because
+the CPU's own prefetcher sees one stream for each line (benchmarks/NOTES.md, "Zen 5").
 
-Long sums go in three steps: short runs in x's own precision, where a vector holds most; the runs of a chunk of rows in
-float64; the chunks in their order. All of this follows from the shape alone, not from the number of threads.
+Long sums are taken in three steps: short runs in x's own precision, where a vector holds most values; the runs of a
+chunk of rows in float64; the chunks in order. All of this follows from the shape, not from the number of threads.
 """
 
 import math
@@ -46,9 +46,9 @@ from kernels.cpu.vector.values import (
 )
 from kernels.jit import inline, kernel, prange
 
-RUN = 64  # numbers that one lane sums up in x's own precision
-BLOCK = 2048  # numbers of x in a block: with those of grad_out, and the next ones that are asked for, 32 KiB in L1
-LEAST_WIDE = 128  # numbers: enough sums side by side that none waits for its predecessor
+RUN = 64  # values that one lane sums up in x's own precision
+BLOCK = 2048  # values of x in a block: with grad_out, and with the prefetched next block, 32 KiB in L1
+LEAST_WIDE = 128  # values: enough independent sums to hide the latency of an addition
 
 
 def wide_columns(channels: int, itemsize: int) -> int:
@@ -59,7 +59,7 @@ def wide_columns(channels: int, itemsize: int) -> int:
 
 @inline
 def _block_size(wide):
-    """As many whole lines as BLOCK numbers hold, but at least one."""
+    """The size of a block: as many whole lines as fit into BLOCK values, at least one."""
     return max(BLOCK // wide, 1) * wide
 
 
@@ -71,7 +71,7 @@ def _whole_lines(first, last, wide):
 
 @inline
 def three_lines(coefficients, line, j):
-    """Of three lines of coefficients the vectors from j on: center, scale, shift or scale, slope, shift."""
+    """The vectors from j on of three lines of coefficients: center, scale, shift or scale, slope, shift."""
     at = line * coefficients.shape[1] + j
     return (
         vload(coefficients, at),
@@ -181,14 +181,14 @@ def add_run(run, totals):
 
 @inline
 def fold(totals, channels):
-    """Add up the repetitions of each channel; the sums are then in the first places."""
+    """Add up the repetitions of each channel; the sums are then in the first `channels` places."""
     for j in range(channels, totals.shape[0]):
         totals[j % channels] += totals[j]
 
 
 @inline
 def join_sums(workspace, sums):
-    """sums[i, c] = what all chunks have in workspace[i] for channel c, in the order of the chunks."""
+    """sums[i, c] = the sum over all chunks of workspace[i] for channel c, in the order of the chunks."""
     channels = sums.shape[1]
     for i in range(sums.shape[0]):
         for c in range(channels):
@@ -234,8 +234,8 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
     Writes     mean, variance, float64 (C,).
     Parallel   over chunks of rows.
     Why        x comes from memory once. A chunk fits into the L2 cache, so its deviations from its own mean are taken
-               there, in a second pass, and no large mean can spoil them. In the first pass the chunk's first numbers
-               stand for the mean: what is summed is small, and float32 will do for short runs. The chunks are then
+               there, in a second pass, and a large mean costs no digits. In the first pass the chunk's first values
+               take the place of the mean: the terms are small, and float32 suffices for short runs. The chunks are then
                joined (Chan, Golub & LeVeque 1979): sum of squares = sum over chunks of own sum of squares + own rows *
                (own mean - mean)^2.
     """
@@ -295,9 +295,9 @@ def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
 
 @kernel
 def batch_norm_forward(x, coefficients, lowest, out, rows_per_chunk):
-    """An affine map of every column, and a ReLU on top of it if wanted.
+    """An affine map of every column, with or without a ReLU on top.
 
-    Computes   out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c]; `lowest` instead of what is not above it.
+    Computes   out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c]; `lowest` where that is not above `lowest`.
     Requires   x (rows, C) C-contiguous; coefficients (3 or more, wide), C-contiguous, and lowest of its dtype;
                rows_per_chunk * C a multiple of wide.
     Writes     out (rows, C).
@@ -316,7 +316,7 @@ def batch_norm_forward(x, coefficients, lowest, out, rows_per_chunk):
 
 @kernel
 def batch_norm_grad_sums(x, grad_out, coefficients, lowest, sums, workspace, rows_per_chunk):
-    """The two sums per column that every gradient of batch norm is made of.
+    """The two sums per column that all gradients of batch norm need.
 
     Computes   sums[0, c] = sum_r g[r, c];  sums[1, c] = sum_r g[r, c] * (x[r, c] - center[c]), where g is grad_out, but
                0 where (x - center) * scale + shift is not above `lowest`.
@@ -355,7 +355,7 @@ def batch_norm_grad_input(x, grad_out, coefficients, lowest, frozen, grad_x, row
                `batch_norm_forward`.
     Writes     grad_x (rows, C).
     Parallel   over chunks of rows.
-    Why        two reads, one write; whatever is constant in a column was put into its coefficients.
+    Why        two reads, one write; all that is constant in a column is in the coefficients.
     """
     rows, channels = x.shape
     for chunk in prange(ceil_div(rows, rows_per_chunk)):

@@ -1,14 +1,14 @@
 """Batch normalisation, ReLU and max pooling in one pass, forward and backward: the normalised image is never written.
 
-Between the convolution's output x and the pooled image stand two images of x's size, the normalised one and the
-rectified one, that only the next operation reads. Here they exist one vector at a time. Backward makes them again from
-x, which batch norm keeps anyway, and of the gradient that the pooling spreads over its windows no more than one row of
-pixels exists at a time, in the L1 cache.
+Between the convolution's output x and the pooled image there are two images of x's size, the normalised one and the
+rectified one, that only the next operation reads. Here they exist one vector at a time. The backward pass computes them
+again from x, which batch norm keeps anyway, and the gradient that the pooling distributes over its windows exists one
+row of pixels at a time, in the L1 cache.
 
 Coefficients and `lowest` are those of `kernels.cpu.norm.batch_norm`, tables of windows and the meaning of positions
-those of `kernels.cpu.pool`, with two differences: positions are bytes whose channels are filled up to whole vectors,
-and NOWHERE stands where the ReLU lets no gradient pass. (A ReLU never falls, so it may come after the maximum: the
-values are the same, and where maxima differ in place, below 0, no gradient passes.)
+those of `kernels.cpu.pool`, with two differences: positions are bytes whose channels are padded to whole vectors, and a
+position is NOWHERE where the ReLU lets no gradient pass. (ReLU is monotonic, so it may come after the maximum: the
+values are the same, and where the maxima differ in position, below 0, no gradient passes.)
 """
 
 import numpy as np
@@ -40,20 +40,20 @@ NOWHERE = 255  # so a window may have up to 255 taps
 
 
 def position_channels(channels: int, itemsize: int) -> int:
-    """The channels of `positions`: filled up to whole vectors."""
+    """The channels of `positions`, padded to whole vectors."""
     return -(-channels // lanes(itemsize)) * lanes(itemsize)
 
 
 @inline
 def _taps(start, stop, dilation):
-    """The taps of a window along an axis; integer division takes as long as a whole window of vectors."""
+    """How many taps a window has along an axis; a division would take as long as a whole window of vectors."""
     count = max(stop - start, 0)
     return count if dilation == 1 else ceil_div(count, dilation)
 
 
 @inline
 def _load(array, at, count):
-    """A vector of which `count` lanes are wanted; the others may be 0."""
+    """A vector whose first `count` lanes are loaded; the others may be 0."""
     if count >= vlanes(array):
         return vload(array, at)
     return vload_part(array, at, count)
@@ -71,7 +71,7 @@ def _store(value, array, at, count):
 def batch_norm_max_pool2d_forward(
     x, coefficients, lowest, out, positions, h_start, h_stop, w_start, w_stop, dil_h, dil_w, k_w
 ):  # fmt: skip
-    """The largest normalised value of every window, and where it stood.
+    """The largest normalised value of every window, and its position.
 
     Computes   out and positions of `max_pool2d_forward` for (x - center) * scale + shift, not below `lowest`;
                positions are NOWHERE where the value is not above `lowest`.
@@ -128,9 +128,9 @@ def _row_length(size, lanes):
 def _collect_row(
     grad_out, positions, x, i, h, row, channels, h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once
 ):  # fmt: skip
-    """row[w * channels + c] = what the windows send to pixel (i, h, w); `once`: every column lies in one window.
+    """row[w * channels + c] = the gradient that the windows send to pixel (i, h, w).
 
-    Meanwhile the same row of x is asked for, which is read next: memory would have nothing to do else.
+    `once`: every column lies in exactly one window. Prefetches the same row of x, which the caller reads next.
     """
     lanes = vlanes(row)
     h_out, w_out = grad_out.shape[1], grad_out.shape[2]
@@ -168,7 +168,7 @@ def batch_norm_max_pool2d_grad_sums(
     x, grad_out, positions, coefficients, sums, workspace, rows_per_chunk,
     h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
 ):  # fmt: skip
-    """The two sums per channel that every gradient of batch norm is made of, below a max pooling.
+    """The two sums per channel that all gradients of batch norm need, where a max pooling follows.
 
     Computes   the sums of `batch_norm_grad_sums` for g = max_pool2d_grad_input(grad_out, positions).
     Requires   x (N, H, W, C), grad_out (N, H', W', C), positions as written by the forward kernel, all C-contiguous;
@@ -210,7 +210,7 @@ def batch_norm_max_pool2d_grad_input(
     x, grad_out, positions, coefficients, frozen, grad_x, rows_per_chunk,
     h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
 ):  # fmt: skip
-    """The gradient of the input of batch norm below a max pooling.
+    """The gradient of the input of batch norm, where a max pooling follows.
 
     Computes   grad_x of `batch_norm_grad_input` for g = max_pool2d_grad_input(grad_out, positions).
     Requires   as for `batch_norm_max_pool2d_grad_sums`; coefficients (6, wide).

@@ -1,9 +1,9 @@
 """Normalisation of the rows of a matrix: layer norm, RMS norm and, row = channels of a group, group norm.
 
-A row is read from memory once and stays in the L1 or L2 cache for the passes that follow: its mean, its variance about
-that mean, and the result. Sums run in x's own precision for RUN numbers, from there on in float64. What is summed for
-the mean is the distance from the row's first number, so that a large mean does not swallow the digits; what rounding
-the mean to x's precision loses comes back in the shift.
+A row is read from memory once and stays in the L1 or L2 cache for three passes: the mean, the variance about the mean,
+and the result. Sums are taken in x's own precision for RUN values, and these in float64. For the mean, the distances
+from the row's first value are summed, so that a large mean costs no digits; the digits that are lost when the mean is
+rounded to x's precision are restored in the shift.
 """
 
 import math
@@ -26,7 +26,7 @@ from kernels.cpu.vector.values import (
 )
 from kernels.jit import inline, kernel, prange
 
-RUN = 1024  # numbers that are added up in their own dtype
+RUN = 1024  # values that are added up in their own dtype
 ROWS = 64  # rows whose products are added up in their own dtype, for the gradients of weight and bias
 
 

@@ -25,7 +25,7 @@ def gradient(grad, param, i, count, sign, weight_decay):
 def moments(
     param, grad, exp_avg, exp_avg_sq, i, count, keep, weight_decay, sign, beta1, rest1, beta2, rest2
 ):  # fmt: skip
-    """How Adam and its kin begin, in vectors: p = keep * param, g, and the new means m and v of g and g^2.
+    """The first step of Adam and its variants, in vectors: p = keep * param, g, and the new means m and v of g and g^2.
 
     m and v are stored.
     """

@@ -69,9 +69,9 @@ def element_bytes(element) -> int:
 def array_pointer(context, builder, array_type, array, index=None):
     """The address of element `index` of a flat Numba array, by default of the first one."""
     pointer = context.make_array(array_type)(context, builder, array).data
-    if index is not None:
-        pointer = builder.gep(pointer, [index], source_etype=context.get_data_type(array_type.dtype))
-    return builder.bitcast(pointer, ir.PointerType())
+    if index is None:
+        return pointer
+    return builder.gep(pointer, [index], source_etype=context.get_data_type(array_type.dtype))
 
 
 @dataclass

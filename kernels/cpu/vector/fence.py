@@ -1,7 +1,7 @@
-"""Arithmetic that stays where it was written.
+"""Arithmetic fences: an expression that is computed as it is written.
 
-The compiler may reorder sums (`reassoc` in kernels/jit.py), which is what lets a reduction use vectors. But where
-(x - m) - l becomes x - (m + l), a large m swallows the digits of l. A fence around x - m forbids that.
+The compiler may reorder sums (`reassoc` in kernels/jit.py); only so can a reduction use vectors. But where (x - m) - l
+becomes x - (m + l), a large m swallows the digits of l. A fence around x - m prevents that.
 """
 
 from llvmlite import ir

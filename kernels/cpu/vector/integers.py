@@ -1,10 +1,10 @@
-"""Vectors of integers, one for each lane of a vector of floats: counts, places, and the bits of floats.
+"""Vectors of integers, one for each lane of a vector of floats: counts, positions, and the bits of floats.
 
-    p = visplat(x, 3)                 # 3 beside every lane of x's vectors
+    p = visplat(x, 3)                 # 3 in every lane, for vectors of x's type
     places = viload(positions, i, x)  # VL neighbours of an integer array of any width, as wide as x's lanes
     viequal(places, p)                # a mask for vselect
 
-An array may hold its integers in fewer bits than a lane has: loads widen them and stores cut them off.
+An array may hold integers of fewer bits than a lane: loads widen them, stores truncate them.
 """
 
 import operator

@@ -1,7 +1,7 @@
-"""exp, tanh, erf and their kin on vectors: a few additions and multiplications where libm is called per element.
+"""exp, tanh, erf and related functions of vectors: a few additions and multiplications instead of a libm call a value.
 
 exp(x) = 2^n * exp(r), with n the integer next to x / ln 2 and r = x - n ln 2, at most (ln 2)/2 in size. ln 2 is split
-into two numbers, the first short enough that n times it is exact (Cody & Waite, "Software manual for the elementary
+into two parts, the first short enough that n times it is exact (Cody & Waite, "Software manual for the elementary
 functions", 1980, chapter 6). Adding 1.5 * 2^23 (float64: 2^52) rounds to an integer and leaves it in the low bits, from
 where a shift brings n to the exponent.
 
@@ -13,8 +13,8 @@ is 1.3e-8 for float32 and 1.8e-17 for float64. The polynomials of the other func
     erf(x)     = x + x e(x^2)               below 1
                = 1 - exp(-c(x - 2))         from 1 on, where c is -log(1 - erf(x)) with errors weighed by 1 - erf(x)
 
-In units of the last place the results are off by 1.1 (exp) and 2.5 (the others) at most. inf and NaN go where they
-should, and what is smaller than the smallest normal number is 0.
+The results are off by at most 1.1 (exp) and 2.5 (the others) units in the last place. inf and NaN give what they give
+in libm, and results below the smallest normal number are 0.
 """
 
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ MODERATE = 40.0  # 1 + exp(-40) is 1 in both types, as is the hyperbolic tangent
 class _Constants(NamedTuple):
     """What exp needs to know of a float type."""
 
-    rounding: float  # added to a small number, it leaves that number's nearest integer in the low bits
+    rounding: float  # added to a small value, it leaves the nearest integer in the low bits
     mantissa_bits: int
     one: int  # the bits of 1.0
     ln2_high: float

@@ -84,9 +84,9 @@ def l1_ways(described: Path = Path("/sys/devices/system/cpu/cpu0/cache/index0/wa
         return 8
 
 
-# From this size on results are written past the caches, see `vstream`. Half of what a server's few cores have of L3 for
-# themselves: of 26 MB and more a convolution and the pooling after it took 15 % less time, of 13 MB 5 % more
-# (benchmarks/NOTES.md, "Zen 5").
+# Results of this size and more are written past the caches, see `vstream`. It is half of the L3 that a few cores of a
+# server share: with results of 26 MB and more, a convolution and the pooling after it took 15 % less time, with 13 MB
+# 5 % more (benchmarks/NOTES.md, "Zen 5").
 STREAM_BYTES = 16 * 1024**2
 
 UNIT = vector_unit(*compiler_target())

@@ -1,4 +1,4 @@
-"""Convolution with one filter per channel: too few multiply-adds per number for a tile, so a thread makes one element.
+"""Convolution with one filter per channel: too few multiply-adds per value for a tile; a thread computes one element.
 
 Channel k of the output sees only channel k // multiplier of the input, multiplier = c_out / c_in. Neighbouring threads
 are neighbouring channels: a warp reads 128 bytes of each pixel, and the windows of neighbouring pixels share what they
@@ -110,7 +110,7 @@ def conv2d_grad_weight_depthwise(
                (ceil(pixels / pixels_per_part), c_out, k_h, k_w), to be added by `sum_parts`.
     Writes     all of partials.
     Parallel   over filters by 32, parts, and taps: grid (ceil(c_out / 32), parts, k_h * k_w).
-    Why        a warp reads 128 bytes of each pixel; eight pixels are summed side by side and joined by a tree.
+    Why        a warp reads 128 bytes of each pixel; eight pixels are summed in parallel and joined by a tree.
     """
     values = cuda.shared.array(THREADS, f32)
     thread = u32(cuda.threadIdx.x)

@@ -1,7 +1,8 @@
 """Convolution of images of 16 bits as a matrix product without a matrix of patches; see `implicit_gemm.py`.
 
-What is different: channels are filled up to eights, and loaded by eights. A column l of the patches is (tap, channel)
-with `padded` channels for each tap, so eights never cross from one tap to the next, and an eight needs one address.
+The difference: channels are padded to a multiple of eight, and loaded eight at a time. A column l of the patches is
+(tap, channel) with `padded` channels for each tap, so eights never cross from one tap to the next, and an eight needs
+one address.
 
     images (N, H, W, groups, padded)          filters (groups, filters, taps, padded), from `pack_filters_*`
 
@@ -170,8 +171,8 @@ def _grad_weight(name: str, multiply: Any, generations: Any) -> Kernel:
         Writes     all of partials.
         Parallel   over tiles of (tap, channel), tiles of filters, and groups and parts of the pixels: grid (ceil(k_h *
                    k_w * padded channels / TILE_M), ceil(c_out / groups / TILE_N), groups * parts).
-        Why        both operands run along their channels, the sum along pixels: eights are turned as they are put into
-                   the tiles, so memory is read in whole eights all the same.
+        Why        both operands run along their channels, the sum along pixels: eight values at a time are transposed
+                   on the way into the tiles, so memory is still read eight values at a time.
         """
         a_tile = cuda.shared.array(HALVES_A, u16, alignment=16)
         b_tile = cuda.shared.array(HALVES_B, u16, alignment=16)

@@ -1,4 +1,4 @@
-"""Convolution as a matrix product whose matrix of patches is never written: only addresses say that it is one.
+"""Convolution as a matrix product whose matrix of patches exists only as addresses, and is never written.
 
     out (pixels x filters) = patches (pixels x depth) x filters (depth x filters),   depth = taps * channels
 
@@ -6,10 +6,10 @@
     patches[i, l] = x[n, oh * stride_h - pad_top + r * dil_h, ow * stride_w - pad_left + s * dil_w, c], or 0 outside
 
 A block loads a slice of 128 pixels and 16 columns l straight from the image into its tile (kernels/cuda/micro/tile.py),
-with zeros where the padding would be. Sixteen neighbouring threads read sixteen channels of one pixel, which lie side
-by side. Where a pixel's window begins is computed once per block and kept in shared memory.
+with zeros where the padding would be. Sixteen neighbouring threads read sixteen channels of one pixel, which are
+neighbours in memory. The beginning of each pixel's window is computed once per block and kept in shared memory.
 
-The gradient of the input is the same walk with another way to the source: x[h] met out[oh] through tap r where
+The gradient of the input is the same loop nest with another way to the source: x[h] met out[oh] through tap r where
 h = oh * stride - pad + r * dil, so from h one comes back to oh = (h + pad - r * dil) / stride, if that divides.
 
 Source: S. Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning" (2014), section 3.
@@ -85,8 +85,8 @@ def _walk(name: str, window: Any, source: Any, registers: int) -> Kernel:
         Writes     all of dst.
         Parallel   over tiles of pixels, tiles of filters and groups: grid (ceil(rows / TILE_M), ceil(c_dst / groups /
                    TILE_N), groups).
-        Why        a number that is loaded serves 64 or 128 multiply-adds, and a patch costs no memory. The gradient of
-                   a strided convolution also multiplies the zeros between, stride^2 - 1 of stride^2.
+        Why        a value that is loaded serves 64 or 128 multiply-adds, and a patch costs no memory. The gradient of
+                   a strided convolution also multiplies the zeros in between, stride^2 - 1 of stride^2.
         """
         a_tile = cuda.shared.array(FLOATS_A, f32, alignment=16)
         b_tile = cuda.shared.array(FLOATS_B, f32, alignment=16)
@@ -160,7 +160,7 @@ def pack_filters(
     Requires   weight (c_out, channels, taps), filters as large; size = c_out * channels * taps.
     Writes     all of filters.
     Parallel   over elements: grid ceil(size / 256).
-    Why        the columns of a product then lie side by side. The few numbers of a layer stay in the L2 cache.
+    Why        the columns of a product are then contiguous. The few weights of a layer stay in the L2 cache.
     Reference  a step of `conv_forward` and `conv_grad_input`.
     """
     e = u32(u32(cuda.blockIdx.x) * u32(256) + u32(cuda.threadIdx.x))

@@ -1,4 +1,4 @@
-"""Matrix products of any operands: transposed ones are a matter of steps."""
+"""Matrix products of operands with any strides: a transposed operand is one with other strides."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def gemm(
                are then added by `sum_parts`.
     Writes     all of out.
     Parallel   over tiles of rows, tiles of columns and batches: grid (ceil(m / TILE_M), ceil(n / TILE_N), batches).
-    Why        the tile reads each number from memory once for 64 or 128 multiply-adds, and loads follow the memory of
-               their operand.
+    Why        the tile reads each value from memory once for 64 or 128 multiply-adds, and loads follow the memory of
+               the operand.
     """
     a_tile = cuda.shared.array(FLOATS_A, f32, alignment=16)
     b_tile = cuda.shared.array(FLOATS_B, f32, alignment=16)

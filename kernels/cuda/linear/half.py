@@ -30,7 +30,7 @@ WITHOUT = ALL_GENERATIONS[0], GENERATION
 
 
 def make_gemm(name: str, multiply: Any, generations: Any) -> Kernel:
-    """The kernel that multiplies tiles in one way."""
+    """The kernel that multiplies with one kind of tile."""
 
     @kernel_named(name, threads=THREADS, registers=80, shared=SHARED, generations=generations)
     def gemm(
@@ -41,7 +41,7 @@ def make_gemm(name: str, multiply: Any, generations: Any) -> Kernel:
 
         Computes   out[z, i, j] = bias[j] + sum over l of A[i, l] * B[j, l], for part_depth l's from z * part_depth on,
                    l < depth; A[i, l] = a[i * a_step + l], or if a_turned a[l * a_step + i], and B likewise.
-        Requires   steps and part_depth multiples of 8, with zeros behind the end of a row; bias (n) or empty; more than
+        Requires   steps and part_depth multiples of 8, with zeros after the end of a row; bias (n) or empty; more than
                    one part are then added by `sum_parts`.
         Writes     all of out (parts, m, n).
         Parallel   over tiles of rows, tiles of columns and parts: grid (ceil(m / TILE_M), ceil(n / TILE_N), parts).

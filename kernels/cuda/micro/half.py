@@ -1,7 +1,7 @@
-"""Numbers of 16 bits: rounding to them, their values, and matrices of them, made of float32.
+"""Values of 16 bits: rounding float32 to them, reading them, and matrices of them.
 
     float16    1 sign, 5 exponent, 10 fraction bits     up to 65504, 3 decimal digits
-    bfloat16   1 sign, 8 exponent,  7 fraction bits     as far as float32, of which it is the upper half; 2 digits
+    bfloat16   1 sign, 8 exponent,  7 fraction bits     as far as float32: the upper half of one; 2 digits
 
 Both round to the nearest, and of two equally near to the one whose last bit is 0. Arrays hold the bits, as uint16.
 Source: IEEE 754-2019, section 3.6 (binary16); "BFLOAT16 - Hardware Numerics Definition", Intel (2018).
@@ -17,7 +17,7 @@ from kernels.cuda.jit import Count, Floats, Halves, Kernel, cuda, device, f32, i
 from kernels.cuda.micro.vectors import load4, store8
 
 THREADS = 256
-CHUNK = 8  # numbers in 16 bytes: rows are filled up to whole ones, with zeros
+CHUNK = 8  # values in 16 bytes: rows are padded to a multiple of it, with zeros
 
 _WORD, _SHORT, _HALF = ir.IntType(32), ir.IntType(16), ir.HalfType()
 
@@ -61,8 +61,8 @@ def value_float16(typing_context, bits):
 def round_bfloat16(value):
     """The bits of the bfloat16 that is nearest to a float32, in a word.
 
-    Adding almost half of what the last bit kept is worth, and that bit itself, carries where it rounds up. NaN stays
-    one: its upper half with the first bit of the fraction set.
+    Adds almost half of the last kept bit, and that bit itself: the carry rounds up. NaN stays NaN: its upper half with
+    the first bit of the fraction set.
     """
     bits = float_bits(value)
     if u32(bits & u32(0x7FFFFFFF)) > u32(0x7F800000):
@@ -126,7 +126,7 @@ def _pack_filters(name: str, rounded: Any) -> Kernel:
         Requires   weight (c_out, channels, taps); filters with `size` elements, whose last axis is `padded` long.
         Writes     all of filters.
         Parallel   over elements of filters: grid ceil(size / 256).
-        Why        the sum of a convolution runs over taps and the last axis, so a filter is one line of memory.
+        Why        the sum of a convolution runs over taps and the last axis, so a filter is contiguous in memory.
         """
         e = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
         if e < size:

@@ -1,13 +1,13 @@
-"""Moving numbers: transposed copies, copies of views with any steps, and one number everywhere."""
+"""Memory: transposed copies, copies of views with any strides, and one value everywhere."""
 
 from __future__ import annotations
 
 from kernels.cuda.jit import Count, Floats, Number, cuda, f32, kernel, u32
 
 TILE = 32
-ROWS = 8  # threads of a tile's column; each moves four numbers
+ROWS = 8  # threads of a tile's column; each moves four values
 THREADS = TILE * ROWS
-PITCH = TILE + 1  # a column of the tile then lies in 32 banks
+PITCH = TILE + 1  # so that a column of the tile is in 32 banks
 FLOATS = TILE * PITCH
 
 
@@ -19,7 +19,7 @@ def transpose(x: Floats, out: Floats, rows: Count, columns: Count):
     Requires   x (batches, rows, columns), out (batches, columns, rows).
     Writes     all of out.
     Parallel   over tiles of 32 x 32 and batches: grid (ceil(columns / 32), ceil(rows / 32), batches).
-    Why        reads and writes both follow the memory; the turn happens in shared memory.
+    Why        reads and writes both follow the memory; the tile is transposed in shared memory.
     """
     tile = cuda.shared.array(FLOATS, f32)
     thread = u32(cuda.threadIdx.x)
@@ -49,7 +49,7 @@ def copy_strided(
     Requires   steps of x may be 0, which repeats it; those of out lead to different places.
     Writes     what the steps of out lead to.
     Parallel   over elements, the last axis fastest: grid ceil(size / 256).
-    Why        one kernel for broadcasting, slices and other orders of axes; whoever calls it orders the axes so that
+    Why        one kernel for broadcasting, slices and other orders of axes; the caller orders the axes so that
                neighbouring threads write neighbours.
     """
     e = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
@@ -65,13 +65,13 @@ def copy_strided(
 
 @kernel(threads=THREADS, registers=32)
 def fill(out: Floats, size: Count, value: Number):
-    """One number everywhere.
+    """One value everywhere.
 
     Computes   out[i] = value.
     Requires   out (size).
     Writes     all of out.
     Parallel   over elements: grid ceil(size / 256).
-    Why        the number comes with the launch: nothing is copied to the device.
+    Why        the value is an argument of the launch: nothing is copied to the device.
     """
     i = u32(u32(cuda.blockIdx.x) * u32(THREADS) + u32(cuda.threadIdx.x))
     if i < size:

@@ -1,13 +1,13 @@
-"""The tile: a block of threads multiplies two matrices that lie in shared memory, and keeps the result in registers.
+"""The tile: a block of threads multiplies two matrices in shared memory, and keeps the result in registers.
 
-All that multiplies matrices here is a walk of addresses around it, as around `brgemm` on the CPU: load a slice of both
+All matrix products here are loop nests of addresses around it, as around `brgemm` on the CPU: load a slice of both
 operands into shared memory, multiply, go on to the next slice.
 
     a_tile [TILE_K, PITCH_A]            b_tile [TILE_K, PITCH_B]
     k |  rows 0 ... TILE_M - 1 |        k |  columns 0 ... TILE_N - 1 |
 
 256 threads stand in 16 rows and 16 columns. A thread owns the 8 x 4 results of rows 8 * ty .. and columns 4 * tx ..,
-and for each k reads 12 numbers for 32 multiply-adds. The threads of a warp read only two places of a_tile at a time,
+and for each k reads 12 values for 32 multiply-adds. The threads of a warp read only two places of a_tile at a time,
 which is a broadcast, and 64 neighbours of b_tile.
 
 Source: V. Volkov and J. Demmel, "Benchmarking GPUs to tune dense linear algebra" (2008), section 4: blocks of the

@@ -1,20 +1,20 @@
-"""The tile for numbers of 16 bits: as `tile.py`, but a warp multiplies, and sums are of float32.
+"""The tile for operands of 16 bits: as `tile.py`, but a warp multiplies, and sums are of float32.
 
     a_tile [TILE_M, PITCH]              b_tile [TILE_N, PITCH]
     row i   |  k = 0 ... TILE_K - 1 |   column j   |  k = 0 ... TILE_K - 1 |
 
 In both the sum's index k runs fastest, so that a register of the instruction (kernels/cuda/micro/mma.py) is one word of
-shared memory. A row is 32 numbers and 8 more, 20 words: the eight rows and four words that a warp reads at a time then
+shared memory. A row is 32 values and 8 more, 20 words: the eight rows and four words that a warp reads at a time then
 lie in 32 different banks.
 
 Eight warps stand in 4 rows and 2 columns of the block's 128 x 64 results. A warp owns 32 x 32 of them, 2 x 4 results of
-the instruction, of which each thread holds four numbers:
+the instruction, of which each thread holds four values:
 
                columns 8j + 2t, + 1                  g = lane / 4, t = lane % 4
     row 16i + g        [ 0, 1 ]                      sums[(i * 4 + j) * 4 + 0 .. 3],  i < 2, j < 4
     row 16i + g + 8    [ 2, 3 ]
 
-`multiply_*_scalar` computes the same numbers of the same tiles without the instruction, for GPUs that lack it.
+`multiply_*_scalar` computes the same values of the same tiles without the instruction, for GPUs that lack it.
 
 Operands come in eights, 16 bytes: rows and filters in memory are filled up with zeros to a multiple of eight.
 """
@@ -39,14 +39,14 @@ SHARED = 2 * (HALVES_A + HALVES_B)
 
 MMA_ROWS, MMA_COLUMNS, MMA_DEPTH = 16, 8, 16
 DOWN, ACROSS = 2, 4  # results of the instruction that a warp owns
-ROWS = 2 * DOWN  # in which a thread holds numbers
+ROWS = 2 * DOWN  # in which a thread holds values
 RESULTS = 4 * DOWN * ACROSS
 CHUNKS = TILE_K // CHUNK  # of a row of a tile
 
 
 @device
 def scatter8(tile, i, k, w0, w1, w2, w3):
-    """tile[i + 0 .. 7, k] = the eight numbers in four words."""
+    """tile[i + 0 .. 7, k] = the eight values in four words."""
     at = u32(i * u32(PITCH) + k)
     tile[at] = u16(w0 & u32(0xFFFF))
     tile[u32(at + u32(PITCH))] = u16(w0 >> u32(16))
@@ -148,7 +148,7 @@ def _multiply(mma: Any) -> Any:
 def _multiply_scalar(value: Any) -> Any:
     @device
     def multiply(a_tile, b_tile, sums):
-        """sums[i, j] += sum over k of a_tile[i, k] * b_tile[j, k], number by number."""
+        """sums[i, j] += sum over k of a_tile[i, k] * b_tile[j, k], value by value."""
         a_first = u32(u32(own_rows() + group()) * u32(PITCH))
         b_first = u32(u32(own_columns() + u32(2) * member()) * u32(PITCH))
         a = cuda.local.array(ROWS, f32)

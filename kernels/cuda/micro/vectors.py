@@ -1,7 +1,7 @@
-"""Four floats, or eight numbers of 16 bits, in one instruction: a fraction of what they cost one by one.
+"""Four floats, or eight values of 16 bits, in one instruction: a fraction of the cost of single loads and stores.
 
 The place must be a multiple of 16 bytes from the array's start, and the array aligned to 16 bytes: arrays from the
-allocator are, and shared ones that ask for it. Numbers of 16 bits come two to a word, the first in its lower half.
+allocator are, and shared ones with alignment. Values of 16 bits come two to a word, the first in its lower half.
 """
 
 from __future__ import annotations
@@ -69,19 +69,19 @@ def store4(typing_context, array, at, x0, x1, x2, x3):
 
 @intrinsic
 def load8(typing_context, array, at):
-    """array[at : at + 8], numbers of 16 bits, as four words; `at` is a u32."""
+    """array[at : at + 8], values of 16 bits, as four words; `at` is a u32."""
     return _load_words(array)
 
 
 @intrinsic
 def store8(typing_context, array, at, w0, w1, w2, w3):
-    """array[at : at + 8] = the eight numbers of 16 bits in four words; `at` is a u32."""
+    """array[at : at + 8] = the eight values of 16 bits in four words; `at` is a u32."""
     return _store_words(array)
 
 
 @intrinsic
 def load2(typing_context, array, at):
-    """array[at] and array[at + 1], numbers of 16 bits, as one word; `at` is a u32, and even."""
+    """array[at] and array[at + 1], values of 16 bits, as one word; `at` is a u32, and even."""
 
     def emit(context, builder, signature, arguments):
         array, at = arguments
