@@ -1,11 +1,14 @@
 """Ctrl-C at any place: caches and counts stay right, nothing fails afterwards, and no interrupt is lost.
 
-An exception is raised before each bytecode of the modules that keep state, one after the other.
+An exception is raised at each place in the modules that keep state where the state may be another than at the last one.
 """
 
+import dis
+import functools
 import gc
 import itertools
 import sys
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -24,8 +27,24 @@ from convcore.ops.pool import geometry as pools
 KEEPERS = {module.__file__ for module in (weight_cache, memory, lazy, variable, filters, geometry, pools, conv_far)}
 
 
+# Bytecodes that only put something onto the stack or choose the next bytecode: an interrupt before or after one of
+# them finds the same state. What a property does is seen in its own frame.
+CHANGES_NOTHING = ("LOAD_", "COPY", "SWAP", "DUP_", "ROT_", "PUSH_NULL", "PRECALL", "KW_NAMES", "IS_OP", "POP_JUMP_")
+
+
+@functools.cache
+def places(code: CodeType) -> frozenset[int]:
+    """The bytecodes before which an interrupt may find another state, or other handlers, than before the last one."""
+    found, last = {offset for offset, _ in dis.findlinestarts(code)}, ""
+    for instruction in dis.get_instructions(code):
+        if instruction.is_jump_target or not last.startswith(CHANGES_NOTHING):
+            found.add(instruction.offset)
+        last = instruction.opname
+    return frozenset(found)
+
+
 def interrupted_at(place: int, action: Any, files: set[Any] = KEEPERS) -> bool:
-    """Run `action`, interrupted before that bytecode of these files; whether it came so far."""
+    """Run `action`, interrupted at that place in these files; whether it came so far."""
     counter = itertools.count()
     came = False
 
@@ -34,7 +53,7 @@ def interrupted_at(place: int, action: Any, files: set[Any] = KEEPERS) -> bool:
         if frame.f_code.co_filename not in files:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "opcode" and next(counter) == place:
+        if event == "opcode" and frame.f_lasti in places(frame.f_code) and next(counter) == place:
             came = True
             raise KeyboardInterrupt
         return trace
