@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -44,6 +45,30 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+# What tells the tests that `pytest -m fast` leaves out: a fixture, a module that their file imports, or their folder.
+# Other slow tests and files are marked where they are written.
+FIXTURES = {"process": {"run_python", "run_pythons"}, "browser": {"browser"}}
+MODULES = {"process": {"subprocess", "multiprocessing"}}
+FOLDERS = {"database": {"opinfo", "onnx_nodes"}, "slow": {"cli", "compiling", "examples", "fuzz", "lessons", "models"}}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what makes a test slow, and all others, which need no GPU, as `fast`."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        told_by = (
+            (FIXTURES, set(item.fixturenames)),
+            (MODULES, {value.__name__ for value in vars(item.module).values() if isinstance(value, ModuleType)}),
+            (FOLDERS, set(item.path.relative_to(ROOT / "tests").parts)),
+        )
+        for names, found in told_by:
+            for mark in names:
+                if names[mark] & found:
+                    item.add_marker(mark)
+        if not any(item.get_closest_marker(mark) for mark in ("process", "browser", "database", "slow", "gpu")):
+            item.add_marker("fast")
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,8 @@ from convcore.ops.conv import geometry
 from convcore.ops.core import filters, weight_cache
 from convcore.ops.pool import geometry as pools
 
+pytestmark = pytest.mark.slow
+
 KEEPERS = {module.__file__ for module in (weight_cache, memory, lazy, variable, filters, geometry, pools, conv_far)}
 
 

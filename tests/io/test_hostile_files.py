@@ -295,6 +295,7 @@ def test_copies_take_memory_in_proportion(wrap, given, name, copy):
     assert measured(content, "ask for .* bytes of memory, most of it for copies") < 50 * len(content) + (4 << 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_plain_data_is_no_bomb(protocol):
     """What takes more memory than its pickle has bytes: many small objects."""

@@ -7,6 +7,8 @@ from kernels.cpu.micro.depthwise_tile import depthwise_tiles
 from kernels.cpu.vector.target import lanes
 from kernels.jit import kernel, prange
 
+pytestmark = pytest.mark.slow  # each form is compiled
+
 
 @kernel
 def tiles(
