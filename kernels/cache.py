@@ -139,7 +139,7 @@ class KernelCache(_Cache):
         self._known_names.add(self._name)
 
     @property
-    def cache_path(self) -> str:
+    def cache_path(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return str(cache_directory())
 
     def enable(self) -> None:
@@ -154,7 +154,7 @@ class KernelCache(_Cache):
             for path in directory.glob(f"{self._name}-*.bin"):
                 path.unlink(missing_ok=True)
 
-    def load_overload(self, sig, target_context):
+    def load_overload(self, sig, target_context):  # pyright: ignore[reportIncompatibleMethodOverride]
         target_context.refresh()
         for prepare in before_kernels:
             prepare(self._module)

@@ -31,7 +31,7 @@ class Body(JITCodeLibrary):
         return 0
 
     @property
-    def codegen(self) -> "Body":
+    def codegen(self) -> "Body":  # pyright: ignore[reportIncompatibleMethodOverride]
         """What Numba asks to `set_env`, and for nothing else."""
         return self
 
@@ -58,7 +58,7 @@ class EntryPointCompiler(Compiler):
 class Inline(CPUDispatcher):
     """A function that kernels call, and Python cannot: it has no machine code of its own."""
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise TypeError(
             f"{self.py_func.__qualname__} is a part of kernels and has no machine code of its own: call a kernel that "
             "uses it, or its plain Python by .py_func()"

@@ -202,12 +202,12 @@ class _NotTwiceDifferentiable(Function):
     """Stands between a gradient that was computed without recording and what it depends on; refuses to go further."""
 
     @staticmethod
-    def forward(ctx, gradient, name, *depends_on):
+    def forward(ctx, gradient, name, *depends_on):  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx.function_name = name
         return wrap(gradient.array)
 
     @staticmethod
-    def backward(ctx, grad_out):
+    def backward(ctx, grad_out):  # pyright: ignore[reportIncompatibleMethodOverride]
         raise UnsupportedError(f"backward: {ctx.function_name} has no second derivative here")
 
 
