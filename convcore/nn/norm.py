@@ -14,7 +14,7 @@ from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.core.arguments import integer
-from convcore.ops.core.dtypes import element_type, float32
+from convcore.ops.core.dtypes import element_type, float32, require_tensor
 from convcore.ops.core.transfer import placed
 from convcore.tensor import Tensor
 
@@ -69,6 +69,7 @@ class _Norm(Module):
 
     def check_axes(self, input: Tensor) -> None:
         """Refuse an input with a wrong number of axes."""
+        require_tensor(type(self).__name__, "input", input)
         if input.ndim not in self.axes:
             letters = " or ".join(f"{ndim} axes ({names})" for ndim, names in self.axes.items())
             table = array_table([("input", input.array, "")])

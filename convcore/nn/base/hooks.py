@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convcore.autograd import Function, Variable
-from convcore.autograd.handles import HookTable
+from convcore.autograd.handles import HookTable, RemovableHandle
 from convcore.errors import GraphError
 
 if TYPE_CHECKING:
@@ -178,3 +178,56 @@ class _Passage(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outs: Any):
         return None, None, *ctx.meet(*grad_outs)
+
+
+class TakesHooks:
+    """The part of a module that hooks are registered with."""
+
+    _hooks: Hooks | None = None
+
+    def register_forward_pre_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Have `hook(module, args)` called before every forward.
+
+        Args:
+            hook: returns None, or new positional arguments: a tuple, or one value.
+            prepend: call it before the hooks registered so far.
+            with_kwargs: call it as hook(module, args, kwargs); it may then return (args, kwargs).
+
+        Returns:
+            A handle; `handle.remove()` takes the hook away again.
+        """
+        return self._own_hooks().forward_pre.add(Registered(hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Have `hook(module, args, output)` called after every forward. A result other than None replaces the output.
+
+        Args:
+            hook, prepend: as for `register_forward_pre_hook`.
+            with_kwargs: call it as hook(module, args, kwargs, output).
+            always_call: call it even if forward raises an error; the output is then None.
+        """
+        return self._own_hooks().forward.add(Registered(hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Have `hook(module, grad_output)` called before the module's backward.
+
+        `grad_output` is a tuple with the gradient of each output. A result other than None replaces it.
+        """
+        return self._own_hooks().backward_pre.add(Registered(hook), prepend)
+
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Have `hook(module, grad_input, grad_output)` called after the module's backward.
+
+        `grad_input` is a tuple with the gradient of each positional argument, or None for arguments that are not
+        tensors or need no gradient. A result other than None replaces it.
+        """
+        return self._own_hooks().backward.add(Registered(hook), prepend)
+
+    def _own_hooks(self) -> Hooks:
+        if self._hooks is None:
+            self.__dict__["_hooks"] = Hooks()
+        return self.__dict__["_hooks"]

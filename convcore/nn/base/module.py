@@ -13,17 +13,17 @@ from typing import Any
 
 from convcore.absent import Explanation
 from convcore.autograd.clear import clear_gradients
-from convcore.autograd.handles import RemovableHandle
 from convcore.errors import AbsentError, ConvcoreError, DTypeError
-from convcore.nn.base.hooks import Hook, Hooks, Registered
+from convcore.nn.base.hooks import TakesHooks
 from convcore.nn.base.state import LoadResult, load_into
 from convcore.nn.parameter import Parameter
 from convcore.ops.core.dtypes import float32, float64
+from convcore.ops.core.public_api import refuse_foreign
 from convcore.ops.core.transfer import gpu
 from convcore.tensor import Tensor
 
 
-class Module:
+class Module(TakesHooks):
     """A layer or a model. Subclass it, call `super().__init__()` first, assign the parts, and define `forward`.
 
     Attributes:
@@ -35,7 +35,6 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _non_persistent: set[str]
     _modules: dict[str, Module | None]
-    _hooks: Hooks | None = None
 
     def __init__(self) -> None:
         tables = {"training": True, "_parameters": {}, "_buffers": {}, "_non_persistent": set(), "_modules": {}}
@@ -52,6 +51,17 @@ class Module:
         except ConvcoreError as error:
             self._locate(error)
             raise
+        except AttributeError as error:
+            self._explain(error)
+            raise
+
+    def _explain(self, error: AttributeError) -> None:
+        """Raise the error that names the argument, if an operation was given something other than a tensor."""
+        try:
+            refuse_foreign(error)
+        except ConvcoreError as explained:
+            self._locate(explained)
+            raise
 
     def _locate(self, error: ConvcoreError) -> None:
         """Add to an error the path of the failing layer in this module. The outermost module is the last to do so."""
@@ -60,53 +70,6 @@ class Module:
             if module is layer:
                 error.module_path = f"{path} ({type(layer).__name__})" if path else type(layer).__name__
                 return
-
-    def register_forward_pre_hook(
-        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Have `hook(module, args)` called before every forward.
-
-        Args:
-            hook: returns None, or new positional arguments: a tuple, or one value.
-            prepend: call it before the hooks registered so far.
-            with_kwargs: call it as hook(module, args, kwargs); it may then return (args, kwargs).
-
-        Returns:
-            A handle; `handle.remove()` takes the hook away again.
-        """
-        return self._own_hooks().forward_pre.add(Registered(hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
-    ) -> RemovableHandle:
-        """Have `hook(module, args, output)` called after every forward. A result other than None replaces the output.
-
-        Args:
-            hook, prepend: as for `register_forward_pre_hook`.
-            with_kwargs: call it as hook(module, args, kwargs, output).
-            always_call: call it even if forward raises an error; the output is then None.
-        """
-        return self._own_hooks().forward.add(Registered(hook, with_kwargs, always_call), prepend)
-
-    def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
-        """Have `hook(module, grad_output)` called before the module's backward.
-
-        `grad_output` is a tuple with the gradient of each output. A result other than None replaces it.
-        """
-        return self._own_hooks().backward_pre.add(Registered(hook), prepend)
-
-    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
-        """Have `hook(module, grad_input, grad_output)` called after the module's backward.
-
-        `grad_input` is a tuple with the gradient of each positional argument, or None for arguments that are not
-        tensors or need no gradient. A result other than None replaces it.
-        """
-        return self._own_hooks().backward.add(Registered(hook), prepend)
-
-    def _own_hooks(self) -> Hooks:
-        if self._hooks is None:
-            self.__dict__["_hooks"] = Hooks()
-        return self.__dict__["_hooks"]
 
     # Registration
 

@@ -71,6 +71,20 @@ def _refuse(op: str, arguments: dict[str, Any], names: list[str]) -> None:
                 ) from None
 
 
+def refuse_foreign(error: AttributeError) -> None:
+    """For layers, which call operations without a guard: raise if an operation stumbled over a non-tensor.
+
+    The traceback of the error has the operation's frame, and the frame the arguments.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        function = frame.f_globals.get(frame.f_code.co_name)
+        if inspect.isfunction(function) and frame.f_globals["__name__"].startswith("convcore.ops."):
+            _refuse(function.__name__, frame.f_locals, tensors_of(function))
+        trace = trace.tb_next
+
+
 def guard_functions(namespace: dict[str, Any]) -> None:
     """Guard the public functions of a module."""
     for name in namespace["__all__"]:
