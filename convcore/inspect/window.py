@@ -1,4 +1,4 @@
-"""One output of a convolution in detail: the patch under the filter, the products, and their sum.
+"""One output of a convolution, taken apart: the patch under the filter, the products, and their sum.
 
 out[oh, ow] = sum over r, s of x[oh * stride - pad_top + r * dilation, ow * stride - pad_left + s * dilation] * w[r, s]
 """

@@ -24,7 +24,7 @@ class AlgorithmTimes extends HTMLElement {
             .map(([name, title]) => `<tr class="${name}"><th>${title}</th><td class="count"></td><td class="time"></td><td><meter aria-label="of the slowest time"></meter></td></tr>`)
             .join("")}</tbody>
         </table>
-        <p class="hint">Forward, one image, 3×3 filters. The median of seven rounds in turns, <span class="threads">on all threads</span>.</p>
+        <p class="hint">Forward, one image, 3×3 filters. The median of seven interleaved rounds, <span class="threads">on all threads</span>.</p>
       </section>`;
     this.querySelector(".measure").addEventListener("click", () => attempt(() => this.measure()));
     await attempt(async () => {

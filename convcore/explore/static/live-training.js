@@ -27,10 +27,10 @@ const MARKUP = `
       <section class="panel"><h2>Loss</h2><svg class="loss" role="img" aria-label="Loss over the batches"></svg></section>
       <section class="panel"><h2>Accuracy</h2>
         <svg class="accuracy" role="img" aria-label="Accuracy over the batches"></svg></section>
-      <p class="hint">Orange: the batches that it learns from. Blue: 500 digits that it never learns from, of which
-        <b class="held-out">..</b> are right.</p>
+      <p class="hint">Orange: the training batches. Blue: 500 held-out digits, of which <b class="held-out">..</b> are
+        classified correctly.</p>
     </div>
-    <section class="panel"><h2>Which digit is taken for which</h2>
+    <section class="panel"><h2>Confusion matrix: true digit, predicted digit</h2>
       <table class="confusion">
         <caption>Of the 500 digits. Rows: the digit; columns: the answer. Blue: right; red: mistaken.</caption>
         <tr><td></td>${DIGITS.map((d) => `<th scope="col">${d}</th>`).join("")}</tr>

@@ -25,7 +25,7 @@ const MARKUP = `
         <map-view name="Grad-CAM" class="cam"></map-view>
       </div>
       <p class="hint">Evidence for <b class="target"></b>. Saliency: how much its score changes with each pixel. Grad-CAM:
-        where the last feature maps speak for it; grey: nowhere. <span class="empty"></span> Choose another class under “What it says”.
+        where the last feature maps are evidence for it; grey: nowhere. <span class="empty"></span> Choose another class under “What it says”.
         <span class="preparation"></span></p>
     </section>
     <section class="panel">
@@ -93,7 +93,7 @@ class NetworkExplorer extends HTMLElement {
     if (samples === "digits") source.setAttribute("picture", "digit-3");
     this.find("source").replaceChildren(source);
     this.find("preparation").textContent =
-      samples === "digits" ? "What it gets is scaled and centred as the digits are that it has learned from." : "";
+      samples === "digits" ? "The network gets the drawing scaled and centred like its training digits." : "";
   }
 
   request() {
@@ -154,7 +154,7 @@ class NetworkExplorer extends HTMLElement {
     this.find("saliency").show(unpack(answer.saliency), this.input);
     this.find("cam").show(unpack(answer.cam), this.input);
     this.find("target").textContent = answer.label;
-    this.find("empty").textContent = answer.empty ? "Here it is empty: every place speaks against it." : "";
+    this.find("empty").textContent = answer.empty ? "Grad-CAM is empty: every position is evidence against this class." : "";
     if (this.box) this.find("input").markBox(this.box);
   }
 
