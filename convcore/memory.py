@@ -39,7 +39,7 @@ _used_bytes = 0
 _peak_bytes = 0
 
 
-class _WayBack(weakref.ref):
+class _LeaseRef(weakref.ref):
     """A weak reference to a lease; its callback appends it to `_returned` when the lease dies."""
 
     block: _Block | None = None  # None until the block is lent
@@ -47,8 +47,8 @@ class _WayBack(weakref.ref):
     __eq__, __hash__ = object.__eq__, object.__hash__
 
 
-_lent: set[_WayBack] = set()
-_returned: deque[_WayBack] = deque()  # unreferenced blocks that are not idle yet
+_lent: set[_LeaseRef] = set()
+_returned: deque[_LeaseRef] = deque()  # unreferenced blocks that are not idle yet
 
 
 class _Lease(np.ndarray):
@@ -79,7 +79,7 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
         array = np.empty(shape, dtype)
         return array if arena is None else shown(array, True)
     size = _size_class(nbytes)
-    _sort_in()
+    _reclaim()
     try:
         block = (_idle if arena is None else arena.idle).get(size, _NO_BLOCKS).pop()
     except IndexError:
@@ -96,9 +96,9 @@ def empty(shape: int | Sequence[int], dtype) -> np.ndarray:
             arena.add(block)
     lease = np.ndarray.__new__(_Lease, (nbytes,), np.uint8, block)
     lease.lent = size
-    way_back = _WayBack(lease, _returned.append)
-    way_back.block, way_back.size = block, size
-    _lent.add(way_back)
+    lease_ref = _LeaseRef(lease, _returned.append)
+    lease_ref.block, lease_ref.size = block, size
+    _lent.add(lease_ref)
     array = np.ndarray(shape, dtype, lease)
     return array if arena is None else shown(array, False)
 
@@ -110,16 +110,16 @@ def empty_channels_last(shape: Sequence[int], dtype) -> np.ndarray:
     return block.transpose(0, block.ndim - 1, *range(1, block.ndim - 1))
 
 
-def _sort_in() -> None:
+def _reclaim() -> None:
     """Move returned blocks to the idle ones. An interrupt in between frees the block."""
     global _idle_bytes, _used_bytes
     while _returned:
         try:
-            way_back = _returned.popleft()
+            lease_ref = _returned.popleft()
         except IndexError:  # another thread took it
             return
-        _lent.discard(way_back)
-        block, size = way_back.block, way_back.size
+        _lent.discard(lease_ref)
+        block, size = lease_ref.block, lease_ref.size
         if block is None:
             continue
         _used_bytes -= size
@@ -135,12 +135,12 @@ def _sort_in() -> None:
 def _count() -> None:
     """Move returned blocks to the idle ones, and recount: an interrupted call may have left wrong counts."""
     global _idle_bytes, _used_bytes
-    _sort_in()
-    for way_back in list(_lent):
-        if way_back() is None:
-            _lent.discard(way_back)
+    _reclaim()
+    for lease_ref in list(_lent):
+        if lease_ref() is None:
+            _lent.discard(lease_ref)
     _idle_bytes = sum([size * len(blocks) for size, blocks in _idle.items()])
-    _used_bytes = sum([way_back.size for way_back in list(_lent)])
+    _used_bytes = sum([lease_ref.size for lease_ref in list(_lent)])
 
 
 def owner(array: Any) -> Any:

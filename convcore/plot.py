@@ -50,7 +50,7 @@ def filters(model: nn.Module, layer: str | None = None, path: File = None) -> Fi
     name = layer or next(iter(inspect.convolutions(model)))
     title = f"{_plain(name)}: {c_out} filters of {c_in} input channels\nup to {limit:.3g}"
     figure.suptitle(title, fontsize=10, **AS_TEXT)
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = None, path: File = None) -> Figure:
@@ -75,7 +75,7 @@ def feature_maps(model: nn.Module, x: Tensor, layers: Iterable[str] | None = Non
             axes.imshow(values, vmax=limit, **colours)
         for axes in row[len(layer) :]:
             axes.axis("off")
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def receptive_field(
@@ -101,7 +101,7 @@ def receptive_field(
     _show_image(right, x)
     _frame(right, box.top, box.left, box.height, box.width)
     right.set_title(f"sees {box.height} x {box.width} pixels")
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def grad_cam(
@@ -135,7 +135,7 @@ def grad_cam(
         panels[2].text(0.5, 0.5, "empty: no place\nspeaks for this class", **middle)
     for axes, title in zip(panels, (label, "saliency", f"Grad-CAM at {_plain(name)}"), strict=True):
         axes.set_title(title, **AS_TEXT)
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def kernel_response(image: np.ndarray, kernel: np.ndarray, path: File = None) -> Figure:
@@ -158,7 +158,7 @@ def kernel_response(image: np.ndarray, kernel: np.ndarray, path: File = None) ->
         axes.set_title(f"{title}, {values.shape[0]} x {values.shape[1]}")
         axes.set_xticks([])
         axes.set_yticks([])
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def algorithms(costs: Sequence[Cost], path: File = None) -> Figure:
@@ -174,7 +174,7 @@ def algorithms(costs: Sequence[Cost], path: File = None) -> Figure:
         axes.set_xlabel(title)
         axes.margins(x=0.2)
     left.invert_yaxis()
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def training_curves(history: Sequence[dict[str, Any]], path: File = None) -> Figure:
@@ -197,7 +197,7 @@ def training_curves(history: Sequence[dict[str, Any]], path: File = None) -> Fig
         axes.grid(alpha=0.3)
         axes.legend()
     left.set_yscale("log")
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = None) -> Figure:
@@ -224,7 +224,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], path: File = No
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="share of the class", shrink=0.8)
-    return _kept(figure, path)
+    return _saved(figure, path)
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -282,7 +282,7 @@ def _frame(axes: Any, top: int, left: int, height: int, width: int) -> None:
     axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor="orange", linewidth=2))
 
 
-def _kept(figure: Figure, path: File) -> Figure:
+def _saved(figure: Figure, path: File) -> Figure:
     if path is not None:
         known, kind = figure.canvas.get_supported_filetypes(), PurePath(path).suffix[1:].lower()
         if kind not in known:

@@ -68,13 +68,13 @@ class Generator:
         return self._seed
 
     @classmethod
-    def around(cls, numbers: np.random.Generator) -> Generator:
+    def around(cls, rng: np.random.Generator) -> Generator:
         """A generator that draws from, and advances, a NumPy generator; the Philox key comes from the same seed."""
-        sequence: Any = numbers.bit_generator.seed_seq
+        sequence: Any = rng.bit_generator.seed_seq
         result = cls.__new__(cls)
         result._lock = threading.RLock()
         result._seed, result._counter = int(sequence.generate_state(1, np.uint64)[0]), 0
-        result._numpy = numbers
+        result._numpy = rng
         return result
 
     @property

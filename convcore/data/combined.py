@@ -125,8 +125,8 @@ def random_split(
         )
     if seed is not None and generator is not None:
         raise UnsupportedError("random_split: seed and generator exclude each other")
-    numbers = numpy_generator("random_split", generator) if seed is None else np.random.default_rng(seed)
-    return [Subset(dataset, part) for part in np.split(numbers.permutation(count), np.cumsum(sizes)[:-1])]
+    rng = numpy_generator("random_split", generator) if seed is None else np.random.default_rng(seed)
+    return [Subset(dataset, part) for part in np.split(rng.permutation(count), np.cumsum(sizes)[:-1])]
 
 
 def _sizes(count: int, lengths: Sequence[float]) -> list[int]:

@@ -113,7 +113,7 @@ class DataLoader(Generic[T_co]):
         self.worker_init_fn = worker_init_fn
         self.persistent_workers = bool(persistent_workers)
         _check_workers(self.num_workers, timeout, persistent_workers, multiprocessing_context)
-        self._kept_workers: list[Worker] = []
+        self._workers: list[Worker] = []
 
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self.multiprocessing_context, self.in_order = multiprocessing_context, in_order
@@ -154,8 +154,8 @@ class DataLoader(Generic[T_co]):
         key = (self._drawn_seed(), 0) if self.seed is None else (self.seed, self.epoch)
         self.epoch += 1
         if self.prefetch:
-            return self._ahead(key)
-        return self._in_turn(key)
+            return self._prefetched(key)
+        return self._on_demand(key)
 
     def order(self, epoch: int) -> np.ndarray:
         """The indices of the samples in the order of this epoch. Draws the seed of all epochs if there is none yet."""
@@ -191,7 +191,7 @@ class DataLoader(Generic[T_co]):
         order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
         return enumerate(_drawn(order, key))
 
-    def _in_turn(self, key: tuple[int, int]) -> Iterator[Any]:
+    def _on_demand(self, key: tuple[int, int]) -> Iterator[Any]:
         """Fetch each batch on demand, in the calling thread."""
         if self._is_stream:
             stream = self._stream(self.dataset, key)
@@ -202,7 +202,7 @@ class DataLoader(Generic[T_co]):
             for number, indices in self._numbered(key):
                 yield fetcher.fetch(number, indices)
 
-    def _ahead(self, key: tuple[int, int]) -> Iterator[Any]:
+    def _prefetched(self, key: tuple[int, int]) -> Iterator[Any]:
         """Fetch at most `prefetch` batches ahead in threads, and yield them in order.
 
         An exception of a fetch is raised here, with its traceback. However the loop over the batches ends (exhausted,
@@ -239,7 +239,7 @@ class DataLoader(Generic[T_co]):
             for _, future in ahead:
                 future.cancel()
             if is_late or not self.persistent_workers:
-                self._kept_workers.clear()
+                self._workers.clear()
                 stop_all(workers, wait=not is_late)
 
     def _tasks(self, workers: list[Worker], key: tuple[int, int]) -> Iterator[tuple[Worker, Callable[[], Any]]]:
@@ -264,8 +264,8 @@ class DataLoader(Generic[T_co]):
 
     def _started(self, key: tuple[int, int]) -> list[Worker]:
         """The workers of this epoch, new or persistent; without `num_workers`, one thread that prefetches."""
-        if self._kept_workers:
-            return list(self._kept_workers)
+        if self._workers:
+            return list(self._workers)
         count = self.num_workers
         base = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
         infos = [WorkerInfo(i, count, base + i, own_copy(self.dataset)) for i in range(count)]
@@ -277,7 +277,7 @@ class DataLoader(Generic[T_co]):
             stop_all(workers)
             raise
         if self.persistent_workers:
-            self._kept_workers = workers
+            self._workers = workers
             weakref.finalize(self, stop_all, list(workers))
         return list(workers)
 
@@ -295,11 +295,11 @@ class DataLoader(Generic[T_co]):
 
 def _drawn(order: Iterable[Any], key: tuple[int, int]) -> Iterator[Any]:
     """The items of a sampler, which draws from the epoch's generator."""
-    numbers = random.Generator.around(np.random.default_rng(key))
-    with random.drawing_from(numbers):
+    rng = random.Generator.around(np.random.default_rng(key))
+    with random.drawing_from(rng):
         indices = iter(order)
     while True:
-        with random.drawing_from(numbers):
+        with random.drawing_from(rng):
             try:
                 index = next(indices)
             except StopIteration:

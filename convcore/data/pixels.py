@@ -59,14 +59,14 @@ def eight_bits(op: str, image: Image.Image, mode: str = "RGB", ground: str = GRO
 
 def _scaled(op: str, image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits as "L", or as "LA" if one grey value is transparent."""
-    numbers = np.asarray(image)
+    pixels = np.asarray(image)
     if image.mode == "F":
-        if numbers.size and not (numbers.min() >= 0 and numbers.max() <= 1):  # NaN is in no interval
+        if pixels.size and not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN is in no interval
             raise DTypeError(
-                f"{op}: the picture has floating-point numbers from {numbers.min():g} to {numbers.max():g}, expected "
+                f"{op}: the picture has floating-point numbers from {pixels.min():g} to {pixels.max():g}, expected "
                 "[0, 1]; scale them first"
             )
-        levels = np.rint(numbers * 255)
+        levels = np.rint(pixels * 255)
     else:
         white = _white(image)
         if white is None:
@@ -74,13 +74,13 @@ def _scaled(op: str, image: Image.Image) -> Image.Image:
                 f"{op}: the picture has 32-bit integers, or such with a sign, of which it is not known which one is "
                 "white; save it with 8 or 16 bits, or as floating-point numbers in [0, 1]"
             )
-        levels = (numbers.astype(np.uint32) * 255 + white // 2) // white  # rounded
+        levels = (pixels.astype(np.uint32) * 255 + white // 2) // white  # rounded
     if _tag(image, _PHOTOMETRY) == 0:  # 0 is white; Pillow handles this only up to 8 bits
         levels = 255 - levels
     grey = Image.fromarray(levels.astype(np.uint8))
     if "transparency" not in image.info:
         return grey
-    opaque = Image.fromarray((numbers != image.info["transparency"]).astype(np.uint8) * 255)
+    opaque = Image.fromarray((pixels != image.info["transparency"]).astype(np.uint8) * 255)
     return Image.merge("LA", (grey, opaque))
 
 

@@ -79,12 +79,12 @@ class RandomSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         count, n = self.num_samples, len(self.data_source)
-        numbers = numpy_generator("RandomSampler", self.generator)
+        rng = numpy_generator("RandomSampler", self.generator)
         if self.replacement:
-            yield from numbers.integers(n, size=count).tolist()
+            yield from rng.integers(n, size=count).tolist()
             return
         for first in range(0, count, n):
-            yield from numbers.permutation(n)[: count - first].tolist()
+            yield from rng.permutation(n)[: count - first].tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -133,10 +133,10 @@ class WeightedRandomSampler(Sampler[int]):
     ):
         _check_bool("WeightedRandomSampler", "replacement", replacement)
         numpy_generator("WeightedRandomSampler", generator)
-        numbers = np.array(weights.array if isinstance(weights, Variable) else weights, np.float64)
-        if numbers.ndim != 1:
-            raise ShapeError(f"WeightedRandomSampler: weights must have one axis, got the shape {numbers.shape}")
-        self.weights = tensor(numbers)
+        values = np.array(weights.array if isinstance(weights, Variable) else weights, np.float64)
+        if values.ndim != 1:
+            raise ShapeError(f"WeightedRandomSampler: weights must have one axis, got the shape {values.shape}")
+        self.weights = tensor(values)
         self.num_samples = integer("WeightedRandomSampler", "num_samples", num_samples, 1)
         self.replacement = replacement
         self.generator = generator

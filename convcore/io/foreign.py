@@ -77,7 +77,7 @@ def _text_kind(text: bytes) -> tuple[str, str]:
             "load each of the files that it names, and put them together",
         )
     if text.lstrip()[:1] in (b"{", b"["):
-        return "JSON", "pass the file of weights that lies beside it"
+        return "JSON", "pass the file of weights beside it"
     beginning = json.dumps(text[:40].decode("utf-8", "ignore").split("\n")[0])
     return f"text ({beginning} ..)", "pass a file of weights"
 

@@ -20,7 +20,7 @@ from convcore.io.machine import MAX_STRING, is_flat
 MAX_DEPTH = 200
 
 
-class Placed(NamedTuple):
+class StorageView(NamedTuple):
     """The position of a tensor in a storage; offset and strides count elements."""
 
     storage: str
@@ -36,11 +36,11 @@ class Pickler:
     """Writes one object.
 
     Args:
-        place: returns the position of a tensor in a storage.
+        storage_view: returns the position of a tensor in a storage.
     """
 
-    def __init__(self, place: Callable[[Any], Placed]):
-        self.place = place
+    def __init__(self, storage_view: Callable[[Any], StorageView]):
+        self.storage_view = storage_view
         self.out = bytearray()
 
     def dump(self, value: Any) -> bytes:
@@ -129,26 +129,26 @@ class Pickler:
 
     def _tensor(self, value: Any) -> None:
         """A call of PyTorch's function with storage, offset, size, stride, requires_grad and hooks."""
-        placed = self.place(value)
+        view = self.storage_view(value)
         self._global("torch._utils", "_rebuild_tensor_v2")
 
         def arguments() -> None:
-            self._tuple(lambda: self._storage(placed))
+            self._tuple(lambda: self._storage(view))
             self.out += pickle.BINPERSID
-            self._int(placed.offset)
-            self._tuple(lambda: self._ints(placed.size))
-            self._tuple(lambda: self._ints(placed.stride))
-            self.out += pickle.NEWTRUE if placed.requires_grad else pickle.NEWFALSE
+            self._int(view.offset)
+            self._tuple(lambda: self._ints(view.size))
+            self._tuple(lambda: self._ints(view.stride))
+            self.out += pickle.NEWTRUE if view.requires_grad else pickle.NEWFALSE
             self._empty_ordered_dict()
 
         self._call(arguments)
 
-    def _storage(self, placed: Placed) -> None:
+    def _storage(self, view: StorageView) -> None:
         self._text("storage")
-        self._global("torch", placed.storage)
-        self._text(placed.key)
+        self._global("torch", view.storage)
+        self._text(view.key)
         self._text("cpu")
-        self._int(placed.count)
+        self._int(view.count)
 
     def _empty_ordered_dict(self) -> None:
         self._global("collections", "OrderedDict")

@@ -12,7 +12,7 @@ import numpy as np
 
 from convcore.errors import DTypeError
 from convcore.io.elements import ELEMENT_TYPES
-from convcore.io.pickler import Pickler, Placed
+from convcore.io.pickler import Pickler, StorageView
 
 FOLDER = "archive"
 ALIGNMENT = 64  # bytes; alignment of each storage in the file, so that torch.load(mmap=True) can use it in place
@@ -37,15 +37,15 @@ def write_torch(file: IO[bytes], obj: Any) -> None:
     """
     tensors: list[Any] = []
 
-    def note(tensor: Any) -> Placed:
+    def note(tensor: Any) -> StorageView:
         if tensor.array.dtype not in _STORAGE_TYPES:
             raise DTypeError(f"save: PyTorch's files have no elements of type {tensor.array.dtype}")
         tensors.append(tensor)
-        return Placed("", "", 0, 0, (), (), False)
+        return StorageView("", "", 0, 0, (), (), False)
 
     Pickler(note).dump(obj)
-    storages, positions = _placed(tensors)
-    in_order = iter(positions)  # the second pass meets the same tensors in the same order
+    storages, views = _storage_views(tensors)
+    in_order = iter(views)  # the second pass meets the same tensors in the same order
     content = Pickler(lambda _: next(in_order)).dump(obj)
     with zipfile.ZipFile(file, "w") as archive:
         _write_record(file, archive, "data.pkl", content)
@@ -55,11 +55,11 @@ def write_torch(file: IO[bytes], obj: Any) -> None:
         _write_record(file, archive, "version", b"3\n")
 
 
-def _placed(tensors: list[Any]) -> tuple[list[np.ndarray], list[Placed]]:
+def _storage_views(tensors: list[Any]) -> tuple[list[np.ndarray], list[StorageView]]:
     """The storages to write, 1-D arrays, and the position of each tensor in one of them."""
     groups = _overlapping([_span(index, tensor.array) for index, tensor in enumerate(tensors)])
     storages: list[np.ndarray] = []
-    positions: dict[int, Placed] = {}
+    views: dict[int, StorageView] = {}
     for group in sorted(groups, key=lambda spans: min(span.index for span in spans)):
         low, high = group[0].low, max(span.high for span in group)
         first, itemsize = group[0].array, group[0].array.itemsize
@@ -70,7 +70,7 @@ def _placed(tensors: list[Any]) -> tuple[list[np.ndarray], list[Placed]]:
             count = (high - low) // itemsize
             storages.append(np.lib.stride_tricks.as_strided(first, (count,), (itemsize,), writeable=False))
         for index, array, start, _ in group:
-            positions[index] = Placed(
+            views[index] = StorageView(
                 storage=_STORAGE_TYPES[array.dtype],
                 key=str(len(storages) - 1),
                 count=storages[-1].size,
@@ -79,7 +79,7 @@ def _placed(tensors: list[Any]) -> tuple[list[np.ndarray], list[Placed]]:
                 stride=_dense(array.shape) if has_holes else tuple(step // itemsize for step in array.strides),
                 requires_grad=tensors[index].requires_grad,
             )
-    return storages, [positions[index] for index in range(len(tensors))]
+    return storages, [views[index] for index in range(len(tensors))]
 
 
 def _span(index: int, array: np.ndarray) -> _Span:

@@ -15,7 +15,7 @@ from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.core.arguments import integer
 from convcore.ops.core.dtypes import element_type, float32, require_tensor
-from convcore.ops.core.transfer import placed
+from convcore.ops.core.transfer import to_device
 from convcore.tensor import Tensor
 
 
@@ -47,9 +47,11 @@ class _Norm(Module):
         self.register_parameter("bias", empty_parameter(name, size, dtype, device) if affine and bias else None)
         kind = element_type(name, float32 if dtype is None else dtype)
         tracked = track_running_stats
-        self.register_buffer("running_mean", placed(wrap(np.zeros(size, kind)), device) if tracked else None)
-        self.register_buffer("running_var", placed(wrap(np.ones(size, kind)), device) if tracked else None)
-        self.register_buffer("num_batches_tracked", placed(wrap(np.zeros((), np.int64)), device) if tracked else None)
+        self.register_buffer("running_mean", to_device(wrap(np.zeros(size, kind)), device) if tracked else None)
+        self.register_buffer("running_var", to_device(wrap(np.ones(size, kind)), device) if tracked else None)
+        self.register_buffer(
+            "num_batches_tracked", to_device(wrap(np.zeros((), np.int64)), device) if tracked else None
+        )
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:

@@ -8,7 +8,7 @@ from convcore import memory
 from convcore.autograd import wrap
 from convcore.errors import DTypeError
 from convcore.ops.core.dtypes import element_type, float32
-from convcore.ops.core.transfer import placed
+from convcore.ops.core.transfer import to_device
 from convcore.tensor import Tensor
 
 
@@ -40,4 +40,4 @@ class Parameter(Tensor):
 def empty_parameter(layer: str, shape: tuple[int, ...], dtype: Any, device: Any) -> Parameter:
     """An uninitialised parameter; dtype None is float32, device None is "cpu"."""
     values = wrap(memory.empty(shape, element_type(layer, float32 if dtype is None else dtype)))
-    return Parameter(placed(values, device))
+    return Parameter(to_device(values, device))

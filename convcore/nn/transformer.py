@@ -25,7 +25,7 @@ from convcore.nn.dropout import Dropout
 from convcore.nn.layer_norm import LayerNorm
 from convcore.nn.linear import Linear
 from convcore.ops.core.dtypes import element_type
-from convcore.ops.core.transfer import placed
+from convcore.ops.core.transfer import to_device
 from convcore.tensor import Tensor
 
 Activation = str | Callable[[Tensor], Tensor]
@@ -317,4 +317,4 @@ class Transformer(Module):
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
         """The causal mask: (sz, sz), 0 on and below the diagonal and -inf above."""
-        return placed(causal_mask(sz, np.float32 if dtype is None else dtype), device)
+        return to_device(causal_mask(sz, np.float32 if dtype is None else dtype), device)

@@ -112,7 +112,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: the factor 1 - lr * weight_decay of the parameters ignores their gradients.
+    """Adam with decoupled weight decay: in every step the parameters are multiplied by 1 - lr * weight_decay.
 
     Adam adds the decay to the gradient, where it is divided by the root mean square, too, so weights with large
     gradients decay less. The arguments are Adam's, with a `weight_decay` of 0.01.

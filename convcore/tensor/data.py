@@ -150,9 +150,9 @@ class TensorData(Variable):
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array that shares the memory."""
         if self.requires_grad and is_grad_enabled():
-            raise GraphError("numpy: changes of the array would be unknown to the graph; use x.detach().numpy()")
+            raise GraphError("numpy: the graph would not see changes of the array; use x.detach().numpy()")
         if self.is_cuda:
-            raise DeviceError("numpy: the tensor lies on cuda:0, and NumPy's arrays on the CPU; use x.cpu().numpy()")
+            raise DeviceError("numpy: the tensor is on cuda:0, and NumPy's arrays on the CPU; use x.cpu().numpy()")
         looked_at("numpy()")
         return self.version.watched().expose(self.array)
 
@@ -165,7 +165,7 @@ class TensorData(Variable):
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         if not self.is_cuda:
-            raise AttributeError("__cuda_array_interface__: the tensor lies on the CPU")
+            raise AttributeError("__cuda_array_interface__: the tensor is on the CPU")
         return self._lent().__cuda_array_interface__
 
     def __dlpack__(self, **settings: Any) -> Any:
@@ -179,7 +179,7 @@ class TensorData(Variable):
         if not self.is_cuda:
             return self.numpy()
         if self.requires_grad:
-            raise GraphError("dlpack: changes by others would be unknown to the graph; use x.detach()")
+            raise GraphError("dlpack: the graph would not see changes by other libraries; use x.detach()")
         self.version.watched().expose_for_ever()
         return self.array
 

@@ -108,7 +108,7 @@ def _checked_inputs(arguments: Sequence[Any]) -> list[int]:
         array = arguments[position].array
         if array.dtype != np.float64:
             raise DTypeError(
-                f"gradcheck: inputs[{position}] must be float64, for differences of {array.dtype} are too rough; "
+                f"gradcheck: inputs[{position}] must be float64, since differences of {array.dtype} are too inexact; "
                 "convert it with x.detach().double().requires_grad_()"
             )
         if not array.flags.writeable:

@@ -167,16 +167,16 @@ def _warped_picture(op: str, image: Image.Image, values: list[float], method: Im
     if image.mode == "PA":  # palette indices cannot be interpolated; for P, Pillow uses NEAREST by itself
         return with_pixels(image, np.asarray(warp(image, Image.Resampling.NEAREST, colour(image, values))))
     if image.mode.startswith("I;16") and not nearest:  # Pillow would interpolate the two bytes of a value separately
-        numbers = Image.fromarray(np.asarray(image).astype(np.float32))
-        moved = np.rint(np.clip(np.asarray(warp(numbers, method, values[0])), 0, 65535))
+        floats = Image.fromarray(np.asarray(image).astype(np.float32))
+        moved = np.rint(np.clip(np.asarray(warp(floats, method, values[0])), 0, 65535))
         return with_pixels(image, moved.astype(np.asarray(image).dtype))
     return warp(image, method, colour(image, values))
 
 
 def colour(image: Image.Image, values: list[float]) -> Any:
     """One value for each channel, as Pillow's colour in the mode of the image."""
-    numbers = tuple(values) if image.mode == "F" else tuple(int(value) for value in values)
-    return numbers[0] if len(numbers) == 1 else numbers
+    channels = tuple(values) if image.mode == "F" else tuple(int(value) for value in values)
+    return channels[0] if len(channels) == 1 else channels
 
 
 def with_pixels(image: Image.Image, pixels: np.ndarray) -> Image.Image:

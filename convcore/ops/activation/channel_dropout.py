@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ALPHA = -1.7580993408473766
 
 
-def _kept(shape: tuple[int, ...], dtype: np.dtype, p: float) -> Tensor:
+def _mask(shape: tuple[int, ...], dtype: np.dtype, p: float) -> Tensor:
     """1 with probability 1 - p, else 0."""
     return (dropout(wrap(np.ones(shape, dtype)), p) != 0).to(dtype)
 
@@ -52,7 +52,7 @@ def _apply(op: str, x: Tensor, p: float, training: bool, inplace: bool, function
 def _drop_channels(op: str, x: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
     shape = _channels(op, x)
     scale = 0.0 if p == 1 else 1 / (1 - p) if training else 1.0
-    return _apply(op, x, p, training, inplace, lambda x: x * (_kept(shape, x.array.dtype, p) * scale))
+    return _apply(op, x, p, training, inplace, lambda x: x * (_mask(shape, x.array.dtype, p) * scale))
 
 
 def _of_images(op: str, input: Tensor, p: float, training: bool, inplace: bool, positions: int) -> Tensor:
@@ -93,7 +93,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
         warnings.warn(f"dropout2d: input has {input.array.ndim} axes, not the 4 of (N, C, H, W)", stacklevel=2)
     elif input.array.ndim == 3:
         warnings.warn(
-            "dropout2d: input has 3 axes, which are taken for (N, C, L); use dropout1d for these, and unsqueeze(0) for "
+            "dropout2d: input has 3 axes, which are read as (N, C, L); use dropout1d for these, and unsqueeze(0) for "
             "a single image",
             stacklevel=2,
         )
@@ -113,11 +113,11 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def _alpha(x: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
-    kept = _kept(shape, x.array.dtype, p)
+    mask = _mask(shape, x.array.dtype, p)
     if p == 1:
-        return x * kept
+        return x * mask
     a = 1 / math.sqrt((1 - p) * (1 + p * ALPHA**2))
-    return x * (kept * a) + ((kept - 1) * (ALPHA * -a) - a * p * ALPHA)
+    return x * (mask * a) + ((mask - 1) * (ALPHA * -a) - a * p * ALPHA)
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:

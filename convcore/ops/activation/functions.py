@@ -32,9 +32,9 @@ class Elu(Compiled):
     kernels = kernels.elu
 
     @staticmethod
-    def gradient(grad_out, kept, alpha, scale, inner):
-        below = exp(clamp(kept, max=0) * inner) * (alpha * scale * inner)
-        return where(kept > 0, grad_out * scale, grad_out * below)
+    def gradient(grad_out, saved, alpha, scale, inner):
+        below = exp(clamp(saved, max=0) * inner) * (alpha * scale * inner)
+        return where(saved > 0, grad_out * scale, grad_out * below)
 
 
 class Gelu(Compiled):
@@ -43,9 +43,9 @@ class Gelu(Compiled):
     kernels = kernels.gelu
 
     @staticmethod
-    def gradient(grad_out, kept):
-        distribution = erf(kept * kernels.ROOT_HALF) * 0.5 + 0.5
-        return grad_out * (distribution + kept * exp(kept * kept * -0.5) * kernels.ONE_OVER_ROOT_TWO_PI)
+    def gradient(grad_out, saved):
+        distribution = erf(saved * kernels.ROOT_HALF) * 0.5 + 0.5
+        return grad_out * (distribution + saved * exp(saved * saved * -0.5) * kernels.ONE_OVER_ROOT_TWO_PI)
 
 
 class GeluTanh(Compiled):
@@ -54,11 +54,11 @@ class GeluTanh(Compiled):
     kernels = kernels.gelu_tanh
 
     @staticmethod
-    def gradient(grad_out, kept):
-        cubic = kept * kept * kernels.GELU_CUBIC
-        s = sigmoid(kept * (cubic + 1) * kernels.TWICE_ROOT_TWO_OVER_PI)
+    def gradient(grad_out, saved):
+        cubic = saved * saved * kernels.GELU_CUBIC
+        s = sigmoid(saved * (cubic + 1) * kernels.TWICE_ROOT_TWO_OVER_PI)
         slope = (cubic * 3 + 1) * kernels.TWICE_ROOT_TWO_OVER_PI
-        return grad_out * (s + kept * slope * (s * (1 - s)))
+        return grad_out * (s + saved * slope * (s * (1 - s)))
 
 
 class Hardsigmoid(Compiled):
@@ -67,8 +67,8 @@ class Hardsigmoid(Compiled):
     kernels = kernels.hardsigmoid
 
     @staticmethod
-    def gradient(grad_out, kept):
-        return where(kept.detach().abs() < 3, grad_out / 6, 0.0)
+    def gradient(grad_out, saved):
+        return where(saved.detach().abs() < 3, grad_out / 6, 0.0)
 
 
 class Hardswish(Compiled):
@@ -77,9 +77,9 @@ class Hardswish(Compiled):
     kernels = kernels.hardswish
 
     @staticmethod
-    def gradient(grad_out, kept):
-        inside = where(kept >= 3, grad_out, grad_out * (kept / 3 + 0.5))
-        return where(kept <= -3, 0.0, inside)
+    def gradient(grad_out, saved):
+        inside = where(saved >= 3, grad_out, grad_out * (saved / 3 + 0.5))
+        return where(saved <= -3, 0.0, inside)
 
 
 class Hardtanh(Compiled):
@@ -88,8 +88,8 @@ class Hardtanh(Compiled):
     kernels = kernels.hardtanh
 
     @staticmethod
-    def gradient(grad_out, kept, low, high):
-        return where((kept <= low) | (kept >= high), 0.0, grad_out)
+    def gradient(grad_out, saved, low, high):
+        return where((saved <= low) | (saved >= high), 0.0, grad_out)
 
 
 class LeakyRelu(Compiled):
@@ -98,8 +98,8 @@ class LeakyRelu(Compiled):
     kernels = kernels.leaky_relu
 
     @staticmethod
-    def gradient(grad_out, kept, slope):
-        return where(kept > 0, grad_out, grad_out * slope)
+    def gradient(grad_out, saved, slope):
+        return where(saved > 0, grad_out, grad_out * slope)
 
 
 class Logsigmoid(Compiled):
@@ -108,8 +108,8 @@ class Logsigmoid(Compiled):
     kernels = kernels.logsigmoid
 
     @staticmethod
-    def gradient(grad_out, kept):
-        return grad_out * sigmoid(-kept)
+    def gradient(grad_out, saved):
+        return grad_out * sigmoid(-saved)
 
 
 class Mish(Compiled):
@@ -118,9 +118,9 @@ class Mish(Compiled):
     kernels = kernels.mish
 
     @staticmethod
-    def gradient(grad_out, kept):
-        t = tanh(softplus(kept))
-        return grad_out * (t + kept * (1 - t * t) * sigmoid(kept))
+    def gradient(grad_out, saved):
+        t = tanh(softplus(saved))
+        return grad_out * (t + saved * (1 - t * t) * sigmoid(saved))
 
 
 class Silu(Compiled):
@@ -129,9 +129,9 @@ class Silu(Compiled):
     kernels = kernels.silu
 
     @staticmethod
-    def gradient(grad_out, kept):
-        s = sigmoid(kept)
-        return grad_out * (s + kept * (s * (1 - s)))
+    def gradient(grad_out, saved):
+        s = sigmoid(saved)
+        return grad_out * (s + saved * (s * (1 - s)))
 
 
 class Softplus(Compiled):
@@ -140,22 +140,22 @@ class Softplus(Compiled):
     kernels = kernels.softplus
 
     @staticmethod
-    def gradient(grad_out, kept, beta, threshold):
-        inner = kept * beta
+    def gradient(grad_out, saved, beta, threshold):
+        inner = saved * beta
         return where(inner > threshold, grad_out, grad_out * sigmoid(inner))
 
 
 def _apply(function: type[Compiled], op: str, x: Tensor, inplace: bool, *settings: float) -> Any:
     require_floating(op, x)
-    numbers = tuple([float(number) for number in settings])
+    scalars = tuple([float(number) for number in settings])
     if not inplace:
-        return function.apply(x, *numbers)
-    if x.deferred is not None and x.deferred.activate_in_place(function.kernels, numbers):
+        return function.apply(x, *scalars)
+    if x.deferred is not None and x.deferred.activate_in_place(function.kernels, scalars):
         return x
 
     def compute(x: Tensor) -> Tensor:
         # Backward needs the old input, so a recorded change saves a copy of it.
-        return function.apply(x.clone() if x.requires_grad and is_grad_enabled() else x, *numbers)
+        return function.apply(x.clone() if x.requires_grad and is_grad_enabled() else x, *scalars)
 
     return change(f"{op}_", x, compute)
 

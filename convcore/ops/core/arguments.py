@@ -25,7 +25,7 @@ def integer(op: str, name: str, value: Any, minimum: int) -> int:
     return number
 
 
-def one_by_one_or(positional: tuple[Any, ...], named: Any) -> tuple[Any, ...]:
+def varargs_or_keyword(positional: tuple[Any, ...], named: Any) -> tuple[Any, ...]:
     """Sizes given as several arguments or as one sequence; as in torch, the sequence may also be a keyword argument."""
     return positional if named is None else (named,)
 
@@ -90,7 +90,7 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def _refuse_tensors(op: str, given: dict[str, Any]) -> None:
-    """Raise an error that names what is wrong with these tensors, if anything is."""
+    """Raise the error for invalid tensors; returns if they are valid."""
     require_tensors(op, **given)
     dtypes = {meta(tensor).dtype for tensor in given.values()}
     if len(dtypes) > 1:

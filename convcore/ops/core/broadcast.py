@@ -1,7 +1,7 @@
-"""Broadcasting: whether shapes fit each other, and the way back from the result's shape to an operand's.
+"""Broadcasting: the check of shapes, and the gradient of a broadcast operand.
 
-Broadcasting repeats an operand along axes that it lacks or in which it has length 1. In the derivative each
-repetition contributes, so the gradient is summed over these axes.
+Broadcasting repeats an operand along the axes that it lacks or in which it has length 1. Every repetition contributes
+to the derivative, so the gradient is summed over these axes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a kernel does with a result before it stores it: add an image, apply an activation.
+"""The epilogue of a kernel: operations on the result before it is stored.
 
     out = activation(x * weight + bias + residual)
 
-oneDNN calls this post-ops, CUTLASS an epilogue. The bias is no part of it: it belongs to the filters, which batch norm
-may scale, and is where the accumulators start.
+oneDNN calls these post-ops, CUTLASS an epilogue. The bias is not part of the epilogue: it belongs to the filters, which
+batch norm may scale, and it initialises the accumulators.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 
 
 class Epilogue(NamedTuple):
-    """What follows a convolution or a product.
+    """The epilogue of a convolution or a matrix product.
 
     Attributes:
-        residual: an array of the result's shape that is added, such as the shortcut of a residual block; None for none.
-        activation: "relu", the one that kernels compute as they store; None for none.
+        residual: an array of the result's shape to add, such as the shortcut of a residual block; None for none.
+        activation: "relu", the only one that kernels compute; None for none.
     """
 
     residual: np.ndarray | None = None
@@ -30,7 +30,7 @@ class Epilogue(NamedTuple):
         return self.activation is not None
 
     def apply(self, out: np.ndarray) -> None:
-        """Do it in place, after a kernel that cannot."""
+        """Apply the epilogue in place, to the result of a kernel without one."""
         if self.residual is not None:
             np.add(out, self.residual, out=out)
         if self.relu:

@@ -55,12 +55,12 @@ def move(x: Any, device: Device) -> Any:
     return Move.apply(x, device)
 
 
-def placed(x: Any, device: Any) -> Any:
+def to_device(x: Any, device: Any) -> Any:
     """A new tensor, created on the CPU, on the requested device."""
     return x if device is None else move(x, Device(device))
 
 
-def near(x: Any, device: Any) -> Any:
+def device_like(x: Any, device: Any) -> Any:
     """The device for a tensor made like x: `device`, or that of x if none is given."""
     return device_of(x) if device is None else device
 

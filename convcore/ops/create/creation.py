@@ -12,9 +12,9 @@ from convcore import memory
 from convcore.autograd import Variable, wrap
 from convcore.engine import capture
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.core.arguments import integer, one_by_one_or
+from convcore.ops.core.arguments import integer, varargs_or_keyword
 from convcore.ops.core.dtypes import SUPPORTED, converted, element_type, float32, number, number_type, require_held
-from convcore.ops.core.transfer import near, placed
+from convcore.ops.core.transfer import device_like, to_device
 from convcore.ops.shape.views import sizes
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _leaf(array: np.ndarray, requires_grad: bool, device: Any) -> Tensor:
 
 
 def _required(tensor: Tensor, requires_grad: bool, device: Any) -> Tensor:
-    result = placed(tensor, device)
+    result = to_device(tensor, device)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -102,7 +102,7 @@ def empty(
 ) -> Tensor:
     """An uninitialised tensor."""
     return _leaf(
-        memory.empty(new_shape("empty", one_by_one_or(size_, size)), element_type("empty", dtype, float32)),
+        memory.empty(new_shape("empty", varargs_or_keyword(size_, size)), element_type("empty", dtype, float32)),
         requires_grad,
         device,
     )
@@ -143,7 +143,7 @@ def zeros(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of zeros."""
-    return _filled("zeros", one_by_one_or(size_, size), 0, float32, dtype, device, requires_grad)
+    return _filled("zeros", varargs_or_keyword(size_, size), 0, float32, dtype, device, requires_grad)
 
 
 def ones(
@@ -154,7 +154,7 @@ def ones(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
-    return _filled("ones", one_by_one_or(size_, size), 1, float32, dtype, device, requires_grad)
+    return _filled("ones", varargs_or_keyword(size_, size), 1, float32, dtype, device, requires_grad)
 
 
 def new_shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -272,7 +272,9 @@ def new_empty(
 ) -> Tensor:
     """An uninitialised tensor of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return empty(*one_by_one_or(size_, size), dtype=dtype, device=near(input, device), requires_grad=requires_grad)
+    return empty(
+        *varargs_or_keyword(size_, size), dtype=dtype, device=device_like(input, device), requires_grad=requires_grad
+    )
 
 
 def new_empty_strided(
@@ -281,7 +283,7 @@ def new_empty_strided(
 ) -> Tensor:  # fmt: skip
     """`empty_strided` of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return empty_strided(size, stride, dtype=dtype, device=near(input, device), requires_grad=requires_grad)
+    return empty_strided(size, stride, dtype=dtype, device=device_like(input, device), requires_grad=requires_grad)
 
 
 def new_full(
@@ -290,7 +292,7 @@ def new_full(
 ) -> Tensor:  # fmt: skip
     """A tensor of one value, of the input's dtype"""
     dtype = input.array.dtype if dtype is None else dtype
-    return full(size, fill_value, dtype=dtype, device=near(input, device), requires_grad=requires_grad)
+    return full(size, fill_value, dtype=dtype, device=device_like(input, device), requires_grad=requires_grad)
 
 
 def new_zeros(
@@ -303,9 +305,9 @@ def new_zeros(
 ) -> Tensor:
     """Zeros of the input's dtype"""
     return zeros(
-        *one_by_one_or(size_, size),
+        *varargs_or_keyword(size_, size),
         dtype=input.array.dtype if dtype is None else dtype,
-        device=near(input, device),
+        device=device_like(input, device),
         requires_grad=requires_grad,
     )
 
@@ -320,9 +322,9 @@ def new_ones(
 ) -> Tensor:
     """Ones of the input's dtype"""
     return ones(
-        *one_by_one_or(size_, size),
+        *varargs_or_keyword(size_, size),
         dtype=input.array.dtype if dtype is None else dtype,
-        device=near(input, device),
+        device=device_like(input, device),
         requires_grad=requires_grad,
     )
 
@@ -331,4 +333,4 @@ def new_tensor(
     input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`tensor(data)` of the input's dtype"""
-    return tensor(data, input.array.dtype if dtype is None else dtype, near(input, device), requires_grad)
+    return tensor(data, input.array.dtype if dtype is None else dtype, device_like(input, device), requires_grad)

@@ -9,7 +9,7 @@ import numpy as np
 from convcore.autograd import Variable
 from convcore.ops.core import dtypes
 from convcore.ops.core.dtypes import element_type, float32
-from convcore.ops.core.transfer import placed
+from convcore.ops.core.transfer import to_device
 from convcore.ops.create.creation import from_numpy, tensor
 
 if TYPE_CHECKING:
@@ -74,5 +74,5 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         result: Any = data
         return result.to(dtype=dtype, device=device)
     if isinstance(data, np.ndarray) and (dtype is None or data.dtype == element_type("as_tensor", dtype)):
-        return placed(from_numpy(data), device)
+        return to_device(from_numpy(data), device)
     return tensor(data, dtype, device)

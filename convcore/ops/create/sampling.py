@@ -9,9 +9,9 @@ import numpy as np
 
 from convcore.autograd import Variable, wrap
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.core.arguments import integer, one_by_one_or
+from convcore.ops.core.arguments import integer, varargs_or_keyword
 from convcore.ops.core.dtypes import element_type, float32, int64
-from convcore.ops.core.transfer import near, placed
+from convcore.ops.core.transfer import device_like, to_device
 from convcore.ops.create.creation import new_shape
 from convcore.ops.elementwise.in_place import copy_
 from convcore.random import Generator, numpy_generator
@@ -40,7 +40,7 @@ def rand(
         requires_grad: whether `backward` computes the gradient of the result.
     """
     return _floats(
-        "rand", np.random.Generator.random, one_by_one_or(size_, size), generator, dtype, device, requires_grad
+        "rand", np.random.Generator.random, varargs_or_keyword(size_, size), generator, dtype, device, requires_grad
     )
 
 
@@ -54,7 +54,7 @@ def randn(
 ) -> Tensor:
     """Random values from the normal distribution with mean 0 and variance 1; the arguments are those of `rand`."""
     return _floats(
-        "randn", np.random.Generator.standard_normal, one_by_one_or(size_, size), generator, dtype, device,
+        "randn", np.random.Generator.standard_normal, varargs_or_keyword(size_, size), generator, dtype, device,
         requires_grad,
     )  # fmt: skip
 
@@ -70,7 +70,11 @@ def rand_like(
     """`rand` with the input's shape and, by default, its dtype."""
     dtype = input.array.dtype if dtype is None else dtype
     return rand(
-        input.array.shape, generator=generator, dtype=dtype, device=near(input, device), requires_grad=requires_grad
+        input.array.shape,
+        generator=generator,
+        dtype=dtype,
+        device=device_like(input, device),
+        requires_grad=requires_grad,
     )
 
 
@@ -85,7 +89,11 @@ def randn_like(
     """`randn` with the input's shape and, by default, its dtype."""
     dtype = input.array.dtype if dtype is None else dtype
     return randn(
-        input.array.shape, generator=generator, dtype=dtype, device=near(input, device), requires_grad=requires_grad
+        input.array.shape,
+        generator=generator,
+        dtype=dtype,
+        device=device_like(input, device),
+        requires_grad=requires_grad,
     )
 
 
@@ -125,9 +133,9 @@ def randint(
     dtype = element_type("randint", dtype, int64)
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= first <= last <= np.iinfo(dtype).max:
         raise ShapeError(f"randint: {first} to {last} does not fit into {dtype}")
-    numbers = numpy_generator("randint", generator)
-    values = np.asarray(numbers.integers(first, last, new_shape("randint", (size,)), endpoint=True), dtype)
-    result = placed(wrap(values), device)
+    rng = numpy_generator("randint", generator)
+    values = np.asarray(rng.integers(first, last, new_shape("randint", (size,)), endpoint=True), dtype)
+    result = to_device(wrap(values), device)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -146,7 +154,7 @@ def randint_like(
     if end is None:
         raise DTypeError("randint_like: needs a bound, randint_like(x, high) or randint_like(x, low, high)")
     dtype = input.array.dtype if dtype is None else dtype
-    return randint(first, end, input.array.shape, generator=generator, dtype=dtype, device=near(input, device),
+    return randint(first, end, input.array.shape, generator=generator, dtype=dtype, device=device_like(input, device),
                    requires_grad=requires_grad)  # fmt: skip
 
 
@@ -171,7 +179,7 @@ def normal(
     shape = tuple(size) if size is not None else np.broadcast_shapes(centre.shape, spread.shape)
     kind = tensors[0].array.dtype if tensors and tensors[0].array.dtype.kind == "f" else float32
     values = numpy_generator("normal", generator).normal(centre, spread, shape)
-    return placed(wrap(np.asarray(values, element_type("normal", dtype, kind))), device)
+    return to_device(wrap(np.asarray(values, element_type("normal", dtype, kind))), device)
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -209,8 +217,8 @@ def multinomial(
         raise ShapeError(
             f"multinomial: num_samples = {count} without replacement need as many weights above 0 in each row"
         )
-    numbers = numpy_generator("multinomial", generator)
-    drawn = [numbers.choice(row.size, count, replacement, row / row.sum()) for row in rows]
+    rng = numpy_generator("multinomial", generator)
+    drawn = [rng.choice(row.size, count, replacement, row / row.sum()) for row in rows]
     result = np.asarray(drawn, np.int64).reshape(len(rows), count)
     return wrap(result[0] if weights.ndim == 1 else result)
 
@@ -234,9 +242,9 @@ def _filler(name: str, draw: Any, doc: str, defaults: dict[str, Any], holds: Any
         settings = tuple({**defaults, **by_position, **named}.values())
         if not holds(*settings):
             raise ShapeError(f"{name}: {rule}, got {settings}")
-        numbers = numpy_generator(name, generator)
+        rng = numpy_generator(name, generator)
         with np.errstate(all="ignore"):
-            values = draw(numbers, input.array, *settings)
+            values = draw(rng, input.array, *settings)
             return copy_(input, wrap(np.asarray(values).astype(input.array.dtype)))
 
     fill.__name__ = fill.__qualname__ = name
@@ -245,15 +253,15 @@ def _filler(name: str, draw: Any, doc: str, defaults: dict[str, Any], holds: Any
 
 
 def _integers_for(
-    numbers: np.random.Generator, array: np.ndarray, first: int | None, end: int | None
+    rng: np.random.Generator, array: np.ndarray, first: int | None, end: int | None
 ) -> np.ndarray:  # fmt: skip
     """Integers from `first` to `end` - 1; from 0 to `first` - 1 without `end`; without both, the range of the dtype"""
     if end is None and first is None:
         kind = array.dtype
         last = 1 if kind.kind == "b" else 2 ** (np.finfo(kind).nmant + 1) if kind.kind == "f" else np.iinfo(kind).max
-        return numbers.integers(0, last, array.shape, endpoint=True)
+        return rng.integers(0, last, array.shape, endpoint=True)
     low, high = (0, first) if end is None else (first or 0, end)
-    return numbers.integers(low, high, array.shape)
+    return rng.integers(low, high, array.shape)
 
 
 random_ = _filler(
@@ -263,32 +271,32 @@ random_ = _filler(
     lambda first, end: first is None or (first > 0 if end is None else first < end), "from must be below to",
 )  # fmt: skip
 uniform_ = _filler(
-    "uniform_", lambda numbers, array, low, high: low + (high - low) * numbers.random(array.shape),
+    "uniform_", lambda rng, array, low, high: low + (high - low) * rng.random(array.shape),
     "Replace all elements by uniform random values from `from` to `to`",
     {"from": 0.0, "to": 1.0}, lambda low, high: low <= high, "from must not exceed to",
 )  # fmt: skip
 normal_ = _filler(
-    "normal_", lambda numbers, array, mean, std: numbers.normal(mean, std, array.shape),
+    "normal_", lambda rng, array, mean, std: rng.normal(mean, std, array.shape),
     "Replace all elements by normally distributed values of this mean and standard deviation",
     {"mean": 0.0, "std": 1.0}, lambda mean, std: std >= 0, "std must be at least 0",
 )  # fmt: skip
 log_normal_ = _filler(
-    "log_normal_", lambda numbers, array, mean, std: numbers.lognormal(mean, std, array.shape),
+    "log_normal_", lambda rng, array, mean, std: rng.lognormal(mean, std, array.shape),
     "Replace all elements by log-normally distributed values; their logarithms have this mean and standard deviation",
     {"mean": 1.0, "std": 2.0}, lambda mean, std: std > 0, "std must be above 0",
 )  # fmt: skip
 exponential_ = _filler(
-    "exponential_", lambda numbers, array, lambd: numbers.exponential(1 / lambd, array.shape),
+    "exponential_", lambda rng, array, lambd: rng.exponential(1 / lambd, array.shape),
     "Replace all elements by exponentially distributed values of this rate",
     {"lambd": 1.0}, lambda lambd: lambd > 0, "lambd must be above 0",
 )  # fmt: skip
 geometric_ = _filler(
-    "geometric_", lambda numbers, array, p: numbers.geometric(p, array.shape),
+    "geometric_", lambda rng, array, p: rng.geometric(p, array.shape),
     "Replace all elements by the number of trials until the first success of probability p",
     {"p": None}, lambda p: p is not None and 0 < p < 1, "p must be between 0 and 1",
 )  # fmt: skip
 cauchy_ = _filler(
-    "cauchy_", lambda numbers, array, median, sigma: median + sigma * numbers.standard_cauchy(array.shape),
+    "cauchy_", lambda rng, array, median, sigma: median + sigma * rng.standard_cauchy(array.shape),
     "Replace all elements by values from the Cauchy distribution",
     {"median": 0.0, "sigma": 1.0}, lambda median, sigma: sigma > 0, "sigma must be above 0",
 )  # fmt: skip
@@ -309,5 +317,5 @@ def _floats(
     if dtype.kind != "f":
         raise DTypeError(f"{op}: dtype must be float32 or float64, got {dtype}; for integers there is randint")
     values = np.asarray(draw(numpy_generator(op, generator), new_shape(op, size), dtype=dtype), dtype)
-    result = placed(wrap(values), device)
+    result = to_device(wrap(values), device)
     return result.requires_grad_() if requires_grad else result

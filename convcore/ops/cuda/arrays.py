@@ -24,7 +24,7 @@ def channels_last(array: Any) -> Any:
     return array.flat((0, *range(2, array.ndim), 1))
 
 
-def numbers_or(value: float, array: Any, count: int) -> Any:
+def values_or(value: float, array: Any, count: int) -> Any:
     """The array, flat; for None, an array of `count` times `value`."""
     return full((count,), value) if array is None else array.flat()
 

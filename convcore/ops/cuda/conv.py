@@ -31,7 +31,7 @@ def only_auto(request: Request) -> None:
     """Refuse any algorithm but "auto"."""
     if request != "auto":
         raise UnsupportedError(
-            f'conv2d: the algorithm "{request}" does not exist on cuda:0, which chooses by itself; use "auto"'
+            f'conv2d: the algorithm "{request}" does not exist on cuda:0, which selects its own; use "auto"'
         )
 
 

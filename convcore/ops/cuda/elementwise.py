@@ -64,17 +64,17 @@ def _activation(function: type[Compiled], forward_kernel: Any, backward_kernel: 
             blocks = ceil_div(out.size, elementwise.PER_BLOCK)
             forward_kernel(blocks, x.array.flat(order), out.flat(order), out.size)
             result = wrap(out)
-            ctx.save_for_backward(result if cls.keeps_output else x)
+            ctx.save_for_backward(result if cls.saves_output else x)
             return result
 
         @classmethod
         def backward(cls, ctx: Any, grad_out: Any):
-            (kept,) = ctx.saved_tensors
+            (saved,) = ctx.saved_tensors
             if is_grad_enabled():
-                return cls.gradient(grad_out, kept)
-            grad_x = empty_like(kept.array)
+                return cls.gradient(grad_out, saved)
+            grad_x = empty_like(saved.array)
             order = memory_order(grad_x.numbers)
-            given = grad_out.array.flat(order), kept.array.flat(order)
+            given = grad_out.array.flat(order), saved.array.flat(order)
             backward_kernel(ceil_div(grad_x.size, elementwise.PER_BLOCK), *given, grad_x.flat(order), grad_x.size)
             return wrap(grad_x)
 

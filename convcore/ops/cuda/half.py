@@ -100,11 +100,11 @@ def _saved(ctx: Any) -> list[Any]:
 
 
 def _product(
-    kernels: Products, a: Rounded, b: Rounded, m: int, n: int, depth: int, a_turned: bool, b_turned: bool,
+    kernels: Products, a: Rounded, b: Rounded, m: int, n: int, depth: int, a_transposed: bool, b_transposed: bool,
     bias: Any = None,
 ) -> Any:  # fmt: skip
     out = empty((m, n))
-    calls16.multiply(kernels, a, b, out.flat(), m, n, depth, floats, a_turned, b_turned, bias)
+    calls16.multiply(kernels, a, b, out.flat(), m, n, depth, floats, a_transposed, b_transposed, bias)
     return wrap(out)
 
 

@@ -10,7 +10,7 @@ from convcore.autograd import once_differentiable, wrap
 from convcore.engine.cuda.array import DeviceArray, broadcast_to, empty, full
 from convcore.engine.dispatch import twin_of
 from convcore.ops.core.dtypes import compute
-from convcore.ops.cuda.arrays import floats, numbers_or
+from convcore.ops.cuda.arrays import floats, values_or
 from convcore.ops.loss import cross_entropy as on_cpu
 from convcore.ops.loss.cross_entropy import CrossEntropy
 from kernels.cuda import calls, loss
@@ -33,7 +33,7 @@ class CrossEntropyOnGPU(CrossEntropy):
         classes, rows = x.array.shape[axis], target.array.size
         ctx.order = [*[a for a in range(x.array.ndim) if a != axis], axis]
         ctx.rows = x.array.flat(ctx.order), target.array.flat()
-        ctx.weights = numbers_or(1, None if weight is None else weight.array, classes)
+        ctx.weights = values_or(1, None if weight is None else weight.array, classes)
         ctx.settings = classes, label_smoothing, ignore_index
         losses, counted, ctx.maxima, ctx.sums = (floats(rows) for _ in range(4))
         loss.cross_entropy_forward(

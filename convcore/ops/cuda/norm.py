@@ -9,7 +9,7 @@ from typing import Any
 from convcore.autograd import once_differentiable, wrap
 from convcore.engine.cuda.array import DeviceArray, empty_like
 from convcore.engine.dispatch import twin_of
-from convcore.ops.cuda.arrays import channels_last, floats, numbers_or
+from convcore.ops.cuda.arrays import channels_last, floats, values_or
 from convcore.ops.norm import batch_norm as on_cpu
 from convcore.ops.norm.fused import BatchNorm
 from kernels.cuda import calls, norm
@@ -98,7 +98,7 @@ def _channels(ctx: Any, weight: Any, bias: Any) -> tuple[DeviceArray, ...]:
     """The arguments of the kernels for each channel: statistics, weight and bias."""
     columns = ctx.norm.mean.size
     factor, shift = (None if tensor is None else tensor.array for tensor in (weight, bias))
-    return ctx.norm.mean, ctx.norm.variance, numbers_or(1, factor, columns), numbers_or(0, shift, columns)
+    return ctx.norm.mean, ctx.norm.variance, values_or(1, factor, columns), values_or(0, shift, columns)
 
 
 def _ends(ctx: Any) -> tuple[float, float]:

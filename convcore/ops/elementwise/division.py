@@ -29,15 +29,15 @@ def _truncated(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> n
     return np.add(floor, (floor < 0) & (floor * b != a), out=out, dtype=a.dtype)
 
 
-_floored = of_two("floor_divide", np.floor_divide, (None, None), "a / b rounded down", bools=False, numbers=EITHER)
-_towards_zero = of_two("div", _truncated, (None, None), "a / b rounded towards zero", bools=False, numbers=EITHER)
+_floored = of_two("floor_divide", np.floor_divide, (None, None), "a / b rounded down", bools=False, scalars=EITHER)
+_towards_zero = of_two("div", _truncated, (None, None), "a / b rounded towards zero", bools=False, scalars=EITHER)
 _remainder = of_two(
     "remainder",
     np.remainder,
     (lambda a, b, y: 1.0, lambda a, b, y: -_floored(a, b)),
     "a - b floor(a / b)",
     bools=False,
-    numbers=EITHER,
+    scalars=EITHER,
 )
 _fmod = of_two(
     "fmod",
@@ -45,7 +45,7 @@ _fmod = of_two(
     (lambda a, b, y: 1.0, lambda a, b, y: -_towards_zero(a, b)),
     "a - b trunc(a / b)",
     bools=False,
-    numbers=SECOND,
+    scalars=SECOND,
 )
 
 
@@ -109,7 +109,7 @@ fmin = of_two(
 )  # fmt: skip
 copysign = of_two(
     "copysign", np.copysign, (lambda a, b, y: where(a == 0, 0.0, sign(a) * sign(y)), None),
-    "The magnitude of the input with the sign of `other`", TO_FLOAT, numbers=SECOND,
+    "The magnitude of the input with the sign of `other`", TO_FLOAT, scalars=SECOND,
 )  # fmt: skip
 nextafter = of_two(
     "nextafter", np.nextafter, (lambda a, b, y: 1.0, None), "The next float after the input towards `other`", REFUSE

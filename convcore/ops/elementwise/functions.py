@@ -34,10 +34,10 @@ class Compiled(Function):
     """
 
     kernels: kernels.Elementwise
-    keeps_output = False  # whether the gradient is written in terms of y, and hence saves y
+    saves_output = False  # whether the gradient is written in terms of y, and hence saves y
 
     @staticmethod
-    def gradient(grad_out: Tensor, kept: Tensor, *settings: float) -> Tensor:
+    def gradient(grad_out: Tensor, saved: Tensor, *settings: float) -> Tensor:
         raise NotImplementedError
 
     @classmethod
@@ -50,19 +50,19 @@ class Compiled(Function):
         out = empty_like(x.array)
         cls.kernels.forward(flat(x.array), flat(out), settings)
         result = wrap(out)
-        ctx.save_for_backward(result if cls.keeps_output else x)
+        ctx.save_for_backward(result if cls.saves_output else x)
         ctx.settings = settings
         return result
 
     @classmethod
     def backward(cls, ctx, grad_out):
-        (kept,) = ctx.saved_tensors
+        (saved,) = ctx.saved_tensors
         if is_grad_enabled():
-            grad_x = cls.gradient(grad_out, kept, *ctx.settings)
+            grad_x = cls.gradient(grad_out, saved, *ctx.settings)
         else:
-            grad_x = wrap(empty_like(kept.array))
-            given = flat(like(grad_out.array, kept.array))
-            cls.kernels.grad_input(given, flat(kept.array), flat(grad_x.array), ctx.settings)
+            grad_x = wrap(empty_like(saved.array))
+            given = flat(like(grad_out.array, saved.array))
+            cls.kernels.grad_input(given, flat(saved.array), flat(grad_x.array), ctx.settings)
         return grad_x if not ctx.settings else (grad_x, *[None] * len(ctx.settings))
 
 
@@ -70,11 +70,11 @@ class Exp(Compiled):
     """y = e^x, y' = y"""
 
     kernels = kernels.exp
-    keeps_output = True
+    saves_output = True
 
     @staticmethod
-    def gradient(grad_out, kept):
-        return grad_out * kept
+    def gradient(grad_out, saved):
+        return grad_out * saved
 
 
 class Erf(Compiled):
@@ -83,41 +83,41 @@ class Erf(Compiled):
     kernels = kernels.erf
 
     @staticmethod
-    def gradient(grad_out, kept):
-        return grad_out * (exp(-kept * kept) * kernels.TWO_OVER_ROOT_PI)
+    def gradient(grad_out, saved):
+        return grad_out * (exp(-saved * saved) * kernels.TWO_OVER_ROOT_PI)
 
 
 class Tanh(Compiled):
     """y = tanh x, y' = 1 - y^2"""
 
     kernels = kernels.tanh
-    keeps_output = True
+    saves_output = True
 
     @staticmethod
-    def gradient(grad_out, kept):
-        return grad_out * (1 - kept * kept)
+    def gradient(grad_out, saved):
+        return grad_out * (1 - saved * saved)
 
 
 class Sigmoid(Compiled):
     """y = 1 / (1 + e^-x), y' = y (1 - y). Where e^-x overflows, y is 0 as it should be."""
 
     kernels = kernels.sigmoid
-    keeps_output = True
+    saves_output = True
 
     @staticmethod
-    def gradient(grad_out, kept):
-        return grad_out * (kept * (1 - kept))
+    def gradient(grad_out, saved):
+        return grad_out * (saved * (1 - saved))
 
 
 class Relu(Compiled):
     """y = max(x, 0), y' = 1 where y > 0 and 0 elsewhere (also at 0). NaN stays NaN and lets the gradient pass."""
 
     kernels = kernels.relu
-    keeps_output = True
+    saves_output = True
 
     @staticmethod
-    def gradient(grad_out, kept):
-        return where(kept.detach() <= 0, 0.0, grad_out)
+    def gradient(grad_out, saved):
+        return where(saved.detach() <= 0, 0.0, grad_out)
 
 
 class Where(Function):

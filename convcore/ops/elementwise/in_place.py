@@ -40,7 +40,7 @@ def begin_recorded_change(op: str, x: Tensor, *args: Any) -> bool:
     if recorded and x.has_other_views():
         raise UnsupportedError(
             f"{op}: a recorded in-place change of memory that is shared with a view (slice, reshape, transpose ..) is "
-            "not supported, for the view's gradient would be wrong; change a clone(), or use the ordinary operation"
+            "not supported, because the view's gradient would be wrong; change a clone(), or use the ordinary operation"
         )
     return recorded
 

@@ -39,12 +39,12 @@ i1 = of_input("i1", special.i1, _i1_slope, "The modified Bessel function of orde
 
 xlogy = of_two(
     "xlogy", special.xlogy, (lambda a, b, y: where((a == 0) & (b <= 0), 0.0, log(b)), lambda a, b, y: a / b),
-    "input * log(other), and 0 where the input is 0 unless `other` is NaN", TO_FLOAT, numbers=EITHER,
+    "input * log(other), and 0 where the input is 0 unless `other` is NaN", TO_FLOAT, scalars=EITHER,
 )  # fmt: skip
 xlog1py = of_two(
     "xlog1py", special.xlog1py,
     (lambda a, b, y: where((a == 0) & (b <= -1), 0.0, log1p(b)), lambda a, b, y: a / (b + 1)),
-    "input * log1p(other), and 0 where the input is 0 unless `other` is NaN", TO_FLOAT, numbers=EITHER,
+    "input * log1p(other), and 0 where the input is 0 unless `other` is NaN", TO_FLOAT, scalars=EITHER,
 )  # fmt: skip
 
 

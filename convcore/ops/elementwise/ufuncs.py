@@ -162,7 +162,7 @@ def of_two(
     doc: str,
     integers: str = KEEP,
     bools: bool = True,
-    numbers: str = NEITHER,
+    scalars: str = NEITHER,
 ) -> Callable[[Tensor | float, Tensor | float], Tensor]:
     """The function `name` of two operands of one type, which broadcast.
 
@@ -170,14 +170,14 @@ def of_two(
         derivatives: for each operand a function of (a, b, y), or None if the derivative is zero.
         integers: KEEP computes in integers, TO_FLOAT in float32, REFUSE raises DTypeError.
         bools: whether bools are accepted.
-        numbers: which operand may be a Python number: NEITHER, SECOND or EITHER (one of them, never both).
+        scalars: which operand may be a Python number: NEITHER, SECOND or EITHER (one of them, never both).
     """
     applied = _function(name, OfTwo, ufunc=ufunc, derivatives=derivatives)
 
     def function(input: Tensor | float, other: Tensor | float) -> Tensor:
-        if not isinstance(input, Variable) and (numbers != EITHER or not isinstance(other, Variable)):
+        if not isinstance(input, Variable) and (scalars != EITHER or not isinstance(other, Variable)):
             raise DTypeError(f"{name}: input must be a tensor, got {type(input).__name__}; use convcore.tensor(...)")
-        if not isinstance(other, Variable) and numbers == NEITHER:
+        if not isinstance(other, Variable) and scalars == NEITHER:
             raise DTypeError(f"{name}: other must be a tensor, got {type(other).__name__}; use convcore.tensor(...)")
         dtype = result_type(name, input, other)
         if dtype.kind == "b" and not bools:

@@ -201,7 +201,7 @@ def upsample(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """`interpolate` under its old name."""
+    """The old name of `interpolate`."""
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 

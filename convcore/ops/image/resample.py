@@ -64,12 +64,12 @@ class ResampleAxis(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, axis: int, matrix: AxisMap):
         ctx.axis, ctx.matrix = axis, matrix
-        block, place = nhwc(x.array), axis - 1
-        shape = (*block.shape[:place], matrix.size_out, *block.shape[place + 1 :])
+        block, axis_index = nhwc(x.array), axis - 1
+        shape = (*block.shape[:axis_index], matrix.size_out, *block.shape[axis_index + 1 :])
         if block.dtype.kind != "f":  # maps that only move elements accept any dtype
-            return wrap(nchw(block.take(constant(matrix.sources), place)))
+            return wrap(nchw(block.take(constant(matrix.sources), axis_index)))
         out = memory.empty(shape, block.dtype)
-        ends = math.prod(shape[:place]), math.prod(shape[place + 1 :])
+        ends = math.prod(shape[:axis_index]), math.prod(shape[axis_index + 1 :])
         resample_axis(
             block.reshape(ends[0], matrix.size_in, ends[1]), out.reshape(ends[0], matrix.size_out, ends[1]),
             constant(matrix.first), constant(matrix.sources), constant(matrix.weights.astype(block.dtype)),

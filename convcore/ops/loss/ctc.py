@@ -174,12 +174,12 @@ def ctc_loss(
 
 
 def _lengths(name: str, given: Any, batch: int) -> np.ndarray:
-    numbers = given.array if isinstance(given, Variable) else np.asarray(given)
-    if numbers.dtype.kind not in "iu" and numbers.size:
-        raise DTypeError(f"ctc_loss: {name} must hold integers, got {numbers.dtype}")
-    if numbers.size != batch or (numbers < 0).any():
+    given_lengths = given.array if isinstance(given, Variable) else np.asarray(given)
+    if given_lengths.dtype.kind not in "iu" and given_lengths.size:
+        raise DTypeError(f"ctc_loss: {name} must hold integers, got {given_lengths.dtype}")
+    if given_lengths.size != batch or (given_lengths < 0).any():
         raise ShapeError(f"ctc_loss: {name} must be one length of at least 0 for each of {batch} sequences")
-    return numbers.reshape(-1).astype(np.int64)
+    return given_lengths.reshape(-1).astype(np.int64)
 
 
 def _labels(targets: np.ndarray, lengths: np.ndarray, single: bool) -> np.ndarray:

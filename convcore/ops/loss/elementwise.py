@@ -178,7 +178,7 @@ def binary_cross_entropy(
     if outside.any():
         raise ShapeError(
             f"binary_cross_entropy: input must hold probabilities from 0 to 1, but {int(outside.sum())} of "
-            f"{outside.size} elements lie outside; for logits use binary_cross_entropy_with_logits"
+            f"{outside.size} elements are outside; for logits use binary_cross_entropy_with_logits"
         )
     losses = BinaryCrossEntropy.apply(input, target)
     if weight is not None:

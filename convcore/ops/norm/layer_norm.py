@@ -120,9 +120,7 @@ def _over_last_axes(op, input, normalized_shape, weight, bias, eps, centered) ->
     sizes = tuple([integer(op, "normalized_shape", size, 0) for size in given])
     if not sizes or input.array.shape[max(input.array.ndim - len(sizes), 0) :] != sizes:
         table = array_table([("input", input.array, "")])
-        raise ShapeError(
-            f"{op}: input must end with the axes normalized_shape = {sizes}, of which there is one\n{table}"
-        )
+        raise ShapeError(f"{op}: input must end with the axes normalized_shape = {sizes}, at least one axis\n{table}")
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.array.shape != sizes:
             table = array_table([("input", input.array, ""), (name, tensor.array, "")])

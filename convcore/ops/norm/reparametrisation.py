@@ -45,10 +45,10 @@ def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 
 def as_matrix(weight: Tensor, dim: int) -> Tensor:
     """A weight as a matrix: the axis `dim` becomes the rows, all others the columns."""
-    place = axis("spectral_norm", dim, weight.array.ndim)
+    axis_index = axis("spectral_norm", dim, weight.array.ndim)
     if weight.array.ndim < 2 or weight.array.size == 0:
         raise ShapeError(f"spectral_norm: the weight must have 2 or more axes, none empty, got {weight.array.shape}")
-    return weight.movedim(place, 0).flatten(1)
+    return weight.movedim(axis_index, 0).flatten(1)
 
 
 def power_iterations(matrix: Tensor, u: Tensor, v: Tensor, count: int, eps: float) -> None:

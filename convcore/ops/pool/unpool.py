@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
 
-class Place(Function):
+class ScatterRows(Function):
     """Zeros (rows, size) with the values of each row written at its indices; for repeated indices the last one wins."""
 
     @staticmethod
@@ -37,10 +37,10 @@ class Place(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):
-        return Taken.apply(grad_out, ctx.indices), None, None
+        return GatherRows.apply(grad_out, ctx.indices), None, None
 
 
-class Taken(Function):
+class GatherRows(Function):
     """The values of each row at its indices."""
 
     @staticmethod
@@ -50,10 +50,10 @@ class Taken(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):
-        return AddedUp.apply(grad_out, ctx.indices, ctx.size), None
+        return ScatterAddRows.apply(grad_out, ctx.indices, ctx.size), None
 
 
-class AddedUp(Function):
+class ScatterAddRows(Function):
     """Zeros (rows, size) with the values of each row added at its indices."""
 
     @staticmethod
@@ -65,7 +65,7 @@ class AddedUp(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor):
-        return Taken.apply(grad_out, ctx.indices), None, None
+        return GatherRows.apply(grad_out, ctx.indices), None, None
 
 
 def max_unpool2d(
@@ -159,7 +159,7 @@ def _max_unpool(
             f"{op}: indices must lie from 0 to {math.prod(sizes) - 1} in an output of sizes {tuple(sizes)}, got "
             f"{where.min()} to {where.max()}"
         )
-    return Place.apply(input.reshape(rows, columns), where, math.prod(sizes)).reshape(*shape[:-rank], *sizes)
+    return ScatterRows.apply(input.reshape(rows, columns), where, math.prod(sizes)).reshape(*shape[:-rank], *sizes)
 
 
 def lp_pool2d(

@@ -47,10 +47,10 @@ def detach(input: Tensor) -> Tensor:
 
 def slice_of(input: Tensor, dim: int, start: int | None, end: int | None, step: int) -> tuple[slice, ...]:
     """The index of a slice along an axis."""
-    place = axis("slice", dim, input.array.ndim)
+    axis_index = axis("slice", dim, input.array.ndim)
     if input.array.ndim == 0:
         raise ShapeError("slice: input must have an axis to cut, got shape ()")
-    return (*[slice(None)] * place, slice(start, end, integer("slice", "step", step, 1)))
+    return (*[slice(None)] * axis_index, slice(start, end, integer("slice", "step", step, 1)))
 
 
 def _slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
@@ -88,12 +88,12 @@ def _replaced(op: str, input: Tensor, src: Tensor, index: tuple[Any, ...], basic
 
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """The input with one slice along an axis replaced by `src`, which lacks the axis"""
-    place = axis("select_scatter", dim, input.array.ndim)
-    size = input.array.shape[place] if input.array.ndim else 0
+    axis_index = axis("select_scatter", dim, input.array.ndim)
+    size = input.array.shape[axis_index] if input.array.ndim else 0
     number = integer("select_scatter", "index", index, -size)
     if number >= size:
         raise ShapeError(f"select_scatter: index must be from {-size} to {size - 1} for axis {dim}, got {number}")
-    return _replaced("select_scatter", input, src, (*[slice(None)] * place, number))
+    return _replaced("select_scatter", input, src, (*[slice(None)] * axis_index, number))
 
 
 def slice_scatter(

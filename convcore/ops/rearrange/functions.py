@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from convcore.autograd import Function, Variable, wrap
 from convcore.engine.capture import constant
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.core.arguments import integer, one_by_one_or
+from convcore.ops.core.arguments import integer, varargs_or_keyword
 from convcore.ops.core.axes import axes, axis
 from convcore.ops.core.dtypes import element_type, int64, require_tensor
 from convcore.ops.create.creation import zeros
@@ -65,12 +65,12 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
         raise ShapeError(f"roll: shifts and dims must be equally many, got {shift} and {positions}")
     moved = input
     for amount, dim in zip(shift, positions, strict=True):
-        place = axis("roll", dim, input.array.ndim, "dims")
+        axis_index = axis("roll", dim, input.array.ndim, "dims")
         if not input.array.ndim:
             raise ShapeError("roll: a tensor without axes has no dims; leave them out")
         if input.array.size:
-            order = np.roll(np.arange(input.array.shape[place]), amount)
-            moved = getitem(moved, (*[slice(None)] * place, wrap(constant(order))))
+            order = np.roll(np.arange(input.array.shape[axis_index]), amount)
+            moved = getitem(moved, (*[slice(None)] * axis_index, wrap(constant(order))))
     return moved if moved is not input else input.clone()
 
 
@@ -92,7 +92,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 def repeat(input: Tensor, *repeats_: int | Sequence[int], repeats: Sequence[int] | None = None) -> Tensor:
     """The tensor repeated, with one count for each axis; new axes are added in front"""
-    counts = sizes("repeat", one_by_one_or(repeats_, repeats))
+    counts = sizes("repeat", varargs_or_keyword(repeats_, repeats))
     if len(counts) < input.array.ndim or any(c < 0 for c in counts):
         raise ShapeError(f"repeat: needs a count of at least 0 for each of {input.array.ndim} axes, got {counts}")
     shape = (1,) * (len(counts) - input.array.ndim) + input.array.shape
@@ -103,7 +103,7 @@ def repeat(input: Tensor, *repeats_: int | Sequence[int], repeats: Sequence[int]
 
 def tile(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """`repeat`; missing counts of leading axes are 1"""
-    counts = sizes("tile", one_by_one_or(dims_, dims))
+    counts = sizes("tile", varargs_or_keyword(dims_, dims))
     return repeat(input, (1,) * (input.array.ndim - len(counts)) + counts)
 
 
@@ -117,16 +117,18 @@ def repeat_interleave(
     if repeats is None:
         return wrap(np.repeat(np.arange(input.array.size), input.array))
     x = reshape(input, -1) if dim is None else input
-    place = 0 if dim is None else axis("repeat_interleave", dim, input.array.ndim)
+    axis_index = 0 if dim is None else axis("repeat_interleave", dim, input.array.ndim)
     if x.array.ndim == 0:
         x = reshape(x, 1)
     counts = repeats.array if isinstance(repeats, Variable) else np.asarray(repeats)
     if counts.dtype.kind not in "iu" or (counts < 0).any() or counts.ndim > 1:
         raise DTypeError(f"repeat_interleave: repeats must be integers of at least 0, got {repeats}")
-    if counts.size not in (1, x.array.shape[place]):
-        raise ShapeError(f"repeat_interleave: repeats must be 1 or {x.array.shape[place]} numbers, got {counts.size}")
-    order = np.repeat(np.arange(x.array.shape[place]), counts.reshape(-1) if counts.size != 1 else counts.item())
-    return getitem(x, (*[slice(None)] * place, wrap(constant(order))))
+    if counts.size not in (1, x.array.shape[axis_index]):
+        raise ShapeError(
+            f"repeat_interleave: repeats must be 1 or {x.array.shape[axis_index]} numbers, got {counts.size}"
+        )
+    order = np.repeat(np.arange(x.array.shape[axis_index]), counts.reshape(-1) if counts.size != 1 else counts.item())
+    return getitem(x, (*[slice(None)] * axis_index, wrap(constant(order))))
 
 
 def _triangle(op: str, keep: Any, input: Tensor, diagonal: int) -> Tensor:
@@ -247,8 +249,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     result = zeros((height, width), dtype=dtype)
     row = column = 0
     for t in from_two:
-        place = slice(row, row + t.array.shape[0]), slice(column, column + t.array.shape[1])
-        result = Overwrite.apply(result, t.to(dtype), place, True, "block_diag")
+        window = slice(row, row + t.array.shape[0]), slice(column, column + t.array.shape[1])
+        result = Overwrite.apply(result, t.to(dtype), window, True, "block_diag")
         row, column = row + t.array.shape[0], column + t.array.shape[1]
     return result
 
@@ -273,34 +275,34 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
 
 
 class Windows(Function):
-    """Windows along an axis of x, as a view: the axis counts the windows, and a new last axis a window's elements.
+    """Windows along an axis of x, as a view: the axis indexes the windows, a new last axis the elements of a window.
 
-    Windows that overlap show one element in several places; such a view is read-only, as that of `expand`.
+    Overlapping windows share elements; the view is then read-only, as the result of `expand`.
     """
 
     @staticmethod
-    def forward(ctx, x, place, size, step):
-        ctx.shape, ctx.place = x.array.shape, place
-        ctx.starts = np.arange(0, ctx.shape[place] - size + 1, step)
+    def forward(ctx, x, axis_index, size, step):
+        ctx.shape, ctx.axis_index = x.array.shape, axis_index
+        ctx.starts = np.arange(0, ctx.shape[axis_index] - size + 1, step)
         ctx.size = size
-        windows = sliding_window_view(x.array, size, place, writeable=step >= size and x.array.flags.writeable)
-        return x.view_of_memory(windows[(*[slice(None)] * place, slice(None, None, step))])
+        windows = sliding_window_view(x.array, size, axis_index, writeable=step >= size and x.array.flags.writeable)
+        return x.view_of_memory(windows[(*[slice(None)] * axis_index, slice(None, None, step))])
 
     @staticmethod
     def backward(ctx, grad_out):
-        index = (*[slice(None)] * ctx.place, ctx.starts[:, None] + np.arange(ctx.size))
-        return Scatter.apply(grad_out.movedim(-1, ctx.place + 1), ctx.shape, index, False), None, None, None
+        index = (*[slice(None)] * ctx.axis_index, ctx.starts[:, None] + np.arange(ctx.size))
+        return Scatter.apply(grad_out.movedim(-1, ctx.axis_index + 1), ctx.shape, index, False), None, None, None
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements along an axis, `step` apart, as a view with a window's elements as a new last axis"""
-    place = axis("unfold", dimension, input.array.ndim)
+    axis_index = axis("unfold", dimension, input.array.ndim)
     size, step = integer("unfold", "size", size, 0), integer("unfold", "step", step, 1)
     x = reshape(input, 1) if input.array.ndim == 0 else input
-    total = x.array.shape[place]
+    total = x.array.shape[axis_index]
     if size > total:
         raise ShapeError(f"unfold: size must be at most {total}, the size of axis {dimension}, got {size}")
-    result = Windows.apply(x, place, size, step)
+    result = Windows.apply(x, axis_index, size, step)
     return reshape(result, size) if input.array.ndim == 0 else result
 
 

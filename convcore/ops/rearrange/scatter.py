@@ -39,7 +39,7 @@ class Accumulate(Function):
         return grad_out, Index.apply(grad_out, ctx.index, False) if ctx.needs_input_grad[1] else None, None
 
 
-def _place(
+def _axis_and_positions(
     op: str, input: Any, dim: int, index: Any, from_the_end: bool = False
 ) -> tuple[Any, int, np.ndarray]:  # fmt: skip
     """The input with at least one axis, the axis, and the vector of positions along it, all non-negative.
@@ -49,17 +49,17 @@ def _place(
     if not isinstance(index, Variable) or index.array.dtype.kind not in "iu" or index.array.ndim > 1:
         kind = f"{index.array.dtype} {index.array.shape}" if isinstance(index, Variable) else type(index).__name__
         raise DTypeError(f"{op}: index must be an integer tensor of at most 1 axis, got {kind}")
-    place = axis(op, dim, input.array.ndim)
+    axis_index = axis(op, dim, input.array.ndim)
     x = reshape(input, 1) if input.array.ndim == 0 else input
-    size = x.array.shape[place]
+    size = x.array.shape[axis_index]
     positions = in_range(op, index.array.reshape(-1), size, -size if from_the_end else 0)
-    return x, place, positions % np.int64(size) if from_the_end else positions
+    return x, axis_index, positions % np.int64(size) if from_the_end else positions
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` at the positions `index`, a vector"""
-    x, place, positions = _place("index_select", input, dim, index)
-    result = getitem(x, (*[slice(None)] * place, positions))
+    x, axis_index, positions = _axis_and_positions("index_select", input, dim, index)
+    result = getitem(x, (*[slice(None)] * axis_index, positions))
     return reshape(result, ()) if input.array.ndim == 0 and positions.size == 1 else result
 
 
@@ -79,24 +79,24 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 
 def positions_of_slices(op: str, input: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any, tuple[Any, ...]]:
     """The input and the source, each with at least one axis, and the NumPy index of the slices."""
-    x, place, positions = _place(op, input, dim, index)
+    x, axis_index, positions = _axis_and_positions(op, input, dim, index)
     require_tensor(op, "source", source)
     if source.array.dtype != x.array.dtype:
         raise DTypeError(f"{op}: source must have the input's dtype {x.array.dtype}, got {source.array.dtype}")
-    shape = (*x.array.shape[:place], positions.size, *x.array.shape[place + 1 :])
+    shape = (*x.array.shape[:axis_index], positions.size, *x.array.shape[axis_index + 1 :])
     given = reshape(source, 1) if source.array.ndim == 0 else source
     if given.array.shape != shape:
         raise ShapeError(f"{op}: source must have shape {shape}, got {source.array.shape}")
-    return x, given, (*[slice(None)] * place, positions)
+    return x, given, (*[slice(None)] * axis_index, positions)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | float) -> Tensor:
     """The input with the slices along `dim` at the positions `index`, possibly negative, set to one value"""
-    x, place, positions = _place("index_fill", input, dim, index, from_the_end=True)
+    x, axis_index, positions = _axis_and_positions("index_fill", input, dim, index, from_the_end=True)
     (filling,) = as_tensors("index_fill", value, dtype=x.array.dtype)
     if filling.array.ndim:
         raise ShapeError(f"index_fill: value must be a number or have no axes, got shape {filling.array.shape}")
-    where_to = (*[slice(None)] * place, np.unique(positions))  # each position counts once in the value's gradient
+    where_to = (*[slice(None)] * axis_index, np.unique(positions))  # each position counts once in the value's gradient
     return reshape(Overwrite.apply(x, filling, where_to, False, "index_fill"), input.array.shape)
 
 
@@ -105,7 +105,7 @@ def positions_of_elements(op: str, input: Any, dim: int, index: Any, src: Any) -
     require_tensor(op, "index", index)
     if index.array.dtype.kind not in "iu":
         raise DTypeError(f"{op}: index must be an integer tensor, got {index.array.dtype}")
-    place = axis(op, dim, input.array.ndim)
+    axis_index = axis(op, dim, input.array.ndim)
     x, positions = (reshape(t, 1) if t.array.ndim == 0 else t for t in (input, index))
     (values,) = as_tensors(op, src, dtype=input.array.dtype)
     if isinstance(src, Variable) and src.array.dtype != input.array.dtype:
@@ -120,15 +120,15 @@ def positions_of_elements(op: str, input: Any, dim: int, index: Any, src: Any) -
     if (
         not len(shape) == x.array.ndim == values.array.ndim
         or any(s > v for s, v in zip(shape, values.array.shape, strict=True))
-        or any(s > v for i, (s, v) in enumerate(zip(shape, x.array.shape, strict=True)) if i != place)
+        or any(s > v for i, (s, v) in enumerate(zip(shape, x.array.shape, strict=True)) if i != axis_index)
     ):
         raise ShapeError(
             f"{op}: index must have as many axes as input and src, be no larger than src, and no larger than input "
             f"outside dim={dim}; got index {shape}, input {input.array.shape}, src {values.array.shape}"
         )
-    in_range(op, positions.array, x.array.shape[place])
+    in_range(op, positions.array, x.array.shape[axis_index])
     used = values if values.array.shape == shape else values[tuple([slice(0, s) for s in shape])]
-    return x, used, coordinates(positions.array, place)
+    return x, used, coordinates(positions.array, axis_index)
 
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float = 0, *, value: Any = None, reduce: Any = None):

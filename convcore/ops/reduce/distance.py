@@ -150,12 +150,12 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         raise DTypeError(f"cosine_similarity: x1 or x2 must be float32 or float64, got {x1.array.dtype} for both")
     check_broadcast("cosine_similarity", x1, x2, names=("x1", "x2"))
     shape = np.broadcast_shapes(x1.array.shape, x2.array.shape)
-    place = axis("cosine_similarity", dim, len(shape))
+    axis_index = axis("cosine_similarity", dim, len(shape))
     x1, x2 = (x.expand(shape) for x in as_tensors("cosine_similarity", x1, x2, dtype=dtype))
     if not shape:
         x1, x2 = x1.reshape(1), x2.reshape(1)
-    x1, x2 = (x / vector_norm(x, 2, place, keepdim=True).clamp(min=eps) for x in (x1, x2))
-    return (x1 * x2).sum(place)
+    x1, x2 = (x / vector_norm(x, 2, axis_index, keepdim=True).clamp(min=eps) for x in (x1, x2))
+    return (x1 * x2).sum(axis_index)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
@@ -169,7 +169,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
         out: a tensor to write the result into, outside of the graph.
     """
     require_floating("normalize", input)
-    place = axis("normalize", dim, input.array.ndim)
+    axis_index = axis("normalize", dim, input.array.ndim)
     vectors = input if input.array.ndim else input.reshape(1)
-    result = (vectors / vector_norm(vectors, p, place, keepdim=True).clamp(min=eps)).reshape(input.array.shape)
+    result = (vectors / vector_norm(vectors, p, axis_index, keepdim=True).clamp(min=eps)).reshape(input.array.shape)
     return result if out is None else out.copy_(result)

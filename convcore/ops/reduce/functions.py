@@ -137,8 +137,8 @@ def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: An
     if dtype is not None:
         input = convert(input, element_type("nanmean", dtype))
     require_floating("nanmean", input, "input" if dtype is None else "dtype")
-    numbers = convert(wrap(np.asarray(~np.isnan(input.array))), input.array.dtype)
-    return nansum(input, dim, keepdim) / sum(numbers, dim, keepdim)
+    present = convert(wrap(np.asarray(~np.isnan(input.array))), input.array.dtype)
+    return nansum(input, dim, keepdim) / sum(present, dim, keepdim)
 
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -208,8 +208,8 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _arg(op: str, search: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     _require_elements(op, input, dim)
-    place = None if dim is None or input.array.ndim == 0 else axis(op, dim, input.array.ndim)
-    return wrap(np.asarray(search(input.array, axis=place, keepdims=keepdim), int64))
+    axis_index = None if dim is None or input.array.ndim == 0 else axis(op, dim, input.array.ndim)
+    return wrap(np.asarray(search(input.array, axis=axis_index, keepdims=keepdim), int64))
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None) -> Any:

@@ -46,26 +46,32 @@ def gradient(
     if edge_order not in (1, 2):
         raise ShapeError(f"gradient: edge_order must be 1 or 2, got {edge_order}")
     x = floating("gradient", input)
-    return tuple([_slopes(x, place, distance, edge_order) for place, distance in zip(dims, given, strict=True)])
+    return tuple(
+        [_slopes(x, axis_index, distance, edge_order) for axis_index, distance in zip(dims, given, strict=True)]
+    )
 
 
-def _slopes(x: Tensor, place: int, spacing: Any, edge_order: int) -> Tensor:
-    size = x.array.shape[place]
+def _slopes(x: Tensor, axis_index: int, spacing: Any, edge_order: int) -> Tensor:
+    size = x.array.shape[axis_index]
     if size < edge_order + 1:
-        raise ShapeError(f"gradient: input must have {edge_order + 1} or more elements on axis {place}, got {size}")
+        raise ShapeError(
+            f"gradient: input must have {edge_order + 1} or more elements on axis {axis_index}, got {size}"
+        )
     if isinstance(spacing, Variable) and spacing.array.ndim:
         if spacing.array.shape != (size,):
-            raise ShapeError(f"gradient: the positions along axis {place} must be {size}, got {spacing.array.shape}")
+            raise ShapeError(
+                f"gradient: the positions along axis {axis_index} must be {size}, got {spacing.array.shape}"
+            )
         steps = np.diff(spacing.array.astype(np.float64))
     else:
         steps = np.full(size - 1, spacing.array.item() if isinstance(spacing, Variable) else float(spacing))
 
     def part(start: int, count: int) -> Tensor:
-        return x.narrow(place, start, count)
+        return x.narrow(axis_index, start, count)
 
-    def along(numbers: np.ndarray) -> Tensor:
-        shape = [-1 if i == place else 1 for i in range(x.array.ndim)]
-        return wrap(numbers.astype(x.array.dtype).reshape(shape))
+    def along(values: np.ndarray) -> Tensor:
+        shape = [-1 if i == axis_index else 1 for i in range(x.array.ndim)]
+        return wrap(values.astype(x.array.dtype).reshape(shape))
 
     def end(first: int, second: int, third: int, near: float, far: float) -> Tensor:
         slope = (part(second, 1) - part(first, 1)) / near
@@ -83,4 +89,4 @@ def _slopes(x: Tensor, place: int, spacing: Any, edge_order: int) -> Tensor:
             (later - here) * along(before / behind / total) + (here - earlier) * along(behind / before / total)
         )
     parts.append(end(size - 1, size - 2, max(size - 3, 0), -float(steps[-1]), -float(steps[max(size - 3, 0)])))
-    return cat(parts, place)
+    return cat(parts, axis_index)

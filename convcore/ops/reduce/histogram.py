@@ -106,16 +106,16 @@ def _histogram(op: str, points: np.ndarray, bins: list[Any], ends: Any, weight: 
         )
     weights = None if weight is None else weight.array.reshape(-1)
     # np.histogramdd is not used here: it would widen float32 edges to float64 and round differently.
-    positions = np.zeros(len(points), np.int64)
+    cells = np.zeros(len(points), np.int64)
     inside = np.ones(len(points), np.bool_)
     for i, e in enumerate(edges):
         column = points[:, i]
-        place = np.searchsorted(e, column, side="right") - 1
-        place = np.where(column == e[-1], e.size - 2, place)
+        index = np.searchsorted(e, column, side="right") - 1
+        index = np.where(column == e[-1], e.size - 2, index)
         inside &= (column >= e[0]) & (column <= e[-1])
-        positions = positions * (e.size - 1) + place
+        cells = cells * (e.size - 1) + index
     shape = [e.size - 1 for e in edges]
-    counts = np.bincount(positions[inside], None if weights is None else weights[inside], int(np.prod(shape)))
+    counts = np.bincount(cells[inside], None if weights is None else weights[inside], int(np.prod(shape)))
     hist = counts.reshape(shape).astype(points.dtype)
     if density:
         with np.errstate(all="ignore"):

@@ -97,10 +97,10 @@ class LogCumsumExp(Function):
 
 def _along(function: type[Function], op: str, input: Tensor, dim: int) -> Tensor:
     """Apply along an axis; a tensor without axes is treated as a vector of one element."""
-    place = axis(op, dim, input.array.ndim)
+    axis_index = axis(op, dim, input.array.ndim)
     if input.array.ndim == 0:
         return function.apply(input.reshape(1), 0).reshape(())
-    return function.apply(input, place)
+    return function.apply(input, axis_index)
 
 
 def _in(op: str, input: Tensor, dtype: Any) -> Tensor:
@@ -136,16 +136,16 @@ def cummin(input: Tensor, dim: int) -> Extreme:
 
 
 def _cumulative_extreme(op: str, ufunc: np.ufunc, input: Tensor, dim: int) -> Extreme:
-    place = axis(op, dim, input.array.ndim)
+    axis_index = axis(op, dim, input.array.ndim)
     if input.array.ndim == 0:
         return Extreme(clone(input), wrap(np.zeros((), int64)))
     array = input.array
-    running = ufunc.accumulate(array, axis=place)
-    shape = [-1 if i == place else 1 for i in range(array.ndim)]
-    numbers = np.arange(array.shape[place]).reshape(shape)
-    fresh = np.where((array == running) | (array != array), numbers, 0)
-    indices = wrap(np.maximum.accumulate(fresh, axis=place))
-    return Extreme(gather(input, place, indices), indices)
+    running = ufunc.accumulate(array, axis=axis_index)
+    shape = [-1 if i == axis_index else 1 for i in range(array.ndim)]
+    positions = np.arange(array.shape[axis_index]).reshape(shape)
+    fresh = np.where((array == running) | (array != array), positions, 0)
+    indices = wrap(np.maximum.accumulate(fresh, axis=axis_index))
+    return Extreme(gather(input, axis_index, indices), indices)
 
 
 def diff(
@@ -155,12 +155,12 @@ def diff(
     count = integer("diff", "n", n, minimum=0)
     if input.array.ndim == 0:
         raise ShapeError("diff: needs at least one axis")
-    place = axis("diff", dim, input.array.ndim)
+    axis_index = axis("diff", dim, input.array.ndim)
     parts = [part for part in (prepend, input, append) if part is not None]
-    result = cat(parts, place) if len(parts) > 1 and count else input
-    for _ in range(min(count, result.array.shape[place])):
-        size = result.array.shape[place]
-        later, earlier = (result.narrow(place, start, size - 1) for start in (1, 0)) if size else (result, result)
+    result = cat(parts, axis_index) if len(parts) > 1 and count else input
+    for _ in range(min(count, result.array.shape[axis_index])):
+        size = result.array.shape[axis_index]
+        later, earlier = (result.narrow(axis_index, start, size - 1) for start in (1, 0)) if size else (result, result)
         result = later ^ earlier if result.array.dtype.kind == "b" else later - earlier
     return result
 
@@ -180,14 +180,14 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, d
 
 def _trapezoids(op: str, y: Tensor, x: Tensor | None, dx: float, dim: int) -> Tensor:
     """The area of each trapezoid between neighbouring points."""
-    place = axis(op, dim, y.array.ndim)
-    size = y.array.shape[place]
+    axis_index = axis(op, dim, y.array.ndim)
+    size = y.array.shape[axis_index]
     if size == 0:
-        return y.narrow(place, 0, 0) * dx
-    pairs = y.narrow(place, 1, size - 1) + y.narrow(place, 0, size - 1)
+        return y.narrow(axis_index, 0, 0) * dx
+    pairs = y.narrow(axis_index, 1, size - 1) + y.narrow(axis_index, 0, size - 1)
     if x is None:
         return pairs * dx / 2
     if x.array.ndim == 1 and y.array.ndim > 1:
-        x = x.reshape([-1 if i == place else 1 for i in range(y.array.ndim)])
-    steps = diff(x, dim=place - y.array.ndim)
+        x = x.reshape([-1 if i == axis_index else 1 for i in range(y.array.ndim)])
+    steps = diff(x, dim=axis_index - y.array.ndim)
     return pairs * steps / 2

@@ -27,14 +27,14 @@ class Ordered(NamedTuple):
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Tensor:
     """The indices that sort the elements along `dim` in ascending order; equal elements keep their order"""
-    place = axis("argsort", dim, input.array.ndim)
+    axis_index = axis("argsort", dim, input.array.ndim)
     array = input.array
     if array.ndim == 0:
         return wrap(np.zeros((), int64))
     if not descending:
-        return wrap(np.argsort(array, axis=place, kind="stable"))
-    backwards = np.argsort(np.flip(array, place), axis=place, kind="stable")
-    return wrap(array.shape[place] - 1 - np.flip(backwards, place))
+        return wrap(np.argsort(array, axis=axis_index, kind="stable"))
+    backwards = np.argsort(np.flip(array, axis_index), axis=axis_index, kind="stable")
+    return wrap(array.shape[axis_index] - 1 - np.flip(backwards, axis_index))
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Ordered:
@@ -53,13 +53,13 @@ def msort(input: Tensor) -> Tensor:
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ordered:
     """(values, indices): the k largest elements along `dim` (the smallest without `largest`), in order"""
-    place = axis("topk", dim, input.array.ndim)
-    size = input.array.shape[place] if input.array.ndim else 1
+    axis_index = axis("topk", dim, input.array.ndim)
+    size = input.array.shape[axis_index] if input.array.ndim else 1
     if not isinstance(k, (int, np.integer)) or not 0 <= k <= size:
         raise ShapeError(f"topk: k must be from 0 to {size}, the size of axis {dim}, got {k}")
     if input.array.ndim == 0:
         return sort(input, dim)
-    indices = argsort(input, dim, largest).narrow(place, 0, int(k))
+    indices = argsort(input, dim, largest).narrow(axis_index, 0, int(k))
     return Ordered(gather(input, dim, indices), indices)
 
 
@@ -75,11 +75,11 @@ def unique(
     Returns:
         The values; then, if requested, the index of each element's value, and the number of occurrences (int64).
     """
-    place = None if dim is None else axis("unique", dim, input.array.ndim)
+    axis_index = None if dim is None else axis("unique", dim, input.array.ndim)
     values, inverse, counts = np.unique(
-        input.array, return_inverse=True, return_counts=True, axis=place, equal_nan=False
+        input.array, return_inverse=True, return_counts=True, axis=axis_index, equal_nan=False
     )
-    shape = input.array.shape if place is None else (input.array.shape[place],)
+    shape = input.array.shape if axis_index is None else (input.array.shape[axis_index],)
     results = [(values, True), (inverse.reshape(shape), return_inverse), (counts, return_counts)]
     return _those_wanted(results)
 
@@ -93,13 +93,13 @@ def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The elements, or slices along `dim`, without those equal to their predecessor; results as in `unique`"""
-    place = 0 if dim is None else axis("unique_consecutive", dim, input.array.ndim)
-    array = input.array.reshape(-1) if dim is None else np.moveaxis(input.array, place, 0)
+    axis_index = 0 if dim is None else axis("unique_consecutive", dim, input.array.ndim)
+    array = input.array.reshape(-1) if dim is None else np.moveaxis(input.array, axis_index, 0)
     rows = array.reshape(array.shape[0], array.size // max(array.shape[0], 1))
     fresh = np.ones(len(rows), np.bool_)
     fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     starts = np.flatnonzero(fresh)
-    values = array[starts] if dim is None else np.moveaxis(array[starts], 0, place)
+    values = array[starts] if dim is None else np.moveaxis(array[starts], 0, axis_index)
     inverse = np.cumsum(fresh) - 1
     inverse = inverse.reshape(input.array.shape) if dim is None else inverse
     counts = np.diff(np.append(starts, len(rows)))
@@ -194,13 +194,13 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         raise ShapeError(
             f"take_along_dim: both need equal numbers of axes, got {input.array.shape} and {indices.array.shape}"
         )
-    place = axis("take_along_dim", dim, input.array.ndim)
+    axis_index = axis("take_along_dim", dim, input.array.ndim)
 
     def broadcast(tensor: Tensor, other: Tensor) -> Tensor:
-        shape = [own if i == place else max(own, others) if 0 not in (own, others) else 0 for i, (own, others) in
+        shape = [own if i == axis_index else max(own, others) if 0 not in (own, others) else 0 for i, (own, others) in
                  enumerate(zip(tensor.array.shape, other.array.shape, strict=True))]  # fmt: skip
         return tensor.expand(shape)
 
-    size = input.array.shape[place]
+    size = input.array.shape[axis_index]
     positions = in_range("take_along_dim", indices.array, size, -size) % np.int64(size)
-    return gather(broadcast(input, wrap(positions)), place, broadcast(wrap(positions), input))
+    return gather(broadcast(input, wrap(positions)), axis_index, broadcast(wrap(positions), input))

@@ -85,11 +85,11 @@ def _ranked(input: Tensor, dim: int, rank: Any, keepdim: bool) -> Extreme:
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Extreme:
     """(values, indices): the k-th smallest element along `dim`, counted from 1"""
-    place = axis("kthvalue", dim, input.array.ndim)
-    size = input.array.shape[place] if input.array.ndim else 1
+    axis_index = axis("kthvalue", dim, input.array.ndim)
+    size = input.array.shape[axis_index] if input.array.ndim else 1
     if not 1 <= k <= size:
         raise ShapeError(f"kthvalue: k must be from 1 to {size}, the size of axis {dim}, got {k}")
-    return _ranked(input, place, k - 1, keepdim)
+    return _ranked(input, axis_index, k - 1, keepdim)
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -104,29 +104,29 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 
 def _median(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
     x = input.reshape(-1) if dim is None else input
-    place = 0 if dim is None else axis(op, dim, input.array.ndim)
-    size = x.array.shape[place] if x.array.ndim else 1
+    axis_index = 0 if dim is None else axis(op, dim, input.array.ndim)
+    size = x.array.shape[axis_index] if x.array.ndim else 1
     if size == 0:
         if dim is None and x.array.dtype.kind == "f":
             return wrap(np.full((), np.nan, x.array.dtype))
         raise ShapeError(f"{op}: needs at least one element, got shape {input.array.shape}")
-    missing = np.isnan(x.array).sum(axis=place, keepdims=True) if x.array.ndim else np.zeros((), int64)
+    missing = np.isnan(x.array).sum(axis=axis_index, keepdims=True) if x.array.ndim else np.zeros((), int64)
     if op == "median":
         rank = np.where(missing > 0, size - missing, (size - 1) // 2)
     else:
         rank = np.maximum(size - missing - 1, 0) // 2
-    found = _ranked(x, place, rank, keepdim)
+    found = _ranked(x, axis_index, rank, keepdim)
     return found.values if dim is None else found
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extreme:
     """(values, indices): the most frequent element along `dim` (the smallest of several), and its last index"""
-    place = axis("mode", dim, input.array.ndim)
+    axis_index = axis("mode", dim, input.array.ndim)
     if input.array.ndim == 0:
         return Extreme(input.clone(), wrap(np.zeros((), int64)))
-    if input.array.size == 0 and input.array.shape[place] == 0:
+    if input.array.size == 0 and input.array.shape[axis_index] == 0:
         raise ShapeError(f"mode: needs at least one element along axis {dim}, got shape {input.array.shape}")
-    rows = np.moveaxis(input.array, place, -1)
+    rows = np.moveaxis(input.array, axis_index, -1)
     order = np.argsort(rows, axis=-1, kind="stable")
     ordered = np.take_along_axis(rows, order, -1)
     starts = np.ones(ordered.shape, np.bool_)
@@ -134,9 +134,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Extreme:
     ahead = np.arange(rows.shape[-1])
     lengths = ahead - np.maximum.accumulate(np.where(starts, ahead, 0), axis=-1)  # of the run of equals so far, less 1
     last = np.argmax(lengths, axis=-1)[..., None]
-    indices = wrap(np.moveaxis(np.take_along_axis(order, last, -1), -1, place))
-    values = gather(input, place, indices)
-    return Extreme(values, indices) if keepdim else Extreme(values.squeeze(place), indices.squeeze(place))
+    indices = wrap(np.moveaxis(np.take_along_axis(order, last, -1), -1, axis_index))
+    values = gather(input, axis_index, indices)
+    return Extreme(values, indices) if keepdim else Extreme(values.squeeze(axis_index), indices.squeeze(axis_index))
 
 
 def quantile(
@@ -170,8 +170,8 @@ def _quantile(op: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, in
     if fractions.ndim > 1 or not ((fractions >= 0) & (fractions <= 1)).all():
         raise ShapeError(f"{op}: q must be numbers from 0 to 1 in at most 1 axis, got {fractions}")
     shape = input.array.shape
-    place = 0 if dim is None else axis(op, dim, len(shape))
-    rows = input.reshape(-1) if dim is None or not shape else input.movedim(place, -1)
+    axis_index = 0 if dim is None else axis(op, dim, len(shape))
+    rows = input.reshape(-1) if dim is None or not shape else input.movedim(axis_index, -1)
     if rows.array.size == 0:
         raise ShapeError(f"{op}: needs at least one element, got shape {shape}")
     size = rows.array.shape[-1]
@@ -190,7 +190,7 @@ def _quantile(op: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, in
     result = low + (high - low) * wrap(weight.astype(input.array.dtype))
     result = result.movedim(-1, 0)
     if keepdim:
-        result = result.reshape(-1, *[1] * len(shape)) if dim is None else result.unsqueeze(place + 1)
+        result = result.reshape(-1, *[1] * len(shape)) if dim is None else result.unsqueeze(axis_index + 1)
     return result if fractions.ndim else result.squeeze(0)
 
 

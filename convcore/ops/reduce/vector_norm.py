@@ -72,8 +72,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
             f"renorm: needs 2 or more axes, p > 0 and maxnorm >= 0, got shape {input.array.shape}, p={p}, "
             f"maxnorm={maxnorm}"
         )
-    place = axis("renorm", dim, input.array.ndim)
-    others = [i for i in range(input.array.ndim) if i != place]
+    axis_index = axis("renorm", dim, input.array.ndim)
+    others = [i for i in range(input.array.ndim) if i != axis_index]
     size = vector_norm(input, p, others, keepdim=True)
     return input * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
 

@@ -113,7 +113,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     Raises:
         IndexError: an index is negative or too large.
     """
-    place = axis("gather", dim, input.array.ndim)
+    axis_index = axis("gather", dim, input.array.ndim)
     if input.array.ndim == 0 and index.array.ndim == 1:
         input = input.reshape(1)
     where, shape = index.array, input.array.shape
@@ -122,22 +122,22 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if where.size == 0 and len(shape) <= 1:  # torch accepts every empty index here
         return getitem(input.reshape(-1), (np.zeros(0, np.int64),)).reshape(where.shape)
     if where.ndim != len(shape) or any(
-        w > s for i, (w, s) in enumerate(zip(where.shape, shape, strict=True)) if i != place
+        w > s for i, (w, s) in enumerate(zip(where.shape, shape, strict=True)) if i != axis_index
     ):
         raise ShapeError(
             f"gather: index must have the input's number of axes and be no larger outside dim={dim}, "
             f"got index {where.shape} for input {shape}"
         )
-    in_range("gather", where, shape[place] if shape else 1)
+    in_range("gather", where, shape[axis_index] if shape else 1)
     if len(shape) == 0:
         return getitem(input, ())
-    return Index.apply(input, coordinates(where, place), False)
+    return Index.apply(input, coordinates(where, axis_index), False)
 
 
-def coordinates(positions: np.ndarray, place: int) -> tuple[np.ndarray, ...]:
+def coordinates(positions: np.ndarray, axis_index: int) -> tuple[np.ndarray, ...]:
     """The NumPy index for positions along one axis: the coordinates along all other axes stay the same."""
     result = list(np.ogrid[tuple(slice(0, s) for s in positions.shape)])
-    result[place] = positions
+    result[axis_index] = positions
     return tuple(result)
 
 

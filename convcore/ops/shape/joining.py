@@ -54,19 +54,22 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     ndim = max([t.array.ndim for t in given])
     filled = [t for t in given if t.array.shape != (0,)] if ndim > 1 else given
     first = filled[0].array.shape
-    place = axis("cat", dim, len(first))
+    axis_index = axis("cat", dim, len(first))
     for position, tensor in enumerate(filled):
         shape = tensor.array.shape
-        if len(first) == 0 or shape[:place] + shape[place + 1 :] != first[:place] + first[place + 1 :]:
+        if (
+            len(first) == 0
+            or shape[:axis_index] + shape[axis_index + 1 :] != first[:axis_index] + first[axis_index + 1 :]
+        ):
             raise ShapeError(
-                f"cat: all sizes but that of axis {place} must be equal and there must be an axis, got shapes {first} "
-                f"(tensors[0]) and {shape} (tensors[{position}])"
+                f"cat: all sizes but that of axis {axis_index} must be equal and there must be an axis, got shapes "
+                f"{first} (tensors[0]) and {shape} (tensors[{position}])"
             )
     converted = as_tensors("cat", *given)
     if len(filled) < len(given):
-        converted = [t.reshape([0 if i == place else s for i, s in enumerate(first)]) if t.array.shape == (0,) else t
-                     for t in converted]  # fmt: skip
-    return Cat.apply(place, *converted)
+        empty_shape = [0 if i == axis_index else s for i, s in enumerate(first)]
+        converted = [t.reshape(empty_shape) if t.array.shape == (0,) else t for t in converted]
+    return Cat.apply(axis_index, *converted)
 
 
 concat = concatenate = cat
@@ -106,19 +109,22 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([reshape(t, t.array.size, 1) if t.array.ndim < 2 else t for t in given], 1)
 
 
-def _cut(tensor: Tensor, ends: list[int], place: int) -> tuple[Tensor, ...]:
+def _split_at(tensor: Tensor, ends: list[int], axis_index: int) -> tuple[Tensor, ...]:
     """Views of consecutive parts, which end before the positions `ends`."""
     return tuple(
-        [narrow(tensor, place, start, max(end - start, 0)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        [
+            narrow(tensor, axis_index, start, max(end - start, 0))
+            for start, end in zip([0, *ends[:-1]], ends, strict=True)
+        ]
     )
 
 
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Split into views along an axis: pieces of one size (the last may be smaller), or of the listed sizes."""
-    place = axis("split", dim, tensor.array.ndim)
+    axis_index = axis("split", dim, tensor.array.ndim)
     if tensor.array.ndim == 0:
         raise ShapeError("split: tensor must have an axis to cut, got shape ()")
-    total = tensor.array.shape[place]
+    total = tensor.array.shape[axis_index]
     if isinstance(split_size_or_sections, Sequence):
         pieces = [integer("split", "section", s, minimum=0) for s in split_size_or_sections]
         if sum(pieces) != total:
@@ -126,7 +132,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     else:
         size = integer("split", "split_size", split_size_or_sections, minimum=1 if total else 0)
         pieces = [min(size, total - start) for start in range(0, total, max(size, 1))] or [0]
-    return _cut(tensor, np.cumsum(pieces).tolist(), place)
+    return _split_at(tensor, np.cumsum(pieces).tolist(), axis_index)
 
 
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -137,11 +143,11 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Split into at most `chunks` views of equal size along an axis; the last may be smaller."""
     count = _pieces("chunk", "chunks", chunks)
-    place = axis("chunk", dim, input.array.ndim)
+    axis_index = axis("chunk", dim, input.array.ndim)
     if input.array.ndim == 0:
         raise ShapeError("chunk: input must have an axis to cut, got shape ()")
-    total = input.array.shape[place]
-    return split(input, max(-(-total // count), 1), place) if total else split(input, [0] * count, place)
+    total = input.array.shape[axis_index]
+    return split(input, max(-(-total // count), 1), axis_index) if total else split(input, [0] * count, axis_index)
 
 
 unsafe_chunk = chunk
@@ -164,8 +170,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     """Split into views along an axis: into a number of pieces of nearly equal size, or before the listed positions."""
     if input.array.ndim == 0:
         raise ShapeError("tensor_split: input must have an axis to cut, got shape ()")
-    place = axis("tensor_split", dim, input.array.ndim)
-    total = input.array.shape[place]
+    axis_index = axis("tensor_split", dim, input.array.ndim)
+    total = input.array.shape[axis_index]
     where = indices_or_sections
     if isinstance(where, Variable):
         if where.array.dtype != np.int64 or where.array.ndim > 1:
@@ -178,22 +184,25 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             slice(0, integer("tensor_split", "indices_or_sections", i, -(1 << 62))).indices(total)[1] for i in where
         ]
         starts, ends = [0, *ends], [*ends, total]
-        return tuple([narrow(input, place, s, max(e - s, 0)) for s, e in zip(starts, ends, strict=True)])
+        return tuple([narrow(input, axis_index, s, max(e - s, 0)) for s, e in zip(starts, ends, strict=True)])
     count = _pieces("tensor_split", "indices_or_sections", where)
     size, larger = divmod(total, count)
-    return _cut(input, np.cumsum([size + (i < larger) for i in range(count)]).tolist(), place)
+    return _split_at(input, np.cumsum([size + (i < larger) for i in range(count)]).tolist(), axis_index)
 
 
-def _split_along(op: str, input: Tensor, indices_or_sections: Any, place: int, axes_needed: int) -> tuple[Tensor, ...]:
+def _split_along(
+    op: str, input: Tensor, indices_or_sections: Any, axis_index: int, axes_needed: int
+) -> tuple[Tensor, ...]:
     if input.array.ndim < axes_needed:
         raise ShapeError(f"{op}: input must have at least {axes_needed} axes, got shape {input.array.shape}")
     if isinstance(indices_or_sections, int):
-        size = input.array.shape[place]
+        size = input.array.shape[axis_index]
         if indices_or_sections < 1 or size % indices_or_sections:
             raise ShapeError(
-                f"{op}: indices_or_sections must divide {size}, the size of axis {place}, got {indices_or_sections}"
+                f"{op}: indices_or_sections must divide {size}, the size of axis {axis_index}, "
+                f"got {indices_or_sections}"
             )
-    return tensor_split(input, indices_or_sections, place)
+    return tensor_split(input, indices_or_sections, axis_index)
 
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
@@ -215,8 +224,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without the axis"""
     if input.array.ndim == 0:
         raise ShapeError("unbind: input must have an axis to cut, got shape ()")
-    place = axis("unbind", dim, input.array.ndim)
-    return tuple([select(input, place, i) for i in range(input.array.shape[place])])
+    axis_index = axis("unbind", dim, input.array.ndim)
+    return tuple([select(input, axis_index, i) for i in range(input.array.shape[axis_index])])
 
 
 def iterate(input: Tensor) -> Iterator[Tensor]:

@@ -15,7 +15,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.errors import ShapeError
-from convcore.ops.core.arguments import integer, one_by_one_or
+from convcore.ops.core.arguments import integer, varargs_or_keyword
 from convcore.ops.core.axes import axes, axis
 from convcore.ops.core.broadcast import unbroadcast
 from convcore.ops.core.device import MemoryFormat, check_memory_format
@@ -90,7 +90,7 @@ def sizes(op: str, arguments: tuple[Any, ...]) -> tuple[int, ...]:
 
 def reshape(input: Tensor, *shape_: int | Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
     """The elements in row-major order with another shape; one size may be -1 and is then computed."""
-    wanted = sizes("reshape", one_by_one_or(shape_, shape))
+    wanted = sizes("reshape", varargs_or_keyword(shape_, shape))
     count = input.array.size
     known = math.prod([s for s in wanted if s != -1])
     unknown = wanted.count(-1)
@@ -114,7 +114,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def permute(input: Tensor, *dims_: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """Reorder the axes: axis i of the result is axis dims[i] of the input."""
-    listed = one_by_one_or(dims_, dims)
+    listed = varargs_or_keyword(dims_, dims)
     given = listed[0] if len(listed) == 1 and isinstance(listed[0], Sequence) else listed
     order = tuple([axis("permute", d, input.array.ndim) for d in given])  # pyright: ignore[reportArgumentType]
     if sorted(order) != list(range(input.array.ndim)):
@@ -190,13 +190,13 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Insert an axis of length 1 so that it becomes axis `dim`."""
     shape = input.array.shape
-    place = axis("unsqueeze", dim, len(shape) + 1)
-    return Reshape.apply(input, (*shape[:place], 1, *shape[place:]))
+    axis_index = axis("unsqueeze", dim, len(shape) + 1)
+    return Reshape.apply(input, (*shape[:axis_index], 1, *shape[axis_index:]))
 
 
 def expand(input: Tensor, *shape: int | Sequence[int], size: Sequence[int] | None = None) -> Tensor:
     """Broadcast axes of length 1 (and new axes in front) to the given sizes without a copy; -1 keeps a size."""
-    wanted = sizes("expand", one_by_one_or(shape, size))
+    wanted = sizes("expand", varargs_or_keyword(shape, size))
     have = input.array.shape
     added = len(wanted) - len(have)
     target = tuple([have[i - added] if s == -1 and i >= added else s for i, s in enumerate(wanted)])
@@ -284,42 +284,45 @@ def ravel(input: Tensor) -> Tensor:
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One axis split into several; the product of `sizes` is the size of the axis, and one of them may be -1"""
-    place = axis("unflatten", dim, input.array.ndim)
+    axis_index = axis("unflatten", dim, input.array.ndim)
     shape = input.array.shape
     if input.array.ndim == 0 or len(sizes) == 0:
         raise ShapeError(f"unflatten: needs an axis and at least one size, got shape {shape} and sizes {tuple(sizes)}")
     known = math.prod([s for s in sizes if s != -1])
-    counts = [shape[place] // known if s == -1 and known else s for s in sizes]
-    if math.prod(counts) != shape[place] or any(s < 0 for s in counts):
-        raise ShapeError(f"unflatten: sizes {tuple(sizes)} do not fill axis {dim} of size {shape[place]}")
-    return reshape(input, *shape[:place], *counts, *shape[place + 1 :])
+    counts = [shape[axis_index] // known if s == -1 and known else s for s in sizes]
+    if math.prod(counts) != shape[axis_index] or any(s < 0 for s in counts):
+        raise ShapeError(f"unflatten: sizes {tuple(sizes)} do not fill axis {dim} of size {shape[axis_index]}")
+    return reshape(input, *shape[:axis_index], *counts, *shape[axis_index + 1 :])
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """A view of `length` elements along an axis, from `start` on"""
     if input.array.ndim == 0:
         raise ShapeError("narrow: input must have an axis to cut, got shape ()")
-    place = axis("narrow", dim, input.array.ndim)
-    size = input.array.shape[place]
+    axis_index = axis("narrow", dim, input.array.ndim)
+    size = input.array.shape[axis_index]
     first, count = integer("narrow", "start", start, -size), integer("narrow", "length", length, 0)
     first += size if first < 0 else 0
     if first + count > size:
         raise ShapeError(
             f"narrow: start + length must be at most {size}, the size of axis {dim}, got {start}, {length}"
         )
-    return Narrow.apply(input, (slice(None),) * place + (slice(first, first + count),))
+    return Narrow.apply(input, (slice(None),) * axis_index + (slice(first, first + count),))
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """A view of one slice along an axis, without the axis"""
     if input.array.ndim == 0:
         raise ShapeError("select: input must have an axis to cut, got shape ()")
-    place = axis("select", dim, input.array.ndim)
-    size = input.array.shape[place]
+    axis_index = axis("select", dim, input.array.ndim)
+    size = input.array.shape[axis_index]
     number = integer("select", "index", index, -(1 << 62))
     if not -size <= number < size:
         raise ShapeError(f"select: index must be from {-size} to {size - 1} for axis {dim}, got {number}")
-    return reshape(narrow(input, place, number % size, 1), input.array.shape[:place] + input.array.shape[place + 1 :])
+    return reshape(
+        narrow(input, axis_index, number % size, 1),
+        input.array.shape[:axis_index] + input.array.shape[axis_index + 1 :],
+    )
 
 
 class Narrow(Function):
