@@ -156,7 +156,7 @@ class Optimizer:
         for position, entries in state_dict["state"].items():
             if position not in params:
                 raise CheckpointError(
-                    f"{name}.load_state_dict: there is a state for parameter {position}, but no such parameter"
+                    f"{name}.load_state_dict: there is a state for a parameter {position}, but no such parameter"
                 )
             param = params[position]
             state[param] = {key: _own_copy(name, position, key, value, param) for key, value in entries.items()}

@@ -1,14 +1,13 @@
-"""The numbers by which operations split their work into tasks: how many tasks, and how much of a cache each may fill.
+"""Constants by which operations split their work into tasks: the number of tasks, and the share of a cache for each.
 
-A split depends on sizes alone, never on the number of threads. So results are the same, bit for bit, for every number
-of threads.
+A split depends on sizes alone, never on the number of threads. So results are bitwise equal for any number of threads.
 """
 
 MIN_TASKS = 16
-"""Enough tasks that two to sixteen threads are evenly loaded, few enough that each one is worth its start."""
+"""Enough tasks to balance the load of two to sixteen threads, few enough that each is worth its start-up cost."""
 
 L2_BYTES = 1024 * 1024
-"""A core's second cache: 1 to 2 MiB on today's servers, less on laptops."""
+"""The L2 cache of a core: 1 to 2 MiB on current servers, less on laptops."""
 
 
 def ceil_div(a: int, b: int) -> int:
