@@ -1,4 +1,4 @@
-"""The command `convcore`: one file per subcommand, each with `add_parser(subparsers)` and `run(args)`."""
+"""The command `convcore`: the subcommands are in `commands/`, and here is what they share."""
 
 from __future__ import annotations
 
@@ -79,7 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command_line() -> Parser:
     """The parser of all commands. Their imports happen here, where Ctrl-C is caught."""
-    from convcore.cli import augment, classify, explore, features, finetune, show, summary, train, warmup, weights
+    from convcore.cli.commands import (
+        augment,
+        classify,
+        explore,
+        features,
+        finetune,
+        show,
+        summary,
+        train,
+        warmup,
+        weights,
+    )
 
     parser = Parser(
         prog="convcore",

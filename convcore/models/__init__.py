@@ -23,8 +23,8 @@ from convcore.models.efficientnet import (
 from convcore.models.efficientnet_lite import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
 from convcore.models.efficientvit import EfficientViT, efficientvit_b0, efficientvit_b1
 from convcore.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
-from convcore.models.mobilenet import MobileNetV1, MobileNetV2, mobilenet_v1, mobilenet_v2
-from convcore.models.mobilenet_v3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
+from convcore.models.mobilenet.v1_v2 import MobileNetV1, MobileNetV2, mobilenet_v1, mobilenet_v2
+from convcore.models.mobilenet.v3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
 from convcore.models.pretrained.card import ModelCard, load
 from convcore.models.pretrained.weights import WeightsEnum
 from convcore.models.pretrained.weights_table import (

@@ -31,7 +31,14 @@ from convcore.nn.activation import (
     Tanhshrink,
     Threshold,
 )
-from convcore.nn.attention import MultiheadAttention
+from convcore.nn.attention.multi_head import MultiheadAttention
+from convcore.nn.attention.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from convcore.nn.base.module import Module
 from convcore.nn.base.parameter_container import ParameterDict, ParameterList
 from convcore.nn.container import ModuleDict, ModuleList, Sequential
@@ -39,7 +46,6 @@ from convcore.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTransp
 from convcore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from convcore.nn.embedding import Embedding, EmbeddingBag
 from convcore.nn.flatten import Flatten, Unflatten
-from convcore.nn.layer_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from convcore.nn.linear import Bilinear, Identity, Linear
 from convcore.nn.loss import (
     BCELoss,
@@ -68,7 +74,15 @@ from convcore.nn.loss_margin import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
-from convcore.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from convcore.nn.norm.batch_norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
+from convcore.nn.norm.layer_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from convcore.nn.parameter import Parameter
 from convcore.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -116,13 +130,6 @@ from convcore.nn.resize import (
     ZeroPad1d,
     ZeroPad2d,
     ZeroPad3d,
-)
-from convcore.nn.transformer import (
-    Transformer,
-    TransformerDecoder,
-    TransformerDecoderLayer,
-    TransformerEncoder,
-    TransformerEncoderLayer,
 )
 
 __all__ = [

@@ -6,7 +6,7 @@ from PIL import Image
 
 from convcore import transforms
 from convcore.cli import main
-from convcore.cli.augment import augmented
+from convcore.cli.commands.augment import augmented
 
 
 @pytest.fixture

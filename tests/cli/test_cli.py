@@ -209,7 +209,8 @@ def test_interrupt_and_resume(capsys, tmp_path, monkeypatch, whole_run):
 
 def test_training_compiles_nothing_after_the_warm_up(tmp_path):
     program = f"""
-from convcore.cli import main, train
+from convcore.cli import main
+from convcore.cli.commands import train
 from kernels.jit import kernels
 
 def compiled():
@@ -269,7 +270,7 @@ def test_interrupt_elsewhere(capsys, monkeypatch):
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convcore.cli.summary.summary", interrupted)
+    monkeypatch.setattr("convcore.cli.commands.summary.summary", interrupted)
     code, _, err = run(capsys, "summary", "cnn")
     assert (code, err) == (130, "convcore summary: interrupted\n")
 
@@ -280,7 +281,7 @@ def test_warmup_runs_the_models_that_are_asked_for(capsys, monkeypatch):
     def note(model, shape):
         warmed.append((type(model).__name__, shape))
 
-    monkeypatch.setattr("convcore.cli.warmup.warm_up", note)
+    monkeypatch.setattr("convcore.cli.commands.warmup.warm_up", note)
     code, out, _ = run(capsys, "warmup")
     assert code == 0
     assert warmed == [("CNN", (1, 28, 28)), ("SimpleCNN", (3, 224, 224))]

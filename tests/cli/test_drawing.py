@@ -75,7 +75,7 @@ def test_what_matplotlib_raises_is_said_in_one_line(capsys, tmp_path, monkeypatc
     def fail(history, path):
         raise error
 
-    monkeypatch.setattr("convcore.cli.train.training_curves", fail)
+    monkeypatch.setattr("convcore.cli.commands.train.training_curves", fail)
     code, out, err = run(capsys, "train", *TINY, "--epochs", 1, "--quiet", "--out", tmp_path)
     assert (code, err) == (0, "")
     assert f"curves   {message}" in out.splitlines()[-1]

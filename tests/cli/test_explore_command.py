@@ -52,7 +52,9 @@ def test_what_is_no_port(port, capsys):
 
 def test_without_the_extra(monkeypatch, capsys):
     find = util.find_spec
-    monkeypatch.setattr("convcore.cli.explore.find_spec", lambda name: None if name == "uvicorn" else find(name))
+    monkeypatch.setattr(
+        "convcore.cli.commands.explore.find_spec", lambda name: None if name == "uvicorn" else find(name)
+    )
     assert main(["explore"]) == 2
     assert "uvicorn must be installed: python -m pip install 'convcore[explore]'" in capsys.readouterr().err
 

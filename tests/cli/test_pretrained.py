@@ -36,7 +36,7 @@ def test_classify(pictures, capsys, monkeypatch):
     assert lines[4].split()[1:] == ["967", "espresso"]
     assert float(lines[4].split()[0].rstrip("%")) > 90
     assert len(lines) == 6
-    monkeypatch.setattr("convcore.cli.classify.imagenet_labels", lambda: None)
+    monkeypatch.setattr("convcore.cli.commands.classify.imagenet_labels", lambda: None)
     assert main(["classify", pictures[1], "--top", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[1:] == ["967"]
 
@@ -113,7 +113,7 @@ def test_downloading(capsys, folder, monkeypatch):
         asked.append((url, path, prefix, progress))
         return path
 
-    monkeypatch.setattr("convcore.cli.weights.download", download)
+    monkeypatch.setattr("convcore.cli.commands.weights.download", download)
     assert main(["weights", "--download", "ResNet-18", "resnet50-0676ba61.pth", "efficientnet_lite0", "--quiet"]) == 0
     source = "https://download.pytorch.org/models/"
     names = ("resnet18-f37072fd.pth", "resnet50-0676ba61.pth")

@@ -294,7 +294,7 @@ def test_errors_that_nobody_has_thought_of(capsys, monkeypatch, error, code, mes
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("convcore.cli.summary.summary", fail)
+    monkeypatch.setattr("convcore.cli.commands.summary.summary", fail)
     got, _, err = run(capsys, "summary", "cnn")
     assert (got, err.count("\n")) == (code, 1)
     assert message in err

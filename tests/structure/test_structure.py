@@ -31,7 +31,9 @@ def test_the_sources_were_found():
         rules.warning_filters,
         rules.unseen_readers,
         rules.long_files,
+        rules.crowded_folders,
         rules.folders_without_map,
+        rules.unfinished,
         rules.undocumented,
         kernel_rules.kernel_docstrings,
         kernel_rules.kernel_loops,
@@ -59,6 +61,7 @@ def test_every_kernel_has_a_reference():
 
 def test_files_of_tests_have_one_subject():
     assert rules.long_files(TESTS) == []
+    assert rules.crowded_folders(TESTS) == []
 
 
 def test_late_imports_exist():

@@ -18,12 +18,12 @@ from convcore.autograd import wrap
 from convcore.errors import ShapeError, UnsupportedError
 from convcore.nn import functional as F
 from convcore.nn import init
-from convcore.nn.attention import MultiheadAttention
+from convcore.nn.attention.multi_head import MultiheadAttention
 from convcore.nn.base.module import Module
 from convcore.nn.container import ModuleList
 from convcore.nn.dropout import Dropout
-from convcore.nn.layer_norm import LayerNorm
 from convcore.nn.linear import Linear
+from convcore.nn.norm.layer_norm import LayerNorm
 from convcore.ops.core.dtypes import element_type
 from convcore.ops.core.transfer import to_device
 from convcore.tensor import Tensor
