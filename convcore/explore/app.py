@@ -49,7 +49,7 @@ def make_app() -> Starlette:
     async def calculate(request: Request) -> Response:
         calculation = CALCULATIONS.get(request.path_params["name"])
         if calculation is None:
-            raise HTTPException(404, "there is no such calculation")
+            raise HTTPException(404, "there is no such API function")
         body = json_object(await read_body(request, MAX_BODY))
         return JSONResponse(await to_thread.run_sync(calculation, body, limiter=one_at_a_time))
 

@@ -44,7 +44,7 @@ def unit_box(layer: Layer, row: int, column: int) -> Box:
         ShapeError: the maps have no such position.
     """
     if layer.field is None:
-        raise UnsupportedError(f"receptive field: that of {layer.name} ({layer.kind}) cannot be told")
+        raise UnsupportedError(f"receptive field: the field of {layer.name} ({layer.kind}) is unknown")
     height, width = layer.output_shape[2:]
     if not (0 <= row < height and 0 <= column < width):
         raise ShapeError(

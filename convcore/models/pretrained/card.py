@@ -148,7 +148,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Module, ModelCard]:
         raise CheckpointError(f"load: {file}: there is no such file")
     if read_card(file) is None and published(file) is None:
         raise UnsupportedError(
-            f"load: {file} does not say which network it is of; get_model(name, weights=path) loads it by the name"
+            f"load: {file} does not say which network it is of; get_model(name, weights=path) loads it"
         )
     return load_classifier("load", None, str(file))
 

@@ -71,7 +71,9 @@ class ParameterList(Module):
     def extend(self, values: Iterable[Any]) -> Self:
         """Add several entries at the end. Returns self."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(f"ParameterList: values must be iterable, but no tensor, got {type(values).__name__}")
+            raise TypeError(
+                f"ParameterList: values must be an iterable other than a tensor, got {type(values).__name__}"
+            )
         for value in list(values):
             self.append(value)
         return self
