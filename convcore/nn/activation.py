@@ -5,10 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from convcore.errors import ShapeError
-from convcore.nn import functional as F
 from convcore.nn.base.module import Module
 from convcore.nn.init import constant_
 from convcore.nn.parameter import empty_parameter
+from convcore.ops.activation.composed import (
+    glu,
+    hardshrink,
+    prelu,
+    rrelu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from convcore.ops.activation.functions import (
+    celu,
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    relu6,
+    selu,
+    silu,
+    softplus,
+)
+from convcore.ops.activation.softmax import log_softmax, softmax
+from convcore.ops.elementwise.functions import relu, relu_, sigmoid, tanh
 from convcore.tensor import Tensor
 
 
@@ -34,7 +61,7 @@ class ReLU(_Settings):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input, self.inplace)
+        return relu_(input) if self.inplace else relu(input)
 
 
 class ReLU6(_Settings):
@@ -45,7 +72,7 @@ class ReLU6(_Settings):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu6(input, self.inplace)
+        return relu6(input, self.inplace)
 
 
 class Hardtanh(_Settings):
@@ -76,7 +103,7 @@ class Hardtanh(_Settings):
         self.min_val, self.max_val = min_val, max_val
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+        return hardtanh(input, self.min_val, self.max_val, self.inplace)
 
 
 class LeakyReLU(_Settings):
@@ -94,7 +121,7 @@ class LeakyReLU(_Settings):
         self.negative_slope = negative_slope
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.leaky_relu(input, self.negative_slope, self.inplace)
+        return leaky_relu(input, self.negative_slope, self.inplace)
 
 
 class ELU(_Settings):
@@ -112,7 +139,7 @@ class ELU(_Settings):
         self.alpha = alpha
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.elu(input, self.alpha, self.inplace)
+        return elu(input, self.alpha, self.inplace)
 
 
 class CELU(_Settings):
@@ -130,7 +157,7 @@ class CELU(_Settings):
         self.alpha = alpha
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.celu(input, self.alpha, self.inplace)
+        return celu(input, self.alpha, self.inplace)
 
 
 class SELU(_Settings):
@@ -141,7 +168,7 @@ class SELU(_Settings):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.selu(input, self.inplace)
+        return selu(input, self.inplace)
 
 
 class GELU(_Settings):
@@ -158,7 +185,7 @@ class GELU(_Settings):
         self.approximate = approximate
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.gelu(input, approximate=self.approximate)
+        return gelu(input, approximate=self.approximate)
 
 
 class SiLU(_Settings):
@@ -169,7 +196,7 @@ class SiLU(_Settings):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.silu(input, self.inplace)
+        return silu(input, self.inplace)
 
 
 class Mish(_Settings):
@@ -180,7 +207,7 @@ class Mish(_Settings):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.mish(input, self.inplace)
+        return mish(input, self.inplace)
 
 
 class Hardswish(_Settings):
@@ -191,7 +218,7 @@ class Hardswish(_Settings):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardswish(input, self.inplace)
+        return hardswish(input, self.inplace)
 
 
 class Hardsigmoid(_Settings):
@@ -202,7 +229,7 @@ class Hardsigmoid(_Settings):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardsigmoid(input, self.inplace)
+        return hardsigmoid(input, self.inplace)
 
 
 class Threshold(_Settings):
@@ -219,7 +246,7 @@ class Threshold(_Settings):
         self.threshold, self.value = threshold, value
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.threshold(input, self.threshold, self.value, self.inplace)
+        return threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self) -> str:
         return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
@@ -233,7 +260,7 @@ class Hardshrink(Module):
         self.lambd = lambd
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardshrink(input, self.lambd)
+        return hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         return f"{self.lambd}"
@@ -243,21 +270,21 @@ class Softshrink(Hardshrink):
     """x moved towards 0 by `lambd`; 0 for x in [-lambd, lambd]."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softshrink(input, self.lambd)
+        return softshrink(input, self.lambd)
 
 
 class Tanhshrink(Module):
     """x - tanh(x)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.tanhshrink(input)
+        return tanhshrink(input)
 
 
 class Softsign(Module):
     """x / (1 + |x|)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softsign(input)
+        return softsign(input)
 
 
 class PReLU(Module):
@@ -285,7 +312,7 @@ class PReLU(Module):
         constant_(self.weight, self.init)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.prelu(input, self.weight)
+        return prelu(input, self.weight)
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
@@ -306,7 +333,7 @@ class RReLU(_Settings):
         self.lower, self.upper = lower, upper
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+        return rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
 
 class Softplus(_Settings):
@@ -324,28 +351,28 @@ class Softplus(_Settings):
         self.beta, self.threshold = beta, threshold
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softplus(input, self.beta, self.threshold)
+        return softplus(input, self.beta, self.threshold)
 
 
 class LogSigmoid(Module):
     """log(1 / (1 + exp(-x))), without overflow."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.logsigmoid(input)
+        return logsigmoid(input)
 
 
 class Sigmoid(Module):
     """1 / (1 + exp(-x)), from 0 to 1."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.sigmoid(input)
+        return sigmoid(input)
 
 
 class Tanh(Module):
     """The hyperbolic tangent, from -1 to 1."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.tanh(input)
+        return tanh(input)
 
 
 class _AlongAxis(Module):
@@ -364,21 +391,21 @@ class GLU(_AlongAxis):
         super().__init__(dim)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.glu(input, self.dim)
+        return glu(input, self.dim)
 
 
 class Softmin(_AlongAxis):
     """Softmax of -x along axis `dim`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softmin(input, self.dim)
+        return softmin(input, self.dim)
 
 
 class Softmax(_AlongAxis):
     """Convert logits to probabilities: exp(x) divided by the sum of exp(x) along axis `dim`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim)
+        return softmax(input, self.dim)
 
 
 class Softmax2d(Module):
@@ -387,11 +414,11 @@ class Softmax2d(Module):
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in (3, 4):
             raise ShapeError(f"Softmax2d: input must be (N, C, H, W) or (C, H, W), got shape {tuple(input.shape)}")
-        return F.softmax(input, -3)
+        return softmax(input, -3)
 
 
 class LogSoftmax(_AlongAxis):
     """The logarithm of Softmax, computed without overflow."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, self.dim)
+        return log_softmax(input, self.dim)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from convcore.errors import ShapeError, UnsupportedError
-from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.conv.functions import convolve
+from convcore.ops.conv.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from convcore.ops.core.arguments import integer, numbers
-from convcore.ops.image.pad import MODES
+from convcore.ops.image.pad import MODES, pad
 from convcore.tensor import Tensor
 
 IntOrSeveral = int | Sequence[int]
@@ -27,6 +27,7 @@ class _ConvLayer(Module):
         rank: int,
         in_channels: int,
         out_channels: int,
+        *,
         kernel_size: IntOrSeveral,
         stride: IntOrSeveral,
         padding: IntOrSeveral | str,
@@ -107,8 +108,22 @@ class _Conv(_ConvLayer):
         device: Any = None,
         dtype: Any = None,
     ):
-        settings = kernel_size, stride, padding, dilation, False, 0, groups, bias, padding_mode, device, dtype
-        super().__init__(self.rank, in_channels, out_channels, *settings)
+        super().__init__(
+            self.rank,
+            in_channels,
+            out_channels,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            transposed=False,
+            output_padding=0,
+            groups=groups,
+            bias=bias,
+            padding_mode=padding_mode,
+            device=device,
+            dtype=dtype,
+        )
 
     def _border(self) -> list[int]:
         """The layer's padding as the sizes that `F.pad` takes."""
@@ -122,7 +137,7 @@ class _Conv(_ConvLayer):
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            input, padding = F.pad(input, self._border(), self.padding_mode), 0
+            input, padding = pad(input, self._border(), self.padding_mode), 0
         settings = self.stride, padding, self.dilation, self.groups
         return convolve(self.rank, input, self.weight, self.bias, *settings)
 
@@ -173,9 +188,10 @@ class Conv3d(_Conv):
 
 
 class _ConvTranspose(_ConvLayer):
-    """A transposed convolution of `rank` spatial axes."""
+    """A transposed convolution of `rank` spatial axes, which `operation` computes."""
 
-    rank: int
+    rank: ClassVar[int]
+    operation: ClassVar[Callable[..., Tensor]]
 
     def __init__(
         self,
@@ -195,27 +211,28 @@ class _ConvTranspose(_ConvLayer):
         layer = type(self).__name__
         if isinstance(padding, str):
             raise ShapeError(f"{layer}: padding must be numbers, got {padding!r}")
-        settings = (
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            True,
-            output_padding,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
+        super().__init__(
+            self.rank,
+            in_channels,
+            out_channels,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            transposed=True,
+            output_padding=output_padding,
+            groups=groups,
+            bias=bias,
+            padding_mode=padding_mode,
+            device=device,
+            dtype=dtype,
         )
-        super().__init__(self.rank, in_channels, out_channels, *settings)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Convolve; `output_size`, for the spatial axes or for all axes, replaces output_padding."""
         extra = self.output_padding if output_size is None else self._output_padding(input, output_size)
-        convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.rank - 1]
-        settings: Any = (self.stride, self.padding, extra, self.groups, self.dilation)
-        return convolve(input, self.weight, self.bias, *settings)
+        settings = self.stride, self.padding, extra, self.groups, self.dilation
+        return type(self).operation(input, self.weight, self.bias, *settings)
 
     def _output_padding(self, x: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
         wanted = tuple(output_size)[-self.rank :]
@@ -242,7 +259,7 @@ class ConvTranspose1d(_ConvTranspose):
     See ConvTranspose2d; the weight is (C_in, C_out / groups, K).
     """
 
-    rank = 1
+    rank, operation = 1, conv_transpose1d
 
 
 class ConvTranspose2d(_ConvTranspose):
@@ -260,7 +277,7 @@ class ConvTranspose2d(_ConvTranspose):
         bias: (C_out,), with the same distribution, or None.
     """
 
-    rank = 2
+    rank, operation = 2, conv_transpose2d
 
 
 class ConvTranspose3d(_ConvTranspose):
@@ -269,4 +286,4 @@ class ConvTranspose3d(_ConvTranspose):
     See ConvTranspose2d; the weight is (C_in, C_out / groups, K_d, K_h, K_w).
     """
 
-    rank = 3
+    rank, operation = 3, conv_transpose3d

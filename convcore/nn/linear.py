@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.core.arguments import integer
+from convcore.ops.linear.bilinear import bilinear
+from convcore.ops.linear.matmul import linear
 from convcore.tensor import Tensor
 
 
@@ -42,7 +43,7 @@ class Linear(Module):
         init.layer_default_(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.weight, self.bias)
+        return linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -87,7 +88,7 @@ class Bilinear(Module):
             init.uniform_(parameter, -bound, bound)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
-        return F.bilinear(input1, input2, self.weight, self.bias)
+        return bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (

@@ -6,9 +6,24 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from convcore.errors import ShapeError
-from convcore.nn import functional as F
 from convcore.nn.base.module import Module
 from convcore.ops.core.arguments import integer, numbers
+from convcore.ops.pool.fractional import fractional_max_pool2d, fractional_max_pool3d
+from convcore.ops.pool.functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from convcore.ops.pool.unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
 from convcore.tensor import Tensor
 
 IntOrSeveral = int | Sequence[int]
@@ -78,19 +93,19 @@ class MaxPool2d(_MaxPool):
         ceil_mode: allow a last window that extends past the edge, instead of dropping the remainder.
     """
 
-    rank, pool = 2, F.max_pool2d
+    rank, pool = 2, max_pool2d
 
 
 class MaxPool1d(_MaxPool):
     """The maximum of each window of series (N, C, L); see MaxPool2d."""
 
-    rank, pool = 1, F.max_pool1d
+    rank, pool = 1, max_pool1d
 
 
 class MaxPool3d(_MaxPool):
     """The maximum of each window of volumes (N, C, D, H, W); see MaxPool2d."""
 
-    rank, pool = 3, F.max_pool3d
+    rank, pool = 3, max_pool3d
 
 
 class _AvgPool(_Pool):
@@ -126,19 +141,19 @@ class AvgPool2d(_AvgPool):
         divisor_override: divide by this number instead.
     """
 
-    rank, pool = 2, F.avg_pool2d
+    rank, pool = 2, avg_pool2d
 
 
 class AvgPool3d(_AvgPool):
     """The mean of each window of volumes (N, C, D, H, W); see AvgPool2d."""
 
-    rank, pool = 3, F.avg_pool3d
+    rank, pool = 3, avg_pool3d
 
 
 class AvgPool1d(_Pool):
     """The mean of each window of series (N, C, L); see AvgPool2d. The settings are stored as tuples, as in torch."""
 
-    rank, pool = 1, F.avg_pool1d
+    rank, pool = 1, avg_pool1d
 
     def __init__(
         self,
@@ -156,7 +171,7 @@ class AvgPool1d(_Pool):
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -189,19 +204,19 @@ class _LPPool(_Pool):
 class LPPool2d(_LPPool):
     """The norm (sum of x^norm_type)^(1 / norm_type) of each window of images (N, C, H, W)."""
 
-    rank, pool = 2, F.lp_pool2d
+    rank, pool = 2, lp_pool2d
 
 
 class LPPool1d(_LPPool):
     """The norm of each window of series (N, C, L); see LPPool2d."""
 
-    rank, pool = 1, F.lp_pool1d
+    rank, pool = 1, lp_pool1d
 
 
 class LPPool3d(_LPPool):
     """The norm of each window of volumes (N, C, D, H, W); see LPPool2d."""
 
-    rank, pool = 3, F.lp_pool3d
+    rank, pool = 3, lp_pool3d
 
 
 class _MaxUnpool(_Pool):
@@ -221,19 +236,19 @@ class _MaxUnpool(_Pool):
 class MaxUnpool2d(_MaxUnpool):
     """Put the maxima of a MaxPool2d back at their positions and zeros elsewhere: layer(maxima, indices)."""
 
-    rank, pool = 2, F.max_unpool2d
+    rank, pool = 2, max_unpool2d
 
 
 class MaxUnpool1d(_MaxUnpool):
     """Put the maxima of a MaxPool1d back at their positions and zeros elsewhere."""
 
-    rank, pool = 1, F.max_unpool1d
+    rank, pool = 1, max_unpool1d
 
 
 class MaxUnpool3d(_MaxUnpool):
     """Put the maxima of a MaxPool3d back at their positions and zeros elsewhere."""
 
-    rank, pool = 3, F.max_unpool3d
+    rank, pool = 3, max_unpool3d
 
 
 class _AdaptivePool(Module):
@@ -261,19 +276,19 @@ class AdaptiveAvgPool2d(_AdaptivePool):
         output_size: one number or (height, width); None keeps the size of the input. 1 is global average pooling.
     """
 
-    pool = F.adaptive_avg_pool2d
+    pool = adaptive_avg_pool2d
 
 
 class AdaptiveAvgPool1d(_AdaptivePool):
     """Means of windows of series (N, C, L); see AdaptiveAvgPool2d."""
 
-    pool = F.adaptive_avg_pool1d
+    pool = adaptive_avg_pool1d
 
 
 class AdaptiveAvgPool3d(_AdaptivePool):
     """Means of windows of volumes (N, C, D, H, W); see AdaptiveAvgPool2d."""
 
-    pool = F.adaptive_avg_pool3d
+    pool = adaptive_avg_pool3d
 
 
 class _AdaptiveMaxPool(_AdaptivePool):
@@ -293,19 +308,19 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
         return_indices: return (maxima, their positions in the image, row by row) instead.
     """
 
-    pool = F.adaptive_max_pool2d
+    pool = adaptive_max_pool2d
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """Maxima of windows of series (N, C, L); see AdaptiveMaxPool2d."""
 
-    pool = F.adaptive_max_pool1d
+    pool = adaptive_max_pool1d
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """Maxima of windows of volumes (N, C, D, H, W); see AdaptiveMaxPool2d."""
 
-    pool = F.adaptive_max_pool3d
+    pool = adaptive_max_pool3d
 
 
 class _FractionalMaxPool(Module):
@@ -351,10 +366,10 @@ class _FractionalMaxPool(Module):
 class FractionalMaxPool2d(_FractionalMaxPool):
     __doc__ = _FractionalMaxPool.__doc__
 
-    pool = F.fractional_max_pool2d
+    pool = fractional_max_pool2d
 
 
 class FractionalMaxPool3d(_FractionalMaxPool):
     __doc__ = _FractionalMaxPool.__doc__
 
-    pool = F.fractional_max_pool3d
+    pool = fractional_max_pool3d

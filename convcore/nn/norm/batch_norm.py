@@ -9,13 +9,14 @@ import numpy as np
 
 from convcore.autograd import wrap
 from convcore.errors import ShapeError, array_table
-from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.core.arguments import integer
 from convcore.ops.core.dtypes import element_type, float32, require_tensor
 from convcore.ops.core.transfer import to_device
+from convcore.ops.norm.batch_norm import batch_norm
+from convcore.ops.norm.instance_norm import instance_norm
 from convcore.tensor import Tensor
 
 
@@ -132,7 +133,7 @@ class _BatchNorm(_Norm):
         use_batch = self.training or (mean is None and var is None)
         if self.training and not update:
             mean = var = None
-        out = F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+        out = batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
         if update and batches is not None:
             batches.before_write()[...] += 1
             batches.mark_changed()
@@ -188,7 +189,7 @@ class _InstanceNorm(_Norm):
             if self.affine:
                 raise ShapeError(message)
             warnings.warn(f"{message}\nwhich does not matter without affine", stacklevel=2)
-        out = F.instance_norm(
+        out = instance_norm(
             images,
             self.running_mean,
             self.running_var,

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from convcore.errors import ShapeError
-from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.parameter import empty_parameter
 from convcore.ops.core.arguments import integer
+from convcore.ops.norm.instance_norm import local_response_norm
+from convcore.ops.norm.layer_norm import group_norm, layer_norm, rms_norm
 from convcore.tensor import Tensor
 
 
@@ -68,7 +69,7 @@ class LayerNorm(_Affine):
         self.elementwise_affine = elementwise_affine
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+        return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -98,7 +99,7 @@ class RMSNorm(_Affine):
         self.elementwise_affine = elementwise_affine
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+        return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
@@ -140,7 +141,7 @@ class GroupNorm(_Affine):
         self.affine = affine
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        return group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -160,7 +161,7 @@ class LocalResponseNorm(Module):
         self.k = k
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+        return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
