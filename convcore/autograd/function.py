@@ -173,10 +173,18 @@ class Function:
         if not state.enabled:
             return cls.forward(_Unrecorded(len(args)), *args)
         needs = tuple([isinstance(a, Variable) and a.requires_grad for a in args])
-        if True not in needs:
-            return _run_forward(cls, _Unrecorded(len(args)), args)
-        node = Node(cls, needs, tuple([_edge(a) if n else None for a, n in zip(args, needs, strict=True)]))
-        results = _run_forward(cls, node, args)
+        is_recorded = True in needs
+        if is_recorded:
+            node = Node(cls, needs, tuple([_edge(a) if n else None for a, n in zip(args, needs, strict=True)]))
+        else:
+            node = _Unrecorded(len(args))
+        state.enabled = False
+        try:
+            results = cls.forward(node, *args)
+        finally:
+            state.enabled = True
+        if not is_recorded:
+            return results
         outputs = results if isinstance(results, tuple) else (results,)
         if any(output is a for output in outputs for a in args):
             raise GraphError(
@@ -188,14 +196,6 @@ class Function:
 
 def _edge(tensor: Variable) -> Any:
     return tensor if tensor.node is None else (tensor.node, tensor.output_index)
-
-
-def _run_forward(cls: type[Function], node: Node, args: tuple) -> Any:
-    previous, state.enabled = state.enabled, False
-    try:
-        return cls.forward(node, *args)
-    finally:
-        state.enabled = previous
 
 
 class _NotTwiceDifferentiable(Function):

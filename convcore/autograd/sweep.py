@@ -32,7 +32,7 @@ def backward(
     create_graph: bool = False,
 ) -> None:
     """Add the gradients of `tensors`, weighted by `gradients`, to the `.grad` of every leaf that requires one."""
-    _sweep(tensors, gradients, retain_graph, create_graph, wanted=None)
+    _Sweep(tensors, retain_graph, create_graph, wanted=None).run(tensors, gradients)
 
 
 def grad(
@@ -72,7 +72,7 @@ def grad(
         if not tensor.requires_grad:
             raise GraphError(f"grad: inputs[{position}] does not require a gradient")
     wanted: dict[Any, Any] = {_key(tensor): None for tensor in inputs}
-    _sweep(outputs, list(grad_outputs), retain_graph, create_graph, wanted)
+    _Sweep(outputs, retain_graph, create_graph, wanted).run(outputs, list(grad_outputs))
     results = tuple(wanted[_key(tensor)] for tensor in inputs)
     if not allow_unused:
         for position, result in enumerate(results):
@@ -89,7 +89,7 @@ def _key(tensor: Variable) -> Any:
 
 
 class _Sweep:
-    """One pass down the graph, and the gradients under way.
+    """One pass down the graph, into the leaves' `.grad` or into `wanted`, and the gradients under way.
 
     Attributes:
         wanted: of `grad`, the results by key; None where gradients go to the leaves' `.grad`.
@@ -103,9 +103,10 @@ class _Sweep:
     """
 
     def __init__(
-        self, tensors: Sequence[Variable], retain_graph: bool, create_graph: bool, wanted: dict[Any, Any] | None
+        self, tensors: Sequence[Variable], retain_graph: bool | None, create_graph: bool, wanted: dict[Any, Any] | None
     ):
-        self.retain_graph, self.create_graph, self.wanted = retain_graph, create_graph, wanted
+        self.retain_graph = create_graph if retain_graph is None else retain_graph
+        self.create_graph, self.wanted = create_graph, wanted
         self.runs, self.ends, self.unused = _reachable(tensors), set(), set()
         if wanted is not None:
             found, self.runs = self.runs, _leading(self.runs, wanted)
@@ -118,15 +119,19 @@ class _Sweep:
 
     def run(self, tensors: Sequence[Variable], gradients: Sequence[Any]) -> None:
         """Send gradients from the tensors down to everything that they were computed from."""
-        for tensor, gradient in zip(tensors, gradients, strict=True):
-            if not tensor.requires_grad:
-                raise GraphError("backward: this tensor does not require a gradient and has no graph behind it")
-            self.send(_key(tensor), _seed(tensor, gradient))
-        self.count([_key(tensor) for tensor in tensors])
-        while self.heap:
-            self.count(self.visit(heapq.heappop(self.heap)[1]))
-        for leaf in list(self.leaves):  # what they still expected turned out to be None
-            self.finish(leaf)
+        previous, state.enabled = state.enabled, self.create_graph
+        try:
+            for tensor, gradient in zip(tensors, gradients, strict=True):
+                if not tensor.requires_grad:
+                    raise GraphError("backward: this tensor does not require a gradient and has no graph behind it")
+                self.send(_key(tensor), _seed(tensor, gradient))
+            self.count([_key(tensor) for tensor in tensors])
+            while self.heap:
+                self.count(self.visit(heapq.heappop(self.heap)[1]))
+            for leaf in list(self.leaves):  # what they still expected turned out to be None
+                self.finish(leaf)
+        finally:
+            state.enabled = previous
 
     def send(self, key: Any, gradient: Any) -> None:
         """Add a gradient to those that have come to the same leaf, or the same output of a node."""
@@ -162,8 +167,10 @@ class _Sweep:
         if node in self.ends:
             self.collect(node, gradients)
             return ()
+        _make_ready(node, gradients)
         edges = node.edges
-        for edge, gradient in zip(edges, _run(node, gradients), strict=True):
+        results = node.function.backward(node, *gradients)
+        for edge, gradient in zip(edges, _fitting(node, results), strict=True):
             if gradient is not None:
                 self.send(edge, gradient)
         if not self.retain_graph:
@@ -199,16 +206,6 @@ class _Sweep:
         yield from self.leaves.values()
         for gradients in self.pending.values():
             yield from [gradient for gradient in gradients if gradient is not None]
-
-
-def _sweep(tensors, gradients, retain_graph: bool | None, create_graph: bool, wanted: dict | None) -> None:
-    """Send gradients down the graph: into the leaves' `.grad`, or into `wanted` by key where that is given."""
-    retain_graph = create_graph if retain_graph is None else retain_graph
-    previous, state.enabled = state.enabled, create_graph
-    try:
-        _Sweep(tensors, retain_graph, create_graph, wanted).run(tensors, gradients)
-    finally:
-        state.enabled = previous
 
 
 def _show(hooks: HookTable | None, gradients: list[Any], index: int) -> None:
@@ -274,14 +271,17 @@ def _leading(found: set[Node], wanted: dict[Any, Any]) -> set[Node]:
     return leading
 
 
-def _run(node: Node, grad_outs: list[Any]) -> list[Any]:
-    """Run one node's backward; returns for each edge a gradient, checked to fit, or None."""
+def _make_ready(node: Node, grad_outs: list[Any]) -> None:
+    """Refuse a node that was freed, and fill in gradients that its backward expects."""
     node.check_not_freed()
     if node.materialize_grads:
         for index, (shape, dtype) in enumerate(node.outputs):
             if grad_outs[index] is None:
                 grad_outs[index] = wrap(np.zeros(shape, dtype))
-    results = node.function.backward(node, *grad_outs)
+
+
+def _fitting(node: Node, results: Any) -> list[Any]:
+    """For each edge of a node the gradient that its backward returned, checked to fit, or None."""
     results = results if isinstance(results, tuple) else (results,)
     if len(results) != len(node.edges):
         raise GraphError(

@@ -17,18 +17,18 @@ from convcore.training import train_unfrozen
 def passes(monkeypatch):
     """Counts the passes that convolutions compute, and the backward of every recorded operation."""
     counts: Counter[str] = Counter()
-    select, run = conv.choose, sweep._run
+    select, make_ready = conv.choose, sweep._make_ready
 
     def counted_select(geometry, pass_name, request, dtype):
         counts[pass_name] += 1
         return select(geometry, pass_name, request, dtype)
 
-    def counted_run(node, grad_outs):
+    def counted_backward(node, grad_outs):
         counts[f"{node.name}.backward"] += 1
-        return run(node, grad_outs)
+        make_ready(node, grad_outs)
 
     monkeypatch.setattr(conv, "choose", counted_select)
-    monkeypatch.setattr(sweep, "_run", counted_run)
+    monkeypatch.setattr(sweep, "_make_ready", counted_backward)
     return counts
 
 

@@ -16,8 +16,8 @@ from convcore.ops.loss.cross_entropy import CrossEntropy
 from kernels.cuda import calls, loss
 
 
-@twin_of(on_cpu._check_range)
-def _check_range(op: str, labels: Any, classes: int, ignore_index: int) -> None:
+@twin_of(on_cpu.check_range)
+def check_range(op: str, labels: Any, classes: int, ignore_index: int) -> None:
     """Labels on the device are not checked: a label out of range gives the loss NaN."""
 
 

@@ -42,8 +42,9 @@ def _sizes(array: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:
     return (ceil_div(columns, calls.COLUMNS), ceil_div(rows, part)), (rows, columns, part)
 
 
-@twin_of(on_cpu._normalisation)
-def _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps) -> Normalisation:
+@twin_of(on_cpu.normalisation)
+def normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps) -> Normalisation:
+    """The statistics of one call; training updates the running statistics, too."""
     if not training:
         return Normalisation(running_mean.array.copy(), running_var.array.copy(), eps, False)
     grid, sizes = _sizes(x.array)

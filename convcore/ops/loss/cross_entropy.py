@@ -274,11 +274,12 @@ def _check_labels(op: str, x: Tensor, target: Tensor, weight: Tensor | None, ign
         raise ShapeError(f"{op}: labels must have input's shape without the class axis, {expected}\n{table()}")
     _check_weight(op, x, weight, axis)
     ignore_index = integer(op, "ignore_index", ignore_index, -(1 << 63))
-    dispatch.of(_check_range, target.array)(op, target.array, shape[axis], ignore_index)
+    dispatch.of(check_range, target.array)(op, target.array, shape[axis], ignore_index)
     return ignore_index
 
 
-def _check_range(op: str, labels: np.ndarray, classes: int, ignore_index: int) -> None:
+def check_range(op: str, labels: np.ndarray, classes: int, ignore_index: int) -> None:
+    """Refuse labels that are neither classes nor `ignore_index`."""
     # Read as unsigned, a negative label is very large, so one maximum checks both ends of the range.
     if labels.size == 0 or labels.view(np.uint64).max() < classes:
         return

@@ -25,6 +25,7 @@ fused with the operations that follow: it is in `convcore.ops.norm.fused`.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -102,17 +103,13 @@ def normalise_channels(
     if 0 in meta(x).shape:
         return of_nothing(x, weight, bias)
     recorded = is_recorded(weight, bias)
-
-    def normalisation() -> Normalisation:
-        with np.errstate(all="ignore"):  # NaN and infinity propagate without a warning, as in PyTorch
-            function = dispatch.of(_normalisation, meta(x))
-            return function(x, running_mean, running_var, weight, bias, training, momentum, eps)
-
+    arguments = x, running_mean, running_var, weight, bias, training, momentum, eps
+    compute = functools.partial(dispatch.of(normalisation, meta(x)), *arguments)
     if training or recorded:
-        norm = normalisation()
+        norm = compute()
     else:  # in inference the statistics and coefficients are the same at every call
         tensors = (running_mean, running_var, weight, bias)
-        norm = derived_from_all(tensors, ("normalisation", eps, weight is None), normalisation)
+        norm = derived_from_all(tensors, ("normalisation", eps, weight is None), compute)
     if x.deferred is not None and not recorded:
         fused = x.deferred.batch_norm(norm)
         if fused is not None:
@@ -132,25 +129,26 @@ def of_nothing(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return out
 
 
-def _normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps) -> Normalisation:
+def normalisation(x, running_mean, running_var, weight, bias, training, momentum, eps) -> Normalisation:
     """The statistics and coefficients of one call. In training, only this function updates the running statistics."""
-    if training:
-        rows = rows_along(x.array, 1)
-        mean, variance = _batch_statistics(rows)
-        _update_running(running_mean, mean, momentum)
-        _update_running(running_var, variance * (rows.shape[0] / max(rows.shape[0] - 1, 1)), momentum)
-    else:
-        mean, variance = running_mean.array.astype(np.float64), running_var.array.astype(np.float64)
-    invstd = 1 / np.sqrt(variance + eps)
-    # Rounding the mean to x's dtype would shift a whole channel. So the kernel subtracts the rounded mean, which is
-    # exact for x near it, and the rounding error (mean - center) goes into the shift.
-    dtype, channels = meta(x).dtype, meta(x).shape[1]
-    center = mean.astype(dtype)
-    scale = invstd if weight is None else invstd * weight.array
-    shift = (center - mean) * scale
-    if bias is not None:
-        shift += bias.array
-    return Normalisation(mean, invstd, eps, training, coefficient_lines(channels, dtype, center, scale, shift))
+    with np.errstate(all="ignore"):  # NaN and infinity propagate without a warning, as in PyTorch
+        if training:
+            rows = rows_along(x.array, 1)
+            mean, variance = _batch_statistics(rows)
+            _update_running(running_mean, mean, momentum)
+            _update_running(running_var, variance * (rows.shape[0] / max(rows.shape[0] - 1, 1)), momentum)
+        else:
+            mean, variance = running_mean.array.astype(np.float64), running_var.array.astype(np.float64)
+        invstd = 1 / np.sqrt(variance + eps)
+        # Rounding the mean to x's dtype would shift a whole channel. So the kernel subtracts the rounded mean, which is
+        # exact for x near it, and the rounding error (mean - center) goes into the shift.
+        dtype, channels = meta(x).dtype, meta(x).shape[1]
+        center = mean.astype(dtype)
+        scale = invstd if weight is None else invstd * weight.array
+        shift = (center - mean) * scale
+        if bias is not None:
+            shift += bias.array
+        return Normalisation(mean, invstd, eps, training, coefficient_lines(channels, dtype, center, scale, shift))
 
 
 def _batch_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -299,11 +299,8 @@ class DeferredNorm(Deferred):
         return self.inputs.x.array.dtype
 
     def compute(self) -> Tensor:
-        return self._apply(None)
-
-    def _apply(self, geometry: PoolGeometry | None) -> Tensor:
         inputs = self.inputs
-        return BatchNorm.apply(inputs.x, inputs.weight, inputs.bias, inputs.norm, self.rectify, geometry)
+        return BatchNorm.apply(inputs.x, inputs.weight, inputs.bias, inputs.norm, self.rectify, None)
 
     def activate(self, kernels: Elementwise, settings: tuple[float, ...]) -> Tensor | None:
         if self.rectify or kernels is not RELU:
@@ -319,7 +316,8 @@ class DeferredNorm(Deferred):
         if geometry.height.taps * geometry.width.taps > pool_kernels.NOWHERE:
             return None
         with set_grad_enabled(self.recorded and is_grad_enabled()):
-            result = self._apply(geometry)
+            inputs = self.inputs
+            result = BatchNorm.apply(inputs.x, inputs.weight, inputs.bias, inputs.norm, self.rectify, geometry)
         self.bypassed_by(result.node)
         return result
 

@@ -170,6 +170,8 @@ def max_pool2d(
     fused = None if return_indices else _fused_max_pool2d(input, geometry)
     if fused is not None:
         return fused
+    if input.ndim == 4:
+        return MaxPool2d.apply(input, geometry, return_indices)
     return _pooled("max_pool2d", input, MaxPool2d, geometry, return_indices)
 
 
@@ -230,6 +232,8 @@ def avg_pool2d(
     geometry = avg_pool_geometry(
         "avg_pool2d", input.array, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
+    if input.ndim == 4:
+        return AvgPool2d.apply(input, geometry)
     return _pooled("avg_pool2d", input, AvgPool2d, geometry)
 
 
@@ -282,6 +286,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Sizes) -> Tensor:
     """
     check_float_tensors("adaptive_avg_pool2d", input=input)
     geometry = adaptive_pool_geometry("adaptive_avg_pool2d", input.array, output_size)
+    if input.ndim == 4:
+        return AvgPool2d.apply(input, geometry)
     return _pooled("adaptive_avg_pool2d", input, AvgPool2d, geometry)
 
 
@@ -306,6 +312,8 @@ def adaptive_max_pool2d(input: Tensor, output_size: Sizes, return_indices: bool 
     fused = None if return_indices else _fused_max_pool2d(input, geometry)
     if fused is not None:
         return fused
+    if input.ndim == 4:
+        return MaxPool2d.apply(input, geometry, return_indices)
     return _pooled("adaptive_max_pool2d", input, MaxPool2d, geometry, return_indices)
 
 
