@@ -17,6 +17,7 @@ import pytest
 import convcore
 from convcore import memory, nn
 from convcore.autograd import lazy, variable
+from convcore.engine import memory_watch
 from convcore.nn import functional as F
 from convcore.nn.compiling import compiled as compiled_models
 from convcore.ops.conv import far as conv_far
@@ -26,7 +27,10 @@ from convcore.ops.pool import geometry as pools
 
 pytestmark = pytest.mark.slow
 
-KEEPERS = {module.__file__ for module in (weight_cache, memory, lazy, variable, filters, geometry, pools, conv_far)}
+KEEPERS = {
+    module.__file__
+    for module in (weight_cache, memory, memory_watch, lazy, variable, filters, geometry, pools, conv_far)
+}
 
 
 # Bytecodes that only put something onto the stack or choose the next bytecode: an interrupt before or after one of

@@ -20,7 +20,7 @@ import numpy as np
 
 from convcore import memory
 from convcore.autograd.variable import Variable
-from convcore.engine.cuda.array import DeviceArray
+from convcore.engine.dispatch import ARRAYS
 from convcore.errors import GraphError
 
 # Threads may run backward through different graphs with the same leaves. An RLock: to add may settle deferred tensors.
@@ -91,7 +91,7 @@ def _is_only_holder(holder: list[Any]) -> bool:
     array = holder[0].array
     while array.base is not None and not memory.is_lease(array):
         # A base of another kind speaks for memory of somebody else: of NumPy code, of another library.
-        if not isinstance(array.base, (np.ndarray, DeviceArray)) or sys.getrefcount(array.base) > _HELD_ONCE:
+        if not isinstance(array.base, ARRAYS) or sys.getrefcount(array.base) > _HELD_ONCE:
             return False
         array = array.base
     return True

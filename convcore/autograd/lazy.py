@@ -11,18 +11,17 @@ Python calls for attributes that are not set, is what settles.
 What a deferral may not change:
 - Values and gradients. They depend on the call alone: recording or not, statistics, coefficients are those of the call.
 - Time. Memory that a deferred tensor is to be computed from must not change before. Its inputs keep weak references to
-  it in their `Memory`, and everything that writes through tensors settles these first (`Variable.before_write`).
-  Memory that NumPy code may write to is *exposed*: it gets no dependants while it is, and settles those that it has
-  when it becomes so. It is exposed as long as an array from `numpy()` lives, and for ever after `from_numpy`.
-  `tensor.array` is the engine's own and exposes nothing: who writes to it calls `before_write` and `mark_changed`.
+  it in their `Memory` (`convcore.engine.memory_watch`), and everything that writes through tensors settles these first
+  (`Variable.before_write`). Memory that NumPy code may write to is *exposed*: nothing is deferred that depends on it.
 - The graph. A fused node leads past the deferred tensors on its way. If one of these settles after all, as when
   somebody wants its gradient, the node is led through it ("rejoin"): it then ends there, and goes on from there by that
   tensor's own node. Numbers of nodes are drawn at the call, so they still are a topological order.
 
 A deferred tensor is dropped unseen if nobody asks; nothing that the user notices may depend on its being computed. So
-checks, errors and the update of running statistics belong into the call.
+checks, errors and the update of running statistics happen in the call.
 
-What a kind of deferral is about (its inputs, what it can be fused with) is a subclass of `Deferred`, beside its op.
+This module names no operation. `convcore.ops.core.fusion` says which operations can be fused. Each kind of lazy tensor
+is a subclass of `Deferred` beside its operation, which knows what it is computed from.
 """
 
 from __future__ import annotations
@@ -41,65 +40,6 @@ from convcore.engine import dispatch
 if TYPE_CHECKING:
     from convcore.autograd.function import Node
     from convcore.autograd.variable import Variable
-
-
-_FOR_EVER = object()
-
-
-class Memory:
-    """Who must hear of changes of one piece of memory. It exists only where somebody must.
-
-    Attributes:
-        changes: how often it was changed, or may have been, since this object exists.
-        dependants: inputs of deferred tensors, of which it is one.
-        exposures: references to what lets NumPy code write to it, or `_FOR_EVER`; empty if nothing does.
-        derived: results computed from it and kept until it changes (`convcore.ops.core.weight_cache`).
-    """
-
-    __slots__ = ("__weakref__", "changes", "dependants", "derived", "exposures")
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self.dependants: set[weakref.ref[Inputs]] = set()
-        self.exposures: set[Any] = set()
-        self.derived: dict[Any, Any] = {}
-
-    def settle_dependants(self) -> None:
-        """Compute everything that waits to be computed from this memory."""
-        for reference in list(self.dependants):
-            inputs = reference()
-            if inputs is not None:
-                inputs.settle_dependants()
-
-    def expose(self, array: np.ndarray) -> np.ndarray:
-        """The same memory as an array for NumPy code; until it and all views of it are gone, the memory is exposed."""
-        if _FOR_EVER in self.exposures:
-            return array
-        result = np.asarray(Exposure(self, array))
-        self._begin_exposure()
-        return result
-
-    def expose_for_ever(self) -> None:
-        """From now on anybody may write to the memory at any time."""
-        self.exposures.add(_FOR_EVER)
-        self._begin_exposure()
-
-    def _begin_exposure(self) -> None:
-        self.settle_dependants()
-        self.changes += 1
-        self.derived.clear()
-
-
-class Exposure:
-    """The base object of an array that was handed out: NumPy keeps it alive as long as any view of the array."""
-
-    __slots__ = ("__array_interface__", "__weakref__", "array")
-
-    def __init__(self, memory: Memory, array: np.ndarray):
-        self.array = array
-        self.__array_interface__ = array.__array_interface__
-        # A callback of C code: Python code could be stopped by Ctrl-C, which would be lost there.
-        memory.exposures.add(weakref.ref(self, memory.exposures.discard))
 
 
 class _State(threading.local):
@@ -209,30 +149,6 @@ class Deferred:
     def compute(self) -> Any:
         """The tensor's value as an ordinary tensor, recorded if the grad mode says so."""
         raise NotImplementedError
-
-    def batch_norm(self, norm: Any) -> Any:
-        """The normalised tensor, fused; None if it cannot be."""
-        return None
-
-    def add(self, other: Any) -> Any:
-        """The sum with another tensor, fused; None if it cannot be."""
-        return None
-
-    def add_in_place(self, other: Any) -> bool:
-        """Make the tensor itself that of `add`; False if it cannot be."""
-        return False
-
-    def activate(self, kernels: Any, settings: tuple[float, ...]) -> Any:
-        """The tensor of a function of each element, given by its kernels, fused; None if it cannot be."""
-        return None
-
-    def activate_in_place(self, kernels: Any, settings: tuple[float, ...]) -> bool:
-        """Make the tensor itself that of `activate`; False if it cannot be."""
-        return False
-
-    def max_pool2d(self, geometry: Any) -> Any:
-        """The pooled tensor, fused; None if it cannot be."""
-        return None
 
     def settle(self) -> None:
         """Compute the tensor, once, whoever asks from however many threads."""

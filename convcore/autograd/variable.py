@@ -15,9 +15,10 @@ import numpy as np
 from convcore.absent import Explanation
 from convcore.autograd.grad_mode import state
 from convcore.autograd.handles import HookTable, RemovableHandle
-from convcore.autograd.lazy import Deferred, Memory
+from convcore.autograd.lazy import Deferred
 from convcore.engine import capture
-from convcore.engine.cuda.array import DeviceArray
+from convcore.engine.dispatch import ARRAYS
+from convcore.engine.memory_watch import Memory
 from convcore.errors import AbsentError, DTypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Variable:
     """A NumPy array, whether it wants a gradient, and the node of the graph that made it.
 
     Attributes:
-        array: the numbers, a NumPy array of any strides, or a `DeviceArray` on a GPU. Who writes to it asks
+        array: the numbers, a NumPy array of any strides, or an array on a GPU. Who writes to it asks
             `before_write` for it and calls `mark_changed` afterwards; NumPy code of the user gets `numpy()` instead.
         node: the graph node whose output this is; None for a leaf (made by the user).
         version: counts in-place changes of the memory; shared with views of it.
@@ -80,7 +81,7 @@ class Variable:
     _leaf_hooks: HookTable | None = None
 
     def __init__(self, array: np.ndarray, requires_grad: bool = False):
-        if not isinstance(array, (np.ndarray, DeviceArray)):
+        if not isinstance(array, ARRAYS):
             raise DTypeError(f"Tensor: needs a NumPy array, got {type(array).__name__}; use convcore.tensor(..)")
         self.array = capture.adopted(self, array) if capture.recordings else array
         self.node: Node | None = None

@@ -13,10 +13,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from convcore.engine.cuda.array import DeviceArray, device_name, full
 from convcore.errors import DeviceError, UnsupportedError
 
 C = TypeVar("C", bound=Callable[..., Any])
+
+ARRAYS = np.ndarray, DeviceArray  # what holds the numbers of a tensor, wherever they lie
 
 in_use = False  # whether a tensor has been on a GPU: before that nobody needs to ask
 _twins: dict[Any, Any] = {}

@@ -209,6 +209,17 @@ def inner_imports(sources: Sources) -> list[str]:
     return wrong
 
 
+def devices_in_autograd(sources: Sources) -> list[str]:
+    """Gradients are the same on every device: `convcore.autograd` imports nothing of a GPU."""
+    return [
+        f"{module}:{found.line}: imports {found.target}"
+        for module in sources
+        if _unit(module) == "convcore.autograd"
+        for found in imports(module, sources)
+        if "cuda" in found.target.split(".")
+    ]
+
+
 def kernels_importing_convcore(sources: Sources) -> list[str]:
     """`kernels` knows arrays and integers, and nothing of convcore: not even for type checkers."""
     return [

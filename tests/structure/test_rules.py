@@ -23,6 +23,7 @@ def test_good_sources_break_no_rule():
         rules.relative_imports,
         rules.upward_imports,
         rules.inner_imports,
+        rules.devices_in_autograd,
         rules.kernels_importing_convcore,
         rules.foreign_compilers,
         rules.foreign_readers,
@@ -97,6 +98,14 @@ def test_inner_imports_downwards_and_listed_ones():
         assert reason
         assert rules.inner_imports({source: f"import {target}"}) == []
         assert found(rules.inner_imports, {target: f"import {source}"}) == [f"{target}:1"]
+
+
+def test_autograd_imports_no_device():
+    text = "from convcore.engine.cuda.array import DeviceArray"
+    assert found(rules.devices_in_autograd, {"convcore.autograd.a": f"import numpy\n{text}"}) == [
+        "convcore.autograd.a:2"
+    ]
+    assert rules.devices_in_autograd({"convcore.ops.a": text, "convcore.autograd.b": "import convcore.engine"}) == []
 
 
 def test_kernels_import_nothing_of_convcore():

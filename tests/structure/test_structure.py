@@ -23,6 +23,7 @@ def test_the_sources_were_found():
         rules.relative_imports,
         rules.upward_imports,
         rules.inner_imports,
+        rules.devices_in_autograd,
         rules.kernels_importing_convcore,
         rules.import_circles,
         rules.foreign_compilers,

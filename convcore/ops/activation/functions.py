@@ -14,6 +14,7 @@ from convcore.autograd import Variable, is_grad_enabled
 from convcore.errors import DTypeError
 from convcore.ops.core.arguments import meta
 from convcore.ops.core.dtypes import require_floating
+from convcore.ops.core.fusion import pending
 from convcore.ops.elementwise.functions import Compiled, clamp, erf, exp, sigmoid, tanh, where
 from convcore.ops.elementwise.in_place import change
 from kernels.cpu.activation import functions as kernels
@@ -150,7 +151,8 @@ def _apply(function: type[Compiled], op: str, x: Tensor, inplace: bool, *setting
     scalars = tuple([float(number) for number in settings])
     if not inplace:
         return function.apply(x, *scalars)
-    if x.deferred is not None and x.deferred.activate_in_place(function.kernels, scalars):
+    waiting = pending(x)
+    if waiting is not None and waiting.activate_in_place(function.kernels, scalars):
         return x
 
     def compute(x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.arguments import meta
 from convcore.ops.core.epilogue import Epilogue
 from convcore.ops.core.filters import KeptFilters
+from convcore.ops.core.fusion import Fusable
 from convcore.ops.core.layout import flat, nchw, nhwc
 from kernels.cpu.elementwise.functions import Elementwise
 from kernels.cpu.elementwise.functions import relu as RELU
@@ -52,7 +53,7 @@ class ConvInputs(Inputs):
         self.residual = residual
 
 
-class DeferredConv(Deferred):
+class DeferredConv(Fusable):
     """x * weight + bias, not yet computed, and the batch norm, residual and activation that joined it so far.
 
     Attributes:

@@ -9,6 +9,7 @@ broadcast         the check of shapes, and the gradient of a broadcast operand
 device, transfer  device and memory format; .to(), .cuda()
 filters           the weight of a convolution or linear layer, and its packed forms
 budget            constants by which operations split their work into tasks
+fusion            what an operation asks a lazy tensor: may it join the computation to come?
 epilogue          operations on a kernel's result before it is stored: residual, activation
 weight_cache      caches packed weights until the weight changes
 public_api        the guard around public functions: rejects non-tensors, accepts NumPy's argument names

@@ -1,7 +1,7 @@
 """The weight cache: arrays computed from a tensor's values, cached until the values change.
 
 A convolution packs its filters into panels before it multiplies. The filters change once per training step, and not at
-all in inference; so the panels are cached with the tensor's memory (`convcore.autograd.lazy.Memory`). Two rules, shared
+all in inference; so the panels are cached with the tensor's memory (`convcore.engine.memory_watch`). Two rules, shared
 with lazy tensors, keep them from going stale: every change through tensors counts (`Memory.changes`), and nothing is
 cached for memory that NumPy code may write to ("exposed").
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcore.autograd.lazy import Memory
 from convcore.engine.capture import current as current_recording
+from convcore.engine.memory_watch import Memory
 from convcore.engine.traced import original
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError
 from convcore.ops.core.broadcast import check_broadcast, unbroadcast
 from convcore.ops.core.dtypes import as_tensors, compute, floating, require_tensor, result_type
+from convcore.ops.core.fusion import pending
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -33,7 +34,8 @@ class Add(Function):
     @classmethod
     def apply(cls, a, b):
         for one, other in ((a, b), (b, a)):
-            fused = None if one.deferred is None else one.deferred.add(other)
+            waiting = pending(one)
+            fused = None if waiting is None else waiting.add(other)
             if fused is not None:
                 return fused
         return super().apply(a, b)

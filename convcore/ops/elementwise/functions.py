@@ -15,6 +15,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import meta
 from convcore.ops.core.broadcast import check_broadcast, unbroadcast
 from convcore.ops.core.dtypes import as_tensors, compute, floating, require_floating, require_tensor
+from convcore.ops.core.fusion import pending
 from convcore.ops.core.layout import empty_like, flat, like
 from convcore.ops.elementwise.arithmetic import reciprocal
 from convcore.ops.elementwise.in_place import change
@@ -42,7 +43,8 @@ class Compiled(Function):
 
     @classmethod
     def apply(cls, x, *settings):
-        fused = None if x.deferred is None else x.deferred.activate(cls.kernels, settings)
+        waiting = pending(x)
+        fused = None if waiting is None else waiting.activate(cls.kernels, settings)
         return super().apply(x, *settings) if fused is None else fused
 
     @classmethod
@@ -214,7 +216,8 @@ def relu(input: Tensor) -> Tensor:
 
 def relu_(input: Tensor) -> Tensor:
     """`relu` in place"""
-    if input.deferred is not None and input.deferred.activate_in_place(kernels.relu, ()):
+    waiting = pending(input)
+    if waiting is not None and waiting.activate_in_place(kernels.relu, ()):
         return input
     return change("relu_", input, relu)
 

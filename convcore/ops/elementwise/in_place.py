@@ -19,6 +19,7 @@ from convcore.autograd import Function, Variable, is_grad_enabled, wrap
 from convcore.errors import DTypeError, GraphError, ShapeError, UnsupportedError
 from convcore.ops.core.broadcast import unbroadcast
 from convcore.ops.core.dtypes import as_tensors, category, convert, require_tensor
+from convcore.ops.core.fusion import pending
 from convcore.ops.core.public_api import guarded
 from convcore.ops.elementwise.arithmetic import add
 from convcore.ops.shape.indexing import Index, array_index, frozen
@@ -78,7 +79,8 @@ _add_ = in_place_of(add)
 
 def add_(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     """`add` in place"""
-    if alpha == 1 and input.deferred is not None and isinstance(other, Variable) and input.deferred.add_in_place(other):
+    waiting = pending(input)
+    if waiting is not None and alpha == 1 and isinstance(other, Variable) and waiting.add_in_place(other):
         return input
     return _add_(input, other, alpha=alpha)
 

@@ -35,6 +35,7 @@ from convcore.autograd import is_recorded, may_defer
 from convcore.engine import dispatch
 from convcore.errors import ShapeError, array_table
 from convcore.ops.core.arguments import check_float_tensors, meta
+from convcore.ops.core.fusion import pending
 from convcore.ops.core.rows import rows_along
 from convcore.ops.core.weight_cache import derived_from_all
 from convcore.ops.norm.fused import (
@@ -110,8 +111,9 @@ def normalise_channels(
     else:  # in inference the statistics and coefficients are the same at every call
         tensors = (running_mean, running_var, weight, bias)
         norm = derived_from_all(tensors, ("normalisation", eps, weight is None), compute)
-    if x.deferred is not None and not recorded:
-        fused = x.deferred.batch_norm(norm)
+    waiting = pending(x)
+    if waiting is not None and not recorded:
+        fused = waiting.batch_norm(norm)
         if fused is not None:
             return fused
     if x.array.ndim == 4 and x.array.transpose(0, 2, 3, 1).flags.c_contiguous and may_defer(x):

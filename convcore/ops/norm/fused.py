@@ -21,7 +21,6 @@ import numpy as np
 
 from convcore import memory
 from convcore.autograd import (
-    Deferred,
     Function,
     Inputs,
     enable_grad,
@@ -34,6 +33,7 @@ from convcore.autograd import (
     wrap,
     wrap_deferred,
 )
+from convcore.ops.core.fusion import Fusable
 from convcore.ops.core.layout import nchw, nhwc
 from convcore.ops.core.rows import from_rows, rows_along
 from convcore.ops.elementwise.functions import relu
@@ -278,14 +278,14 @@ class NormInputs(Inputs):
         self.x, self.weight, self.bias, self.norm = x, weight, bias, norm
 
 
-class DeferredNorm(Deferred):
+class DeferredNorm(Fusable):
     """y or r, not yet computed. Depth 1 is y, depth 2 is r."""
 
     __slots__ = ("rectify",)
 
     inputs: NormInputs
 
-    def __init__(self, inputs: NormInputs, rectify: bool, parent: Deferred | None, recorded: bool):
+    def __init__(self, inputs: NormInputs, rectify: bool, parent: Fusable | None, recorded: bool):
         super().__init__(inputs, parent, 2 if rectify else 1, recorded)
         self.rectify = rectify
         self.number = next_number()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcore.autograd import Function, wrap
 from convcore.ops.core.arguments import check_float_tensors, meta
+from convcore.ops.core.fusion import pending
 from convcore.ops.core.layout import nchw, nhwc
 from convcore.ops.pool.geometry import (
     IntOrSeveral,
@@ -333,4 +334,5 @@ def adaptive_max_pool3d(input: Tensor, output_size: Sizes, return_indices: bool 
 
 def _fused_max_pool2d(input: Tensor, geometry: PoolGeometry) -> Tensor | None:
     """The pooling fused with the pending operations of a lazy input; None if they cannot be fused."""
-    return None if input.deferred is None else input.deferred.max_pool2d(geometry)
+    waiting = pending(input)
+    return None if waiting is None else waiting.max_pool2d(geometry)
