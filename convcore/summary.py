@@ -26,6 +26,7 @@ import numpy as np
 from convcore import nn
 from convcore.autograd import enable_grad, wrap
 from convcore.nn.base.modes import evaluating
+from convcore.ops.core.budget import ceil_div
 
 Pair = tuple[int, int]
 
@@ -276,7 +277,7 @@ def field_behind(
     if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)):
         # Window i covers floor(i * in / out) to ceil((i + 1) * in / out); the widest window counts.
         axes = list(zip(field.extent, extent, strict=True))
-        window = tuple(max(-(-(i + 1) * a // b) - i * a // b for i in range(b)) for a, b in axes)
+        window = tuple(max(ceil_div((i + 1) * a, b) - i * a // b for i in range(b)) for a, b in axes)
         return field.after(_pair(window), _pair([a // b for a, b in axes]), extent)
     return None
 

@@ -12,6 +12,7 @@ from convcore.autograd import no_grad
 from convcore.errors import UnsupportedError
 from convcore.nn import functional as F
 from convcore.ops.conv.geometry import ConvGeometry, Padding, conv_geometry
+from convcore.ops.core.budget import ceil_div
 from convcore.tensor import Tensor
 
 WINOGRAD_TILES = {"winograd2x2": 2, "winograd": 4}
@@ -52,7 +53,7 @@ def multiplications(geometry: ConvGeometry, algorithm: str) -> int:
     if any((axis.kernel, axis.stride, axis.dilation) != (3, 1, 1) for axis in axes):
         raise UnsupportedError(f"multiplications: {algorithm} needs 3x3 filters, stride 1 and dilation 1")
     m = WINOGRAD_TILES[algorithm]
-    tiles = geometry.out_shape[0] * -(-geometry.h_out // m) * -(-geometry.w_out // m)
+    tiles = geometry.out_shape[0] * ceil_div(geometry.h_out, m) * ceil_div(geometry.w_out, m)
     c_out, c_in, *_ = geometry.weight_shape
     return tiles * (m + 2) ** 2 * c_in * c_out
 

@@ -17,6 +17,7 @@ from convcore import nn
 from convcore.models.efficientnet import B0, EfficientNet, MBConv, MBConvConfig, Scaling
 from convcore.models.registry import model, model_for
 from convcore.nn import functional as F
+from convcore.ops.core.budget import ceil_div
 from convcore.tensor import Tensor
 
 SCALING = {
@@ -37,7 +38,7 @@ class Conv2dSame(nn.Conv2d):
         border = []
         for i, size in ((1, shape[3]), (0, shape[2])):
             reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1
-            total = max((-(-size // self.stride[i]) - 1) * self.stride[i] + reach - size, 0)
+            total = max((ceil_div(size, self.stride[i]) - 1) * self.stride[i] + reach - size, 0)
             border += [total // 2, total - total // 2]
         return border
 

@@ -14,6 +14,7 @@ from convcore.cli.output import printable
 from convcore.data import read_image
 from convcore.errors import UnsupportedError
 from convcore.io.files import replace_file
+from convcore.ops.core.budget import ceil_div
 from convcore.transforms import (
     AutoAugment,
     CenterCrop,
@@ -112,7 +113,7 @@ def augmented(photograph: Image.Image, seed: int, size: int) -> dict[str, Image.
 
 def sheet(shown: dict[str, Image.Image], size: int, columns: int) -> Image.Image:
     """The pictures in rows, each above its name."""
-    rows = -(-len(shown) // columns)
+    rows = ceil_div(len(shown), columns)
     width, height = size + MARGIN, size + LINE + MARGIN
     result = Image.new("RGB", (min(columns, len(shown)) * width + MARGIN, rows * height + MARGIN), "white")
     draw = ImageDraw.Draw(result)

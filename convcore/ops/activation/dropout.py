@@ -21,6 +21,7 @@ import numpy as np
 from convcore import memory
 from convcore.autograd import Function, wrap
 from convcore.errors import ShapeError
+from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.dtypes import require_floating
 from convcore.ops.core.layout import memory_order
 from convcore.ops.elementwise.in_place import change
@@ -46,7 +47,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
     check_probability("dropout", p)
     if not training or p == 0 or x.array.size == 0:
         return x
-    seed, offset = active().next_offset(-(-x.array.size // 4))
+    seed, offset = active().next_offset(ceil_div(x.array.size, 4))
     settings = float(p), seed, offset, memory_order(x.array)
     return change("dropout", x, Dropout.apply, *settings) if inplace else Dropout.apply(x, *settings)
 

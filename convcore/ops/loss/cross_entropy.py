@@ -25,6 +25,7 @@ from convcore.engine import dispatch
 from convcore.errors import DTypeError, ShapeError, UnsupportedError, array_table
 from convcore.ops.activation.softmax import log_softmax, softmax
 from convcore.ops.core.arguments import check_float_tensors, integer
+from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.layout import contiguous
 from convcore.ops.core.rows import from_rows, rows_along
 from convcore.ops.linear.matmul import linear
@@ -102,7 +103,7 @@ class CrossEntropy(Function):
         per_chunk = _rows_per_chunk(rows)
         loss, maxima, sums = (memory.empty(rows.shape[0], rows.dtype) for _ in range(3))
         totals = np.zeros(2)
-        workspace = np.empty((2, -(-rows.shape[0] // per_chunk)))
+        workspace = np.empty((2, ceil_div(rows.shape[0], per_chunk)))
         cross_entropy_forward(
             rows, labels, weights, loss, maxima, sums, totals, workspace, label_smoothing, ignore_index, per_chunk
         )

@@ -33,6 +33,7 @@ from convcore.autograd import (
     wrap,
     wrap_deferred,
 )
+from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.fusion import Fusable
 from convcore.ops.core.layout import nchw, nhwc
 from convcore.ops.core.rows import from_rows, rows_along
@@ -93,7 +94,7 @@ def rows_per_chunk(wide: int, channels: int) -> int:
 
 def sums_workspace(rows: int, per_chunk: int, wide: int) -> np.ndarray:
     """Memory for two sums of each column in each chunk."""
-    return memory.empty((2, -(-rows // per_chunk), wide), np.float64)
+    return memory.empty((2, ceil_div(rows, per_chunk), wide), np.float64)
 
 
 class BatchNorm(Function):

@@ -25,6 +25,7 @@ from convcore import memory
 from convcore.autograd import Function, is_grad_enabled, wrap
 from convcore.errors import ShapeError, array_table
 from convcore.ops.core.arguments import check_float_tensors, integer
+from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.layout import contiguous, zeros
 from convcore.ops.norm.batch_norm import of_nothing
 from kernels.cpu.norm import layer_norm as kernels
@@ -159,9 +160,9 @@ class LayerNorm(Function):
         grad_x = memory.empty(rows.shape, rows.dtype)
         weights, _ = _affine(weight, None, rows, needs_weight or needs_bias)
         count, length = rows.shape
-        per_chunk = max(ELEMENTS_PER_CHUNK // length, -(-count // MOST_CHUNKS), 1)
+        per_chunk = max(ELEMENTS_PER_CHUNK // length, ceil_div(count, MOST_CHUNKS), 1)
         sums = np.empty((2, weights.size))
-        workspace = np.empty((-(-count // per_chunk), 2, weights.size))
+        workspace = np.empty((ceil_div(count, per_chunk), 2, weights.size))
         kernels.layer_norm_grads(
             rows, contiguous(grad_out.array), weights, ctx.mean, ctx.invstd, ctx.settings[1], grad_x, sums,
             workspace, per_chunk,

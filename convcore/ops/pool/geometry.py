@@ -26,6 +26,7 @@ import numpy as np
 
 from convcore.errors import DTypeError, ShapeError, array_table
 from convcore.ops.core.arguments import AXIS_NAMES, integer, numbers
+from convcore.ops.core.budget import ceil_div
 
 IntOrSeveral = int | Sequence[int]
 
@@ -168,7 +169,7 @@ def _parse_ordinary(
         size, k, pad, dil = sizes[i], kernel[i], paddings[i], dilations[i]
         reach = dil * (k - 1) + 1
         spare = size + 2 * pad - reach
-        size_out = (-(-spare // strides[i]) if ceil_mode else spare // strides[i]) + 1
+        size_out = (ceil_div(spare, strides[i]) if ceil_mode else spare // strides[i]) + 1
         if ceil_mode and (size_out - 1) * strides[i] >= size + pad:
             size_out -= 1
         if size_out < 1:

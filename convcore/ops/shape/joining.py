@@ -11,6 +11,7 @@ from convcore.autograd import Function, Variable, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import integer
 from convcore.ops.core.axes import axis
+from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.dtypes import as_tensors
 from convcore.ops.shape.views import atleast_1d, atleast_2d, atleast_3d, narrow, reshape, select, unsqueeze
 
@@ -147,7 +148,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if input.array.ndim == 0:
         raise ShapeError("chunk: input must have an axis to cut, got shape ()")
     total = input.array.shape[axis_index]
-    return split(input, max(-(-total // count), 1), axis_index) if total else split(input, [0] * count, axis_index)
+    return split(input, max(ceil_div(total, count), 1), axis_index) if total else split(input, [0] * count, axis_index)
 
 
 unsafe_chunk = chunk
