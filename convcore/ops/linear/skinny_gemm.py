@@ -13,7 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from convcore import memory
+from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.layout import contiguous, zeros
+from convcore.ops.linear.algorithm import MatmulAlgorithm
+from convcore.ops.linear.geometry import MatmulGeometry
 from kernels.cpu.linear.skinny_gemm import gemm_skinny, linear_skinny
 
 FEW = 16
@@ -27,37 +31,72 @@ MIN_COLUMNS = MAX_TERMS = 512
 MIN_COLUMNS_PER_TASK, MAX_COLUMNS_PER_TASK, VALUES_PER_TASK = 256, 1024, 4096
 
 
-def is_of_few(m: int, n: int) -> bool:
+def has_few_rows_or_columns(m: int, n: int) -> bool:
     """Whether M or N of a product of rows with rows is so small that it is one of these."""
-    return m <= FEW or _is_of_few_columns(m, n)
+    return m <= FEW or _has_few_columns(m, n)
 
 
-def _is_of_few_columns(m: int, n: int) -> bool:
+def _has_few_columns(m: int, n: int) -> bool:
     return n <= FEW and m * n <= MOST_OF_FEW_COLUMNS
 
 
-def product_few_rows(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> bool:
-    """Whether a (M, K) times b (K, N), plus bias (N,), is one of these products; if so it is written to out (M, N)."""
-    if a.ndim != 2 or b.ndim != 2:
-        return False
-    (m, k), n = a.shape, b.shape[1]
-    if min(m, n, k) > FEW:
-        return False
-    if m <= FEW and b.T.flags.c_contiguous:
-        linear_skinny(contiguous(a), b.T, zeros(n, a.dtype) if bias is None else contiguous(bias), out)
-        return True
-    if _is_of_few_columns(m, n) and a.flags.c_contiguous:
-        linear_skinny(contiguous(b.T), a, zeros(m, a.dtype), out.T)
-    elif m <= FEW and (n >= MIN_COLUMNS or k <= MAX_TERMS) and b.flags.c_contiguous:
-        gemm_skinny(contiguous(a), b, out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
-    elif k <= FEW and b.flags.c_contiguous:
-        gemm_skinny(contiguous(a), b, out, ROWS_PER_TASK, _columns(k))
-    else:
-        return False
-    if bias is not None:
-        np.add(out, bias, out=out)
-    return True
+class Skinny(MatmulAlgorithm):
+    """Kernels that go through the large matrix once, along its rows."""
+
+    name, summary = "skinny", "the large matrix is read or written once, nothing is packed"
+
+    def refuses(self, geometry: MatmulGeometry) -> str | None:
+        """Two matrices, of which one size is small."""
+        m, k, n = geometry.m, geometry.k, geometry.n
+        if geometry.batch:
+            return f"it multiplies two matrices, here are stacks of {geometry.batch}"
+        if min(m, k, n) > FEW:
+            return f"M, K or N must be at most {FEW}, they are {m}, {k} and {n}"
+        return None
+
+    def advises_against(self, geometry: MatmulGeometry) -> str | None:
+        """No kernel reads these operands without a copy, or the product is too large for the one that does."""
+        m, k, n, b_by_rows = geometry.m, geometry.k, geometry.n, geometry.b_by_rows
+        if m <= FEW and (geometry.b_by_columns or (b_by_rows and (n >= MIN_COLUMNS or k <= MAX_TERMS))):
+            return None
+        if (_has_few_columns(m, n) and geometry.a_by_rows) or (k <= FEW and b_by_rows):
+            return None
+        if n <= FEW and geometry.a_by_rows:
+            return f"slower: it pays up to {MOST_OF_FEW_COLUMNS} results of few columns, here are {m * n}"
+        if m <= FEW and b_by_rows:
+            return f"slower: {n} columns are too few tasks for sums of {k} terms; the micro-kernel splits the sums"
+        return "slower: the large operand would be copied first, it is not contiguous along its rows"
+
+    def multiply(
+        self,
+        a: np.ndarray,
+        prepared: tuple[np.ndarray, np.ndarray | None],
+        geometry: MatmulGeometry,
+        epilogue: Epilogue = NO_EPILOGUE,
+    ) -> np.ndarray:
+        """a b + bias, then the epilogue."""
+        b, bias = prepared
+        m, k, n = geometry.m, geometry.k, geometry.n
+        out = memory.empty((m, n), a.dtype)
+        if m <= FEW and geometry.b_by_columns:
+            linear_skinny(contiguous(a), b.T, zeros(n, a.dtype) if bias is None else contiguous(bias), out)
+            bias = None
+        elif _has_few_columns(m, n) and geometry.a_by_rows:
+            linear_skinny(contiguous(b.T), a, zeros(m, a.dtype), out.T)
+        elif m <= FEW:
+            gemm_skinny(contiguous(a), contiguous(b), out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
+        elif k <= FEW:
+            gemm_skinny(contiguous(a), contiguous(b), out, ROWS_PER_TASK, _columns(k))
+        else:
+            linear_skinny(contiguous(b.T), contiguous(a), zeros(m, a.dtype), out.T)
+        if bias is not None:
+            np.add(out, bias, out=out)
+        epilogue.apply(out)
+        return out
 
 
 def _columns(height: int) -> int:
     return max(VALUES_PER_TASK // height, MIN_COLUMNS_PER_TASK)
+
+
+SKINNY = Skinny()

@@ -16,6 +16,7 @@ import scipy.sparse
 from convcore.autograd import Function, wrap
 from convcore.errors import DTypeError, ShapeError
 from convcore.ops.core.arguments import check_float_tensors
+from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.layout import contiguous
 from kernels.cpu.linear.sparse import csr_matmul
 
@@ -66,7 +67,7 @@ class SparseMatrix:
         self._values: dict[Any, np.ndarray] = {}  # by dtype
         self._transpose: SparseMatrix | None = None
         # Rows with many entries count more: a task is a run of rows with about ENTRIES_PER_TASK entries.
-        tasks = max(1, -(-self.nnz // ENTRIES_PER_TASK))
+        tasks = max(1, ceil_div(self.nnz, ENTRIES_PER_TASK))
         shares = np.linspace(0, self.nnz, tasks + 1)
         self._bounds = np.searchsorted(self._starts, shares, side="left").astype(np.int64)
         self._bounds[0], self._bounds[-1] = 0, self.shape[0]

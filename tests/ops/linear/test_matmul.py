@@ -8,10 +8,15 @@ import torch
 
 import convcore
 from convcore.errors import DTypeError, ShapeError
+from convcore.ops.core.epilogue import Epilogue
+from convcore.ops.linear import blocking
 from convcore.ops.linear import matmul as matmul_ops
+from convcore.ops.linear.gemm import IN_PLACE, PACKED
+from convcore.ops.linear.geometry import geometry_of
 from convcore.ops.linear.matmul import linear, product
+from convcore.ops.linear.transposed import TRANSPOSED, tiles
 from convcore.testing import gradcheck, gradgradcheck
-from kernels.cpu.vector.target import tile_columns
+from kernels.cpu.vector.target import TILE_ROWS, tile_columns
 from kernels.reference import linear as reference
 from kernels.threads import max_num_threads
 
@@ -28,7 +33,7 @@ SIZES = [
     (1, 50, 3),
     (70, 1, 1),
     (3, 300, 2),
-    (7, 1100, 200),  # the sum in parts and blocks; turned round if b lies in columns
+    (7, 1100, 200),  # the sum in parts and blocks; transposed if b is by columns
     (110, 700, 150),  # several blocks of rows, panels and depth
 ]
 
@@ -116,12 +121,12 @@ def test_linear_follows_torch(shape, with_bias):
 def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
     """Few tasks and a long sum: the sum is computed in parts; integers make every order of it exact."""
     m, k, n = size
-    assert matmul_ops._split(1, m, k, n, -(-n // tile_columns(4)), copied=False, transposed=False)[2] > 1
+    assert blocking.split(1, m, k, n, -(-n // tile_columns(4)), copied=False, transposed=False)[2] > 1
     a, b = operands(size)
     bias = np.arange(-n // 2, n - n // 2).astype(np.float32) * 100
     expected = a.astype(np.float64) @ b.astype(np.float64) + bias
     for right in (b, np.asfortranarray(b)):
-        result = product(a, right, bias, relu)
+        result = product(a, right, bias, Epilogue(activation="relu" if relu else None))
         assert np.array_equal(result, np.maximum(expected, 0) if relu else expected)
 
 
@@ -129,38 +134,50 @@ def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
 @pytest.mark.parametrize("ways", [1, 12])
 def test_rows_that_share_places_of_the_cache_are_copied(size, ways, monkeypatch):
     """Whether they are depends on the CPU, and the result must not."""
-    m, k, n = size
-    monkeypatch.setattr(matmul_ops, "L1_WAYS", ways)
-    matmul_ops._plan.cache_clear()
+    k = size[1]
+    monkeypatch.setattr(blocking, "L1_WAYS", ways)
+    blocking.blocking.cache_clear()
     a, b = operands(size)
     try:
-        plan = matmul_ops._plan(1, m, k, n, -(-n // tile_columns(4)), k * 4, False, True, False)
-        assert plan.copied == (ways == 1 and k % 1024 == 0)
+        assert blocking.blocking(geometry_of(a, b)).copies_a == (ways == 1 and k % 1024 == 0)
         assert np.array_equal(product(a, b), a.astype(np.float64) @ b.astype(np.float64))
     finally:
-        matmul_ops._plan.cache_clear()
+        blocking.blocking.cache_clear()
 
 
 # The gradient of a weight: both operands have the summation index first, and are copied block by block.
 @pytest.mark.parametrize(
     "size", [(96, 3000, 24), (24, 3000, 96), (40, 1500, 200), (300, 1100, 180), (520, 300, 330), (20, 9000, 200)]
 )
-@pytest.mark.parametrize("turned", [False, True])
-def test_long_sums_of_columns(size, turned, monkeypatch):
+@pytest.mark.parametrize("transposed", [False, True])
+def test_long_sums_of_columns(size, transposed):
     a, b = operands(size)
     expected = a.astype(np.float64) @ b.astype(np.float64)
-    monkeypatch.setattr(matmul_ops, "_is_turned", lambda a, b: turned)  # which is the cheaper way depends on the CPU
+    a = np.asfortranarray(a)
     for right in (b, np.asfortranarray(b)):
-        assert np.array_equal(product(np.asfortranarray(a), right), expected)
+        # Which algorithm is faster depends on the CPU.
+        geometry = geometry_of(a, right)
+        algorithm = TRANSPOSED if transposed else IN_PLACE if PACKED.advises_against(geometry) else PACKED
+        assert np.array_equal(algorithm.multiply(a, algorithm.prepare(right, None), geometry), expected)
 
 
-def test_a_product_is_turned_where_fewer_tiles_cover_it():
-    columns, rows = tile_columns(4), matmul_ops.TILE_ROWS
+def test_a_product_is_transposed_where_fewer_tiles_cover_it():
+    def is_slower(a, b):
+        return TRANSPOSED.advises_against(geometry_of(a, b)) is not None
+
+    columns = tile_columns(4)
     a, b = np.asfortranarray(np.ones((2 * columns, 9), np.float32)), np.ones((9, columns + 1), np.float32)
-    assert matmul_ops._tiles(2 * columns, columns + 1, 4) == -(-2 * columns // rows) * 2
-    assert matmul_ops._is_turned(a, b)
-    assert not matmul_ops._is_turned(np.asfortranarray(b.T), np.ascontiguousarray(a.T))
-    assert not matmul_ops._is_turned(np.ascontiguousarray(a), b)
+    assert tiles(2 * columns, columns + 1, 4) == -(-2 * columns // TILE_ROWS) * 2
+    assert not is_slower(a, b)
+    assert is_slower(np.asfortranarray(b.T), np.ascontiguousarray(a.T))
+    assert is_slower(np.ascontiguousarray(a), b)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_linear_of_no_features_gives_the_bias(trained):
+    bias = convcore.ones(30, requires_grad=trained)
+    out = linear(convcore.ones(20, 0), convcore.ones(30, 0, requires_grad=trained), bias)
+    np.testing.assert_array_equal(out.detach().numpy(), np.ones((20, 30)))
 
 
 def test_derivatives():
@@ -261,7 +278,7 @@ def test_operands_may_lie_in_larger_arrays(a, b):
 @pytest.mark.parametrize(("m", "k", "n"), [(1568, 256, 1024), (1576, 768, 768), (100, 300, 2000), (6272, 512, 128)])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_few_tasks_are_dealt_evenly_to_two_and_four_threads(m, k, n, transposed):
-    row_blocks, panel_blocks, parts = matmul_ops._split(1, m, k, n, -(-n // tile_columns(4)), transposed, transposed)
+    row_blocks, panel_blocks, parts = blocking.split(1, m, k, n, -(-n // tile_columns(4)), transposed, transposed)
     tasks = row_blocks * panel_blocks * parts
-    assert tasks % 4 == 0 or tasks >= matmul_ops.MANY_TASKS
+    assert tasks % 4 == 0 or tasks >= blocking.MANY_TASKS
     assert row_blocks <= m

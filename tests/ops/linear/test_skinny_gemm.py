@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import convcore
+from convcore.ops.linear.geometry import geometry_of
 from convcore.ops.linear.matmul import product
-from convcore.ops.linear.skinny_gemm import FEW, MAX_TERMS, MIN_COLUMNS, MOST_OF_FEW_COLUMNS, product_few_rows
+from convcore.ops.linear.skinny_gemm import FEW, MAX_TERMS, MIN_COLUMNS, MOST_OF_FEW_COLUMNS, SKINNY
+from convcore.ops.linear.table import choose
 from kernels import threads
 from kernels.reference import linear as reference
 
@@ -31,6 +33,10 @@ def operands(size, dtype):
     return [rng.integers(-4, 5, shape).astype(dtype) for shape in ((m, k), (k, n), (n,))]
 
 
+def is_chosen(a, b):
+    return choose(geometry_of(a, b)).name == "skinny"
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "plain"])
@@ -39,23 +45,20 @@ def test_exact_for_integers(size, with_bias, order, dtype):
     a, b, bias = operands(size, dtype)
     b = np.asarray(b, order=order)
     before = a.copy(), b.copy()
-    out = np.full((size[0], size[2]), np.nan, dtype)
-    taken = product_few_rows(a, b, bias if with_bias else None, out)
     expected = reference.gemm(a, b) + (bias if with_bias else 0)
     long_sums = FEW < size[2] < MIN_COLUMNS and size[1] > MAX_TERMS  # of a b by rows: the micro-kernel splits them
-    assert taken == (not long_sums if b.flags.c_contiguous else size[0] <= FEW or size[2] <= FEW)
-    if taken:
-        np.testing.assert_array_equal(out, expected)
+    assert is_chosen(a, b) == (not long_sums if b.flags.c_contiguous else size[0] <= FEW or size[2] <= FEW)
+    out = SKINNY.multiply(a, (b, bias if with_bias else None), geometry_of(a, b))
+    np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(product(a, b, bias if with_bias else None), expected)
     np.testing.assert_array_equal(a, before[0])
     np.testing.assert_array_equal(b, before[1])
 
 
 def test_large_and_stacked_products_are_left_to_the_micro_kernel():
-    out = np.empty((17, 17), np.float32)
-    square = np.ones((17, 17), np.float32)
-    assert not product_few_rows(square, square, None, out)
-    assert not product_few_rows(np.ones((3, 2, 2), np.float32), np.ones((3, 2, 2), np.float32), None, out)
+    square, stack = np.ones((17, 17), np.float32), np.ones((3, 2, 2), np.float32)
+    assert SKINNY.refuses(geometry_of(square, square)) == "M, K or N must be at most 16, they are 17, 17 and 17"
+    assert SKINNY.refuses(geometry_of(stack, stack)) == "it multiplies two matrices, here are stacks of (3,)"
 
 
 @pytest.mark.parametrize("size", [(1, 2000, 50), (7, 60, 900), (90, 5, 64)])
@@ -96,6 +99,6 @@ def test_many_results_of_few_columns_are_left_to_the_micro_kernel():
     """Row by row they took up to eight times as long."""
     a, b, bias = operands((MOST_OF_FEW_COLUMNS // 8 + 1, 3, 8), np.float32)
     right = np.asfortranarray(b)
-    assert not product_few_rows(a, right, None, np.empty((len(a), 8), np.float32))
-    assert product_few_rows(a[:-1], right, None, np.empty((len(a) - 1, 8), np.float32))
+    assert not is_chosen(a, right)
+    assert is_chosen(a[:-1], right)
     np.testing.assert_array_equal(product(a, right, bias), reference.gemm(a, b) + bias)
