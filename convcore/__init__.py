@@ -2,7 +2,8 @@
 
 Here are tensors and the functions on them, under torch's names. Beside them:
 
-- `convcore.nn` and `convcore.nn.functional`: layers, and what they compute; `explain_conv2d` says by which algorithm.
+- `convcore.nn` and `convcore.nn.functional`: layers, and what they compute; `explain_conv2d`
+  and `explain_matmul` say by which algorithm.
 - `convcore.optim`, `convcore.data`, `convcore.transforms`, `convcore.training`: optimisers, data, augmentation, loops.
 - `convcore.models`: the famous networks, and where their trained weights are.
 - `convcore.inspect` and `convcore.plot`: filters, windows, feature maps, receptive fields, Grad-CAM; as numbers and as
@@ -64,6 +65,7 @@ from convcore.ops.shape.joining import (
     cat, chunk, column_stack, concat, concatenate, dsplit, dstack, hsplit, hstack, row_stack, split,
     split_with_sizes, stack, tensor_split, unbind, unsafe_chunk, unsafe_split, vsplit, vstack,
 )
+from convcore.ops.linear.explain import explain_matmul
 from convcore.ops.linear.matmul import matmul
 from convcore.ops.reduce.vector_norm import dist, norm, renorm
 from convcore.ops.core.device import channels_last, channels_last_3d, contiguous_format, device, preserve_format
@@ -174,38 +176,38 @@ __all__ = [
     "diag_embed", "diagflat", "diagonal", "diagonal_copy", "diagonal_scatter", "diff", "digamma", "dist", "div",
     "divide", "dot", "double", "dsplit", "dstack", "dtype", "e", "einsum", "empty", "empty_like", "empty_permuted",
     "empty_strided", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand", "expand_copy",
-    "explain_conv2d", "expm1", "eye", "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16",
-    "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "from_numpy",
-    "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads", "get_rng_state",
-    "gradient", "greater", "greater_equal", "group_norm", "gt", "half", "hardshrink", "heaviside", "histc", "histogram",
-    "histogramdd", "hsplit", "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy",
-    "index_fill", "index_put", "index_reduce", "index_select", "inf", "inference_mode", "initial_seed", "inner", "int",
-    "int8", "int16", "int32", "int64", "io", "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero",
-    "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kron", "kthvalue",
-    "layer_norm", "lcm", "ldexp", "le", "lerp", "less", "less_equal", "lgamma", "linspace", "load", "log", "log1p",
-    "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
-    "masked_scatter", "masked_select", "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean",
-    "median", "meshgrid", "min", "minimum", "mm", "mode", "models", "moveaxis", "movedim", "msort", "mul",
-    "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum",
-    "narrow", "narrow_copy", "ne", "neg", "negative", "newaxis", "nextafter", "nn", "no_fusion", "no_grad", "nonzero",
-    "nonzero_static", "norm", "norm_except_dim", "normal", "not_equal", "numel", "ones", "ones_like", "optim", "outer",
-    "pairwise_distance", "pdist", "permute", "permute_copy", "pi", "pixel_shuffle", "pixel_unshuffle", "polygamma",
-    "positive", "pow", "prelu", "preserve_format", "prod", "promote_types", "quantile", "rad2deg", "rand", "rand_like",
-    "randint", "randint_like", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "remainder",
-    "renorm", "repeat_interleave", "reshape", "resize_as_", "resolve_conj", "resolve_neg", "result_type", "rms_norm",
-    "roll", "rot90", "round", "row_stack", "rrelu", "rsqrt", "rsub", "save", "scalar_tensor", "scatter", "scatter_add",
-    "scatter_reduce", "searchsorted", "seed", "select", "select_copy", "select_scatter", "selu", "set_grad_enabled",
-    "set_num_threads", "set_rng_state", "sgn", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
-    "slice_copy", "slice_scatter", "softmax", "sort", "split", "split_copy", "split_with_sizes",
-    "split_with_sizes_copy", "sqrt", "square", "squeeze", "squeeze_copy", "stack", "std", "std_mean", "sub", "subtract",
-    "sum", "swapaxes", "swapdims", "t", "t_copy", "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split",
-    "tensordot", "threshold", "tile", "topk", "trace", "transforms", "transpose", "transpose_copy", "trapezoid",
-    "trapz", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unbind_copy",
-    "unflatten", "unfold_copy", "unique", "unique_consecutive", "unravel_index", "unsafe_chunk", "unsafe_split",
-    "unsqueeze", "unsqueeze_copy", "use_algorithm", "utils", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack",
-    "where", "xlogy", "zero_", "zeros", "zeros_like",
-]  # fmt: skip
+    "explain_conv2d", "explain_matmul", "expm1", "eye", "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud",
+    "float", "float16", "float32", "float64", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
+    "frexp", "from_numpy", "full", "full_like", "gather", "gcd", "ge", "ger", "get_default_dtype", "get_num_threads",
+    "get_rng_state", "gradient", "greater", "greater_equal", "group_norm", "gt", "half", "hardshrink", "heaviside",
+    "histc", "histogram", "histogramdd", "hsplit", "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag",
+    "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "inf", "inference_mode",
+    "initial_seed", "inner", "int", "int8", "int16", "int32", "int64", "io", "is_complex", "is_floating_point",
+    "is_grad_enabled", "is_nonzero", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf",
+    "isposinf", "isreal", "kron", "kthvalue", "layer_norm", "lcm", "ldexp", "le", "lerp", "less", "less_equal",
+    "lgamma", "linspace", "load", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2",
+    "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long",
+    "lt", "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "max_pool1d", "max_pool2d",
+    "max_pool3d", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mm", "mode", "models", "moveaxis",
+    "movedim", "msort", "mul", "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian",
+    "nanquantile", "nansum", "narrow", "narrow_copy", "ne", "neg", "negative", "newaxis", "nextafter", "nn",
+    "no_fusion", "no_grad", "nonzero", "nonzero_static", "norm", "norm_except_dim", "normal", "not_equal", "numel",
+    "ones", "ones_like", "optim", "outer", "pairwise_distance", "pdist", "permute", "permute_copy", "pi",
+    "pixel_shuffle", "pixel_unshuffle", "polygamma", "positive", "pow", "prelu", "preserve_format", "prod",
+    "promote_types", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "randperm", "ravel", "real", "reciprocal", "relu", "remainder", "renorm", "repeat_interleave", "reshape",
+    "resize_as_", "resolve_conj", "resolve_neg", "result_type", "rms_norm", "roll", "rot90", "round", "row_stack",
+    "rrelu", "rsqrt", "rsub", "save", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "seed", "select", "select_copy", "select_scatter", "selu", "set_grad_enabled", "set_num_threads", "set_rng_state",
+    "sgn", "short", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slice_copy", "slice_scatter", "softmax",
+    "sort", "split", "split_copy", "split_with_sizes", "split_with_sizes_copy", "sqrt", "square", "squeeze",
+    "squeeze_copy", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "t_copy", "take",
+    "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot", "threshold", "tile", "topk", "trace",
+    "transforms", "transpose", "transpose_copy", "trapezoid", "trapz", "tril", "tril_indices", "triu", "triu_indices",
+    "true_divide", "trunc", "uint8", "unbind", "unbind_copy", "unflatten", "unfold_copy", "unique",
+    "unique_consecutive", "unravel_index", "unsafe_chunk", "unsafe_split", "unsqueeze", "unsqueeze_copy",
+    "use_algorithm", "utils", "var", "var_mean", "vdot", "view_copy", "vsplit", "vstack", "where", "xlogy", "zero_",
+    "zeros", "zeros_like", ]  # fmt: skip
 
 guard_functions(globals())
 absent.watch()

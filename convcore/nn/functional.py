@@ -57,6 +57,7 @@ from convcore.ops.linear import matmul
 from convcore.ops.linear.attention import multi_head_attention_forward, scaled_dot_product_attention
 from convcore.ops.linear.bilinear import bilinear
 from convcore.ops.linear.embedding import embedding, embedding_bag, one_hot
+from convcore.ops.linear.explain import explain_matmul
 from convcore.ops.loss.cross_entropy import cross_entropy, linear_cross_entropy, nll_loss
 from convcore.ops.loss.ctc import ctc_loss
 from convcore.ops.loss.elementwise import (
@@ -141,6 +142,7 @@ __all__ = [
     "embedding",
     "embedding_bag",
     "explain_conv2d",
+    "explain_matmul",
     "feature_alpha_dropout",
     "fold",
     "fractional_max_pool2d",

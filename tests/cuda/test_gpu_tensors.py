@@ -140,6 +140,7 @@ def test_tensors_on_two_devices_are_refused_by_name(gpu):
         (lambda x: F.conv2d(x.reshape(1, 1, 2, 2), x.reshape(1, 1, 2, 2), algorithm="direct"), 'conv2d: .*"direct"'),
         (lambda x: x.double(), "Convert"),
         (lambda x: x.reshape(1, 2, 2) @ x.reshape(1, 2, 2), "matmul: cuda:0 multiplies matrices"),
+        (lambda x: F.explain_matmul(x, x), "explain_matmul: on cuda:0"),
     ],
 )
 def test_what_has_no_kernel_is_refused(gpu, function, name):

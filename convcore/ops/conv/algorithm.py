@@ -21,6 +21,7 @@ import numpy as np
 from convcore.errors import UnsupportedError
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
+from convcore.ops.core.explanation import verdicts
 from convcore.ops.core.filters import Filters
 
 
@@ -139,21 +140,8 @@ def explain(
     name = request
     if not isinstance(name, str):
         name = select("explain", pass_name, algorithms, request, geometry, dtype).name
-    chosen = None
-    lines = []
-    for algorithm in algorithms:
-        refusal = algorithm.refuses(geometry, dtype)
-        advice = None if refusal else algorithm.advises_against(pass_name, geometry, dtype)
-        if refusal is not None:
-            verdict = f"refused: {refusal}"
-        elif name == algorithm.name or (name == "auto" and chosen is None and advice is None):
-            chosen = algorithm.name
-            verdict = "chosen"
-        elif advice is not None:
-            verdict = advice
-        elif name != "auto":
-            verdict = f"not asked for: algorithm={name!r}"
-        else:
-            verdict = f"accepts, but {chosen!r} comes first"
-        lines.append((algorithm.name, f"{verdict} ({algorithm.summary})"))
-    return lines
+    answers = [(algorithm, algorithm.refuses(geometry, dtype)) for algorithm in algorithms]
+    return verdicts(
+        [(a, refusal, None if refusal else a.advises_against(pass_name, geometry, dtype)) for a, refusal in answers],
+        name,
+    )

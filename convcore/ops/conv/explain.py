@@ -7,35 +7,13 @@ from typing import TYPE_CHECKING
 
 from convcore.ops.conv.algorithm import explain, requested, select
 from convcore.ops.conv.far import near
-from convcore.ops.conv.geometry import ConvGeometry, Padding, conv_geometry
+from convcore.ops.conv.geometry import Padding, conv_geometry
 from convcore.ops.conv.table import PASSES
 from convcore.ops.core.arguments import check_float_tensors
+from convcore.ops.core.explanation import Explanation
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
-
-
-class Explanation(dict):
-    """{pass: [(algorithm, verdict), ...]}; prints as a table."""
-
-    def __init__(self, geometry: ConvGeometry, passes: dict[str, list[tuple[str, str]]]):
-        super().__init__(passes)
-        self.geometry = geometry
-
-    def chosen(self, pass_name: str) -> str:
-        """The algorithm that a pass ("forward", "grad_input", "grad_weight") uses."""
-        return next(name for name, verdict in self[pass_name] if verdict.startswith("chosen"))
-
-    def __repr__(self) -> str:
-        geometry = self.geometry
-        lines = [
-            f"conv2d {geometry.x_shape} * {geometry.weight_shape} -> {geometry.out_shape}, "
-            f"{geometry.multiply_adds:,} multiply-adds"
-        ]
-        for pass_name, verdicts in self.items():
-            lines.append(f"{pass_name}:")
-            lines += [f"  {name:<11} {verdict}" for name, verdict in verdicts]
-        return "\n".join(lines)
 
 
 def explain_conv2d(
@@ -61,4 +39,8 @@ def explain_conv2d(
     for pass_name, algorithms in PASSES.items():
         select("explain_conv2d", pass_name, algorithms, request, problem, dtype)
     verdicts = {name: explain(name, algorithms, request, problem, dtype) for name, algorithms in PASSES.items()}
-    return Explanation(geometry, verdicts)
+    title = (
+        f"conv2d {geometry.x_shape} * {geometry.weight_shape} -> {geometry.out_shape}, "
+        f"{geometry.multiply_adds:,} multiply-adds"
+    )
+    return Explanation(title, geometry, verdicts)

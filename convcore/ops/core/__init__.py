@@ -8,6 +8,7 @@ parallel_ufuncs   sums and products of large arrays on all threads
 broadcast         the check of shapes, and the gradient of a broadcast operand
 device, transfer  device and memory format; .to(), .cuda()
 filters           the weight of a convolution or linear layer, and its packed forms
+explanation       why each algorithm of an operation is chosen or not
 budget            constants by which operations split their work into tasks
 fusion            what an operation asks a lazy tensor: may it join the computation to come?
 epilogue          operations on a kernel's result before it is stored: residual, activation
