@@ -53,11 +53,11 @@ from convcore.ops.image.grid_sample import affine_grid, grid_sample
 from convcore.ops.image.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from convcore.ops.image.pad import pad
 from convcore.ops.image.pixel_shuffle import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
-from convcore.ops.linear import matmul
 from convcore.ops.linear.attention import multi_head_attention_forward, scaled_dot_product_attention
 from convcore.ops.linear.bilinear import bilinear
 from convcore.ops.linear.embedding import embedding, embedding_bag, one_hot
 from convcore.ops.linear.explain import explain_matmul
+from convcore.ops.linear.matmul import linear
 from convcore.ops.loss.cross_entropy import cross_entropy, linear_cross_entropy, nll_loss
 from convcore.ops.loss.ctc import ctc_loss
 from convcore.ops.loss.elementwise import (
@@ -229,11 +229,6 @@ __all__ = [
 ]
 
 IntPair = int | Sequence[int]
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input @ weight.T + bias: (..., C_in) with weight (C_out, C_in) gives (..., C_out)."""
-    return matmul.linear(input, weight, bias)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
