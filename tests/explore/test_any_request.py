@@ -80,6 +80,7 @@ GOOD = {
 FIELDS = tuple(GOOD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CALCULATIONS if name not in ("measure", "training-start")])
 def test_no_calculation_fails_for_a_field_of_any_kind(client, name):
     for field in FIELDS:
