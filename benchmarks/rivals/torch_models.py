@@ -25,7 +25,7 @@ _IMPORTS = (
     (r"from convcore\.nn import", "from torch.nn import"),
     (r"from convcore\.(?:tensor|ops)[.\w]* import", "from torch import"),
     (r"from convcore\.models\.registry import", f"from {__name__} import"),
-    (r"from convcore\.models\.(\w+) import", rf"from {__name__}.\1 import"),
+    (r"from convcore\.models\.([\w.]+) import", rf"from {__name__}.\1 import"),
 )
 
 _OVERWRITING = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU)
@@ -44,11 +44,11 @@ def model_for(size: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 @functools.cache
 def _translated(name: str) -> ModuleType:
     """The module `name` of `convcore.models` in torch; other translated modules import it below this module's name."""
-    path = Path(convcore.models.__file__).with_name(f"{name}.py")
+    path = Path(convcore.models.__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
     source = path.read_text(encoding="utf-8")
     for pattern, replacement in _IMPORTS:
         source = re.sub(rf"^{pattern}", replacement, source, flags=re.MULTILINE)
-    for part in re.findall(rf"^from {re.escape(__name__)}\.(\w+) import", source, flags=re.MULTILINE):
+    for part in re.findall(rf"^from {re.escape(__name__)}\.([\w.]+) import", source, flags=re.MULTILINE):
         _translated(part)
     module = ModuleType(f"{__name__}.{name}")
     sys.modules[module.__name__] = module
@@ -63,7 +63,7 @@ def __getattr__(name: str) -> Callable[..., nn.Module]:
         raise AttributeError(f"convcore.models has no network {name!r}")
 
     def build(**arguments: Any) -> nn.Module:
-        network = getattr(_translated(own.__module__.rpartition(".")[2]), name)(**arguments)
+        network = getattr(_translated(own.__module__.removeprefix("convcore.models.")), name)(**arguments)
         for module in network.modules():
             if isinstance(module, _OVERWRITING):
                 module.inplace = True
