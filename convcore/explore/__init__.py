@@ -1,5 +1,10 @@
 """`convcore explore`: shows in the browser what a CNN computes, with this engine.
 
-`app` answers requests, `server` runs it on this machine only, and `playground` and similar modules compute the data.
+    server, guard                    on a free port of this machine, for a browser on this machine
+    app, pages, fields               answers requests: pages, JSON, PNG; every field of a request is checked
+    playground, algorithms           one filter over a picture; the algorithms step by step
+    network, networks, training      inside a network; which networks there are; a network that trains while one looks
+    reading, pictures                lessons and source files as pages; the pictures
+
 Needs the extra `explore`.
 """

@@ -31,9 +31,10 @@ The life of a call, `F.conv2d(x, weight)` while a network trains:
 `backward` takes the same path from `Conv.backward`: the gradient of the input and that of the weight are Functions with
 algorithms and kernels of their own.
 
-The second call reuses the decisions of the first: the geometry, the loop nests and the algorithm are cached by sizes
-(`conv.geometry.once_per_geometry`), the compiled kernel by the types of its arguments. Packed filters are cached with
-the weight's memory until the weight changes, and only in inference (`core.filters`, `core.weight_cache`).
+The second call reuses the decisions of the first: the geometry is cached by shapes and settings
+(`conv.geometry`), the loop nests and the algorithm by geometry (`once_per_geometry`), the compiled kernel by the types
+of its arguments. Packed filters are cached with the weight's memory until the weight changes, and only in inference
+(`core.filters`, `core.weight_cache`).
 
 The fused call. Where no gradient is recorded, conv2d returns a lazy tensor (`convcore.autograd.lazy`, `conv.fused`). A
 batch norm, a sum and an activation that follow are added to it, and the first read of the values computes them all in

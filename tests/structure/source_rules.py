@@ -79,11 +79,11 @@ INNER_FLOORS = {
     "kernels.cpu": (
         ("vector",),
         ("micro",),
-        ("activation", "conv", "elementwise", "image", "linear", "loss", "norm", "optim", "peak", "pool", "reduce"),
+        ("activation", "conv", "elementwise", "image", "linear", "loss", "norm", "optim", "pool", "reduce"),
     ),
     "kernels.cuda": (
         ("jit",),
-        ("driver", "layout", "micro", "philox", "reduce"),
+        ("driver", "micro", "philox", "reduce"),
         ("conv", "dropout", "elementwise", "linear", "loss", "norm", "optim", "pool"),
         ("calls",),
         ("calls16",),
