@@ -28,6 +28,7 @@ def test_from_the_first_page_to_a_lesson_to_its_source(open_page, keep):
     keep(page, "source")
     page.locator(".trail").get_by_role("link", name="convcore").click()
     page.get_by_role("link", name="ops/").click()
+    page.get_by_role("link", name="conv/", exact=True).click()
     page.get_by_role("link", name="geometry.py", exact=True).click()
     page.get_by_text("The geometry of a convolution").wait_for()
 
