@@ -1,4 +1,4 @@
-"""Both orders in which the simulator runs the threads of a block, and arrays for its kernels."""
+"""Both orders in which the simulator runs the threads of a block, and random arrays."""
 
 from collections.abc import Callable, Iterator
 
@@ -32,11 +32,6 @@ def reverse_gpu() -> Iterator[None]:
 def rng() -> np.random.Generator:
     """Random numbers, the same in every run."""
     return np.random.default_rng(0)
-
-
-def empty(size: int) -> np.ndarray:
-    """Memory that nobody wrote to: NaN, so that what is read of it shows."""
-    return np.full(size, np.nan, np.float32)
 
 
 @pytest.fixture

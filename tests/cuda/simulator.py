@@ -334,3 +334,8 @@ def simulated(order: int = FORWARD) -> Iterator[None]:
     """Kernels that are called inside run here, on NumPy arrays."""
     with mock.patch.object(jit.Kernel, "launch", lambda kernel, grid, args: launch(kernel, grid, args, order)):
         yield
+
+
+def empty(size: int) -> np.ndarray:
+    """Memory that nobody wrote to: NaN, so that what is read of it shows."""
+    return np.full(size, np.nan, np.float32)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import empty
+from simulator import empty
 
 from convcore.testing.cases import SMALL_CASES
 from kernels.cuda import calls

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import empty
+from simulator import empty
 
 from convcore.ops.pool.geometry import adaptive_pool_geometry, avg_pool_geometry, max_pool_geometry
 from kernels.cuda import calls, elementwise, loss, norm, optim, pool

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import empty
+from simulator import empty
 
 from kernels.cuda.elementwise import relu_forward
 from kernels.cuda.jit import Kernel

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import empty
-from simulator import SimulationError
+from simulator import SimulationError, empty
 
 from kernels.cuda import calls, jit, loss, norm, reduce
 from kernels.cuda.calls import ConvSizes, Steps

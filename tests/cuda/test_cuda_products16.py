@@ -6,7 +6,7 @@ What is compared with is computed of the rounded operands in float64, so only fl
 import numpy as np
 import pytest
 import tensor_core
-from conftest import empty
+from simulator import empty
 from tensor_core import rounded
 from test_cuda_conv import TOLERANCE, block, geometry, images, settings
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import empty
-from simulator import SimulationError
+from simulator import SimulationError, empty
 
 from kernels.cuda import jit
 from kernels.cuda.jit import Floats, cuda, f32, u32

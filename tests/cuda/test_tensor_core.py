@@ -7,8 +7,7 @@ import re
 import numpy as np
 import pytest
 import tensor_core
-from conftest import empty
-from simulator import SimulationError
+from simulator import SimulationError, empty
 from tensor_core import A, B, C
 
 from kernels.cuda import jit
