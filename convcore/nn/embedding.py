@@ -6,11 +6,11 @@ from typing import Any
 
 from convcore.autograd import no_grad
 from convcore.errors import ShapeError
-from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.parameter import Parameter, empty_parameter
 from convcore.ops.core.arguments import integer
+from convcore.ops.linear.embedding import embedding, embedding_bag
 from convcore.tensor import Tensor
 
 
@@ -105,7 +105,7 @@ class Embedding(_Table):
         self.weight.requires_grad_(not _freeze)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(
+        return embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
         )
 
@@ -151,7 +151,7 @@ class EmbeddingBag(_Table):
         self.include_last_offset = include_last_offset
 
     def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
-        return F.embedding_bag(
+        return embedding_bag(
             input,
             self.weight,
             offsets,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from convcore.errors import ShapeError
-from convcore.nn import functional as F
 from convcore.nn import init
 from convcore.nn.base.module import Module
 from convcore.nn.linear import Linear
 from convcore.nn.parameter import empty_parameter
+from convcore.ops.linear.attention import multi_head_attention_forward
 from convcore.tensor import Tensor
 
 
@@ -110,7 +110,7 @@ class MultiheadAttention(Module):
             is_self_attention = query is key is value
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
             key, value = (query, query) if is_self_attention else (key, value)
-        out, weights = F.multi_head_attention_forward(
+        out, weights = multi_head_attention_forward(
             query,
             key,
             value,
