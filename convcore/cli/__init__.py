@@ -1,4 +1,11 @@
-"""The command `convcore`: the subcommands are in `commands/`, and here is what they share."""
+"""The command `convcore`: the subcommands are in `commands/`, and here is what they share.
+
+parser, arguments    the parser, and the types of arguments
+networks, pictures   networks by name or file, folders of pictures
+runs                 the run folder of a training, resuming, the report after Ctrl-C
+drawing, output      pictures and text for any terminal
+compiling            the message while kernels are compiled
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,11 @@
 """Data: datasets, the loader that makes batches, and readers for well-known image collections.
 
+    loader, fetch, worker, collate    DataLoader, and how batches are fetched and made
+    dataset, combined, sampler        datasets, datasets made of others, their order
+    folders, image_sets, files        folders of images, MNIST and CIFAR-10, their file formats
+    images, orientation, pixels       reading one image: upright, of 8 bits
+    pictures                          the pictures of the package
+
 Names and arguments are those of `torch.utils.data`; the same names are also in `convcore.utils.data`.
 """
 

@@ -1,5 +1,9 @@
 """Inspection: named filters, the sum over one patch, feature maps, receptive fields, and the evidence for a class.
 
+    filters, window, steps        a filter, the sum over one patch, an algorithm step by step
+    activations, attribution      feature maps, and which pixels are evidence for a class
+    receptive_field, cost         what a unit sees, what a convolution costs
+
 Everything here is plain Python on arrays and models; `convcore explore` shows it in a browser.
 """
 

@@ -1,4 +1,9 @@
-"""Tensor: torch's operators and methods, each bound here or in `tensor/shape.py` to an operation of `convcore.ops`."""
+"""Tensor: torch's operators and methods, each bound to an operation of `convcore.ops`.
+
+here    arithmetic, comparison, reductions, products
+shape   methods that move elements: shape, indexing, sorting, filling
+data    what a tensor is without computations: dtype, device, export, printing, copies
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Training: the loop, its checkpoints, and the recipes behind `convcore train` and `convcore finetune`."""
+"""Training: the loop, its checkpoints, and the recipes behind `convcore train` and `convcore finetune`.
+
+trainer            the loop
+recipe, finetune   what the two commands train, and how
+checkpoint         everything that the rest of a run depends on, in one file
+run_lock           one run at a time in a folder
+freezing           a part of a network that is not trained
+warmup             kernels compiled ahead
+"""
 
 from convcore.training.checkpoint import load_checkpoint, load_progress, save_checkpoint
 from convcore.training.finetune import FinetuneSettings, Finetuning

@@ -366,6 +366,26 @@ def folders_without_map(sources: Sources) -> list[str]:
     ]
 
 
+# Folders with a file for each public name or group of names, which torch's users find without a map.
+WITHOUT_LIST = re.compile(
+    r"convcore(\.(nn|nn\.utils|optim.*|models|transforms.*|examples|amp|testing|utils.*|cli\.commands))?"
+)
+
+
+def incomplete_maps(sources: Sources) -> list[str]:
+    """A map names every file and folder beside it, so that it does not grow stale."""
+    wrong = []
+    for folder in _folders(sources):
+        text = ast.get_docstring(parsed(sources.get(folder, ""))) or ""
+        beside = {m.removeprefix(f"{folder}.").split(".")[0] for m in sources if m.startswith(f"{folder}.")}
+        wrong += [
+            f"{folder}: its map does not name {name}"
+            for name in sorted(beside - {"__main__"})
+            if not WITHOUT_LIST.fullmatch(folder) and not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
+        ]
+    return wrong
+
+
 def unfinished(sources: Sources) -> list[str]:
     """Nothing is kept for later."""
     return [f"{module}: {mark[0]}" for module, text in sources.items() for mark in re.finditer(r"TODO|FIXME", text)]

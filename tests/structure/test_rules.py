@@ -214,3 +214,19 @@ def test_folders_without_map():
         "kernels.a": "",
     }
     assert found(rules.folders_without_map, sources) == ["convcore.nn", "kernels"]
+
+
+def test_incomplete_maps():
+    sources = {
+        "kernels.cpu": '"""Map: split, and copies."""',
+        "kernels.cpu.split": "",
+        "kernels.cpu.copy": "",
+        "kernels.cpu.conv": '"""Map: direct."""',
+        "kernels.cpu.conv.direct": "",
+        "convcore.nn": '"""Layers."""',
+        "convcore.nn.conv": "",
+    }
+    assert rules.incomplete_maps(sources) == [
+        "kernels.cpu: its map does not name conv",
+        "kernels.cpu: its map does not name copy",
+    ]

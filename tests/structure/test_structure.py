@@ -34,6 +34,7 @@ def test_the_sources_were_found():
         rules.long_files,
         rules.crowded_folders,
         rules.folders_without_map,
+        rules.incomplete_maps,
         rules.unfinished,
         rules.undocumented,
         kernel_rules.kernel_docstrings,

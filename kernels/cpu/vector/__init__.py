@@ -8,6 +8,7 @@
     transpose.py   squares of VL x VL values, transposed in registers
     copy.py        copies and clears contiguous memory, a vector at a time
     philox.py      random numbers as a function of key and counter
+    split.py       `ceil_div`, and even splits into parts
     fence.py       keeps LLVM from reordering an expression
     emit.py        for micro-kernels written as LLVM IR: loops, vectors (`Lanes`), prefetches, streamed stores
 
