@@ -29,8 +29,8 @@ LIMIT = 1024**3  # bytes
 OVERHEAD = 1024  # bytes that an entry counts besides its arrays, so that the number of entries is bounded, too
 
 # The bytes of each living entry, least recently used first. Only the callback of its weak reference removes an entry
-# from here, when it dies. All steps are single calls of C code, so Ctrl-C can interrupt anywhere and these still hold:
-# every entry found with a memory is listed here, and every entry listed here is alive.
+# from here, when it dies. All changes are single calls of C code, so Ctrl-C can interrupt anywhere and these still
+# hold: every entry found with a memory is listed here, and every entry listed here is alive.
 _recent: OrderedDict[weakref.ref[_Entry], int] = OrderedDict()
 
 
@@ -119,12 +119,22 @@ def _keep(entry: _Entry) -> None:
             other.drop()
     _recent[weakref.ref(entry, _recent.pop)] = entry.nbytes  # before anybody can find it
     memory.derived[entry.place] = entry
-    excess = sum(_recent.values()) - LIMIT
-    for reference, nbytes in list(_recent.items()):
+    listed = _listed()
+    excess = sum(nbytes for _, nbytes in listed) - LIMIT
+    for reference, nbytes in listed:
         if excess <= 0:
             break
         _drop(reference)
         excess -= nbytes
+
+
+def _listed() -> list[tuple[weakref.ref[_Entry], int]]:
+    """All entries, least recently used first."""
+    while True:
+        try:
+            return list(_recent.items())
+        except RuntimeError:  # one died meanwhile: the list's own tuples may set off the garbage collector
+            continue
 
 
 def _drop(reference: weakref.ref[_Entry]) -> None:
@@ -135,10 +145,11 @@ def _drop(reference: weakref.ref[_Entry]) -> None:
 
 def clear() -> None:
     """Drop all entries."""
-    for reference in list(_recent):
+    for reference, _ in _listed():
         _drop(reference)
 
 
 def stats() -> dict[str, int]:
     """The number of cached results, and their bytes."""
-    return {"entries": len(_recent), "bytes": sum(_recent.values())}
+    sizes = [nbytes for _, nbytes in _listed()]
+    return {"entries": len(sizes), "bytes": sum(sizes)}

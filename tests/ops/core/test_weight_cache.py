@@ -223,3 +223,24 @@ def test_what_a_change_made_useless_goes_when_something_new_comes():
         weight.add_(1)
     derived(weight, "now", lambda: weight.array * 2)
     assert cache.stats()["entries"] == 1
+
+
+def test_entries_may_die_of_garbage_collection_while_others_are_counted():
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(4000):  # more than Python keeps tuples for: listing them all makes new ones
+            tensor: Any = convcore.rand(1)
+            derived(tensor, "double", Builder(tensor))
+            tensor.cycle = tensor  # only the collector ends it, and its entry
+        del tensor
+        weight = convcore.rand(4)
+        gc.set_threshold(gc.get_count()[0] + 1000)
+        gc.enable()
+        derived(weight, "double", Builder(weight))
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    assert cache.stats() == {"entries": 1, "bytes": cache.OVERHEAD + 16}
