@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# torch first: before it loads OpenMP, convcore sets how long idle threads spin; torch must keep the default.
-import torch  # isort: skip
+import torch
 
 import convcore
 from benchmarks import BenchmarkError, machine

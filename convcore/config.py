@@ -4,9 +4,8 @@ Settings are environment variables:
 
     CONVCORE_QUIET=1          no message on stderr when kernels are compiled
     NUMBA_CACHE_DIR=folder    the cache of compiled kernels (default: the user's cache folder)
-    NUMBA_NUM_THREADS=n       the size of the thread pool (default: the number of cores)
+    NUMBA_NUM_THREADS=n       the most threads that kernels use (default: the number of cores)
     NUMBA_CPU_NAME=name       the CPU to compile for (default: this one)
-    GOMP_SPINCOUNT=n          the spin count of idle GNU OpenMP threads (default here: 20000, about 0.2 ms)
 """
 
 import os

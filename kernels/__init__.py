@@ -2,8 +2,10 @@
 
 The marker lets `import convcore` tell this package from another distribution's package of the same name.
 
+    launch, program, frame                   kernels as chunks, launches of them, and many launches in one call
+    ahead                                    kernels compiled ahead, by several processes
+    team, atomics, denormals, threads        the threads that do the chunks, and how many they are
     jit, cache, entry_points, machine_code   the compiler, compiled kernels on disk, functions written as LLVM IR
-    threads                                  how many threads, forked children
     cpu/, cuda/                              the kernels
     reference/                               every operation in plain NumPy and float64
 """

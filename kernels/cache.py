@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,20 +27,23 @@ import numba
 import numpy as np
 from numba.core import compiler, config, serialize
 from numba.core.caching import _Cache
+from numba.core.registry import cpu_target
 from numba.misc.appdirs import AppDirs
 
 numba_config: Any = config  # its settings are made at run time, where type checkers do not see them
 
 STALE_AFTER_DAYS = 30
 
-# Called before any kernel is loaded or compiled, with its module: they provide what kernels call by name.
-before_kernels: list[Callable[[str], None]] = []
+# How to provide each function that kernels call by name: load or compile it, and tell LLVM where it is. Later calls of
+# one do nothing.
+providers: dict[str, Callable[[], None]] = {}
 
 # Called once per process, just before the first kernel is compiled rather than loaded, with the folder that will
 # keep it; None where no folder can.
 on_first_compile: Callable[[Path | None], None] | None = None
 _announced = False
 
+_context: Any = cpu_target.target_context
 _ROOT = Path(__file__).resolve().parent
 
 # Numba's settings (NUMBA_OPT, NUMBA_BOUNDSCHECK, ...) that change the code it makes. CPU_NAME, CPU_FEATURES and
@@ -156,14 +159,14 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig, target_context):  # pyright: ignore[reportIncompatibleMethodOverride]
         target_context.refresh()
-        for prepare in before_kernels:
-            prepare(self._module)
         path = self._path(sig, target_context.codegen())
         # Whatever a damaged file makes LLVM raise, the answer is the same: compile again.
         with contextlib.suppress(Exception):
             stored = read_entry(path)
             if stored is not None:
-                return compiler.CompileResult._rebuild(target_context, *stored)
+                names, compiled = stored
+                provide(names)
+                return compiler.CompileResult._rebuild(target_context, *compiled)
         announce_compile()
         return None
 
@@ -171,10 +174,22 @@ class KernelCache(_Cache):
         path = self._path(sig, data.codegen)
         if path is None or data.library.has_dynamic_globals or data.lifted:
             return
-        write_entry(path, data._reduce())
+        write_entry(path, (data.library.names, data._reduce()))
+
+    def has(self, signature: tuple[Any, ...]) -> bool:
+        """Whether the folder has a file for arguments of these types."""
+        path = self._path(signature, _context.codegen())
+        return path is not None and path.exists()
 
     def _path(self, sig, codegen) -> Path | None:
         return entry_path(self._name, str(sig), codegen) if self._enabled else None
+
+
+def provide(names: Iterable[str]) -> None:
+    """Provide those of the names that are functions of ours."""
+    for name in names:
+        if name in providers:
+            providers[name]()
 
 
 def entry_path(name: str, signature: str, codegen: Any) -> Path | None:

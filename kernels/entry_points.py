@@ -8,12 +8,16 @@ before, 45 s after, on two cores of a Zen 3 server; optimising the parts a littl
 calls cheap, took 59 and 54 s).
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+
+from kernels import cache
 
 
 class Body(JITCodeLibrary):
@@ -39,6 +43,36 @@ class Body(JITCodeLibrary):
         """Do nothing: what would hold the function's environment has no address yet, either."""
 
 
+class WholeKernel(JITCodeLibrary):
+    """The machine code of a kernel, and of all that it calls except functions by name.
+
+    Attributes:
+        names: the functions that it calls by name; those of ours are provided before the code is linked.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def _finalize_final_module(self) -> None:
+        declared = [function.name for function in self._final_module.functions if function.is_declaration]
+        self.names = tuple(name for name in declared if name in cache.providers)
+        with _libraries_of(self.codegen, WholeKernel):
+            cache.provide(self.names)
+        super()._finalize_final_module()
+
+
+@contextlib.contextmanager
+def _libraries_of(codegen: Any, kind: type[JITCodeLibrary]) -> Iterator[None]:
+    """Have Numba make libraries of this class in the block: the instance's attribute comes before that of its class."""
+    before = codegen._library_class
+    codegen._library_class = kind
+    try:
+        yield
+    finally:
+        codegen._library_class = before
+        if before is type(codegen)._library_class:
+            del codegen._library_class
+
+
 class EntryPointCompiler(Compiler):
     """Numba's compiler for a kernel, which makes machine code of the kernel only."""
 
@@ -46,13 +80,10 @@ class EntryPointCompiler(Compiler):
         # The lock keeps the kernels of other threads, and functions that are not ours, out of the meantime.
         with global_compiler_lock:
             codegen = self.state.targetctx.codegen()
-            self.state.library = codegen.create_library(func.__qualname__)
+            self.state.library = WholeKernel(codegen, func.__qualname__)
             self.state.library.enable_object_caching()
-            codegen._library_class = Body  # of this instance, in front of the class's own
-            try:
+            with _libraries_of(codegen, Body):
                 return super().compile_extra(func)
-            finally:
-                del codegen._library_class
 
 
 class Inline(CPUDispatcher):

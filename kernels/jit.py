@@ -1,37 +1,32 @@
-"""The only place that calls Numba's compiler: its flags, its cache and its threads, the same for every kernel.
+"""The only place that calls Numba's compiler: its flags and its cache, the same for every kernel.
 
-`@kernel` marks an entry point, called from Python; its outer loop is a `prange`. `@inline` marks a function
-that kernels call. Nothing is compiled at import: a kernel compiles, or loads from disk, at its first call.
+`@inline` marks a function that kernels call; `kernels.launch` makes kernels of what one chunk does. Nothing is compiled
+at import: a kernel compiles, or loads from disk, at its first launch.
 """
 
-import contextlib
+import ctypes
 import functools
-from collections.abc import Callable, Iterator
-from threading import get_ident
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba import extending, prange
+from numba import extending, types
 from numba.core.registry import cpu_target
 
-from kernels import threads
 from kernels.cache import KernelCache, numba_config
 from kernels.entry_points import EntryPointCompiler, Inline
 
 __all__ = [
     "CACHE_LINE_BYTES",
     "FAST_MATH",
-    "Kernel",
+    "CFunction",
+    "chunk_function",
     "compiler_target",
+    "entry_point",
     "inline",
     "intrinsic",
-    "kernel",
-    "kernel_named",
-    "kernels",
     "overload",
-    "prange",
-    "watched",
 ]
 
 # A function that is called without its first parameter, the typing context: no static checker knows that.
@@ -49,19 +44,6 @@ overload: Any = functools.partial(extending.overload, jit_options=UNCOUNTED)
 # assume that NaN and infinity do not occur, and they would no longer travel through a network as in PyTorch.
 FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
-# Only explicit `prange` loops run in parallel. Numba's other transformations would rewrite array expressions,
-# which kernels do not use, and cost compile time.
-PARALLEL = {
-    "prange": True,
-    "comprehension": False,
-    "reduction": False,
-    "inplace_binop": False,
-    "setitem": False,
-    "numpy": False,
-    "stencil": False,
-    "fusion": False,
-}
-
 if numba_config.DISABLE_JIT:
     raise ImportError(
         "convcore cannot run with NUMBA_DISABLE_JIT=1: its kernels use instructions of the CPU that plain Python does "
@@ -75,9 +57,6 @@ if numba_config.CPU_NAME is not None and numba_config.CPU_FEATURES is None:
         "+64bit,+cmov,+cx8,+fxsr,+sse2" if llvm.get_process_triple().startswith("x86_64") else ""
     )
 
-kernels: "list[Kernel]" = []
-
-
 # Arrays that kernels allocate are aligned to a cache line; Numba aligns them to half of one. Else every second vector
 # of 64 bytes crosses a line, and the micro-kernel, for example, loses a twelfth of its speed.
 CACHE_LINE_BYTES = 64
@@ -90,82 +69,8 @@ def compiler_target() -> tuple[str, str, str]:
     return _context.codegen().magic_tuple()
 
 
-def _compile_options(parallel: bool) -> dict[str, Any]:
-    return {
-        "nogil": True,
-        "fastmath": FAST_MATH,
-        "error_model": "numpy",
-        "parallel": PARALLEL if parallel else False,
-        "no_cfunc_wrapper": True,  # nobody calls them through a C pointer
-    }
-
-
-_watchers: dict[int, Callable[["Kernel", tuple[Any, ...]], None]] = {}  # by thread
-
-
-def _no_watcher(kernel: "Kernel", args: tuple[Any, ...]) -> None:
-    """Of a thread that nobody watches."""
-
-
-@contextlib.contextmanager
-def watched(watcher: Callable[["Kernel", tuple[Any, ...]], None]) -> Iterator[None]:
-    """Have `watcher(kernel, args)` called before each kernel that this thread calls."""
-    thread = get_ident()
-    _watchers[thread] = watcher
-    try:
-        yield
-    finally:
-        del _watchers[thread]
-
-
-class Kernel:
-    """A compiled entry point, built twice from one body: `parallel`, and `serial` for forked children."""
-
-    def __init__(self, body: Callable[..., None]):
-        self.body = body
-        self.__name__ = body.__name__
-        self.__doc__ = body.__doc__
-        self.__module__ = body.__module__
-        self.__wrapped__ = body
-        self.parallel: Any = numba.njit(body, pipeline_class=EntryPointCompiler, **_compile_options(parallel=True))
-        self.serial: Any = numba.njit(body, pipeline_class=EntryPointCompiler, **_compile_options(parallel=False))
-        # A dispatcher without `cache=True` carries a null cache; this puts ours in its place.
-        self.parallel._cache = KernelCache(body, "parallel")
-        self.serial._cache = KernelCache(body, "serial")
-        kernels.append(self)
-
-    def __call__(self, *args) -> None:
-        # Small networks are all overhead, so the usual case costs three look-ups.
-        if _watchers:
-            _watchers.get(get_ident(), _no_watcher)(self, args)
-        if threads.free_entry:
-            self.parallel(*args)
-        elif threads.run_serially():
-            self.serial(*args)
-        else:
-            with threads.entry():
-                self.parallel(*args)
-
-    def __repr__(self) -> str:
-        return f"<kernel {self.__module__}.{self.__name__}>"
-
-
-def kernel(body: Callable[..., None]) -> Kernel:
-    """Mark a function as a kernel's entry point: arrays and integers in, results written into given arrays."""
-    return Kernel(body)
-
-
-def kernel_named(name: str) -> Callable[[Callable[..., None]], Kernel]:
-    """`kernel` for a body that is defined inside a function and made anew, from other functions, at each call of it.
-
-    `name` distinguishes the results, in the cache, too. All functions that the body calls must be in `kernels/`.
-    """
-
-    def mark(body: Callable[..., None]) -> Kernel:
-        body.__name__ = body.__qualname__ = name
-        return Kernel(body)
-
-    return mark
+_njit: Any = numba.njit  # takes more than its types say
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST_MATH, "error_model": "numpy"}
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,10 +79,49 @@ def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     It may neither make nor return arrays; see `UNCOUNTED`.
     """
     options = {
-        "nopython": True,
-        "boundscheck": None,
-        "no_cpython_wrapper": True,
-        **UNCOUNTED,
-        **_compile_options(parallel=False),
-    }
+        "nopython": True, "boundscheck": None, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **UNCOUNTED,
+        **_OPTIONS,
+    }  # fmt: skip
     return Inline(function, targetoptions=options)
+
+
+def chunk_function(body: Callable[..., None]) -> Any:
+    """What a kernel does with one chunk: compiled into the kernel's entry point only. It may make arrays."""
+    options = {
+        "nopython": True, "boundscheck": None, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": True,
+        **_OPTIONS,
+    }  # fmt: skip
+    return Inline(body, targetoptions=options)
+
+
+def entry_point(function: Callable[..., Any], cache: KernelCache) -> Any:
+    """A function that Python calls, and the only machine code that is made of it and of all that it calls."""
+    compiled = _njit(function, pipeline_class=EntryPointCompiler, no_cfunc_wrapper=True, **UNCOUNTED, **_OPTIONS)
+    compiled._cache = cache  # a dispatcher without `cache=True` carries a null cache
+    return compiled
+
+
+class CFunction:
+    """A function with C's calling convention, of integers: compiled once, kept on disk, called by kernels by its name.
+
+    Attributes:
+        call: calls it from Python, without the interpreter's lock; after `provide`.
+    """
+
+    def __init__(self, name: str, body: Callable[..., None], arguments: int):
+        self.name = name
+        self.signature = types.void(*[types.int64] * arguments)
+        self.compiled = _njit(body, pipeline_class=EntryPointCompiler, no_cpython_wrapper=True, **UNCOUNTED, **_OPTIONS)
+        self.compiled._cache = KernelCache(body, "c")
+        self.call: Callable[..., None] = self._not_provided
+
+    def _not_provided(self, *arguments: int) -> None:
+        raise RuntimeError(f"{self.name} is called before any kernel was")
+
+    def provide(self) -> None:
+        """Load or compile it, and make its name known to what is compiled later."""
+        self.compiled.compile(self.signature)
+        result = self.compiled.overloads[self.signature.args]
+        address = result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
+        llvm.add_symbol(self.name, address)
+        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(self.signature.args))(address)

@@ -26,24 +26,19 @@ class MachineCode:
         name: the name of its cache file.
         symbols: the functions that kernels may call, named for the whole process.
         build: writes the functions into an empty LLVM module.
-        users: the modules below `kernels` whose kernels call them; all of them if not given. Kernels of others load and
-            compile without it.
     """
 
-    def __init__(
-        self, name: str, symbols: list[str], build: Callable[[ir.Module], None], users: tuple[str, ...] | None = None
-    ):
+    def __init__(self, name: str, symbols: list[str], build: Callable[[ir.Module], None]):
         self.name = name
         self.symbols = symbols
         self.build = build
-        self.users = users
         self.library: Any = None
-        cache.before_kernels.append(self.provide)
+        for symbol in symbols:
+            cache.providers[symbol] = self.provide
 
-    def provide(self, module: str) -> None:
-        """Load or compile the functions for a kernel of `module` and make their names known; later calls do nothing."""
-        needless = self.users is not None and module.startswith("kernels.") and module not in self.users
-        if self.library is None and not needless:
+    def provide(self) -> None:
+        """Load or compile the functions and make their names known; later calls do nothing."""
+        if self.library is None:
             with global_compiler_lock:
                 context: Any = cpu_target.target_context
                 codegen = context.codegen()

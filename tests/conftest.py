@@ -130,59 +130,61 @@ def run_pythons() -> Callable[..., list[subprocess.CompletedProcess]]:
 TINY = '''
 """The smallest kernels that show threads, reductions and denormals at work."""
 
-import numba
+import numpy as np
+from numba import types
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
-from kernels.cpu.tiny_helper import FACTOR, scaled
-from kernels.jit import kernel, prange
+from kernels.cpu.tiny_helper import FACTOR, rows, scaled
+from kernels.launch import kernel
 
-
-@kernel
-def scale(x, out):
-    for chunk in prange(8):
-        mode = begin_chunk()
-        for i in range(chunk, x.size, 8):
-            out[i] = scaled(x[i])
-        end_chunk(mode)
+this_thread = types.ExternalFunction("pthread_self", types.int64())
 
 
-@kernel
-def row_sums(x, out):
-    for chunk in prange(x.shape[0]):
-        mode = begin_chunk()
-        total = x[chunk, 0]
-        for i in range(1, x.shape[1]):
-            total += x[chunk, i] * x[chunk, i]
-        out[chunk] = total
-        end_chunk(mode)
+@kernel(8)
+def scale(chunk, x, out):
+    for i in range(chunk, x.size, 8):
+        out[i] = scaled(x[i])
 
 
-@kernel
-def thread_ids(out):
-    for chunk in prange(out.size):
-        mode = begin_chunk()
-        out[chunk] = numba.get_thread_id()
-        end_chunk(mode)
+@kernel(rows)
+def row_sums(chunk, x, out):
+    total = x[chunk, 0]
+    for i in range(1, x.shape[1]):
+        total += x[chunk, i] * x[chunk, i]
+    out[chunk] = total
 
 
-@kernel
-def scale_keeping_denormals(x, factor, out):
-    for i in prange(x.size):
-        out[i] = x[i] * factor[0]
+@kernel(rows)
+def thread_ids(chunk, x, out):
+    for _ in range(100):
+        row_total = 0.0
+        for i in range(x.shape[1]):
+            row_total += x[chunk, i]
+        x[chunk, 0] = row_total * 0.5
+    out[chunk] = this_thread()
 
 
-@kernel
-def scale_flushing_denormals(x, factor, out):
-    for i in prange(x.size):
-        mode = begin_chunk()
-        out[i] = x[i] * factor[0]
-        end_chunk(mode)
+@kernel(rows)
+def products(chunk, x, factor, out):
+    for i in range(x.shape[1]):
+        out[chunk, i] = x[chunk, i] * factor[0]
+
+
+@kernel(rows)
+def with_buffers(chunk, x, sizes, out):
+    buffer = np.empty(sizes[chunk])
+    buffer[0] = x[chunk, 0]
+    out[chunk] = buffer[0]
 '''
 
 TINY_HELPER = """
 from kernels.jit import inline
 
 FACTOR = 2
+
+
+@inline
+def rows(x):
+    return x.shape[0]
 
 
 @inline
@@ -195,8 +197,9 @@ def copy_kernels(folder: Path) -> Path:
     """Put the infrastructure of `kernels/` and two files of tiny kernels below `folder`."""
     (folder / "kernels" / "cpu" / "vector").mkdir(parents=True)
     for name in (
-        "__init__.py", "jit.py", "cache.py", "entry_points.py", "threads.py", "machine_code.py", "cpu/__init__.py",
-        "cpu/vector/__init__.py", "cpu/vector/chunk.py", "cpu/vector/target.py",
+        "__init__.py", "jit.py", "cache.py", "entry_points.py", "threads.py", "machine_code.py", "launch.py",
+        "frame.py", "team.py", "program.py", "ahead.py", "atomics.py", "denormals.py", "cpu/__init__.py",
+        "cpu/vector/__init__.py", "cpu/vector/target.py",
     ):  # fmt: skip
         shutil.copy(ROOT / "kernels" / name, folder / "kernels" / name)
     (folder / "kernels" / "cpu" / "tiny.py").write_text(TINY)

@@ -72,14 +72,14 @@ with install_recorder("numba:compile") as recorder:
     import kernels
     for module in pkgutil.walk_packages(kernels.__path__, "kernels."):
         __import__(module.name)
-from kernels import threads
-from kernels.jit import kernels as registered
+from kernels.team import team
+from kernels.launch import kernels as registered
 assert len(registered) > 5, registered
-compiled = [k for k in registered if k.parallel.signatures or k.serial.signatures]
-print(compiled, len(recorder.buffer), threads.threading_layer())
+compiled = [k for k in registered if k.entry.signatures]
+print(compiled, len(recorder.buffer), team.is_started)
 """
     done = run_python(code, NUMBA_CACHE_DIR=str(tmp_path))
-    assert done.stdout == "[] 0 not started\n"
+    assert done.stdout == "[] 0 False\n"
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == [], "not even the cache's folder is made"
 

@@ -138,6 +138,30 @@ def test_nhwc_views_channels_last_and_copies_the_rest():
     np.testing.assert_array_equal(layout.nchw(layout.nhwc(array)), array)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 8, 7, 7), (2, 16, 9), (2, 4, 3, 2, 5), (3, 1, 4, 4), (3, 4, 1, 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_images_are_copied_between_the_orders_of_memory(shape, dtype):
+    array = np.arange(float(np.prod(shape))).reshape(shape).astype(dtype)
+    block = layout.nhwc(array)
+    assert block.flags.c_contiguous
+    np.testing.assert_array_equal(layout.nchw(block), array)
+    dense = layout.contiguous(layout.nchw(block))
+    assert dense.flags.c_contiguous
+    np.testing.assert_array_equal(dense, array)
+
+
+def test_flattened_images_are_copied_and_every_other_reshape_stays_a_view():
+    images = convcore.arange(120.0).reshape(2, 4, 5, 3).permute(0, 3, 1, 2)  # channels-last
+    expected = images.numpy().copy()
+    np.testing.assert_array_equal(images.reshape(2, -1).numpy(), expected.reshape(2, -1))
+    one = images[:1]
+    one.reshape(3, 20).zero_()
+    assert not one.numpy().any()
+    columns = convcore.ones(4, 6)[:, ::2]
+    columns.reshape(4, 3).zero_()
+    assert not columns.numpy().any()
+
+
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 1, 0, 2)])
 def test_elements_in_the_order_of_memory(axes):
     block = np.arange(120.0).reshape(2, 3, 4, 5)

@@ -45,7 +45,7 @@ def test_the_third_example_compiles(capsys):
     exec(compile(EXAMPLES[2], "README.md and GUIDE.md", "exec"), names)
     assert names["logits"].shape == (1, 10)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("copyto ")  # to channels-last
+    assert printed[0].startswith("transpose_matrices ")  # to channels-last
     assert printed[1].startswith("conv_forward_direct (1, 1, 224, 224, 3) ")
     assert len(printed) == 5
 

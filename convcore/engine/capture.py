@@ -7,7 +7,7 @@ noted once, with the very arrays that they got, and are then made again in their
 That nothing is missing from the list does not rest on anybody's remembering to note it. There are three doors, and what
 passes none of them cannot get into a result:
 
-- a kernel is called by `kernels.jit.Kernel`, which tells the recording of each call;
+- a kernel is launched by `kernels.launch.Kernel`, which tells the recording of each launch;
 - NumPy computes from tensors' numbers, which are traced arrays (`convcore.engine.traced`) and tell the recording
   themselves;
 - a tensor is made by `Variable.__init__`, which asks the recording for its array (`adopted`). Memory that neither an
@@ -24,17 +24,19 @@ The arrays come from an arena of their own (`convcore.memory.Arena`), for later 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from convcore import memory
 from convcore.engine.traced import Traced, plain, traced
-from kernels import jit
+from kernels.launch import Kernel, watched
+from kernels.program import Program
 
 # What NumPy answers from shapes and dtypes alone.
 _OF_FORM = {
@@ -53,6 +55,10 @@ _LEAVE_PYTHON = {np.ndarray.tofile, np.ndarray.dump}  # return nothing, and yet 
 
 
 STRANGER = "it reads a tensor that cannot be found in the model, and may be another one at the next call"
+
+
+# A function, and what it is called with.
+_Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class ShapeChangedError(Exception):
@@ -77,8 +83,9 @@ class Recording:
     def __init__(self, inputs: Sequence[np.ndarray] = (), state: Sequence[np.ndarray] = ()) -> None:
         """`inputs` are what changes from call to call, `state` what stays."""
         self.arena = memory.Arena()
-        self.steps: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
+        self.steps: list[_Call] = []
         self.wiring: list[tuple[Any, ...]] = []
+        self._calls: list[_Call] | None = None
         self.objections: list[str] = []
         self.tensors: list[weakref.ref[Any]] = []
         self.inputs = [memory.laid_out_like(array) for array in inputs]
@@ -132,14 +139,14 @@ class Recording:
         recordings[self._thread] = self
         self._is_open = True
         try:
-            with self.arena.lends(self._made), jit.watched(self._saw):
+            with self.arena.lends(self._made), watched(self._saw):
                 yield
         finally:
             self._is_open = False
             del recordings[self._thread]
             self._owners.clear()  # the steps hold what they need, and nobody else's memory
 
-    def _saw(self, kernel: jit.Kernel, args: tuple[Any, ...]) -> None:
+    def _saw(self, kernel: Kernel, args: tuple[Any, ...]) -> None:
         if self._is_open:
             self.note(kernel, args, {})
 
@@ -299,10 +306,26 @@ class Recording:
         return "elsewhere", address, *form
 
     def replay(self) -> None:
-        """Make all calls again."""
+        """Make all calls again: neighbouring launches of kernels as one program, what NumPy computes between them."""
+        if self._calls is None:
+            self._calls = list(_with_programs(self.steps))
         with np.errstate(all="ignore"):
-            for function, args, settings in self.steps:
+            for function, args, settings in self._calls:
                 function(*args, **settings)
+
+
+def _with_programs(steps: Iterable[_Call]) -> Iterator[_Call]:
+    """The same calls, with each run of launches as one call of a program.
+
+    What only looks at flags comes last: what it may object to is computed anew by the model, and no step reads a flag.
+    """
+    computing = [step for step in steps if step[0] is not _check_unset]
+    for is_launch, run in itertools.groupby(computing, lambda step: isinstance(step[0], Kernel)):
+        if is_launch:
+            yield Program([kernel.step(*args) for kernel, args, _ in run]).run, (), {}
+        else:
+            yield from run
+    yield from (step for step in steps if step[0] is _check_unset)
 
 
 def described(function: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[str, list[np.ndarray]]:

@@ -26,7 +26,7 @@ The life of a call, `F.conv2d(x, weight)` while a network trains:
     autograd.Function.apply         makes a node of the graph if an input requires a gradient
     conv.functions.Conv.forward     chooses the algorithm (conv.table)
     conv.direct.Direct.forward      packs the filters, splits the work into tasks; each algorithm has its file
-    kernels.jit.Kernel              runs ONE compiled kernel on all threads
+    kernels.launch.Kernel           launches ONE kernel: its chunks, on all threads
 
 `backward` takes the same path from `Conv.backward`: the gradient of the input and that of the weight are Functions with
 algorithms and kernels of their own.

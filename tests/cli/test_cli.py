@@ -211,10 +211,10 @@ def test_training_compiles_nothing_after_the_warm_up(tmp_path):
     program = f"""
 from convcore.cli import main
 from convcore.cli.commands import train
-from kernels.jit import kernels
+from kernels.launch import kernels
 
 def compiled():
-    return sum(len(kernel.parallel.signatures) for kernel in kernels)
+    return sum(len(kernel.entry.signatures) for kernel in kernels)
 
 counts = []
 original = train.compile_kernels

@@ -5,22 +5,21 @@ import pytest
 
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, tile_columns
-from kernels.jit import kernel, prange
+from kernels.launch import kernel
 
 
-@kernel
-def one_tile(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, d, d_offset, add_d, relu, mask_b, stream):  # fmt: skip
+@kernel(1)
+def one_tile(chunk, rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row,
+             columns, start, d, d_offset, add_d, relu, mask_b, stream):  # fmt: skip
     """A single tile, as a kernel calls it."""
-    for _ in prange(1):
-        brgemm(
-            rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
-            c, c_offset, c_row, columns, start, 0, d, d_offset, add_d, relu, stream, mask_b,
-        )  # fmt: skip
+    brgemm(
+        rows, a, a_offset, a_row, a_col, taps, taps.size, length, b, b_offset, b_tap, b_row,
+        c, c_offset, c_row, columns, start, 0, d, d_offset, add_d, relu, stream, mask_b,
+    )  # fmt: skip
 
 
-def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row, columns,
-             start, d, d_offset, add_d, relu):  # fmt: skip
+def expected(rows, a, a_offset, a_row, a_col, taps, length, b, b_offset, b_tap, b_row, c, c_offset, c_row,
+             columns, start, d, d_offset, add_d, relu):  # fmt: skip
     """The formula, in float64; everything of C outside the tile stays as it was."""
     result = c.astype(np.float64)
     for m in range(rows):

@@ -23,13 +23,14 @@ from kernels.cpu.tiny import FACTOR, row_sums, scale
 x, out = np.arange(16.0), np.full(16, np.nan)
 scale(x, out)
 assert (out == FACTOR * x).all(), out
-print(sum(scale.parallel.stats.cache_hits.values()), sum(scale.parallel.stats.cache_misses.values()), len(calls))
+print(sum(scale.entry.stats.cache_hits.values()), sum(scale.entry.stats.cache_misses.values()), len(calls))
 """
 COMPILED, LOADED = "0 1 1\n", "1 0 0\n"
 
 
 def kernel_files(folder: str | Path) -> list[Path]:
-    return sorted(Path(folder).rglob("*.bin"))
+    """The files of kernels, without those of the team that launches them."""
+    return sorted(path for path in Path(folder).rglob("*.bin") if not path.name.startswith("kernels.team."))
 
 
 def test_the_second_process_loads(run_python, tiny_kernels, tmp_path):
@@ -130,9 +131,9 @@ def test_no_home_at_all_leaves_the_current_folder_clean(run_python, tiny_kernels
 def test_processes_that_compile_the_same_kernel_at_once(run_python, run_pythons, tiny_kernels, tmp_path):
     options = {"path": tiny_kernels, "NUMBA_CACHE_DIR": str(tmp_path)}
     for done in run_pythons(CALL, count=3, **options):
-        assert done.stdout in (COMPILED, LOADED)
+        assert done.stdout in (COMPILED, LOADED, "1 0 1\n")  # with the last, all but the team's own code was loaded
     assert len(kernel_files(tmp_path)) == 1
-    assert [path for path in Path(tmp_path).rglob("*") if path.is_file()] == kernel_files(tmp_path)
+    assert all(path.suffix == ".bin" for path in Path(tmp_path).rglob("*") if path.is_file())
     assert run_python(CALL, **options).stdout == LOADED
 
 

@@ -5,22 +5,21 @@ import pytest
 
 from kernels.cpu.micro.depthwise_tile import depthwise_tiles
 from kernels.cpu.vector.target import lanes
-from kernels.jit import kernel, prange
+from kernels.launch import kernel
 
 pytestmark = pytest.mark.slow  # each form is compiled
 
 
-@kernel
+@kernel(1)
 def tiles(
-    lines, rows, channels, group, a, a_line, a_row, n_i, a_i, n_j, a_j, b, b_i, b_j, b_c, c, c_line, c_row, c_c, start,
-    accumulate,
+    chunk, lines, rows, channels, group, a, a_line, a_row, n_i, a_i, n_j, a_j, b, b_i, b_j, b_c, c, c_line, c_row, c_c,
+    start, accumulate,
 ):  # fmt: skip
     """The micro-kernel, as a kernel calls it."""
-    for _ in prange(1):
-        depthwise_tiles(
-            lines, rows, channels, group, a, 1, a_line, a_row, n_i, a_i, n_j, a_j, b, 2, b_i, b_j, b_c,
-            c, 5, c_line, c_row, c_c, start, 3, accumulate,
-        )  # fmt: skip
+    depthwise_tiles(
+        lines, rows, channels, group, a, 1, a_line, a_row, n_i, a_i, n_j, a_j, b, 2, b_i, b_j, b_c,
+        c, 5, c_line, c_row, c_c, start, 3, accumulate,
+    )  # fmt: skip
 
 
 def check(lines, rows, channels, group, separate, n_j, apart, accumulate, dtype):

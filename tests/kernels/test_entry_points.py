@@ -10,8 +10,9 @@ import pytest
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
-from kernels.entry_points import Body
-from kernels.jit import inline, kernel, prange
+from kernels.entry_points import Body, WholeKernel
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
 @inline
@@ -22,10 +23,14 @@ def _largest(values, count):
     return largest
 
 
-@kernel
-def _row_maxima(matrix, out):
-    for row in prange(matrix.shape[0]):
-        out[row] = _largest(matrix[row], matrix.shape[1])
+@inline
+def _rows(matrix):
+    return matrix.shape[0]
+
+
+@kernel(_rows)
+def _row_maxima(row, matrix, out):
+    out[row] = _largest(matrix[row], matrix.shape[1])
 
 
 def _check_row_maxima(matrix):
@@ -38,8 +43,8 @@ def test_what_kernels_call_is_never_translated_by_itself():
     _check_row_maxima(np.random.default_rng(0).standard_normal((5, 7)))
     libraries = [result.library for result in _largest.overloads.values()]
     assert {type(library) for library in libraries} == {Body}
-    kernels = [result.library for result in _row_maxima.parallel.overloads.values()]
-    assert {type(library) for library in kernels} == {JITCodeLibrary}
+    kernels = [result.library for result in _row_maxima.entry.overloads.values()]
+    assert {type(library) for library in kernels} == {WholeKernel}
 
 
 def test_python_cannot_call_a_part_of_a_kernel():
@@ -75,8 +80,8 @@ def test_functions_of_others_compile_beside_kernels():
 
 
 def test_a_kernel_that_does_not_compile_leaves_the_compiler_as_it_was():
-    @kernel
-    def wrong(out):
+    @kernel(1)
+    def wrong(chunk, out):
         out.no_such_thing()
 
     with pytest.raises(numba.TypingError):

@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from kernels import cache, jit
+from kernels.launch import kernel
 from kernels.machine_code import MachineCode
 
 signature, built = ir.FunctionType(ir.IntType(64), []), []
@@ -27,10 +28,9 @@ def seven(typing_context):
         return builder.call(cgutils.get_or_insert_function(builder.module, signature, "convcore_test_seven"), [])
     return types.int64(), codegen
 
-@jit.kernel
-def sevens(out):
-    for i in jit.prange(out.size):
-        out[i] = seven()
+@kernel(9)
+def sevens(chunk, out):
+    out[chunk] = seven()
 
 assert code.library is None, "nothing is translated before the first kernel"
 out = np.zeros(9, np.int64)

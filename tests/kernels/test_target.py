@@ -71,7 +71,7 @@ from kernels.cpu.vector import target
 from kernels.cpu.tiny import scale
 x = np.ones(64, np.float32)
 scale(x, x)
-assembly = "".join(scale.parallel.inspect_asm().values())
+assembly = "".join(scale.entry.inspect_asm().values())
 print(target.REGISTER_BYTES, target.TILE_ROWS, target.lanes(4))
 print(sorted(set(re.findall("[xyz]mm(?=[0-9])|%k[0-7]", assembly)) - {"xmm"}))
 """

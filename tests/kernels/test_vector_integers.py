@@ -16,31 +16,27 @@ from kernels.cpu.vector.integers import (
 )
 from kernels.cpu.vector.target import lanes
 from kernels.cpu.vector.values import vlanes, vload, vselect, vstore
-from kernels.jit import kernel, prange
+from kernels.launch import kernel
 
 
-@kernel
-def _count_up(x, integers, out, added):
-    for _ in prange(1):
-        vistore(viload(integers, 0, x) + visplat(x, added), out, 0)
+@kernel(1)
+def _count_up(chunk, x, integers, out, added):
+    vistore(viload(integers, 0, x) + visplat(x, added), out, 0)
 
 
-@kernel
-def _choose(x, integers, out, wanted):
-    for _ in prange(1):
-        vstore(vselect(viequal(viload(integers, 0, x), visplat(x, wanted)), vload(x, 0), vload(x, vlanes(x))), out, 0)
+@kernel(1)
+def _choose(chunk, x, integers, out, wanted):
+    vstore(vselect(viequal(viload(integers, 0, x), visplat(x, wanted)), vload(x, 0), vload(x, vlanes(x))), out, 0)
 
 
-@kernel
-def _part(x, integers, out, index, count):
-    for _ in prange(1):
-        store_integer_lanes(load_integer_lanes(integers, index, count, x), out, index, count, x)
+@kernel(1)
+def _part(chunk, x, integers, out, index, count):
+    store_integer_lanes(load_integer_lanes(integers, index, count, x), out, index, count, x)
 
 
-@kernel
-def _scale(x, out, exponent, bits):
-    for _ in prange(1):
-        vstore(vfloats(vbits(vload(x, 0)) + vishift_left(visplat(x, exponent), bits)), out, 0)
+@kernel(1)
+def _scale(chunk, x, out, exponent, bits):
+    vstore(vfloats(vbits(vload(x, 0)) + vishift_left(visplat(x, exponent), bits)), out, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

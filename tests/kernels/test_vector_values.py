@@ -35,101 +35,91 @@ from kernels.cpu.vector.values import (
     vstore_part,
     vsum,
 )
-from kernels.jit import kernel, prange
+from kernels.launch import kernel
 
 
-@kernel
-def _arithmetic(x, y, out, factor):
-    for _ in prange(1):
-        n = x.size
-        a, b = vload(x, 0), vload(y, 0)
-        vstore(a + b, out, 0)
-        out[4 * n] = vlanes(x)
-        vstore(a - b, out, n)
-        vstore(a * b, out, 2 * n)
-        vstore(vfma(a, b, vsplat(x, factor)), out, 3 * n)
+@kernel(1)
+def _arithmetic(chunk, x, y, out, factor):
+    n = x.size
+    a, b = vload(x, 0), vload(y, 0)
+    vstore(a + b, out, 0)
+    out[4 * n] = vlanes(x)
+    vstore(a - b, out, n)
+    vstore(a * b, out, 2 * n)
+    vstore(vfma(a, b, vsplat(x, factor)), out, 3 * n)
 
 
-@kernel
-def _parts(x, loaded, stored, index, count):
-    for _ in prange(1):
-        part = vload_part(x, index, count)
-        vstore(part, loaded, 0)
-        vstore_part(part, stored, index, count)
+@kernel(1)
+def _parts(chunk, x, loaded, stored, index, count):
+    part = vload_part(x, index, count)
+    vstore(part, loaded, 0)
+    vstore_part(part, stored, index, count)
 
 
-@kernel
-def _comparisons(x, y, out):
-    for _ in prange(1):
-        n = x.size
-        a, b = vload(x, 0), vload(y, 0)
-        one, zero = vsplat(x, x.dtype.type(1)), vsplat(x, x.dtype.type(0))
-        vstore(vselect(vgreater(a, b), one, zero), out, 0)
-        vstore(vselect(vless_equal(a, b), one, zero), out, n)
-        vstore(vselect(vequal(a, b), one, zero), out, 2 * n)
-        vstore(vselect(vis_nan(a), one, zero), out, 3 * n)
-        vstore(vselect(vgreater(a, b) | vis_nan(a), a, b), out, 4 * n)
+@kernel(1)
+def _comparisons(chunk, x, y, out):
+    n = x.size
+    a, b = vload(x, 0), vload(y, 0)
+    one, zero = vsplat(x, x.dtype.type(1)), vsplat(x, x.dtype.type(0))
+    vstore(vselect(vgreater(a, b), one, zero), out, 0)
+    vstore(vselect(vless_equal(a, b), one, zero), out, n)
+    vstore(vselect(vequal(a, b), one, zero), out, 2 * n)
+    vstore(vselect(vis_nan(a), one, zero), out, 3 * n)
+    vstore(vselect(vgreater(a, b) | vis_nan(a), a, b), out, 4 * n)
 
 
-@kernel
-def _bytes(numbers, out, copy):
-    for _ in prange(1):
-        values = vload_bytes(numbers, 1, vload(out, 0))
-        vstore(values, out, 0)
-        vstore_bytes(values, copy, 2)
+@kernel(1)
+def _bytes(chunk, numbers, out, copy):
+    values = vload_bytes(numbers, 1, vload(out, 0))
+    vstore(values, out, 0)
+    vstore_bytes(values, copy, 2)
 
 
-@kernel
-def _choices(x, y, out, count):
-    for _ in prange(1):
-        n = vlanes(x)
-        a, b = vload(x, 0), vload(y, 0)
-        vstore(vmax(a, b), out, 0)
-        vstore(vselect(vless(a, b), a, b), out, n)
-        vstore(vselect(vexceeds(a, b), a, b), out, 2 * n)
-        vstore(vselect(vfirst(x, count), a, b), out, 3 * n)
+@kernel(1)
+def _choices(chunk, x, y, out, count):
+    n = vlanes(x)
+    a, b = vload(x, 0), vload(y, 0)
+    vstore(vmax(a, b), out, 0)
+    vstore(vselect(vless(a, b), a, b), out, n)
+    vstore(vselect(vexceeds(a, b), a, b), out, 2 * n)
+    vstore(vselect(vfirst(x, count), a, b), out, 3 * n)
 
 
-@kernel
-def _functions(x, y, out):
-    for _ in prange(1):
-        n = vlanes(x)
-        a, b = vload(x, 0), vload(y, 0)
-        vstore(vabs(a), out, 0)
-        vstore(vcopysign(a, b), out, n)
-        vstore(vsqrt(vabs(a)), out, 2 * n)
-        vstore(a / b, out, 3 * n)
-        vstore(vmuladd(a, b, a), out, 4 * n)
-        a += b
-        vstore(a, out, 5 * n)
+@kernel(1)
+def _functions(chunk, x, y, out):
+    n = vlanes(x)
+    a, b = vload(x, 0), vload(y, 0)
+    vstore(vabs(a), out, 0)
+    vstore(vcopysign(a, b), out, n)
+    vstore(vsqrt(vabs(a)), out, 2 * n)
+    vstore(a / b, out, 3 * n)
+    vstore(vmuladd(a, b, a), out, 4 * n)
+    a += b
+    vstore(a, out, 5 * n)
 
 
-@kernel
-def _reductions(x, out):
-    for _ in prange(1):
-        out[0], out[1] = vsum(vload(x, 0)), vlargest(vload(x, 0))
+@kernel(1)
+def _reductions(chunk, x, out):
+    out[0], out[1] = vsum(vload(x, 0)), vlargest(vload(x, 0))
 
 
-@kernel
-def _lanes(x, stored, index, count):
-    for _ in prange(1):
-        store_lanes(load_lanes(x, index, count), stored, index, count)
+@kernel(1)
+def _lanes(chunk, x, stored, index, count):
+    store_lanes(load_lanes(x, index, count), stored, index, count)
 
 
-@kernel
-def _turned(source, index, row, out, out_index, out_row):
-    for _ in prange(1):
-        vtranspose(source, index, row, out, out_index, out_row)
+@kernel(1)
+def _turned(chunk, source, index, row, out, out_index, out_row):
+    vtranspose(source, index, row, out, out_index, out_row)
 
 
-@kernel
-def _turned_part(source, index, row, rows, columns, out, out_index, out_row):
-    for _ in prange(1):
-        vtranspose_part(source, index, row, rows, columns, out, out_index, out_row)
+@kernel(1)
+def _turned_part(chunk, source, index, row, rows, columns, out, out_index, out_row):
+    vtranspose_part(source, index, row, rows, columns, out, out_index, out_row)
 
 
-@kernel
-def _mixed(x, y):
+@kernel(1)
+def _mixed(chunk, x, y):
     vstore(x, 0, vload(x, 0) + vload(y, 0))
 
 
@@ -257,10 +247,9 @@ def test_a_part_of_a_square_is_turned(dtype):
             assert np.isnan(out[:, n]).all()
 
 
-@kernel
-def _turned_block(source, offset, row, rows, columns, out, out_row, out_columns):
-    for _ in prange(1):
-        transpose_block(source, offset, row, rows, columns, out, 0, out_row, out_columns)
+@kernel(1)
+def _turned_block(chunk, source, offset, row, rows, columns, out, out_row, out_columns):
+    transpose_block(source, offset, row, rows, columns, out, 0, out_row, out_columns)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8, 9, 16, 24, 31, 32])

@@ -113,8 +113,8 @@ MUTANTS = [
     Mutant(
         "a pixel too many is inside the image",
         "kernels/cpu/conv/im2col.py",
-        "if 0 <= h < h_in and 0 <= w < w_in:\n                        for c in range(columns):",
-        "if 0 <= h < h_in and -1 < w <= w_in:\n                        for c in range(columns):",
+        "if 0 <= h < h_in and 0 <= w < w_in:\n                    for c in range(columns):",
+        "if 0 <= h < h_in and -1 < w <= w_in:\n                    for c in range(columns):",
         f"{_CONV} -k im2col",
     ),
     # Winograd
@@ -180,10 +180,10 @@ MUTANTS = [
     Mutant(
         "the last vector of a pixel runs into the next",
         "kernels/cpu/pool.py",
-        "                    largest_0, place_0, largest_1, place_1 = _largest_of_two(\n"
-        "                        flat_x, first + c, rows",
-        "                    largest_0, place_0, largest_1, place_1 = _largest_of_two(\n"
-        "                        flat_x, first + block, rows",
+        "                largest_0, place_0, largest_1, place_1 = _largest_of_two(\n"
+        "                    flat_x, first + c, rows",
+        "                largest_0, place_0, largest_1, place_1 = _largest_of_two(\n"
+        "                    flat_x, first + block, rows",
         _POOL,
     ),
     # Normalisation
@@ -212,8 +212,8 @@ MUTANTS = [
     Mutant(
         "ignored labels count in the mean",
         "kernels/cpu/loss.py",
-        "                chunk_weight += weight[t]\n        workspace",
-        "            chunk_weight += weight[max(t, 0)]\n        workspace",
+        "            chunk_weight += weight[t]\n    workspace",
+        "        chunk_weight += weight[max(t, 0)]\n    workspace",
         _LOSS,
     ),
     Mutant(
@@ -233,10 +233,24 @@ MUTANTS = [
     ),
     Mutant(
         "denormals stay flushed after a kernel",
-        "kernels/cpu/vector/chunk.py",
+        "kernels/denormals.py",
         "        _write_mode(builder, arguments[0])\n        return context.get_dummy_value()",
         "        return context.get_dummy_value()",
-        "tests/kernels/test_chunk.py",
+        "tests/kernels/test_denormals.py",
+    ),
+    Mutant(
+        "a thread does a chunk of the next share",
+        "kernels/team.py",
+        "    return chunks * (share + 1) // shares",
+        "    return chunks * (share + 1) // shares + share",
+        "tests/kernels/test_threads.py",
+    ),
+    Mutant(
+        "a launch does not wait for the other threads",
+        "kernels/team.py",
+        "    while load_acquire(slot + DONE) < chunks:",
+        "    while load_acquire(slot + DONE) < 1:",
+        "tests/kernels/test_threads.py",
     ),
     Mutant(
         "momentum adds the wrong share of the gradient",
@@ -248,8 +262,8 @@ MUTANTS = [
     Mutant(
         "a sparse row loses its last entry",
         "kernels/cpu/linear/sparse.py",
-        "                for e in range(starts[i], starts[i + 1]):\n                    neighbour",
-        "                for e in range(starts[i], starts[i + 1] - 1):\n                    neighbour",
+        "            for e in range(starts[i], starts[i + 1]):\n                neighbour",
+        "            for e in range(starts[i], starts[i + 1] - 1):\n                neighbour",
         "tests/ops/linear/test_sparse.py",
     ),
 ]

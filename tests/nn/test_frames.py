@@ -6,7 +6,7 @@ import pytest
 
 import convcore
 from convcore import nn
-from kernels.jit import Kernel
+from kernels.launch import Kernel
 
 
 def frames_to_kernels(call, monkeypatch):

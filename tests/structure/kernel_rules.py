@@ -35,29 +35,25 @@ def kernel_docstrings(sources: Sources) -> list[str]:
     return wrong
 
 
-def kernel_loops(sources: Sources) -> list[str]:
-    """Every parallel loop begins with `begin_chunk`, ends with `end_chunk`, and cannot be left between the two.
-
-    Kernels on the GPU have no loops over chunks: its blocks are these.
-    """
+def kernel_chunks(sources: Sources) -> list[str]:
+    """A kernel of the CPU is what one chunk does: it says how many there are, and knows nothing of threads."""
     wrong = []
     for module, text in sources.items():
         if module.startswith("kernels.cuda."):
             continue
         for function in marked(text, "kernel", "kernel_named"):
             name = f"{module}.{function.name}"
-            loops = _prange_loops(function)
-            if not loops:
-                wrong.append(f"{name}: no prange loop")
-            for loop in loops:
-                if _prange_loops(loop) != [loop]:
-                    wrong.append(f"{name}: a prange loop inside another")
-                first, last = ast.unparse(loop.body[0]), ast.unparse(loop.body[-1])
-                mode = re.fullmatch(r"(\w+) = begin_chunk\(\)", first)
-                if mode is None or last != f"end_chunk({mode[1]})":
-                    wrong.append(f"{name}: a prange loop must begin with begin_chunk, end with end_chunk")
-                if any(isinstance(node, ast.Return | ast.Raise) for node in ast.walk(loop)) or _skips(loop.body):
-                    wrong.append(f"{name}: a chunk is left before end_chunk")
+            (mark,) = [m for m in function.decorator_list if ast.unparse(m).split("(")[0] in ("kernel", "kernel_named")]
+            needed = 2 if ast.unparse(mark).startswith("kernel_named") else 1
+            if not isinstance(mark, ast.Call) or len(mark.args) != needed:
+                wrong.append(f"{name}: does not say how many chunks there are")
+            if not function.args.args or function.args.args[0].arg != "chunk":
+                wrong.append(f"{name}: the first argument is the number of the chunk, `chunk`")
+            if re.search(r"\bprange\b", ast.unparse(function)):
+                wrong.append(f"{name}: has a parallel loop of its own")
+            if any(isinstance(node, ast.Raise) or (isinstance(node, ast.Return) and node.value is not None)
+                   for node in ast.walk(function)):  # fmt: skip
+                wrong.append(f"{name}: a chunk returns nothing and raises nothing")
     return wrong
 
 
@@ -87,23 +83,6 @@ def _is_view(value: ast.expr) -> bool:
         isinstance(value, ast.Call)
         and re.search(r"^np\.|\.(reshape|ravel|view|copy)$", ast.unparse(value.func)) is not None
     )
-
-
-def _prange_loops(tree: ast.AST) -> list[ast.For]:
-    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
-    return [loop for loop in loops if isinstance(loop.iter, ast.Call) and ast.unparse(loop.iter.func) == "prange"]
-
-
-def _skips(body: list[ast.stmt]) -> bool:
-    """Whether a `continue` or `break` belongs to the loop with this body, not to one inside it."""
-    for node in body:
-        if isinstance(node, ast.Continue | ast.Break):
-            return True
-        if not isinstance(node, ast.For | ast.While):
-            inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
-            if _skips(inner):
-                return True
-    return False
 
 
 def thread_counts(sources: Sources) -> list[str]:

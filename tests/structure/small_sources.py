@@ -2,12 +2,11 @@
 
 GOOD_KERNEL = '''
 """Kernels."""
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
-from kernels.jit import kernel, prange
+from kernels.launch import kernel
 
 
-@kernel
-def relu_forward(x, out):
+@kernel(4)
+def relu_forward(chunk, x, out):
     """Rectified linear unit.
 
     Computes: out[i] = max(x[i], 0).
@@ -16,14 +15,11 @@ def relu_forward(x, out):
     Parallel over: chunks.
     Why it is fast: it is.
     """
-    for chunk in prange(4):
-        mode = begin_chunk()
-        for i in range(chunk, x.size, 4):
-            if x[i] > 0:
-                out[i] = x[i]
-                continue
-            out[i] = 0
-        end_chunk(mode)
+    for i in range(chunk, x.size, 4):
+        if x[i] > 0:
+            out[i] = x[i]
+            continue
+        out[i] = 0
 '''
 
 

@@ -75,11 +75,20 @@ INNER_FLOORS = {
         ("conv",),
         ("cuda",),
     ),
-    "kernels": (("cache",), ("entry_points", "threads", "machine_code"), ("jit",), ("cpu", "cuda", "reference")),
+    "kernels": (
+        ("cache",),
+        ("entry_points", "machine_code"),
+        ("jit", "frame"),
+        ("atomics", "denormals"),
+        ("team",),
+        ("launch", "threads"),
+        ("program", "ahead"),
+        ("cpu", "cuda", "reference"),
+    ),
     "kernels.cpu": (
         ("vector",),
         ("micro",),
-        ("activation", "conv", "elementwise", "image", "linear", "loss", "norm", "optim", "pool", "reduce"),
+        ("activation", "conv", "elementwise", "image", "layout", "linear", "loss", "norm", "optim", "pool", "reduce"),
     ),
     "kernels.cuda": (
         ("jit",),

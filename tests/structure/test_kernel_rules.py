@@ -12,14 +12,16 @@ def test_kernel_docstrings_need_every_line(heading):
 
 
 def test_kernels_that_a_function_makes_obey_the_contract():
-    text = GOOD_KERNEL.replace("@kernel", '@kernel_named("relu_forward")')
+    text = GOOD_KERNEL.replace("@kernel(4)", '@kernel_named("relu_forward", 4)')
     assert kernel_rules.kernels_in(text) == []
     assert kernel_rules.kernel_docstrings({"k": text}) == []
     assert kernel_rules.kernel_docstrings({"k": text.replace("Why", "Because")}) == [
         "k.relu_forward: docstring lacks Why"
     ]
-    assert kernel_rules.kernel_loops({"k": text.replace("prange", "range")}) == ["k.relu_forward: no prange loop"]
-    assert kernel_rules.kernel_loops({"kernels.cuda.k": text.replace("prange", "range")}) == []
+    assert kernel_rules.kernel_chunks({"k": text}) == []
+    wrong = text.replace('"relu_forward", 4', '"relu_forward"')
+    assert kernel_rules.kernel_chunks({"k": wrong}) == ["k.relu_forward: does not say how many chunks there are"]
+    assert kernel_rules.kernel_chunks({"kernels.cuda.k": wrong}) == []
 
 
 def test_kernel_docstrings_keep_the_order():
@@ -30,19 +32,19 @@ def test_kernel_docstrings_keep_the_order():
 @pytest.mark.parametrize(
     ("good", "bad", "message"),
     [
-        ("in prange(4)", "in range(4)", "no prange loop"),
-        ("in range(chunk", "in prange(chunk", "a prange loop inside another"),
-        ("        mode = begin_chunk()\n", "", "must begin with begin_chunk"),
-        ("        end_chunk(mode)\n", "", "must begin with begin_chunk"),
-        ("end_chunk(mode)", "end_chunk(other)", "must begin with begin_chunk"),
-        ("                continue", "                return", "left before end_chunk"),
-        ("        for i in", "        if x.size == 0:\n            continue\n        for i in", "left before end"),
+        ("@kernel(4)", "@kernel", "does not say how many chunks"),
+        ("@kernel(4)", "@kernel()", "does not say how many chunks"),
+        ("chunk, x", "task, x", "the first argument is the number of the chunk"),
+        ("in range(", "in prange(", "a parallel loop of its own"),
+        ("            continue", "            return 1", "returns nothing"),
+        ("            continue", "            raise ValueError", "raises nothing"),
     ],
 )
-def test_kernel_loops(good, bad, message):
+def test_kernel_chunks(good, bad, message):
+    assert kernel_rules.kernel_chunks({"k": GOOD_KERNEL}) == []
     text = GOOD_KERNEL.replace(good, bad)
     assert text != GOOD_KERNEL
-    assert any(message in line for line in kernel_rules.kernel_loops({"k": text}))
+    assert any(message in line for line in kernel_rules.kernel_chunks({"k": text}))
 
 
 @pytest.mark.parametrize("returned", ["x", "x[1:]", "i, x[0, :]", "np.empty(3)", "x.reshape(-1)", "x[:3].copy()"])

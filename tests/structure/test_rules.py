@@ -33,7 +33,7 @@ def test_good_sources_break_no_rule():
         rules.crowded_folders,
         rules.undocumented,
         kernel_rules.kernel_docstrings,
-        kernel_rules.kernel_loops,
+        kernel_rules.kernel_chunks,
         kernel_rules.thread_counts,
         kernel_rules.unused_kernels,
     ):

@@ -38,7 +38,7 @@ def test_the_sources_were_found():
         rules.unfinished,
         rules.undocumented,
         kernel_rules.kernel_docstrings,
-        kernel_rules.kernel_loops,
+        kernel_rules.kernel_chunks,
         kernel_rules.returned_arrays,
         kernel_rules.thread_counts,
     ],
@@ -82,7 +82,7 @@ def test_kernels_register_themselves():
     """What the rules read in the sources is what a running process has."""
     import importlib
 
-    from kernels import jit
+    from kernels import launch
     from kernels.cuda import jit as cuda_jit
 
     for module in SOURCES:
@@ -91,7 +91,7 @@ def test_kernels_register_themselves():
     written = {
         f"{module}.{function.name}" for module, text in SOURCES.items() for function in kernel_rules.kernels_in(text)
     }
-    kernels = [kernel for kernel in [*jit.kernels, *cuda_jit.kernels] if "kernels." in repr(kernel)]
+    kernels = [kernel for kernel in [*launch.kernels, *cuda_jit.kernels] if "kernels." in repr(kernel)]
     registered = {f"{kernel.__module__}.{kernel.__name__}" for kernel in kernels}
     makers = {module for module, text in SOURCES.items() if kernel_rules.marked(text, "kernel_named")}
     assert written <= registered

@@ -144,8 +144,8 @@ def compile_kernels(job: Finetuning) -> None:
     network, _, card = start(job.settings, job.pictures.classes)
     for name in job.unfrozen:
         unfreeze(network.get_submodule(name))
-    with announce_compile():
-        warm_up(network, card.image_shape, min(job.settings.batch_size, len(job.train_data.dataset)))
+    with announce_compile() as report:
+        warm_up(network, card.image_shape, min(job.settings.batch_size, len(job.train_data.dataset)), report)
 
 
 def describe(job: Finetuning) -> None:

@@ -91,8 +91,8 @@ def compile_kernels(settings: Settings, train: TensorDataset) -> None:
     """Compile before the first epoch, so that its time excludes compilation; also checks that model and data fit."""
     model, shape = build(settings), train.tensors[0].array.shape[1:]
     try:
-        with announce_compile():
-            warm_up(model, shape, settings.batch_size)
+        with announce_compile() as report:
+            warm_up(model, shape, settings.batch_size, report)
     except ConvcoreError as error:
         size = "x".join(map(str, shape))
         raise ShapeError(f"the model {settings.model} does not fit images of {size}: {error}") from error

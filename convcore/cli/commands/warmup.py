@@ -30,8 +30,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one training step of each model."""
     start = time.perf_counter()
-    with announce_compile():
+    with announce_compile() as report:
         for name in args.models:
-            warm_up(get_model(name), image_shape(name))
+            warm_up(get_model(name), image_shape(name), report=report)
     print(f"kernels are ready after {time.perf_counter() - start:.1f} s, kept in {cache_directory()}")
     return 0

@@ -6,10 +6,12 @@ converts. Series (N, C, L) and volumes (N, C, D, H, W) are treated alike.
 """
 
 import functools
+import math
 
 import numpy as np
 
 from convcore import memory
+from kernels.cpu.layout import transpose_matrices
 
 
 @functools.cache
@@ -33,8 +35,18 @@ def nhwc(array: np.ndarray) -> np.ndarray:
     if block.flags.c_contiguous:
         return block
     copy = memory.empty(block.shape, block.dtype)
-    np.copyto(copy, block)
+    if _may_be_transposed(array):
+        n, channels = array.shape[:2]
+        pixels = math.prod(array.shape[2:])
+        transpose_matrices(array.reshape(n, channels, pixels), copy.reshape(n, pixels, channels))
+    else:
+        np.copyto(copy, block)
     return copy
+
+
+def _may_be_transposed(array: np.ndarray) -> bool:
+    """Whether the kernel takes an array; Numba would compile it once more for arrays that nobody may write to."""
+    return array.flags.c_contiguous and array.dtype in (np.float32, np.float64) and array.flags.writeable
 
 
 def nchw(block: np.ndarray) -> np.ndarray:
@@ -48,7 +60,24 @@ _CHANNELS_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
 
 def contiguous(array: np.ndarray) -> np.ndarray:
     """The array itself if it is C-contiguous, else a copy."""
-    return array if array.flags.c_contiguous else array.copy()
+    if array.flags.c_contiguous:
+        return array
+    dense = row_major(array)
+    return array.copy() if dense is array else dense
+
+
+def row_major(array: np.ndarray) -> np.ndarray:
+    """A C-contiguous copy of images that are channels-last; the array itself if it is anything else."""
+    if not isinstance(array, np.ndarray) or array.flags.c_contiguous or array.ndim not in _CHANNELS_LAST:
+        return array
+    block = array.transpose(_CHANNELS_LAST[array.ndim])
+    if not _may_be_transposed(block):
+        return array
+    n, channels = array.shape[:2]
+    pixels = math.prod(array.shape[2:])
+    copy = memory.empty(array.shape, array.dtype)
+    transpose_matrices(block.reshape(n, pixels, channels), copy.reshape(n, channels, pixels))
+    return copy
 
 
 def flat(array: np.ndarray) -> np.ndarray:

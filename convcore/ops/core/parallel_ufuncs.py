@@ -9,21 +9,21 @@ import numpy as np
 from convcore.ops.core.layout import contiguous, flat
 from kernels.cpu.elementwise import arithmetic as kernels
 
-SMALLEST = 128 * 1024  # bytes of the result: below this, NumPy finishes before the threads have started
+SMALLEST = 128 * 1024  # bytes of the result of two equal shapes: below this, NumPy has finished before a launch
 _KERNELS = {np.add: kernels.add, np.multiply: kernels.multiply}
 
 
 def computed(ufunc: Any, arrays: tuple[np.ndarray, ...], out: np.ndarray) -> bool:
     """Write `ufunc(*arrays)` to `out`, a dense array, if there is a kernel for it; returns whether there is."""
     kernel = _KERNELS.get(ufunc)
-    if kernel is None or out.nbytes < SMALLEST or out.dtype.kind != "f":
+    if kernel is None or out.dtype.kind != "f":
         return False
     a, b = arrays
     # Numba would compile the kernels once more for read-only arrays.
     if not a.dtype == b.dtype == out.dtype or not (a.flags.writeable and b.flags.writeable):
         return False
     if a.shape == b.shape:
-        if not a.strides == b.strides == out.strides:
+        if out.nbytes < SMALLEST or not a.strides == b.strides == out.strides:
             return False
         kernel(flat(a), flat(b), flat(out))  # views: `out` is dense, and all three have the same strides
         return True

@@ -31,6 +31,7 @@ from convcore.ops.core.rows import from_rows, rows_along
 from convcore.ops.linear.matmul import linear
 from convcore.ops.loss.reduction import read_reduction, reduced
 from kernels.cpu.loss import cross_entropy_forward, cross_entropy_grad_input
+from kernels.cpu.reduce import sum_chunks
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -102,11 +103,12 @@ class CrossEntropy(Function):
         weights = _weights(weight, x)
         per_chunk = _rows_per_chunk(rows)
         loss, maxima, sums = (memory.empty(rows.shape[0], rows.dtype) for _ in range(3))
-        totals = np.zeros(2)
-        workspace = np.empty((2, ceil_div(rows.shape[0], per_chunk)))
+        workspace, totals = np.empty((2, ceil_div(rows.shape[0], per_chunk), 1)), np.empty((2, 1))
         cross_entropy_forward(
-            rows, labels, weights, loss, maxima, sums, totals, workspace, label_smoothing, ignore_index, per_chunk
+            rows, labels, weights, loss, maxima, sums, workspace, label_smoothing, ignore_index, per_chunk
         )
+        sum_chunks(workspace, totals)
+        totals = totals.reshape(2)
         ctx.save_for_backward(x, target, weight)
         ctx.maxima, ctx.sums, ctx.settings = maxima, sums, (ignore_index, reduction, label_smoothing)
         ctx.total_weight = totals[1]

@@ -158,7 +158,9 @@ def _batch_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, variance = np.empty(channels), np.empty(channels)
     wide = kernels.wide_columns(channels, rows.itemsize)
     per_chunk = rows_per_chunk(wide, channels)
-    kernels.batch_norm_statistics(rows, mean, variance, sums_workspace(count, per_chunk, wide), per_chunk)
+    workspace = sums_workspace(count, per_chunk, wide)
+    kernels.batch_norm_chunk_statistics(rows, workspace, per_chunk)
+    kernels.batch_norm_statistics(workspace, count, per_chunk, mean, variance)
     return mean, variance
 
 

@@ -44,6 +44,7 @@ from kernels.cpu.elementwise.functions import Elementwise
 from kernels.cpu.elementwise.functions import relu as RELU
 from kernels.cpu.norm import batch_norm as kernels
 from kernels.cpu.norm import batch_norm_pool as pool_kernels
+from kernels.cpu.reduce import sum_chunks
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -225,8 +226,9 @@ class _RowPasses:
         sums = np.empty((2, self.rows.shape[1]))
         workspace = sums_workspace(self.rows.shape[0], self.per_chunk, self.coefficients.shape[1])
         kernels.batch_norm_grad_sums(
-            self.rows, self.grad_rows, self.coefficients, self.lowest, sums, workspace, self.per_chunk
+            self.rows, self.grad_rows, self.coefficients, self.lowest, workspace, self.per_chunk
         )
+        sum_chunks(workspace, sums)
         return sums
 
     def grad_input(self, coefficients: np.ndarray, frozen: bool) -> np.ndarray:
@@ -256,9 +258,9 @@ class _PooledPasses:
         sums = np.empty((2, channels))
         workspace = sums_workspace(n * h, self.per_chunk, self.coefficients.shape[1])
         pool_kernels.batch_norm_max_pool2d_grad_sums(
-            self.block, self.grad_block, self.positions, self.coefficients, sums, workspace, self.per_chunk,
-            *self.windows,
-        )  # fmt: skip
+            self.block, self.grad_block, self.positions, self.coefficients, workspace, self.per_chunk, *self.windows
+        )
+        sum_chunks(workspace, sums)
         return sums
 
     def grad_input(self, coefficients: np.ndarray, frozen: bool) -> np.ndarray:

@@ -29,6 +29,7 @@ from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.layout import contiguous, zeros
 from convcore.ops.norm.batch_norm import of_nothing
 from kernels.cpu.norm import layer_norm as kernels
+from kernels.cpu.reduce import sum_chunks
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -161,12 +162,13 @@ class LayerNorm(Function):
         weights, _ = _affine(weight, None, rows, needs_weight or needs_bias)
         count, length = rows.shape
         per_chunk = max(ELEMENTS_PER_CHUNK // length, ceil_div(count, MOST_CHUNKS), 1)
-        sums = np.empty((2, weights.size))
-        workspace = np.empty((ceil_div(count, per_chunk), 2, weights.size))
+        sums, workspace = np.empty((2, weights.size)), np.empty((2, ceil_div(count, per_chunk), weights.size))
         kernels.layer_norm_grads(
-            rows, contiguous(grad_out.array), weights, ctx.mean, ctx.invstd, ctx.settings[1], grad_x, sums,
-            workspace, per_chunk,
+            rows, contiguous(grad_out.array), weights, ctx.mean, ctx.invstd, ctx.settings[1], grad_x, workspace,
+            per_chunk,
         )  # fmt: skip
+        if weights.size:
+            sum_chunks(workspace, sums)
         grad_weight, grad_bias = (
             wrap(s.astype(rows.dtype)) if n else None for s, n in zip(sums, (needs_weight, needs_bias), strict=True)
         )

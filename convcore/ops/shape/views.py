@@ -20,6 +20,7 @@ from convcore.ops.core.axes import axes, axis
 from convcore.ops.core.broadcast import unbroadcast
 from convcore.ops.core.device import MemoryFormat, check_memory_format
 from convcore.ops.core.dtypes import require_tensor
+from convcore.ops.core.layout import row_major
 
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
@@ -31,7 +32,10 @@ class Reshape(Function):
     @staticmethod
     def forward(ctx, x, shape):
         ctx.shape = x.array.shape
-        out = x.array.reshape(shape)
+        array = x.array
+        if len(shape) == 2 and array.shape[:1] == shape[:1]:
+            array = row_major(array)  # of flattened channels-last images there is no view; NumPy copies value by value
+        out = array.reshape(shape)
         if np.may_share_memory(out, x.array):
             return x.view_of_memory(out)
         return wrap(out)

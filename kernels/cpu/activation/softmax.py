@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.math import vexp
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import (
@@ -22,7 +21,8 @@ from kernels.cpu.vector.values import (
     vstore,
     vsum,
 )
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 RUN = 1024  # exponentials that are added up in their own dtype; the runs are added in float64
 
@@ -72,8 +72,13 @@ def sum_of_exponentials(x, first, length, maximum, out):
     return total
 
 
-@kernel
-def softmax_forward(x, out, rows_per_chunk):
+@inline
+def _chunks(out, rows_per_chunk):
+    return ceil_div(out.shape[0], rows_per_chunk)
+
+
+@kernel(_chunks)
+def softmax_forward(chunk, x, out, rows_per_chunk):
     """Softmax of every row.
 
     Computes   out[r, k] = exp(x[r, k] - m) / sum_l exp(x[r, l] - m), m = max_l x[r, l].
@@ -86,20 +91,17 @@ def softmax_forward(x, out, rows_per_chunk):
     rows, length = x.shape
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            at = r * length
-            total = sum_of_exponentials(flat_x, at, length, row_maximum(flat_x, at, length), flat_out)
-            share = vsplat(x, 1.0 / total)
-            for k in range(0, length, lanes):
-                store_lanes(load_lanes(flat_out, at + k, length - k) * share, flat_out, at + k, length - k)
-        end_chunk(mode)
+    first = chunk * rows_per_chunk
+    for r in range(first, min(first + rows_per_chunk, rows)):
+        at = r * length
+        total = sum_of_exponentials(flat_x, at, length, row_maximum(flat_x, at, length), flat_out)
+        share = vsplat(x, 1.0 / total)
+        for k in range(0, length, lanes):
+            store_lanes(load_lanes(flat_out, at + k, length - k) * share, flat_out, at + k, length - k)
 
 
-@kernel
-def log_softmax_forward(x, out, rows_per_chunk):
+@kernel(_chunks)
+def log_softmax_forward(chunk, x, out, rows_per_chunk):
     """Logarithm of the softmax of every row.
 
     Computes   out[r, k] = (x[r, k] - m) - log sum_l exp(x[r, l] - m), m = max_l x[r, l].
@@ -111,22 +113,19 @@ def log_softmax_forward(x, out, rows_per_chunk):
     rows, length = x.shape
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            at = r * length
-            maximum = row_maximum(flat_x, at, length)
-            log_total = math.log(sum_of_exponentials(flat_x, at, length, maximum, flat_out[:0]))
-            shift, less = vsplat(x, maximum), vsplat(x, log_total)
-            for k in range(0, length, lanes):
-                value = vfenced(load_lanes(flat_x, at + k, length - k) - shift)
-                store_lanes(value - less, flat_out, at + k, length - k)
-        end_chunk(mode)
+    first = chunk * rows_per_chunk
+    for r in range(first, min(first + rows_per_chunk, rows)):
+        at = r * length
+        maximum = row_maximum(flat_x, at, length)
+        log_total = math.log(sum_of_exponentials(flat_x, at, length, maximum, flat_out[:0]))
+        shift, less = vsplat(x, maximum), vsplat(x, log_total)
+        for k in range(0, length, lanes):
+            value = vfenced(load_lanes(flat_x, at + k, length - k) - shift)
+            store_lanes(value - less, flat_out, at + k, length - k)
 
 
-@kernel
-def softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
+@kernel(_chunks)
+def softmax_grad_input(chunk, grad_out, out, grad_x, rows_per_chunk):
     """Gradient of softmax.
 
     Computes   grad_x[r, k] = out[r, k] * (grad_out[r, k] - sum_l grad_out[r, l] * out[r, l]).
@@ -138,28 +137,25 @@ def softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     rows, length = out.shape
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(out)
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            at = r * length
-            total = 0.0
-            for begin in range(0, length, RUN):
-                run = vsplat(out, 0)
-                for k in range(begin, min(begin + RUN, length), lanes):
-                    count = length - k
-                    run = vmuladd(load_lanes(flat_grad, at + k, count), load_lanes(flat_out, at + k, count), run)
-                total += vsum(run)
-            mean = vsplat(out, total)
-            for k in range(0, length, lanes):
+    first = chunk * rows_per_chunk
+    for r in range(first, min(first + rows_per_chunk, rows)):
+        at = r * length
+        total = 0.0
+        for begin in range(0, length, RUN):
+            run = vsplat(out, 0)
+            for k in range(begin, min(begin + RUN, length), lanes):
                 count = length - k
-                value = load_lanes(flat_out, at + k, count) * (load_lanes(flat_grad, at + k, count) - mean)
-                store_lanes(value, flat_grad_x, at + k, count)
-        end_chunk(mode)
+                run = vmuladd(load_lanes(flat_grad, at + k, count), load_lanes(flat_out, at + k, count), run)
+            total += vsum(run)
+        mean = vsplat(out, total)
+        for k in range(0, length, lanes):
+            count = length - k
+            value = load_lanes(flat_out, at + k, count) * (load_lanes(flat_grad, at + k, count) - mean)
+            store_lanes(value, flat_grad_x, at + k, count)
 
 
-@kernel
-def log_softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
+@kernel(_chunks)
+def log_softmax_grad_input(chunk, grad_out, out, grad_x, rows_per_chunk):
     """Gradient of the logarithm of softmax.
 
     Computes   grad_x[r, k] = grad_out[r, k] - exp(out[r, k]) * sum_l grad_out[r, l].
@@ -171,20 +167,17 @@ def log_softmax_grad_input(grad_out, out, grad_x, rows_per_chunk):
     rows, length = out.shape
     flat_grad, flat_out, flat_grad_x = grad_out.reshape(-1), out.reshape(-1), grad_x.reshape(-1)
     lanes = vlanes(out)
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            at = r * length
-            total = 0.0
-            for begin in range(0, length, RUN):
-                run = vsplat(out, 0)
-                for k in range(begin, min(begin + RUN, length), lanes):
-                    run += load_lanes(flat_grad, at + k, length - k)
-                total += vsum(run)
-            less = vsplat(out, -total)
-            for k in range(0, length, lanes):
-                count = length - k
-                power = vexp(out, load_lanes(flat_out, at + k, count))
-                store_lanes(vmuladd(power, less, load_lanes(flat_grad, at + k, count)), flat_grad_x, at + k, count)
-        end_chunk(mode)
+    first = chunk * rows_per_chunk
+    for r in range(first, min(first + rows_per_chunk, rows)):
+        at = r * length
+        total = 0.0
+        for begin in range(0, length, RUN):
+            run = vsplat(out, 0)
+            for k in range(begin, min(begin + RUN, length), lanes):
+                run += load_lanes(flat_grad, at + k, length - k)
+            total += vsum(run)
+        less = vsplat(out, -total)
+        for k in range(0, length, lanes):
+            count = length - k
+            power = vexp(out, load_lanes(flat_out, at + k, count))
+            store_lanes(vmuladd(power, less, load_lanes(flat_grad, at + k, count)), flat_grad_x, at + k, count)

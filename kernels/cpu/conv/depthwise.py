@@ -17,15 +17,20 @@ The gradient of the input runs the same loops over grad_out, with one set of spa
 
 from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, SRC, TAPS
 from kernels.cpu.micro.depthwise_tile import depthwise_tiles
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div, split_evenly
-from kernels.jit import kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
-@kernel
+@inline
+def _tasks(src, bands, bands_per_task):
+    return src.shape[0] * ceil_div(bands.shape[0], bands_per_task)
+
+
+@kernel(_tasks)
 def conv2d_forward_depthwise(
-    src, filters, bias, dst, bands, spans, src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h, tap_step_w,
-    bands_per_task, channels_per_block,
+    chunk, src, filters, bias, dst, bands, spans, src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h,
+    tap_step_w, bands_per_task, channels_per_block,
 ):  # fmt: skip
     """Convolve the channels of each group with its filters: the forward pass, or the gradient of the input.
 
@@ -41,7 +46,7 @@ def conv2d_forward_depthwise(
     Why        the accumulators of a tile stay in registers over all taps; tiles lie along the longer side of a band's
                and a span's rectangle, so that the columns beside a border fill tiles as well.
     """
-    n, h_src, w_src, channels = src.shape
+    _, h_src, w_src, channels = src.shape
     _, h_dst, w_dst, _ = dst.shape
     source, packed, destination = src.reshape(-1), filters.reshape(-1), dst.reshape(-1)
     _, taps_w, group, _ = filters.shape
@@ -50,35 +55,37 @@ def conv2d_forward_depthwise(
     band_blocks = ceil_div(bands.shape[0], bands_per_task)
     src_h, src_w = src_step_h * w_src * channels, src_step_w * channels
     dst_h, dst_w = dst_step_h * w_dst * channels, dst_step_w * channels
-    for task in prange(n * band_blocks):
-        mode = begin_chunk()
-        image, first = task // band_blocks, task % band_blocks * bands_per_task
-        for block in range(channel_blocks):
-            k = block * channels_per_block
-            width = channels_per_block if block < channel_blocks - 1 else channels - k
-            for band in range(first, min(first + bands_per_task, bands.shape[0])):
-                src_row = (image * h_src + bands[band, SRC]) * w_src
-                dst_row = (image * h_dst + bands[band, DST]) * w_dst
-                for span in range(spans.shape[0]):
-                    lines, rows = bands[band, COUNT], spans[span, COUNT]
-                    src_line, src_pixel, dst_line, dst_pixel = src_h, src_w, dst_h, dst_w
-                    if lines > rows:
-                        lines, rows = rows, lines
-                        src_line, src_pixel, dst_line, dst_pixel = src_w, src_h, dst_w, dst_h
-                    depthwise_tiles(
-                        lines, rows, width, group,
-                        source, (src_row + spans[span, SRC]) * channels + k, src_line, src_pixel,
-                        bands[band, TAPS], tap_step_h * w_src * channels, spans[span, TAPS], tap_step_w * channels,
-                        packed, (bands[band, FIRST_TAP] * taps_w + spans[span, FIRST_TAP]) * tap_size + k,
-                        taps_w * tap_size, tap_size, channels,
-                        destination, (dst_row + spans[span, DST]) * channels + k, dst_line, dst_pixel, 0,
-                        bias, k, False,
-                    )  # fmt: skip
-        end_chunk(mode)
+    image, first = chunk // band_blocks, chunk % band_blocks * bands_per_task
+    for block in range(channel_blocks):
+        k = block * channels_per_block
+        width = channels_per_block if block < channel_blocks - 1 else channels - k
+        for band in range(first, min(first + bands_per_task, bands.shape[0])):
+            src_row = (image * h_src + bands[band, SRC]) * w_src
+            dst_row = (image * h_dst + bands[band, DST]) * w_dst
+            for span in range(spans.shape[0]):
+                lines, rows = bands[band, COUNT], spans[span, COUNT]
+                src_line, src_pixel, dst_line, dst_pixel = src_h, src_w, dst_h, dst_w
+                if lines > rows:
+                    lines, rows = rows, lines
+                    src_line, src_pixel, dst_line, dst_pixel = src_w, src_h, dst_w, dst_h
+                depthwise_tiles(
+                    lines, rows, width, group,
+                    source, (src_row + spans[span, SRC]) * channels + k, src_line, src_pixel,
+                    bands[band, TAPS], tap_step_h * w_src * channels, spans[span, TAPS], tap_step_w * channels,
+                    packed, (bands[band, FIRST_TAP] * taps_w + spans[span, FIRST_TAP]) * tap_size + k,
+                    taps_w * tap_size, tap_size, channels,
+                    destination, (dst_row + spans[span, DST]) * channels + k, dst_line, dst_pixel, 0,
+                    bias, k, False,
+                )  # fmt: skip
 
 
-@kernel
-def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, stride_w, dil_h, dil_w, group):
+@inline
+def _parts(partials):
+    return partials.shape[0]
+
+
+@kernel(_parts)
+def conv2d_grad_weight_depthwise(chunk, x, grad_out, partials, bands, spans, stride_h, stride_w, dil_h, dil_w, group):
     """The gradient of the filters, as partial sums over parts of the batch.
 
     Computes   partials[i, 0, 0, r, s * G + c, k] = sum over the pixels (n, oh, ow) of part i whose tap (r, s) is inside
@@ -97,23 +104,20 @@ def conv2d_grad_weight_depthwise(x, grad_out, partials, bands, spans, stride_h, 
     source, gradient, sums = x.reshape(-1), grad_out.reshape(-1), partials.reshape(-1)
     n_bands = bands.shape[0]
     separate = 1 if group > 1 else 0
-    for part in prange(parts):
-        mode = begin_chunk()
-        for i in range(part * k_h * filter_row_size * channels, (part + 1) * k_h * filter_row_size * channels):
-            sums[i] = 0
-        first, end_band = split_evenly(n * n_bands, parts, part)
-        for item in range(first, end_band):
-            image, band = item // n_bands, item % n_bands
-            x_row = (image * h_in + bands[band, SRC]) * w_in
-            gradient_row = (image * h_out + bands[band, DST]) * w_out
-            filter_row = (part * k_h + bands[band, FIRST_TAP]) * filter_row_size
-            for span in range(spans.shape[0]):
-                depthwise_tiles(
-                    bands[band, TAPS], spans[span, TAPS], channels, group,
-                    source, (x_row + spans[span, SRC]) * channels, dil_h * w_in * channels, dil_w * channels,
-                    bands[band, COUNT], stride_h * w_in * channels, spans[span, COUNT], stride_w * channels,
-                    gradient, (gradient_row + spans[span, DST]) * channels, w_out * channels, channels, 0,
-                    sums, (filter_row + spans[span, FIRST_TAP] * group) * channels, filter_row_size * channels,
-                    group * channels, separate * channels, sums, 0, True,
-                )  # fmt: skip
-        end_chunk(mode)
+    for i in range(chunk * k_h * filter_row_size * channels, (chunk + 1) * k_h * filter_row_size * channels):
+        sums[i] = 0
+    first, end_band = split_evenly(n * n_bands, parts, chunk)
+    for item in range(first, end_band):
+        image, band = item // n_bands, item % n_bands
+        x_row = (image * h_in + bands[band, SRC]) * w_in
+        gradient_row = (image * h_out + bands[band, DST]) * w_out
+        filter_row = (chunk * k_h + bands[band, FIRST_TAP]) * filter_row_size
+        for span in range(spans.shape[0]):
+            depthwise_tiles(
+                bands[band, TAPS], spans[span, TAPS], channels, group,
+                source, (x_row + spans[span, SRC]) * channels, dil_h * w_in * channels, dil_w * channels,
+                bands[band, COUNT], stride_h * w_in * channels, spans[span, COUNT], stride_w * channels,
+                gradient, (gradient_row + spans[span, DST]) * channels, w_out * channels, channels, 0,
+                sums, (filter_row + spans[span, FIRST_TAP] * group) * channels, filter_row_size * channels,
+                group * channels, separate * channels, sums, 0, True,
+            )  # fmt: skip

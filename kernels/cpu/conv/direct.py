@@ -19,34 +19,36 @@ Architectures" (2018), section II, with channels-last layout.
 
 import numpy as np
 
-from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, TAPS
+from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, TAPS, most_destinations
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.gather import copy_window, reaches_outside
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import REGISTER_BYTES, STREAM_BYTES, TILE_VECTORS
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
 @inline
 def _extent(phases, offsets, src_step):
-    """The most destinations of a phase, and the first and last source index that any phase reads.
-
-    A loop of its own, because Numba would make a parallel region of `offsets.min()` inside a parallel kernel.
-    """
-    most, first, last = 0, offsets[0], offsets[0]
-    for p in range(phases.shape[0]):
-        most = max(most, phases[p, COUNT])
+    """The most destinations of a phase, and the first and last source index that any phase reads."""
+    most, first, last = most_destinations(phases), offsets[0], offsets[0]
     for t in range(offsets.size):
         first = min(first, offsets[t])
         last = max(last, offsets[t])
     return most, first, last + (most - 1) * src_step
 
 
-@kernel
+@inline
+def _tasks(src, panels, phases_d, phases_h, rows_per_task, panels_per_task):
+    planes = phases_d.shape[0] * most_destinations(phases_d)
+    row_blocks = phases_h.shape[0] * ceil_div(most_destinations(phases_h), rows_per_task)
+    return src.shape[0] * planes * row_blocks * ceil_div(panels.shape[1], panels_per_task)
+
+
+@kernel(_tasks)
 def conv_forward_direct(
-    src, panels, bias, residual, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps, groups,
-    merged, relu, rows_per_task, panels_per_task,
+    chunk, src, panels, bias, residual, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps,
+    groups, merged, relu, rows_per_task, panels_per_task,
 ):  # fmt: skip
     """Convolve: the forward pass, or the gradient of the input.
 
@@ -62,7 +64,7 @@ def conv_forward_direct(
     Why        the accumulators of a tile stay in registers over all taps and channels, and a task's source rows and
                panel stay in L2: every value loaded is used 12 or 32 times.
     """
-    n, d_src, h_src, w_src, c_src = src.shape
+    _, d_src, h_src, w_src, c_src = src.shape
     _, d_dst, h_dst, w_dst, c_dst = dst.shape
     source, destination, packed, start = src.reshape(-1), dst.reshape(-1), panels.reshape(-1), bias.reshape(-1)
     has_residual, stream = residual.size > 0, dst.size * dst.itemsize >= STREAM_BYTES
@@ -77,7 +79,6 @@ def conv_forward_direct(
     most_rows, h_first, h_last = _extent(phases_h, offsets_h, src_step_h)
     _, w_first, w_last = _extent(phases_w, offsets_w, src_step_w)
     row_blocks = ceil_div(most_rows, rows_per_task)
-    tasks = n * phases_d.shape[0] * most_planes * phases_h.shape[0] * row_blocks * panel_blocks
 
     # The window of a task: the planes and the rows of the task's phases, and the columns of all phases.
     copied = (
@@ -88,73 +89,70 @@ def conv_forward_direct(
     window_rows = h_last - h_first - (most_rows - rows_per_task) * src_step_h + 1
     window_plane = window_rows * window_columns * channels
 
-    for task in prange(tasks):
-        mode = begin_chunk()
-        panel_block = task % panel_blocks
-        rest = task // panel_blocks
-        row_block = rest % row_blocks
-        rest = rest // row_blocks
-        ph = rest % phases_h.shape[0]
-        rest = rest // phases_h.shape[0]
-        jd = rest % most_planes
-        rest = rest // most_planes
-        pd = rest % phases_d.shape[0]
-        image = rest // phases_d.shape[0]
+    panel_block = chunk % panel_blocks
+    rest = chunk // panel_blocks
+    row_block = rest % row_blocks
+    rest = rest // row_blocks
+    ph = rest % phases_h.shape[0]
+    rest = rest // phases_h.shape[0]
+    jd = rest % most_planes
+    rest = rest // most_planes
+    pd = rest % phases_d.shape[0]
+    image = rest // phases_d.shape[0]
 
-        j_first = row_block * rows_per_task
-        j_count = min(rows_per_task, phases_h[ph, COUNT] - j_first)
-        first_d, taps_d = phases_d[pd, FIRST_TAP], phases_d[pd, TAPS]
-        first_h, taps_h = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
-        window = np.empty(taps_d * window_plane if copied else 0, src.dtype)
-        taps = np.empty(max(1, taps_d * taps_h * offsets_w.size), np.int64)
-        if j_count > 0 and jd < phases_d[pd, COUNT]:
-            dd = phases_d[pd, DST] + jd * dst_step_d
-            for g in range(groups):
-                if copied:
-                    for q in range(taps_d):
-                        plane = jd * src_step_d + offsets_d[first_d + q]
-                        copy_window(
-                            source, (image * d_src + plane) * h_src * w_src * c_src,
-                            h_src if 0 <= plane < d_src else 0, w_src, c_src, g * channels, channels,
-                            j_first * src_step_h + h_first, w_first, 1, 1,
-                            window, q * window_plane, window_rows, window_columns, channels,
+    j_first = row_block * rows_per_task
+    j_count = min(rows_per_task, phases_h[ph, COUNT] - j_first)
+    first_d, taps_d = phases_d[pd, FIRST_TAP], phases_d[pd, TAPS]
+    first_h, taps_h = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
+    window = np.empty(taps_d * window_plane if copied else 0, src.dtype)
+    taps = np.empty(max(1, taps_d * taps_h * offsets_w.size), np.int64)
+    if j_count > 0 and jd < phases_d[pd, COUNT]:
+        dd = phases_d[pd, DST] + jd * dst_step_d
+        for g in range(groups):
+            if copied:
+                for q in range(taps_d):
+                    plane = jd * src_step_d + offsets_d[first_d + q]
+                    copy_window(
+                        source, (image * d_src + plane) * h_src * w_src * c_src,
+                        h_src if 0 <= plane < d_src else 0, w_src, c_src, g * channels, channels,
+                        j_first * src_step_h + h_first, w_first, 1, 1,
+                        window, q * window_plane, window_rows, window_columns, channels,
+                    )  # fmt: skip
+                a, a_origin, row_stride = window, 0, window_columns * channels
+            else:
+                a, row_stride = source, w_src * c_src
+                a_origin = image * d_src * h_src + j_first * src_step_h + h_first
+                a_origin = a_origin * row_stride + w_first * c_src
+            for pw in range(phases_w.shape[0]):
+                first_w, taps_w = phases_w[pw, FIRST_TAP], phases_w[pw, TAPS]
+                # The taps of the micro-kernel: one per filter row if merged, else one per filter tap.
+                tap_columns = min(taps_w, 1) if merged else taps_w
+                n_taps = taps_d * taps_h * tap_columns
+                length = channels * (taps_w if merged else 1)
+                for q in range(taps_d):
+                    plane = jd * src_step_d + offsets_d[first_d + q]
+                    plane_offset = q * window_plane if copied else plane * h_src * row_stride
+                    for t in range(taps_h):
+                        row_offset = plane_offset + (offsets_h[first_h + t] - h_first) * row_stride
+                        for u in range(tap_columns):
+                            tap = (q * taps_h + t) * tap_columns + u
+                            taps[tap] = row_offset + (offsets_w[first_w + u] - w_first) * channels
+                tap_number = (first_d * offsets_h.size + taps_d * first_h) * offsets_w.size
+                tap_number += taps_d * taps_h * first_w
+                for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
+                    columns = min(lanes_per_panel, filters - p * lanes_per_panel)
+                    panel = (g * n_panels + p) * offsets_d.size * offsets_h.size * offsets_w.size + tap_number
+                    for j in range(j_first, j_first + j_count):
+                        dh = phases_h[ph, DST] + j * dst_step_h
+                        a_row_offset = a_origin + (j - j_first) * src_step_h * row_stride
+                        dst_row = ((image * d_dst + dd) * h_dst + dh) * w_dst
+                        dw = phases_w[pw, DST]
+                        c_offset = (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel
+                        brgemm(
+                            phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_taps, length,
+                            packed, panel * channels * lanes_per_panel,
+                            length * lanes_per_panel, lanes_per_panel,
+                            destination, c_offset, dst_step_w * c_dst, columns,
+                            start, (g * n_panels + p) * lanes_per_panel,
+                            added, c_offset, has_residual, relu, stream, False,
                         )  # fmt: skip
-                    a, a_origin, row_stride = window, 0, window_columns * channels
-                else:
-                    a, row_stride = source, w_src * c_src
-                    a_origin = image * d_src * h_src + j_first * src_step_h + h_first
-                    a_origin = a_origin * row_stride + w_first * c_src
-                for pw in range(phases_w.shape[0]):
-                    first_w, taps_w = phases_w[pw, FIRST_TAP], phases_w[pw, TAPS]
-                    # The taps of the micro-kernel: one per filter row if merged, else one per filter tap.
-                    tap_columns = min(taps_w, 1) if merged else taps_w
-                    n_taps = taps_d * taps_h * tap_columns
-                    length = channels * (taps_w if merged else 1)
-                    for q in range(taps_d):
-                        plane = jd * src_step_d + offsets_d[first_d + q]
-                        plane_offset = q * window_plane if copied else plane * h_src * row_stride
-                        for t in range(taps_h):
-                            row_offset = plane_offset + (offsets_h[first_h + t] - h_first) * row_stride
-                            for u in range(tap_columns):
-                                tap = (q * taps_h + t) * tap_columns + u
-                                taps[tap] = row_offset + (offsets_w[first_w + u] - w_first) * channels
-                    tap_number = (first_d * offsets_h.size + taps_d * first_h) * offsets_w.size
-                    tap_number += taps_d * taps_h * first_w
-                    for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
-                        columns = min(lanes_per_panel, filters - p * lanes_per_panel)
-                        panel = (g * n_panels + p) * offsets_d.size * offsets_h.size * offsets_w.size + tap_number
-                        for j in range(j_first, j_first + j_count):
-                            dh = phases_h[ph, DST] + j * dst_step_h
-                            a_row_offset = a_origin + (j - j_first) * src_step_h * row_stride
-                            dst_row = ((image * d_dst + dd) * h_dst + dh) * w_dst
-                            dw = phases_w[pw, DST]
-                            c_offset = (dst_row + dw) * c_dst + g * filters + p * lanes_per_panel
-                            brgemm(
-                                phases_w[pw, COUNT], a, a_row_offset, src_step_w * channels, 1, taps, n_taps, length,
-                                packed, panel * channels * lanes_per_panel,
-                                length * lanes_per_panel, lanes_per_panel,
-                                destination, c_offset, dst_step_w * c_dst, columns,
-                                start, (g * n_panels + p) * lanes_per_panel,
-                                added, c_offset, has_residual, relu, stream, False,
-                            )  # fmt: skip
-        end_chunk(mode)

@@ -18,11 +18,11 @@ import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.pack import transpose_block
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.vector.values import vload, vload_part, vstore, vstore_part
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
 @inline
@@ -38,9 +38,14 @@ def _add_row(products, source, planes, target, count):
         vstore_part(total, planes, target + i, rest)
 
 
-@kernel
+@inline
+def _tasks(grad_x, rows_per_task):
+    return grad_x.shape[0] * ceil_div(grad_x.shape[1], rows_per_task)
+
+
+@kernel(_tasks)
 def conv2d_grad_input_first_layer(
-    grad_out, weight, grad_x, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, rows_per_task,
+    chunk, grad_out, weight, grad_x, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, rows_per_task,
 ):  # fmt: skip
     """The gradient of the input, for few channels.
 
@@ -52,7 +57,7 @@ def conv2d_grad_input_first_layer(
     Parallel   over images and blocks of rows of grad_x. Rows of G at the edge of two blocks are multiplied in both.
     Why        every lane is a pixel, so none is idle. P and the planes of a block stay in L2.
     """
-    n, h_in, w_in, c_in = grad_x.shape
+    _, h_in, w_in, c_in = grad_x.shape
     _, h_out, w_out, c_out = grad_out.shape
     gradient, matrix, result = grad_out.reshape(-1), weight.reshape(-1), grad_x.reshape(-1)
     values = weight.shape[0]
@@ -62,45 +67,42 @@ def conv2d_grad_input_first_layer(
     plane_width = max(w_out + (k_w - 1) * dil_w // stride_w, ceil_div(w_in + pad_left, stride_w))
     row_size = c_in * stride_w * plane_width
     row_blocks = ceil_div(h_in, rows_per_task)
-    for task in prange(n * row_blocks):
-        mode = begin_chunk()
-        image, first_h = task // row_blocks, task % row_blocks * rows_per_task
-        rows = min(rows_per_task, h_in - first_h)
-        transposed = np.empty(c_out * panel_columns, grad_out.dtype)
-        products = np.empty(values * width, grad_out.dtype)
-        planes = np.zeros(rows * row_size, grad_out.dtype)
-        taps, start = np.zeros(1, np.int64), np.zeros(panel_columns, grad_out.dtype)
-        # The rows of G whose filters reach into the block: oh * stride_h + (0 to reach) - pad_top.
-        reach = (k_h - 1) * dil_h
-        first_oh = max(0, ceil_div(first_h + pad_top - reach, stride_h))
-        end_oh = min(h_out, (first_h + rows - 1 + pad_top) // stride_h + 1)
-        for oh in range(first_oh, end_oh):
-            for p in range(n_panels):
-                pixels = min(panel_columns, w_out - p * panel_columns)
-                pixel = (image * h_out + oh) * w_out + p * panel_columns
-                transpose_block(
-                    gradient, pixel * c_out, c_out, pixels, c_out, transposed, 0, panel_columns, panel_columns
-                )  # fmt: skip
-                brgemm(
-                    values, matrix, 0, c_out, 1, taps, 1, c_out, transposed, 0, 0, panel_columns,
-                    products, p * panel_columns, width, panel_columns, start, 0,
-                    products, 0, False, False, False, False,
-                )  # fmt: skip
-            for r in range(k_h):
-                h = oh * stride_h + r * dil_h - pad_top - first_h
-                if 0 <= h < rows:
-                    for c in range(c_in):
-                        for s in range(k_w):
-                            plane = (h * c_in + c) * stride_w + s * dil_w % stride_w
-                            _add_row(
-                                products, ((c * k_h + r) * k_w + s) * width,
-                                planes, plane * plane_width + s * dil_w // stride_w, w_out,
-                            )  # fmt: skip
-        for h in range(rows):
-            target = (image * h_in + first_h + h) * w_in * c_in
-            for c in range(c_in):
-                for w in range(w_in):
-                    column = w + pad_left
-                    plane = (h * c_in + c) * stride_w + column % stride_w
-                    result[target + w * c_in + c] = planes[plane * plane_width + column // stride_w]
-        end_chunk(mode)
+    image, first_h = chunk // row_blocks, chunk % row_blocks * rows_per_task
+    rows = min(rows_per_task, h_in - first_h)
+    transposed = np.empty(c_out * panel_columns, grad_out.dtype)
+    products = np.empty(values * width, grad_out.dtype)
+    planes = np.zeros(rows * row_size, grad_out.dtype)
+    taps, start = np.zeros(1, np.int64), np.zeros(panel_columns, grad_out.dtype)
+    # The rows of G whose filters reach into the block: oh * stride_h + (0 to reach) - pad_top.
+    reach = (k_h - 1) * dil_h
+    first_oh = max(0, ceil_div(first_h + pad_top - reach, stride_h))
+    end_oh = min(h_out, (first_h + rows - 1 + pad_top) // stride_h + 1)
+    for oh in range(first_oh, end_oh):
+        for p in range(n_panels):
+            pixels = min(panel_columns, w_out - p * panel_columns)
+            pixel = (image * h_out + oh) * w_out + p * panel_columns
+            transpose_block(
+                gradient, pixel * c_out, c_out, pixels, c_out, transposed, 0, panel_columns, panel_columns
+            )  # fmt: skip
+            brgemm(
+                values, matrix, 0, c_out, 1, taps, 1, c_out, transposed, 0, 0, panel_columns,
+                products, p * panel_columns, width, panel_columns, start, 0,
+                products, 0, False, False, False, False,
+            )  # fmt: skip
+        for r in range(k_h):
+            h = oh * stride_h + r * dil_h - pad_top - first_h
+            if 0 <= h < rows:
+                for c in range(c_in):
+                    for s in range(k_w):
+                        plane = (h * c_in + c) * stride_w + s * dil_w % stride_w
+                        _add_row(
+                            products, ((c * k_h + r) * k_w + s) * width,
+                            planes, plane * plane_width + s * dil_w // stride_w, w_out,
+                        )  # fmt: skip
+    for h in range(rows):
+        target = (image * h_in + first_h + h) * w_in * c_in
+        for c in range(c_in):
+            for w in range(w_in):
+                column = w + pad_left
+                plane = (h * c_in + c) * stride_w + column % stride_w
+                result[target + w * c_in + c] = planes[plane * plane_width + column // stride_w]

@@ -22,12 +22,12 @@ import numpy as np
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.gather import inside_range
 from kernels.cpu.micro.pack import SCRATCH_BYTES, copy_panels, copy_tiles, transpose_block
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
 from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_ROWS, TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vload_part, vstore
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 MAX_TILES_IN_PLACE = 8
 
@@ -60,9 +60,15 @@ def _copy_tiled_window(
             clear_line(window, target + tile * tile_size + end * width, (columns - end) * width)
 
 
-@kernel
+@inline
+def _tasks(x, partials, k_d, groups, tile_channels, tiles_per_task):
+    tile_blocks = ceil_div(ceil_div(x.shape[4] // groups, tile_channels), tiles_per_task)
+    return partials.shape[0] * groups * k_d * tile_blocks * partials.shape[2]
+
+
+@kernel(_tasks)
 def conv_grad_weight_direct(
-    x, grad_out, partials, k_d, k_h, k_w, stride_d, stride_h, stride_w, pad_front, pad_top, pad_left,
+    chunk, x, grad_out, partials, k_d, k_h, k_w, stride_d, stride_h, stride_w, pad_front, pad_top, pad_left,
     dil_d, dil_h, dil_w, groups, rows_per_block, images_per_block, tile_channels, tiles_per_task, panels_per_task,
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch.
@@ -104,68 +110,72 @@ def conv_grad_weight_direct(
     # With few channels a panel of G serves so few tiles that a copy of it would not pay.
     in_place = merged and k_h * ceil_div(k_w * channels, TILE_ROWS) <= MAX_TILES_IN_PLACE
 
-    for task in prange(parts * groups * k_d * tile_blocks * panel_blocks):
-        mode = begin_chunk()
-        panel_block, rest = task % panel_blocks, task // panel_blocks
-        tile_block, rest = rest % tile_blocks, rest // tile_blocks
-        q, rest = rest % k_d, rest // k_d
-        g, part = rest % groups, rest // groups
-        first_tile, end_tile = tile_block * tiles_per_task, min((tile_block + 1) * tiles_per_task, n_tiles)
-        first_panel, end_panel = panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)
-        window = np.empty((end_tile - first_tile) * tile_size, x.dtype)
-        panels = np.empty(0 if in_place else (end_panel - first_panel) * panel_size, x.dtype)
-        taps = np.empty(images_per_block * rows_per_block, np.int64)
-        zeros = np.zeros(panel_columns, x.dtype)
-        first_block, end_block = split_evenly(blocks, parts, part)
-        for block in range(first_block, end_block):
-            first_image, oh = block // row_blocks * images_per_block, block % row_blocks * rows_per_block
-            images, rows = min(images_per_block, planes - first_image), min(rows_per_block, h_out - oh)
-            for i in range(images):
-                image, od = (first_image + i) // d_out, (first_image + i) % d_out
-                plane = od * stride_d + q * dil_d - pad_front
-                _copy_tiled_window(
-                    source, (image * d_in + plane) * h_in * w_in * c_in, h_in if 0 <= plane < d_in else 0, w_in, c_in,
-                    g * channels, channels,
-                    n_tiles, first_tile, end_tile, oh * stride_h - pad_top, -pad_left, window, i * image_size,
-                    (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, tile_size, tile_channels,
-                )  # fmt: skip
-            first_filter = first_panel * panel_columns
-            b_offset = (first_image * h_out + oh) * w_out * c_out + g * filters + first_filter
-            if not in_place:
-                copy_panels(
-                    gradient, b_offset, c_out, images * rows * w_out,
-                    min(filters, end_panel * panel_columns) - first_filter, panels, 0, panel_size, panel_columns,
-                )  # fmt: skip
-            for i in range(images):
-                for row in range(rows):
-                    taps[i * rows + row] = i * image_size + row * stride_h * window_columns * tile_channels
-            for p in range(first_panel, end_panel):
-                columns = min(panel_columns, filters - p * panel_columns)
-                right, right_row = (gradient, c_out) if in_place else (panels, panel_columns)
-                right_offset = (p - first_panel) * panel_size
-                if in_place:
-                    right_offset = b_offset + (p - first_panel) * panel_columns
-                for tile in range(first_tile, end_tile):
-                    channel, end_channel = split_evenly(channels, n_tiles, tile)
-                    m_rows = k_w * channels if merged else end_channel - channel
-                    for r in range(k_h):
-                        for s in range(tap_columns):
-                            a_offset = (r * dil_h * window_columns + s * dil_w) * tile_channels
-                            filter_row = ((part * groups + g) * panel_blocks + panel_block) * k_d * k_h + q * k_h + r
-                            c_offset = (filter_row * k_w * channels + s * channels + channel) * block_columns
-                            a_offset += (tile - first_tile) * tile_size
-                            c_offset += (p - first_panel) * panel_columns
-                            brgemm(
-                                m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
-                                right, right_offset, w_out * right_row, right_row, sums, c_offset, block_columns,
-                                columns, zeros, 0, sums, c_offset, block > first_block, False, False,
-                                in_place,
-                            )  # fmt: skip
-        end_chunk(mode)
+    panel_block, rest = chunk % panel_blocks, chunk // panel_blocks
+    tile_block, rest = rest % tile_blocks, rest // tile_blocks
+    q, rest = rest % k_d, rest // k_d
+    g, part = rest % groups, rest // groups
+    first_tile, end_tile = tile_block * tiles_per_task, min((tile_block + 1) * tiles_per_task, n_tiles)
+    first_panel, end_panel = panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)
+    window = np.empty((end_tile - first_tile) * tile_size, x.dtype)
+    panels = np.empty(0 if in_place else (end_panel - first_panel) * panel_size, x.dtype)
+    taps = np.empty(images_per_block * rows_per_block, np.int64)
+    zeros = np.zeros(panel_columns, x.dtype)
+    first_block, end_block = split_evenly(blocks, parts, part)
+    for block in range(first_block, end_block):
+        first_image, oh = block // row_blocks * images_per_block, block % row_blocks * rows_per_block
+        images, rows = min(images_per_block, planes - first_image), min(rows_per_block, h_out - oh)
+        for i in range(images):
+            image, od = (first_image + i) // d_out, (first_image + i) % d_out
+            plane = od * stride_d + q * dil_d - pad_front
+            _copy_tiled_window(
+                source, (image * d_in + plane) * h_in * w_in * c_in, h_in if 0 <= plane < d_in else 0, w_in, c_in,
+                g * channels, channels,
+                n_tiles, first_tile, end_tile, oh * stride_h - pad_top, -pad_left, window, i * image_size,
+                (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, tile_size, tile_channels,
+            )  # fmt: skip
+        first_filter = first_panel * panel_columns
+        b_offset = (first_image * h_out + oh) * w_out * c_out + g * filters + first_filter
+        if not in_place:
+            copy_panels(
+                gradient, b_offset, c_out, images * rows * w_out,
+                min(filters, end_panel * panel_columns) - first_filter, panels, 0, panel_size, panel_columns,
+            )  # fmt: skip
+        for i in range(images):
+            for row in range(rows):
+                taps[i * rows + row] = i * image_size + row * stride_h * window_columns * tile_channels
+        for p in range(first_panel, end_panel):
+            columns = min(panel_columns, filters - p * panel_columns)
+            right, right_row = (gradient, c_out) if in_place else (panels, panel_columns)
+            right_offset = (p - first_panel) * panel_size
+            if in_place:
+                right_offset = b_offset + (p - first_panel) * panel_columns
+            for tile in range(first_tile, end_tile):
+                channel, end_channel = split_evenly(channels, n_tiles, tile)
+                m_rows = k_w * channels if merged else end_channel - channel
+                for r in range(k_h):
+                    for s in range(tap_columns):
+                        a_offset = (r * dil_h * window_columns + s * dil_w) * tile_channels
+                        filter_row = ((part * groups + g) * panel_blocks + panel_block) * k_d * k_h + q * k_h + r
+                        c_offset = (filter_row * k_w * channels + s * channels + channel) * block_columns
+                        a_offset += (tile - first_tile) * tile_size
+                        c_offset += (p - first_panel) * panel_columns
+                        brgemm(
+                            m_rows, window, a_offset, 1, stride_w * tile_channels, taps, images * rows, w_out,
+                            right, right_offset, w_out * right_row, right_row, sums, c_offset, block_columns,
+                            columns, zeros, 0, sums, c_offset, block > first_block, False, False,
+                            in_place,
+                        )  # fmt: skip
 
 
-@kernel
-def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task):
+@inline
+def _sum_tasks(partials, taps, channels_per_task):
+    _, groups, filter_blocks, k_h, row_size, block_columns = partials.shape
+    n_panels = filter_blocks * ceil_div(block_columns, TILE_VECTORS * vlanes(partials))
+    return groups * n_panels * ceil_div(row_size // (taps // k_h), channels_per_task)
+
+
+@kernel(_sum_tasks)
+def sum_filter_partials(chunk, partials, grad_weight, taps, filters, channels_per_task):
     """Add up the parts of a filter gradient and bring it into the filters' layout.
 
     Computes   grad_weight[g * K + b * B + k, c, r, s] = sum over i of partials[i, g, b, r, s * C + c, k].
@@ -187,34 +197,31 @@ def sum_filter_partials(partials, grad_weight, taps, filters, channels_per_task)
     n_panels = filter_blocks * panels_per_block
     blocks = ceil_div(channels, channels_per_task)
     part_size = groups * filter_blocks * k_h * row_size * block_columns
-    for task in prange(groups * n_panels * blocks):
-        mode = begin_chunk()
-        block, rest = task % blocks, task // blocks
-        p, g = rest % n_panels, rest // n_panels
-        filter_block, column = p // panels_per_block, p % panels_per_block * panel_columns
-        k = filter_block * block_columns + column
-        columns = min(panel_columns, block_columns - column, filters - k)
-        first, end = block * channels_per_task, min((block + 1) * channels_per_task, channels)
-        scratch = np.empty(channels_per_task * taps * panel_columns, partials.dtype)
-        for r in range(k_h):
-            for s in range(k_w):
-                filter_row = (g * filter_blocks + filter_block) * k_h + r
-                for c in range(first, end):
-                    at = (filter_row * row_size + s * channels + c) * block_columns + column
-                    target = ((c - first) * taps + r * k_w + s) * panel_columns
-                    for j in range(0, columns, lanes):
-                        used = min(lanes, columns - j)
-                        total = vload_part(sums, at + j, used)
-                        for i in range(1, parts):
-                            total = total + vload_part(sums, at + i * part_size + j, used)
-                        vstore(total, scratch, target + j)
-        count = (end - first) * taps
-        out_offset = ((g * filters + k) * channels + first) * taps
-        if columns > 0:
-            transpose_block(
-                scratch, 0, panel_columns, count, columns, grad_weight, out_offset, channels * taps, count
-            )  # fmt: skip
-        end_chunk(mode)
+    block, rest = chunk % blocks, chunk // blocks
+    p, g = rest % n_panels, rest // n_panels
+    filter_block, column = p // panels_per_block, p % panels_per_block * panel_columns
+    k = filter_block * block_columns + column
+    columns = min(panel_columns, block_columns - column, filters - k)
+    first, end = block * channels_per_task, min((block + 1) * channels_per_task, channels)
+    scratch = np.empty(channels_per_task * taps * panel_columns, partials.dtype)
+    for r in range(k_h):
+        for s in range(k_w):
+            filter_row = (g * filter_blocks + filter_block) * k_h + r
+            for c in range(first, end):
+                at = (filter_row * row_size + s * channels + c) * block_columns + column
+                target = ((c - first) * taps + r * k_w + s) * panel_columns
+                for j in range(0, columns, lanes):
+                    used = min(lanes, columns - j)
+                    total = vload_part(sums, at + j, used)
+                    for i in range(1, parts):
+                        total = total + vload_part(sums, at + i * part_size + j, used)
+                    vstore(total, scratch, target + j)
+    count = (end - first) * taps
+    out_offset = ((g * filters + k) * channels + first) * taps
+    if columns > 0:
+        transpose_block(
+            scratch, 0, panel_columns, count, columns, grad_weight, out_offset, channels * taps, count
+        )  # fmt: skip
 
 
 def channels_per_sum(taps: int) -> int:

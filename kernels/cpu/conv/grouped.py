@@ -12,13 +12,13 @@ once and the convolution reads it k_h * k_w times; the window holds one cache li
 
 import numpy as np
 
-from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, TAPS
+from kernels.cpu.conv.loop_table import COUNT, DST, FIRST_TAP, TAPS, most_destinations
 from kernels.cpu.micro.depthwise_tile import LINE_BYTES, depthwise_tiles
 from kernels.cpu.micro.replicate import replicate
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import REGISTER_BYTES
-from kernels.jit import kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
 def block_channels(itemsize: int) -> int:
@@ -26,9 +26,14 @@ def block_channels(itemsize: int) -> int:
     return max(LINE_BYTES, REGISTER_BYTES) // itemsize
 
 
-@kernel
+@inline
+def _tasks(src, phases_h, rows_per_task):
+    return src.shape[0] * phases_h.shape[0] * ceil_div(most_destinations(phases_h), rows_per_task)
+
+
+@kernel(_tasks)
 def conv2d_forward_grouped(
-    src, filters, start, dst, phases_h, offsets_h, phases_w, offsets_w, groups,
+    chunk, src, filters, start, dst, phases_h, offsets_h, phases_w, offsets_w, groups,
     src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h, rows_per_task,
 ):  # fmt: skip
     """Convolve each group with its filters: the forward pass, or the gradient of the input.
@@ -44,56 +49,55 @@ def conv2d_forward_grouped(
     Parallel   over images, phases of h and blocks of `rows_per_task` rows.
     Why        see the top of this file; the filters of a block are contiguous, whatever the channels.
     """
-    n, h_src, w_src, c_src = src.shape
+    _, h_src, w_src, c_src = src.shape
     _, h_dst, w_dst, c_dst = dst.shape
     src_group, dst_group = c_src // groups, c_dst // groups
     source, packed, destination = src.reshape(-1), filters.reshape(-1), dst.reshape(-1)
     n_blocks, taps_h, taps_w, _, widest = filters.shape
-    most_rows = 0
-    for p in range(phases_h.shape[0]):
-        most_rows = max(most_rows, phases_h[p, COUNT])
-    row_blocks = ceil_div(most_rows, rows_per_task)
-    for task in prange(n * phases_h.shape[0] * row_blocks):
-        mode = begin_chunk()
-        row_block, rest = task % row_blocks, task // row_blocks
-        ph, image = rest % phases_h.shape[0], rest // phases_h.shape[0]
-        first_row = row_block * rows_per_task
-        rows = max(min(rows_per_task, phases_h[ph, COUNT] - first_row), 0)
-        t, taps_high = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
-        window_rows = (rows - 1) * src_step_h + (taps_high - 1) * tap_step_h + 1
-        for pw in range(phases_w.shape[0] if rows > 0 else 0):
-            u, taps_wide = phases_w[pw, FIRST_TAP], phases_w[pw, TAPS]
-            window_columns = (phases_w[pw, COUNT] - 1) * src_step_w + taps_wide
-            no_taps = taps_high * taps_wide == 0
-            size = 0 if no_taps else window_rows * window_columns * src_group * widest
-            window = np.empty(size + REGISTER_BYTES // src.itemsize, src.dtype)
-            pieces = np.empty((2, widest), np.int64)
-            for i in range(n_blocks):
-                first, end = i * widest, min((i + 1) * widest, c_dst)
-                block = end - first
-                if not no_taps:
-                    replicate(
-                        source, image * h_src * w_src * c_src, h_src, w_src, c_src, src_group, dst_group, first, end,
-                        first_row * src_step_h + offsets_h[t], offsets_w[u], window, window_rows, window_columns,
-                        pieces,
-                    )  # fmt: skip
-                row_size = window_columns * src_group * block
-                dst_row = phases_h[ph, DST] + first_row * dst_step_h
-                depthwise_tiles(
-                    rows, phases_w[pw, COUNT], block, 1,
-                    window, 0, src_step_h * row_size, src_step_w * src_group * block,
-                    taps_high, tap_step_h * row_size, taps_wide * src_group, block,
-                    packed, ((i * taps_h + t) * taps_w + u) * src_group * widest, taps_w * src_group * widest,
-                    widest, 0,
-                    destination, ((image * h_dst + dst_row) * w_dst + phases_w[pw, DST]) * c_dst + first,
-                    dst_step_h * w_dst * c_dst, dst_step_w * c_dst, 0, start, first, False,
+    row_blocks = ceil_div(most_destinations(phases_h), rows_per_task)
+    row_block, rest = chunk % row_blocks, chunk // row_blocks
+    ph, image = rest % phases_h.shape[0], rest // phases_h.shape[0]
+    first_row = row_block * rows_per_task
+    rows = max(min(rows_per_task, phases_h[ph, COUNT] - first_row), 0)
+    t, taps_high = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
+    window_rows = (rows - 1) * src_step_h + (taps_high - 1) * tap_step_h + 1
+    for pw in range(phases_w.shape[0] if rows > 0 else 0):
+        u, taps_wide = phases_w[pw, FIRST_TAP], phases_w[pw, TAPS]
+        window_columns = (phases_w[pw, COUNT] - 1) * src_step_w + taps_wide
+        no_taps = taps_high * taps_wide == 0
+        size = 0 if no_taps else window_rows * window_columns * src_group * widest
+        window = np.empty(size + REGISTER_BYTES // src.itemsize, src.dtype)
+        pieces = np.empty((2, widest), np.int64)
+        for i in range(n_blocks):
+            first, end = i * widest, min((i + 1) * widest, c_dst)
+            block = end - first
+            if not no_taps:
+                replicate(
+                    source, image * h_src * w_src * c_src, h_src, w_src, c_src, src_group, dst_group, first, end,
+                    first_row * src_step_h + offsets_h[t], offsets_w[u], window, window_rows, window_columns,
+                    pieces,
                 )  # fmt: skip
-        end_chunk(mode)
+            row_size = window_columns * src_group * block
+            dst_row = phases_h[ph, DST] + first_row * dst_step_h
+            depthwise_tiles(
+                rows, phases_w[pw, COUNT], block, 1,
+                window, 0, src_step_h * row_size, src_step_w * src_group * block,
+                taps_high, tap_step_h * row_size, taps_wide * src_group, block,
+                packed, ((i * taps_h + t) * taps_w + u) * src_group * widest, taps_w * src_group * widest,
+                widest, 0,
+                destination, ((image * h_dst + dst_row) * w_dst + phases_w[pw, DST]) * c_dst + first,
+                dst_step_h * w_dst * c_dst, dst_step_w * c_dst, 0, start, first, False,
+            )  # fmt: skip
 
 
-@kernel
+@inline
+def _parts(partials):
+    return partials.shape[0]
+
+
+@kernel(_parts)
 def conv2d_grad_weight_grouped(
-    x, grad_out, partials, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, groups, rows_per_block, widest
+    chunk, x, grad_out, partials, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, groups, rows_per_block, widest
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch.
 
@@ -113,31 +117,28 @@ def conv2d_grad_weight_grouped(
     x_group, out_group = c_in // groups, c_out // groups
     row_blocks = ceil_div(h_out, rows_per_block)
     window_columns = (w_out - 1) * stride_w + k_w
-    for part in prange(parts):
-        mode = begin_chunk()
-        for i in range(part * k_h * filter_row_size * c_out, (part + 1) * k_h * filter_row_size * c_out):
-            sums[i] = 0
-        most_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
-        window = np.empty(most_rows * window_columns * x_group * widest + REGISTER_BYTES // x.itemsize, x.dtype)
-        pieces = np.empty((2, widest), np.int64)
-        begin, end_item = split_evenly(n * row_blocks, parts, part)
-        for item in range(begin, end_item):
-            image, first_row = item // row_blocks, item % row_blocks * rows_per_block
-            rows = min(rows_per_block, h_out - first_row)
-            for first in range(0, c_out, widest):
-                end = min(first + widest, c_out)
-                block = end - first
-                replicate(
-                    source, image * h_in * w_in * c_in, h_in, w_in, c_in, x_group, out_group, first, end,
-                    first_row * stride_h - pad_top, -pad_left, window,
-                    (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, pieces,
-                )  # fmt: skip
-                row_size = window_columns * x_group * block
-                depthwise_tiles(
-                    k_h, filter_row_size, block, 1, window, 0, dil_h * row_size, block,
-                    rows, stride_h * row_size, w_out, stride_w * x_group * block,
-                    gradient, (image * h_out + first_row) * w_out * c_out + first, w_out * c_out, c_out, 0,
-                    sums, part * k_h * filter_row_size * c_out + first, filter_row_size * c_out, c_out, 0, sums, 0,
-                    True,
-                )  # fmt: skip
-        end_chunk(mode)
+    for i in range(chunk * k_h * filter_row_size * c_out, (chunk + 1) * k_h * filter_row_size * c_out):
+        sums[i] = 0
+    most_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
+    window = np.empty(most_rows * window_columns * x_group * widest + REGISTER_BYTES // x.itemsize, x.dtype)
+    pieces = np.empty((2, widest), np.int64)
+    begin, end_item = split_evenly(n * row_blocks, parts, chunk)
+    for item in range(begin, end_item):
+        image, first_row = item // row_blocks, item % row_blocks * rows_per_block
+        rows = min(rows_per_block, h_out - first_row)
+        for first in range(0, c_out, widest):
+            end = min(first + widest, c_out)
+            block = end - first
+            replicate(
+                source, image * h_in * w_in * c_in, h_in, w_in, c_in, x_group, out_group, first, end,
+                first_row * stride_h - pad_top, -pad_left, window,
+                (rows - 1) * stride_h + (k_h - 1) * dil_h + 1, window_columns, pieces,
+            )  # fmt: skip
+            row_size = window_columns * x_group * block
+            depthwise_tiles(
+                k_h, filter_row_size, block, 1, window, 0, dil_h * row_size, block,
+                rows, stride_h * row_size, w_out, stride_w * x_group * block,
+                gradient, (image * h_out + first_row) * w_out * c_out + first, w_out * c_out, c_out, 0,
+                sums, chunk * k_h * filter_row_size * c_out + first, filter_row_size * c_out, c_out, 0, sums, 0,
+                True,
+            )  # fmt: skip

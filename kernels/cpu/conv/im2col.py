@@ -16,10 +16,10 @@ import numpy as np
 
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.gather import copy_window
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
 @inline
@@ -41,9 +41,14 @@ def _fill_patches(
             )  # fmt: skip
 
 
-@kernel
+@inline
+def _forward_tasks(out, rows_per_task):
+    return out.shape[0] * ceil_div(out.shape[1], rows_per_task)
+
+
+@kernel(_forward_tasks)
 def conv2d_forward_im2col(
-    x, panels, bias, out, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_task,
+    chunk, x, panels, bias, out, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_task,
 ):  # fmt: skip
     """Convolve by multiplying patches with packed filters.
 
@@ -55,7 +60,7 @@ def conv2d_forward_im2col(
     Parallel   over images and blocks of output rows.
     Why        the product runs on the micro-kernel, and a block's patches stay in L2 between filling and reading.
     """
-    n, h_in, w_in, c_in = x.shape
+    _, h_in, w_in, c_in = x.shape
     _, h_out, w_out, c_out = out.shape
     source, destination = x.reshape(-1), out.reshape(-1)
     packed, start = panels.reshape(-1), bias.reshape(-1)
@@ -64,32 +69,35 @@ def conv2d_forward_im2col(
     n_panels = panels.shape[1]
     depth = k_h * k_w * channels
     row_blocks = ceil_div(h_out, rows_per_task)
-    for task in prange(n * row_blocks):
-        mode = begin_chunk()
-        image, oh = task // row_blocks, task % row_blocks * rows_per_task
-        rows = min(rows_per_task, h_out - oh)
-        pixels = rows * w_out
-        patches = np.empty(pixels * depth, x.dtype)
-        taps = np.zeros(1, np.int64)
-        for g in range(groups):
-            _fill_patches(
-                source, h_in, w_in, c_in, image, g * channels, channels, oh, rows, w_out, k_h, k_w,
-                stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, patches,
+    image, oh = chunk // row_blocks, chunk % row_blocks * rows_per_task
+    rows = min(rows_per_task, h_out - oh)
+    pixels = rows * w_out
+    patches = np.empty(pixels * depth, x.dtype)
+    taps = np.zeros(1, np.int64)
+    for g in range(groups):
+        _fill_patches(
+            source, h_in, w_in, c_in, image, g * channels, channels, oh, rows, w_out, k_h, k_w,
+            stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, patches,
+        )  # fmt: skip
+        for p in range(n_panels):
+            columns = min(lanes_per_panel, filters - p * lanes_per_panel)
+            brgemm(
+                pixels, patches, 0, depth, 1, taps, 1, depth,
+                packed, (g * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel, destination,
+                (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel, c_out, columns,
+                start, (g * n_panels + p) * lanes_per_panel, destination, 0, False, False, False, False,
             )  # fmt: skip
-            for p in range(n_panels):
-                columns = min(lanes_per_panel, filters - p * lanes_per_panel)
-                brgemm(
-                    pixels, patches, 0, depth, 1, taps, 1, depth,
-                    packed, (g * n_panels + p) * depth * lanes_per_panel, 0, lanes_per_panel, destination,
-                    (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel, c_out, columns,
-                    start, (g * n_panels + p) * lanes_per_panel, destination, 0, False, False, False, False,
-                )  # fmt: skip
-        end_chunk(mode)
 
 
-@kernel
+@inline
+def _grad_input_tasks(grad_x, panels, groups):
+    return grad_x.shape[0] * groups * panels.shape[1]
+
+
+@kernel(_grad_input_tasks)
 def conv2d_grad_input_im2col(
-    grad_out, panels, grad_x, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_block,
+    chunk, grad_out, panels, grad_x, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups,
+    rows_per_block,
 ):  # fmt: skip
     """Multiply the output's gradient with the filters, then add every patch back where it came from (col2im).
 
@@ -101,46 +109,48 @@ def conv2d_grad_input_im2col(
     Parallel   over images, groups and panels of channels: no two tasks add to the same element.
     Why        the product runs on the micro-kernel; patches overlap, so they are added in a fixed order within a task.
     """
-    n, h_in, w_in, c_in = grad_x.shape
+    _, h_in, w_in, c_in = grad_x.shape
     _, h_out, w_out, c_out = grad_out.shape
     packed, gradient = panels.reshape(-1), grad_out.reshape(-1)
     channels, filters = c_in // groups, c_out // groups
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // grad_out.itemsize)
     n_panels = panels.shape[1]
-    for task in prange(n * groups * n_panels):
-        mode = begin_chunk()
-        image, g, p = task // (groups * n_panels), task // n_panels % groups, task % n_panels
-        columns = min(lanes_per_panel, channels - p * lanes_per_panel)
-        first_channel = g * channels + p * lanes_per_panel
-        taps = np.zeros(1, np.int64)
-        zeros = np.zeros(lanes_per_panel, grad_out.dtype)
-        patches = np.empty(rows_per_block * w_out * columns, grad_out.dtype)
-        for h in range(h_in):
-            for w in range(w_in):
-                for c in range(columns):
-                    grad_x[image, h, w, first_channel + c] = 0
-        for oh_first in range(0, h_out, rows_per_block):
-            rows = min(rows_per_block, h_out - oh_first)
-            pixels = rows * w_out
-            first_pixel = (image * h_out + oh_first) * w_out
-            for t in range(k_h * k_w):
-                brgemm(
-                    pixels, gradient, first_pixel * c_out + g * filters, c_out, 1, taps, 1, filters,
-                    packed, ((g * n_panels + p) * k_h * k_w + t) * filters * lanes_per_panel, 0, lanes_per_panel,
-                    patches, 0, columns, columns, zeros, 0, patches, 0, False, False, False, False,
-                )  # fmt: skip
-                for pixel in range(pixels):
-                    h = (oh_first + pixel // w_out) * stride_h + t // k_w * dil_h - pad_top
-                    w = pixel % w_out * stride_w + t % k_w * dil_w - pad_left
-                    if 0 <= h < h_in and 0 <= w < w_in:
-                        for c in range(columns):
-                            grad_x[image, h, w, first_channel + c] += patches[pixel * columns + c]
-        end_chunk(mode)
+    image, g, p = chunk // (groups * n_panels), chunk // n_panels % groups, chunk % n_panels
+    columns = min(lanes_per_panel, channels - p * lanes_per_panel)
+    first_channel = g * channels + p * lanes_per_panel
+    taps = np.zeros(1, np.int64)
+    zeros = np.zeros(lanes_per_panel, grad_out.dtype)
+    patches = np.empty(rows_per_block * w_out * columns, grad_out.dtype)
+    for h in range(h_in):
+        for w in range(w_in):
+            for c in range(columns):
+                grad_x[image, h, w, first_channel + c] = 0
+    for oh_first in range(0, h_out, rows_per_block):
+        rows = min(rows_per_block, h_out - oh_first)
+        pixels = rows * w_out
+        first_pixel = (image * h_out + oh_first) * w_out
+        for t in range(k_h * k_w):
+            brgemm(
+                pixels, gradient, first_pixel * c_out + g * filters, c_out, 1, taps, 1, filters,
+                packed, ((g * n_panels + p) * k_h * k_w + t) * filters * lanes_per_panel, 0, lanes_per_panel,
+                patches, 0, columns, columns, zeros, 0, patches, 0, False, False, False, False,
+            )  # fmt: skip
+            for pixel in range(pixels):
+                h = (oh_first + pixel // w_out) * stride_h + t // k_w * dil_h - pad_top
+                w = pixel % w_out * stride_w + t % k_w * dil_w - pad_left
+                if 0 <= h < h_in and 0 <= w < w_in:
+                    for c in range(columns):
+                        grad_x[image, h, w, first_channel + c] += patches[pixel * columns + c]
 
 
-@kernel
+@inline
+def _grad_weight_tasks(partials, groups):
+    return partials.shape[0] * groups
+
+
+@kernel(_grad_weight_tasks)
 def conv2d_grad_weight_im2col(
-    x, grad_out, partials, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_block,
+    chunk, x, grad_out, partials, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_block,
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch: transposed patches times grad_out.
 
@@ -162,28 +172,25 @@ def conv2d_grad_weight_im2col(
     row_blocks = ceil_div(h_out, rows_per_block)
     blocks = n * row_blocks
     depth = k_h * k_w * channels
-    for task in prange(parts * groups):
-        mode = begin_chunk()
-        part, g = task // groups, task % groups
-        patches = np.empty(rows_per_block * w_out * depth, x.dtype)
-        taps = np.zeros(1, np.int64)
-        zeros = np.zeros(lanes_per_panel, x.dtype)
-        first_block = ceil_div(part * blocks, parts)
-        end_block = ceil_div((part + 1) * blocks, parts)
-        for block in range(first_block, end_block):
-            image, oh = block // row_blocks, block % row_blocks * rows_per_block
-            rows = min(rows_per_block, h_out - oh)
-            _fill_patches(
-                source, h_in, w_in, c_in, image, g * channels, channels, oh, rows, w_out, k_h, k_w,
-                stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, patches,
+    part, g = chunk // groups, chunk % groups
+    patches = np.empty(rows_per_block * w_out * depth, x.dtype)
+    taps = np.zeros(1, np.int64)
+    zeros = np.zeros(lanes_per_panel, x.dtype)
+    first_block = ceil_div(part * blocks, parts)
+    end_block = ceil_div((part + 1) * blocks, parts)
+    for block in range(first_block, end_block):
+        image, oh = block // row_blocks, block % row_blocks * rows_per_block
+        rows = min(rows_per_block, h_out - oh)
+        _fill_patches(
+            source, h_in, w_in, c_in, image, g * channels, channels, oh, rows, w_out, k_h, k_w,
+            stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, patches,
+        )  # fmt: skip
+        for p in range(n_panels):
+            columns = min(lanes_per_panel, filters - p * lanes_per_panel)
+            b_offset = (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel
+            c_offset = chunk * depth * filters + p * lanes_per_panel
+            brgemm(
+                depth, patches, 0, 1, depth, taps, 1, rows * w_out, gradient, b_offset, 0, c_out,
+                sums, c_offset, filters, columns, zeros, 0, sums, c_offset, block > first_block, False,
+                False, True,
             )  # fmt: skip
-            for p in range(n_panels):
-                columns = min(lanes_per_panel, filters - p * lanes_per_panel)
-                b_offset = (image * h_out + oh) * w_out * c_out + g * filters + p * lanes_per_panel
-                c_offset = task * depth * filters + p * lanes_per_panel
-                brgemm(
-                    depth, patches, 0, 1, depth, taps, 1, rows * w_out, gradient, b_offset, 0, c_out,
-                    sums, c_offset, filters, columns, zeros, 0, sums, c_offset, block > first_block, False,
-                    False, True,
-                )  # fmt: skip
-        end_chunk(mode)

@@ -9,4 +9,15 @@
 Phases (`direct.py`, `grouped.py`) have the first four columns and find their sources in a list of offsets, one a tap.
 """
 
+from kernels.jit import inline
+
 DST, COUNT, FIRST_TAP, TAPS, SRC = range(5)
+
+
+@inline
+def most_destinations(phases):
+    """How many destinations the longest phase has."""
+    most = 0
+    for p in range(phases.shape[0]):
+        most = max(most, phases[p, COUNT])
+    return most

@@ -32,11 +32,11 @@ from kernels.cpu.conv.winograd_transforms import (
 )
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.pack import prefetch_rows, transpose_block
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import REGISTER_BYTES, TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vsplat, vstore
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 # The channels whose filters are transposed and transformed at a time: their transforms stay in L2. With fewer channels,
 # the products would be written and read more often between shorter sums.
@@ -116,8 +116,13 @@ def _write_tiles(
             )  # fmt: skip
 
 
-@kernel
-def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, panels, m):
+@inline
+def _filter_tasks(panels):
+    return panels.shape[0] * ceil_div(panels.shape[2] - 1, DEPTH)
+
+
+@kernel(_filter_tasks)
+def transform_filters_winograd(chunk, weight, stride_dst, stride_src, flipped, c_dst, panels, m):
     """Transform the filters of a Winograd convolution and pack them.
 
     Computes   panels[p, e, l, j] = (G g G^T)[e] with g = weight[k, l], k = p * PC + j, and 0 for k >= c_dst.
@@ -128,25 +133,27 @@ def transform_filters_winograd(weight, stride_dst, stride_src, flipped, c_dst, p
     Why        the filters of a panel are transposed in squares first, so that vectors of filters are transformed.
     Reference  a step of `conv_forward` and `conv_grad_input`.
     """
-    n_panels, _, rows, panel_columns = panels.shape
+    _, _, rows, panel_columns = panels.shape
     c_src, packed = rows - 1, panels.reshape(-1)
     blocks = ceil_div(c_src, DEPTH)
-    for task in prange(n_panels * blocks):
-        mode = begin_chunk()
-        p, l = task // blocks, task % blocks * DEPTH
-        transposed = np.empty(DEPTH * 9 * panel_columns, panels.dtype)
-        scratch = np.empty(points(m) * vlanes(panels), panels.dtype)
-        _transform_panel(
-            m, weight, p * panel_columns * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
-            min(panel_columns, c_dst - p * panel_columns), min(DEPTH, c_src - l),
-            packed, (p * points(m) * rows + l) * panel_columns, rows * panel_columns, transposed, scratch,
-        )  # fmt: skip
-        end_chunk(mode)
+    p, l = chunk // blocks, chunk % blocks * DEPTH
+    transposed = np.empty(DEPTH * 9 * panel_columns, panels.dtype)
+    scratch = np.empty(points(m) * vlanes(panels), panels.dtype)
+    _transform_panel(
+        m, weight, p * panel_columns * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
+        min(panel_columns, c_dst - p * panel_columns), min(DEPTH, c_src - l),
+        packed, (p * points(m) * rows + l) * panel_columns, rows * panel_columns, transposed, scratch,
+    )  # fmt: skip
 
 
-@kernel
+@inline
+def _tasks(dst, m, tiles_per_task):
+    return ceil_div(dst.shape[0] * ceil_div(dst.shape[1], m) * ceil_div(dst.shape[2], m), tiles_per_task)
+
+
+@kernel(_tasks)
 def conv2d_forward_winograd(
-    src, panels, start, residual, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
+    chunk, src, panels, start, residual, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
 ):
     """A 3x3 convolution of stride 1: the forward pass, or the gradient of the input with flipped, transposed filters.
 
@@ -169,36 +176,38 @@ def conv2d_forward_winograd(
     lanes = vlanes(src)
     row = ceil_div(c_src, lanes) * lanes
     plane, product_plane = tiles_per_task * row + panel_columns, (tiles_per_task + 1) * panel_columns
-    for task in prange(ceil_div(tiles, tiles_per_task)):
-        mode = begin_chunk()
-        first, end = task * tiles_per_task, min((task + 1) * tiles_per_task, tiles)
-        tile = np.empty(points(m) * row, src.dtype)
-        scratch = np.empty((points(m) + 1) * lanes, src.dtype)
-        vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
-        planes = np.empty(points(m) * plane, src.dtype)
-        products = np.empty(panels_at_once * points(m) * product_plane, src.dtype)
-        taps = np.zeros(1, np.int64)
-        transform_input_tiles(
-            m, source, h_src, w_src, c_src, 0, c_src, pad_top, pad_left, tiles_h, tiles_w, first, end,
-            planes, 0, row, plane, tile, scratch,
+    first, end = chunk * tiles_per_task, min((chunk + 1) * tiles_per_task, tiles)
+    tile = np.empty(points(m) * row, src.dtype)
+    scratch = np.empty((points(m) + 1) * lanes, src.dtype)
+    vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
+    planes = np.empty(points(m) * plane, src.dtype)
+    products = np.empty(panels_at_once * points(m) * product_plane, src.dtype)
+    taps = np.zeros(1, np.int64)
+    transform_input_tiles(
+        m, source, h_src, w_src, c_src, 0, c_src, pad_top, pad_left, tiles_h, tiles_w, first, end,
+        planes, 0, row, plane, tile, scratch,
+    )  # fmt: skip
+    for p in range(0, n_panels, panels_at_once):
+        count = min(panels_at_once, n_panels - p)
+        _multiply(
+            m, planes, 0, row, plane, end - first, c_src, packed, p * points(m) * panel_plane, panel_plane,
+            start, p, count, products, product_plane, False, taps, packed, 0, 0, 0, 0,
         )  # fmt: skip
-        for p in range(0, n_panels, panels_at_once):
-            count = min(panels_at_once, n_panels - p)
-            _multiply(
-                m, planes, 0, row, plane, end - first, c_src, packed, p * points(m) * panel_plane, panel_plane,
-                start, p, count, products, product_plane, False, taps, packed, 0, 0, 0, 0,
-            )  # fmt: skip
-            _write_tiles(
-                m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, p, count,
-                tiles_h, tiles_w, first, end, scratch,
-            )  # fmt: skip
-        if not all_finite(scratch, points(m) * lanes):
-            overflowed[0] = 1
-        end_chunk(mode)
+        _write_tiles(
+            m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, p, count,
+            tiles_h, tiles_w, first, end, scratch,
+        )  # fmt: skip
+    if not all_finite(scratch, points(m) * lanes):
+        overflowed[0] = 1
 
 
-@kernel
-def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w, first_tile, tiles_per_task):
+@inline
+def _tile_tasks(planes, tiles_per_task):
+    return planes.shape[0] * ceil_div(planes.shape[2] - 1, tiles_per_task)
+
+
+@kernel(_tile_tasks)
+def transform_tiles_winograd(chunk, src, planes, m, pad_top, pad_left, tiles_h, tiles_w, first_tile, tiles_per_task):
     """Transform a slab of tiles of a Winograd convolution's input.
 
     Computes   planes[b, e, t, c] = (B^T d B)[e], d the (m+2) x (m+2) pixels under tile first_tile + t, channel
@@ -212,24 +221,28 @@ def transform_tiles_winograd(src, planes, m, pad_top, pad_left, tiles_h, tiles_w
     _, h_src, w_src, c_src = src.shape
     source, out = src.reshape(-1), planes.reshape(-1)
     tiles = planes.shape[2] - 1
-    blocks, plane = ceil_div(tiles, tiles_per_task), (tiles + 1) * DEPTH
+    plane = (tiles + 1) * DEPTH
     lanes = vlanes(src)
-    for task in prange(planes.shape[0] * blocks):
-        mode = begin_chunk()
-        b, first = task % planes.shape[0], task // planes.shape[0] * tiles_per_task
-        end = min(first + tiles_per_task, tiles)
-        tile = np.empty(points(m) * DEPTH, src.dtype)
-        scratch = np.empty(points(m) * lanes, src.dtype)
-        transform_input_tiles(
-            m, source, h_src, w_src, c_src, b * DEPTH, min(DEPTH, c_src - b * DEPTH), pad_top, pad_left,
-            tiles_h, tiles_w, first_tile + first, first_tile + end,
-            out, b * points(m) * plane + first * DEPTH, DEPTH, plane, tile, scratch,
-        )  # fmt: skip
-        end_chunk(mode)
+    b, first = chunk % planes.shape[0], chunk // planes.shape[0] * tiles_per_task
+    end = min(first + tiles_per_task, tiles)
+    tile = np.empty(points(m) * DEPTH, src.dtype)
+    scratch = np.empty(points(m) * lanes, src.dtype)
+    transform_input_tiles(
+        m, source, h_src, w_src, c_src, b * DEPTH, min(DEPTH, c_src - b * DEPTH), pad_top, pad_left,
+        tiles_h, tiles_w, first_tile + first, first_tile + end,
+        out, b * points(m) * plane + first * DEPTH, DEPTH, plane, tile, scratch,
+    )  # fmt: skip
 
 
-@kernel
+@inline
+def _many_filters_tasks(planes, start, tiles_per_task, panels_per_task):
+    n_panels = start.size // (TILE_VECTORS * vlanes(planes)) - 1
+    return ceil_div(n_panels, panels_per_task) * ceil_div(planes.shape[2] - 1, tiles_per_task)
+
+
+@kernel(_many_filters_tasks)
 def conv2d_forward_winograd_many_filters(
+    chunk,
     planes,
     weight,
     stride_dst,
@@ -267,38 +280,35 @@ def conv2d_forward_winograd_many_filters(
     n_panels = start.size // panel_columns - 1
     panel_blocks = ceil_div(n_panels, panels_per_task)
     panel_plane, product_plane = (DEPTH + 1) * panel_columns, (tiles_per_task + 1) * panel_columns
-    for task in prange(panel_blocks * ceil_div(tiles, tiles_per_task)):
-        mode = begin_chunk()
-        first_panel, first = task % panel_blocks * panels_per_task, task // panel_blocks * tiles_per_task
-        count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)
-        transposed = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
-        scratch = np.empty((points(m) + 1) * lanes, planes.dtype)
-        vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
-        panels = np.empty(count * points(m) * panel_plane, planes.dtype)
-        products = np.empty(count * points(m) * product_plane, planes.dtype)
-        taps = np.zeros(1, np.int64)
-        # The filters of the next DEPTH channels, as rows of the weight: one of the two axes is their length.
-        filters = min(count * panel_columns, c_dst - first_panel * panel_columns)
-        next_rows, next_length = (filters, DEPTH * 9) if stride_src == 9 else (DEPTH, filters * 9)
-        for l in range(0, c_src, DEPTH):
-            depth = min(DEPTH, c_src - l)
-            for p in range(count):
-                k = (first_panel + p) * panel_columns
-                _transform_panel(
-                    m, weight, k * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
-                    min(panel_columns, c_dst - k), depth, panels, p * points(m) * panel_plane, panel_plane,
-                    transposed, scratch,
-                )  # fmt: skip
-            _multiply(
-                m, source, l * points(m) * (tiles + 1) + first * DEPTH, DEPTH, plane, end - first, depth,
-                panels, 0, panel_plane, start, first_panel, count, products, product_plane, l > 0, taps,
-                weight, first_panel * panel_columns * stride_dst + (l + DEPTH) * stride_src,
-                max(stride_dst, stride_src), next_rows if l + DEPTH < c_src else 0, next_length,
+    first_panel, first = chunk % panel_blocks * panels_per_task, chunk // panel_blocks * tiles_per_task
+    count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)
+    transposed = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
+    scratch = np.empty((points(m) + 1) * lanes, planes.dtype)
+    vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
+    panels = np.empty(count * points(m) * panel_plane, planes.dtype)
+    products = np.empty(count * points(m) * product_plane, planes.dtype)
+    taps = np.zeros(1, np.int64)
+    # The filters of the next DEPTH channels, as rows of the weight: one of the two axes is their length.
+    filters = min(count * panel_columns, c_dst - first_panel * panel_columns)
+    next_rows, next_length = (filters, DEPTH * 9) if stride_src == 9 else (DEPTH, filters * 9)
+    for l in range(0, c_src, DEPTH):
+        depth = min(DEPTH, c_src - l)
+        for p in range(count):
+            k = (first_panel + p) * panel_columns
+            _transform_panel(
+                m, weight, k * stride_dst + l * stride_src, stride_dst, stride_src, flipped,
+                min(panel_columns, c_dst - k), depth, panels, p * points(m) * panel_plane, panel_plane,
+                transposed, scratch,
             )  # fmt: skip
-        _write_tiles(
-            m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, first_panel, count,
-            tiles_h, tiles_w, first_tile + first, first_tile + end, scratch,
+        _multiply(
+            m, source, l * points(m) * (tiles + 1) + first * DEPTH, DEPTH, plane, end - first, depth,
+            panels, 0, panel_plane, start, first_panel, count, products, product_plane, l > 0, taps,
+            weight, first_panel * panel_columns * stride_dst + (l + DEPTH) * stride_src,
+            max(stride_dst, stride_src), next_rows if l + DEPTH < c_src else 0, next_length,
         )  # fmt: skip
-        if not all_finite(scratch, points(m) * lanes):
-            overflowed[0] = 1
-        end_chunk(mode)
+    _write_tiles(
+        m, products, product_plane, added, relu, destination, h_dst, w_dst, c_dst, first_panel, count,
+        tiles_h, tiles_w, first_tile + first, first_tile + end, scratch,
+    )  # fmt: skip
+    if not all_finite(scratch, points(m) * lanes):
+        overflowed[0] = 1

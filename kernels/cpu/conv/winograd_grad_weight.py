@@ -24,11 +24,11 @@ from kernels.cpu.conv.winograd_transforms import (
 from kernels.cpu.micro.brgemm import brgemm
 from kernels.cpu.micro.gather import copy_window
 from kernels.cpu.micro.pack import transpose_block
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.target import TILE_VECTORS
 from kernels.cpu.vector.values import vlanes, vload, vsplat, vstore
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
 @inline
@@ -68,9 +68,15 @@ def _transform_back(m, sums, at, plane, channels, filters, target, scratch):
         )  # fmt: skip
 
 
-@kernel
+@inline
+def _tasks(x, grad_out, partials, channels_per_task, panels_per_task):
+    n_panels = ceil_div(grad_out.shape[3], TILE_VECTORS * vlanes(x))
+    return partials.shape[0] * ceil_div(x.shape[3], channels_per_task) * ceil_div(n_panels, panels_per_task)
+
+
+@kernel(_tasks)
 def conv2d_grad_weight_winograd(
-    x, grad_out, partials, m, pad_top, pad_left, tiles_per_block, channels_per_task, panels_per_task
+    chunk, x, grad_out, partials, m, pad_top, pad_left, tiles_per_block, channels_per_task, panels_per_task
 ):
     """The gradient of 3x3 filters of stride 1, as partial sums over parts of the tiles.
 
@@ -101,52 +107,54 @@ def conv2d_grad_weight_winograd(
     input_plane = tiles_per_block * row + panel_columns
     gradient_plane = (tiles_per_block + 1) * panel_columns
     sums_plane = (channels_per_task + 1) * panel_columns
-    for task in prange(parts * channel_blocks * panel_blocks):
-        mode = begin_chunk()
-        panel_block, rest = task % panel_blocks, task // panel_blocks
-        channel_block, part = rest % channel_blocks, rest // channel_blocks
-        channel = channel_block * channels_per_task
-        channels = min(channels_per_task, c_in - channel)
-        first_panel = panel_block * panels_per_task
-        panels = min(panels_per_task, n_panels - first_panel)
-        inputs = np.empty(points(m) * input_plane, x.dtype)
-        gradients = np.empty(points(m) * gradient_plane, x.dtype)
-        first_block, end_block = split_evenly(blocks, parts, part)
-        # One block is transformed back at once, so a single panel's sums do.
-        kept = panels if end_block - first_block > 1 else 1
-        sums = np.empty(kept * points(m) * sums_plane, x.dtype)
-        tile = np.empty(points(m) * max(row, panel_columns), x.dtype)
-        scratch = np.empty(points(m) * lanes, x.dtype)
-        zeros = np.zeros(panel_columns, x.dtype)
-        taps = np.zeros(1, np.int64)
-        for block in range(first_block, end_block):
-            first, end = block * tiles_per_block, min((block + 1) * tiles_per_block, tiles)
-            transform_input_tiles(
-                m, source, h_in, w_in, c_in, channel, channels, pad_top, pad_left, tiles_h, tiles_w, first, end,
-                inputs, 0, row, input_plane, tile, scratch,
+    panel_block, rest = chunk % panel_blocks, chunk // panel_blocks
+    channel_block, part = rest % channel_blocks, rest // channel_blocks
+    channel = channel_block * channels_per_task
+    channels = min(channels_per_task, c_in - channel)
+    first_panel = panel_block * panels_per_task
+    panels = min(panels_per_task, n_panels - first_panel)
+    inputs = np.empty(points(m) * input_plane, x.dtype)
+    gradients = np.empty(points(m) * gradient_plane, x.dtype)
+    first_block, end_block = split_evenly(blocks, parts, part)
+    # One block is transformed back at once, so a single panel's sums do.
+    kept = panels if end_block - first_block > 1 else 1
+    sums = np.empty(kept * points(m) * sums_plane, x.dtype)
+    tile = np.empty(points(m) * max(row, panel_columns), x.dtype)
+    scratch = np.empty(points(m) * lanes, x.dtype)
+    zeros = np.zeros(panel_columns, x.dtype)
+    taps = np.zeros(1, np.int64)
+    for block in range(first_block, end_block):
+        first, end = block * tiles_per_block, min((block + 1) * tiles_per_block, tiles)
+        transform_input_tiles(
+            m, source, h_in, w_in, c_in, channel, channels, pad_top, pad_left, tiles_h, tiles_w, first, end,
+            inputs, 0, row, input_plane, tile, scratch,
+        )  # fmt: skip
+        for p in range(panels):
+            k = (first_panel + p) * panel_columns
+            _transform_grad_out_tiles(
+                m, gradient, h_out, w_out, c_out, k, min(panel_columns, c_out - k), tiles_h, tiles_w, first, end,
+                gradients, 0, gradient_plane, tile, scratch,
             )  # fmt: skip
-            for p in range(panels):
-                k = (first_panel + p) * panel_columns
-                _transform_grad_out_tiles(
-                    m, gradient, h_out, w_out, c_out, k, min(panel_columns, c_out - k), tiles_h, tiles_w, first, end,
-                    gradients, 0, gradient_plane, tile, scratch,
+            at = (p if kept > 1 else 0) * points(m) * sums_plane
+            for e in range(points(m)):
+                brgemm(
+                    channels, inputs, e * input_plane, 1, row, taps, 1, end - first,
+                    gradients, e * gradient_plane, 0, panel_columns,
+                    sums, at + e * sums_plane, panel_columns, panel_columns,
+                    zeros, 0, sums, at + e * sums_plane, block > first_block, False, False, False,
                 )  # fmt: skip
-                at = (p if kept > 1 else 0) * points(m) * sums_plane
-                for e in range(points(m)):
-                    brgemm(
-                        channels, inputs, e * input_plane, 1, row, taps, 1, end - first,
-                        gradients, e * gradient_plane, 0, panel_columns,
-                        sums, at + e * sums_plane, panel_columns, panel_columns,
-                        zeros, 0, sums, at + e * sums_plane, block > first_block, False, False, False,
-                    )  # fmt: skip
-                if block == end_block - 1:
-                    target = ((part * n_panels + first_panel + p) * c_in + channel) * 9 * panel_columns
-                    _transform_back(m, sums, at, sums_plane, channels, sums_out, target, scratch)
-        end_chunk(mode)
+            if block == end_block - 1:
+                target = ((part * n_panels + first_panel + p) * c_in + channel) * 9 * panel_columns
+                _transform_back(m, sums, at, sums_plane, channels, sums_out, target, scratch)
 
 
-@kernel
-def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
+@inline
+def _sum_tasks(partials, channels_per_task):
+    return partials.shape[1] * ceil_div(partials.shape[2], channels_per_task)
+
+
+@kernel(_sum_tasks)
+def sum_winograd_parts(chunk, partials, grad_weight, overflowed, channels_per_task):
     """Add up the parts of a filter gradient and bring it into the filters' layout.
 
     Computes   grad_weight[p * PC + j, c, r, s] = sum over i of partials[i, p, c, r * 3 + s, j].
@@ -162,25 +170,22 @@ def sum_winograd_parts(partials, grad_weight, overflowed, channels_per_task):
     lanes = vlanes(partials)
     blocks = ceil_div(channels, channels_per_task)
     part_size = n_panels * channels * taps * panel_columns
-    for task in prange(n_panels * blocks):
-        mode = begin_chunk()
-        p, first = task // blocks, task % blocks * channels_per_task
-        rows = min(channels_per_task, channels - first) * taps
-        scratch = np.empty(rows * panel_columns + lanes, partials.dtype)
-        zero = vsplat(scratch, 0.0)
-        check = zero
-        source = (p * channels + first) * taps * panel_columns
-        for e in range(0, rows * panel_columns, lanes):
-            total = vload(sums, source + e)
-            for i in range(1, parts):
-                total = total + vload(sums, source + i * part_size + e)
-            vstore(total, scratch, e)
-            check = check + total * zero
-        vstore(check, scratch, rows * panel_columns)
-        if not all_finite(scratch, rows * panel_columns):
-            overflowed[0] = 1
-        transpose_block(
-            scratch, 0, panel_columns, rows, min(panel_columns, filters - p * panel_columns),
-            out, (p * panel_columns * channels + first) * taps, channels * taps, rows,
-        )  # fmt: skip
-        end_chunk(mode)
+    p, first = chunk // blocks, chunk % blocks * channels_per_task
+    rows = min(channels_per_task, channels - first) * taps
+    scratch = np.empty(rows * panel_columns + lanes, partials.dtype)
+    zero = vsplat(scratch, 0.0)
+    check = zero
+    source = (p * channels + first) * taps * panel_columns
+    for e in range(0, rows * panel_columns, lanes):
+        total = vload(sums, source + e)
+        for i in range(1, parts):
+            total = total + vload(sums, source + i * part_size + e)
+        vstore(total, scratch, e)
+        check = check + total * zero
+    vstore(check, scratch, rows * panel_columns)
+    if not all_finite(scratch, rows * panel_columns):
+        overflowed[0] = 1
+    transpose_block(
+        scratch, 0, panel_columns, rows, min(panel_columns, filters - p * panel_columns),
+        out, (p * panel_columns * channels + first) * taps, channels * taps, rows,
+    )  # fmt: skip

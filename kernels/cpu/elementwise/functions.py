@@ -7,11 +7,11 @@ once, in `elementwise`, which makes them from two functions of vectors: the valu
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.math import verf, vexp, vsigmoid, vtanh
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vless_equal, vrelu, vselect, vsplat
-from kernels.jit import Kernel, inline, kernel_named, prange
+from kernels.jit import inline
+from kernels.launch import Kernel, kernel_named
 
 CHUNK = 16 * 1024  # elements: 64 KiB of float32 in and as much out stay in a core's L2
 
@@ -21,6 +21,16 @@ class Elementwise(NamedTuple):
 
     forward: Kernel
     grad_input: Kernel
+
+
+@inline
+def _chunks(x):
+    return ceil_div(x.shape[0], CHUNK)
+
+
+@inline
+def _grad_chunks(grad_x):
+    return ceil_div(grad_x.shape[0], CHUNK)
 
 
 def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., Any]) -> Elementwise:
@@ -34,8 +44,8 @@ def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., An
             other for this function.
     """
 
-    @kernel_named(f"{name}_forward")
-    def forward(x, out, settings):
+    @kernel_named(f"{name}_forward", _chunks)
+    def forward(chunk, x, out, settings):
         """A function of every element.
 
         Computes: out[i] = f(x[i]); x and out (length). Denormals count as 0.
@@ -46,15 +56,12 @@ def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., An
         """
         size = x.shape[0]
         lanes = vlanes(x)
-        for chunk in prange(ceil_div(size, CHUNK)):
-            mode = begin_chunk()
-            end = min((chunk + 1) * CHUNK, size)
-            for i in range(chunk * CHUNK, end, lanes):
-                store_lanes(value(x, load_lanes(x, i, end - i), settings), out, i, end - i)
-            end_chunk(mode)
+        end = min((chunk + 1) * CHUNK, size)
+        for i in range(chunk * CHUNK, end, lanes):
+            store_lanes(value(x, load_lanes(x, i, end - i), settings), out, i, end - i)
 
-    @kernel_named(f"{name}_grad_input")
-    def grad_input(grad_out, kept, grad_x, settings):
+    @kernel_named(f"{name}_grad_input", _grad_chunks)
+    def grad_input(chunk, grad_out, kept, grad_x, settings):
         """The gradient of a function of every element.
 
         Computes: grad_x[i] = grad_out[i] * f'(x[i]), from kept[i] = x[i] or f(x[i]); all (length).
@@ -65,14 +72,11 @@ def elementwise(name: str, value: Callable[..., Any], gradient: Callable[..., An
         """
         size = kept.shape[0]
         lanes = vlanes(kept)
-        for chunk in prange(ceil_div(size, CHUNK)):
-            mode = begin_chunk()
-            end = min((chunk + 1) * CHUNK, size)
-            for i in range(chunk * CHUNK, end, lanes):
-                left = end - i
-                g = gradient(kept, load_lanes(grad_out, i, left), load_lanes(kept, i, left), settings)
-                store_lanes(g, grad_x, i, left)
-            end_chunk(mode)
+        end = min((chunk + 1) * CHUNK, size)
+        for i in range(chunk * CHUNK, end, lanes):
+            left = end - i
+            g = gradient(kept, load_lanes(grad_out, i, left), load_lanes(kept, i, left), settings)
+            store_lanes(g, grad_x, i, left)
 
     return Elementwise(forward, grad_input)
 

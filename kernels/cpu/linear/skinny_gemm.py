@@ -6,10 +6,10 @@ both kernels read the large matrix once, along its rows.
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vmuladd, vsplat, vstore, vsum
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 FEATURES_PER_TASK = 16
 # Values of a row that are multiplied at a time: 4 rows of the weight take 16 KiB of float32, and stay in the L1 cache
@@ -61,8 +61,13 @@ def _eight_dots(a_0, a_1, w_0, w_1, w_2, w_3, x, weight, length):
     return vsum(s_00), vsum(s_01), vsum(s_02), vsum(s_03), vsum(s_10), vsum(s_11), vsum(s_12), vsum(s_13)
 
 
-@kernel
-def linear_skinny(x, weight, bias, out):
+@inline
+def _feature_tasks(weight):
+    return ceil_div(weight.shape[0], FEATURES_PER_TASK)
+
+
+@kernel(_feature_tasks)
+def linear_skinny(chunk, x, weight, bias, out):
     """Products of a few rows with the rows of a matrix: `linear` of a small batch.
 
     Computes   out[m, f] = bias[f] + sum over c of x[m, c] * weight[f, c].
@@ -76,27 +81,24 @@ def linear_skinny(x, weight, bias, out):
     features = weight.shape[0]
     block_length = BLOCK_LENGTH if rows > 2 else length
     flat_x, flat_weight = x.reshape(-1), weight.reshape(-1)
-    for task in prange(ceil_div(features, FEATURES_PER_TASK)):
-        mode = begin_chunk()
-        sums = np.empty((rows + 1, 4), x.dtype)
-        end = min((task + 1) * FEATURES_PER_TASK, features)
-        for f in range(task * FEATURES_PER_TASK, end, 4):
-            sums[:] = 0
-            for c in range(0, length, block_length):
-                w_0, w_1 = f * length + c, min(f + 1, end - 1) * length + c
-                w_2, w_3 = min(f + 2, end - 1) * length + c, min(f + 3, end - 1) * length + c
-                for m in range(0, rows, 2):
-                    dots = _eight_dots(
-                        m * length + c, min(m + 1, rows - 1) * length + c, w_0, w_1, w_2, w_3,
-                        flat_x, flat_weight, min(block_length, length - c),
-                    )  # fmt: skip
-                    for i in range(4):
-                        sums[m, i] += dots[i]
-                        sums[m + 1, i] += dots[4 + i]
-            for m in range(rows):
-                for i in range(min(4, end - f)):
-                    out[m, f + i] = sums[m, i] + bias[f + i]
-        end_chunk(mode)
+    sums = np.empty((rows + 1, 4), x.dtype)
+    end = min((chunk + 1) * FEATURES_PER_TASK, features)
+    for f in range(chunk * FEATURES_PER_TASK, end, 4):
+        sums[:] = 0
+        for c in range(0, length, block_length):
+            w_0, w_1 = f * length + c, min(f + 1, end - 1) * length + c
+            w_2, w_3 = min(f + 2, end - 1) * length + c, min(f + 3, end - 1) * length + c
+            for m in range(0, rows, 2):
+                dots = _eight_dots(
+                    m * length + c, min(m + 1, rows - 1) * length + c, w_0, w_1, w_2, w_3,
+                    flat_x, flat_weight, min(block_length, length - c),
+                )  # fmt: skip
+                for i in range(4):
+                    sums[m, i] += dots[i]
+                    sums[m + 1, i] += dots[4 + i]
+        for m in range(rows):
+            for i in range(min(4, end - f)):
+                out[m, f + i] = sums[m, i] + bias[f + i]
 
 
 @inline
@@ -124,8 +126,13 @@ def _add_to_two_rows(a, m_0, m_1, k_first, k_end, b, n, columns, out):
     vstore(s_13, out, to_1 + 3 * lanes)
 
 
-@kernel
-def gemm_skinny(a, b, out, rows_per_task, columns_per_task):
+@inline
+def _tasks(a, b, rows_per_task, columns_per_task):
+    return ceil_div(a.shape[0], rows_per_task) * ceil_div(b.shape[1], columns_per_task)
+
+
+@kernel(_tasks)
+def gemm_skinny(chunk, a, b, out, rows_per_task, columns_per_task):
     """A product with few rows, or few terms in each sum.
 
     Computes   out[m, n] = sum over k of a[m, k] * b[k, n].
@@ -140,23 +147,20 @@ def gemm_skinny(a, b, out, rows_per_task, columns_per_task):
     flat_b, flat_out = b.reshape(-1), out.reshape(-1)
     lanes = vlanes(a)
     column_tasks = ceil_div(columns, columns_per_task)
-    for task in prange(ceil_div(rows, rows_per_task) * column_tasks):
-        mode = begin_chunk()
-        m_first, n_first = task // column_tasks * rows_per_task, task % column_tasks * columns_per_task
-        m_end, n_end = min(m_first + rows_per_task, rows), min(n_first + columns_per_task, columns)
-        whole = n_end - (n_end - n_first) % (4 * lanes)
-        for k_first in range(0, depth, BLOCK_DEPTH):
-            k_end = min(k_first + BLOCK_DEPTH, depth)
-            for m in range(m_first, m_end, 2):
-                for n in range(n_first, whole, 4 * lanes):
-                    _add_to_two_rows(a, m, min(m + 1, m_end - 1), k_first, k_end, flat_b, n, columns, flat_out)
-            for m in range(m_first, m_end):
-                for n in range(whole, n_end, lanes):
-                    count = n_end - n
-                    total = vsplat(a, 0)
-                    if k_first > 0:
-                        total = load_lanes(flat_out, m * columns + n, count)
-                    for k in range(k_first, k_end):
-                        total = vmuladd(vsplat(a, a[m, k]), load_lanes(flat_b, k * columns + n, count), total)
-                    store_lanes(total, flat_out, m * columns + n, count)
-        end_chunk(mode)
+    m_first, n_first = chunk // column_tasks * rows_per_task, chunk % column_tasks * columns_per_task
+    m_end, n_end = min(m_first + rows_per_task, rows), min(n_first + columns_per_task, columns)
+    whole = n_end - (n_end - n_first) % (4 * lanes)
+    for k_first in range(0, depth, BLOCK_DEPTH):
+        k_end = min(k_first + BLOCK_DEPTH, depth)
+        for m in range(m_first, m_end, 2):
+            for n in range(n_first, whole, 4 * lanes):
+                _add_to_two_rows(a, m, min(m + 1, m_end - 1), k_first, k_end, flat_b, n, columns, flat_out)
+        for m in range(m_first, m_end):
+            for n in range(whole, n_end, lanes):
+                count = n_end - n
+                total = vsplat(a, 0)
+                if k_first > 0:
+                    total = load_lanes(flat_out, m * columns + n, count)
+                for k in range(k_first, k_end):
+                    total = vmuladd(vsplat(a, a[m, k]), load_lanes(flat_b, k * columns + n, count), total)
+                store_lanes(total, flat_out, m * columns + n, count)

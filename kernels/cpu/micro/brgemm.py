@@ -232,8 +232,8 @@ def brgemm(
     Requires   1 <= columns <= 2 * VL, a panel's width. Arrays are flat and contiguous; offsets and strides count
                elements. With `mask_b`, rows of B may end after `columns`; without, they reach to full vectors, as those
                of a packed panel do. `start` is read to full vectors. D has the shape and `c_row` of C; D may be C, and
-               is read only if `add_d`. With `stream`, full vectors are stored past the caches, visible to others after
-               `end_chunk`: for a C of STREAM_BYTES or more that this call completes.
+               is read only if `add_d`. With `stream`, full vectors are stored past the caches, visible to other threads
+               after the launch: for a C of STREAM_BYTES or more that this call completes.
     Writes     rows * columns elements of C, and no other.
     Parallel   not at all: callers give threads different tiles.
     Why        see the top of this file.

@@ -148,10 +148,7 @@ def _symbol(element: ir.Type) -> str:
     return f"convcore_depthwise_{element}"
 
 
-MachineCode(
-    "depthwise_tile", [_symbol(element) for element in _ELEMENTS], _build,
-    users=("kernels.cpu.conv.depthwise", "kernels.cpu.conv.grouped"),
-)  # fmt: skip
+MachineCode("depthwise_tile", [_symbol(element) for element in _ELEMENTS], _build)
 
 
 @intrinsic

@@ -15,12 +15,12 @@ it would touch a cache line for each; squares of VL x VL values are transposed i
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.copy import clear_line, copy_line
 from kernels.cpu.vector.split import ceil_div, split_evenly
 from kernels.cpu.vector.transpose import vtranspose, vtranspose_part
 from kernels.cpu.vector.values import prefetch, vlanes, vload, vload_part, vstore
-from kernels.jit import CACHE_LINE_BYTES, inline, kernel, prange
+from kernels.jit import CACHE_LINE_BYTES, inline
+from kernels.launch import kernel
 
 SCRATCH_BYTES = 16 * 1024  # a block of transposed filters, to be copied to their taps: half of the smallest L1
 PART_WORTH_A_SQUARE = 4  # a square is transposed in the time that this many vectors take value by value
@@ -56,8 +56,27 @@ def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row
                         out[target + k * out_row + r] = 0
 
 
-@kernel
-def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, columns, c_dst, panels):
+@inline
+def _filter_steps(stride_dst, stride_src, panels):
+    """How many channels are transposed together, and how many times a task does so.
+
+    As many as the scratch holds if they are neighbours, else one.
+    """
+    channels = 1
+    if stride_src <= stride_dst:
+        size = stride_src * panels.shape[4] * panels.itemsize
+        channels = max(1, min(panels.shape[3], SCRATCH_BYTES // size))
+    return channels, max(1, 32 // channels)
+
+
+@inline
+def _filter_tasks(stride_dst, stride_src, panels):
+    step, steps_per_task = _filter_steps(stride_dst, stride_src, panels)
+    return panels.shape[0] * panels.shape[1] * ceil_div(ceil_div(panels.shape[3], step), steps_per_task)
+
+
+@kernel(_filter_tasks)
+def pack_filters(chunk, weight, stride_group, stride_dst, stride_src, k_w, rows, columns, c_dst, panels):
     """Pack a convolution's filters tap by tap.
 
     Computes   panels[g, p, t, l, j] = weight[g * stride_group + k * stride_dst + l * stride_src + r * k_w + s] with
@@ -70,38 +89,31 @@ def pack_filters(weight, stride_group, stride_dst, stride_src, k_w, rows, column
                channels: such a block is transposed in squares into scratch memory that stays in L1, and its rows, PC
                values each, are copied to their taps. One flat array instead of a strided one is one compiled variant.
     """
-    groups, n_panels, n_taps, c_src, panel_columns = panels.shape
+    _, n_panels, n_taps, c_src, panel_columns = panels.shape
     packed = panels.reshape(-1)
     lanes = vlanes(panels)
-    # The channels that are transposed together: as many as the scratch holds if they are neighbours, else one.
     filter_taps = min(stride_dst, stride_src)
-    step = 1
-    if stride_src == filter_taps:
-        step = max(1, min(c_src, SCRATCH_BYTES // (filter_taps * panel_columns * panels.itemsize)))
+    step, blocks_per_task = _filter_steps(stride_dst, stride_src, panels)
     blocks = ceil_div(c_src, step)
-    blocks_per_task = max(1, 32 // step)
     tasks_per_panel = ceil_div(blocks, blocks_per_task)
-    for task in prange(groups * n_panels * tasks_per_panel):
-        mode = begin_chunk()
-        part, panel = task % tasks_per_panel, task // tasks_per_panel
-        g, p = panel // n_panels, panel % n_panels
-        first = p * panel_columns
-        used = min(panel_columns, c_dst - first)
-        scratch = np.empty(step * filter_taps * panel_columns, panels.dtype)
-        for block in range(part * blocks_per_task, min((part + 1) * blocks_per_task, blocks)):
-            l_first = block * step
-            count = min(step, c_src - l_first)
-            offset = g * stride_group + first * stride_dst + l_first * stride_src
-            length = count * filter_taps
-            transpose_block(weight, offset, stride_dst, used, length, scratch, 0, panel_columns, panel_columns)
-            for t in range(n_taps):
-                tap = rows[t] * k_w + columns[t]
-                target = ((panel * n_taps + t) * c_src + l_first) * panel_columns
-                for l in range(count):
-                    source = (l * filter_taps + tap) * panel_columns
-                    for j in range(0, panel_columns, lanes):
-                        vstore(vload(scratch, source + j), packed, target + l * panel_columns + j)
-        end_chunk(mode)
+    part, panel = chunk % tasks_per_panel, chunk // tasks_per_panel
+    g, p = panel // n_panels, panel % n_panels
+    first = p * panel_columns
+    used = min(panel_columns, c_dst - first)
+    scratch = np.empty(step * filter_taps * panel_columns, panels.dtype)
+    for block in range(part * blocks_per_task, min((part + 1) * blocks_per_task, blocks)):
+        l_first = block * step
+        count = min(step, c_src - l_first)
+        offset = g * stride_group + first * stride_dst + l_first * stride_src
+        length = count * filter_taps
+        transpose_block(weight, offset, stride_dst, used, length, scratch, 0, panel_columns, panel_columns)
+        for t in range(n_taps):
+            tap = rows[t] * k_w + columns[t]
+            target = ((panel * n_taps + t) * c_src + l_first) * panel_columns
+            for l in range(count):
+                source = (l * filter_taps + tap) * panel_columns
+                for j in range(0, panel_columns, lanes):
+                    vstore(vload(scratch, source + j), packed, target + l * panel_columns + j)
 
 
 @inline
@@ -163,8 +175,13 @@ def copy_panels(source, offset, row, count, columns, panels, at, panel_size, pan
                 vstore(vload_part(source, offset + i * row + whole + j, used), panels, target + j)
 
 
-@kernel
-def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
+@inline
+def _matrix_tasks(b_col, panels):
+    return panels.shape[0] * (ceil_div(panels.shape[2], ROWS_PER_PASS) if b_col == 1 else panels.shape[1])
+
+
+@kernel(_matrix_tasks)
+def pack_matrices(chunk, b, b_offsets, b_row, b_col, columns, panels):
     """Pack a stack of matrices, the right-hand operands of a matrix product.
 
     Computes   panels[i, p, l, j] = b[b_offsets[i] + l * b_row + (p * PC + j) * b_col], 0 for p * PC + j >= columns.
@@ -173,23 +190,20 @@ def pack_matrices(b, b_offsets, b_row, b_col, columns, panels):
     Parallel   over matrices and blocks of rows, or panels where the columns of b are contiguous.
     Why        one pass over the matrix, along its contiguous axis; rows are copied, columns transposed in squares.
     """
-    count, n_panels, depth, panel_columns = panels.shape
+    _, n_panels, depth, panel_columns = panels.shape
     packed = panels.reshape(-1)
     by_rows = b_col == 1
     tasks = ceil_div(depth, ROWS_PER_PASS) if by_rows else n_panels
-    for task in prange(count * tasks):
-        mode = begin_chunk()
-        i, part = task // tasks, task % tasks
-        if by_rows:
-            first = part * ROWS_PER_PASS
-            copy_panels(
-                b, b_offsets[i] + first * b_row, b_row, min(ROWS_PER_PASS, depth - first), columns,
-                packed, (i * n_panels * depth + first) * panel_columns, depth * panel_columns, panel_columns,
-            )  # fmt: skip
-        else:
-            first = part * panel_columns
-            transpose_block(
-                b, b_offsets[i] + first * b_col, b_col, min(panel_columns, columns - first), depth,
-                packed, (i * n_panels + part) * depth * panel_columns, panel_columns, panel_columns,
-            )  # fmt: skip
-        end_chunk(mode)
+    i, part = chunk // tasks, chunk % tasks
+    if by_rows:
+        first = part * ROWS_PER_PASS
+        copy_panels(
+            b, b_offsets[i] + first * b_row, b_row, min(ROWS_PER_PASS, depth - first), columns,
+            packed, (i * n_panels * depth + first) * panel_columns, depth * panel_columns, panel_columns,
+        )  # fmt: skip
+    else:
+        first = part * panel_columns
+        transpose_block(
+            b, b_offsets[i] + first * b_col, b_col, min(panel_columns, columns - first), depth,
+            packed, (i * n_panels + part) * depth * panel_columns, panel_columns, panel_columns,
+        )  # fmt: skip

@@ -6,11 +6,11 @@ Architectures" (2009).
 
 from numba.core import cgutils, types
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.emit import array_pointer
 from kernels.cpu.vector.target import TILE_ROWS, TILE_VECTORS
 from kernels.cpu.vector.values import Vector, lanes_of
-from kernels.jit import intrinsic, kernel, prange
+from kernels.jit import inline, intrinsic
+from kernels.launch import kernel
 
 CHAINS = TILE_ROWS * TILE_VECTORS
 
@@ -40,8 +40,16 @@ def _fma_chains(typing_context, x, out, out_offset, steps):
     return types.void(x, out, types.int64, types.int64), codegen
 
 
-@kernel
-def fma_peak(x, out, steps):
+PARTS = 64
+
+
+@inline
+def _rows(out):
+    return out.shape[0]
+
+
+@kernel(_rows)
+def fma_peak(chunk, x, out, steps):
     """Multiply-adds and nothing else.
 
     Computes   steps * CHAINS * VL multiply-adds per row of out.
@@ -51,25 +59,18 @@ def fma_peak(x, out, steps):
     Why        no loads or stores in the loop, and enough independent chains to hide the latency.
     """
     flat = out.reshape(-1)
-    for task in prange(out.shape[0]):
-        mode = begin_chunk()
-        _fma_chains(x, flat, task * out.shape[1], steps)
-        end_chunk(mode)
+    _fma_chains(x, flat, chunk * out.shape[1], steps)
 
 
-@kernel
-def copy_bandwidth(x, out):
+@kernel(PARTS)
+def copy_bandwidth(chunk, x, out):
     """Copy x to out.
 
     Computes   out[i] = x[i].
     Requires   x and out flat, of one length.
     Writes     all of out.
-    Parallel   over 64 parts.
+    Parallel   over PARTS parts.
     Why        one stream in, one stream out.
     """
-    parts = 64
-    for part in prange(parts):
-        mode = begin_chunk()
-        for i in range(part * x.size // parts, (part + 1) * x.size // parts):
-            out[i] = x[i]
-        end_chunk(mode)
+    for i in range(chunk * x.size // PARTS, (chunk + 1) * x.size // PARTS):
+        out[i] = x[i]

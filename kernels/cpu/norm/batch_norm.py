@@ -28,7 +28,6 @@ import math
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import STREAM_BYTES, lanes
 from kernels.cpu.vector.values import (
@@ -44,7 +43,8 @@ from kernels.cpu.vector.values import (
     vstore_part,
     vstream,
 )
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 RUN = 64  # values that one lane sums up in x's own precision
 BLOCK = 2048  # values of x in a block: with grad_out, and with the prefetched next block, 32 KiB in L1
@@ -187,19 +187,6 @@ def fold(totals, channels):
 
 
 @inline
-def join_sums(workspace, sums):
-    """sums[i, c] = the sum over all chunks of workspace[i] for channel c, in the order of the chunks."""
-    channels = sums.shape[1]
-    for i in range(sums.shape[0]):
-        for c in range(channels):
-            sums[i, c] = 0.0
-        for chunk in range(workspace.shape[1]):
-            fold(workspace[i, chunk], channels)
-            for c in range(channels):
-                sums[i, c] += workspace[i, chunk, c]
-
-
-@inline
 def _add_powers(x, first, last, center, squared, sums):
     """sums[0] += x - center for x[first:last], or the square of that."""
     lanes = vlanes(x)
@@ -224,77 +211,96 @@ def _with_power(deviation, squared, total):
     return vfma(deviation, deviation, total) if squared else total + deviation
 
 
-@kernel
-def batch_norm_statistics(x, mean, variance, workspace, rows_per_chunk):
-    """Mean and biased variance of every column.
+@inline
+def _chunks(x, rows_per_chunk):
+    return ceil_div(x.shape[0], rows_per_chunk)
 
-    Computes   mean[c] = sum_r x[r, c] / rows;  variance[c] = sum_r (x[r, c] - mean[c])^2 / rows.
+
+@kernel(_chunks)
+def batch_norm_chunk_statistics(chunk, x, workspace, rows_per_chunk):
+    """Mean and sum of squared deviations of every column, for each chunk of rows.
+
+    Computes   workspace[0, i, c] = the mean of x[r, c] over the rows r of chunk i;  workspace[1, i, c] = the sum of
+               (x[r, c] - workspace[0, i, c])^2 over them.
     Requires   x (rows, C) C-contiguous, rows >= 1; workspace float64 (2, chunks, wide), where chunks =
                ceil(rows / rows_per_chunk); rows_per_chunk * C a multiple of wide.
-    Writes     mean, variance, float64 (C,).
+    Writes     all of workspace; what lies behind the first C columns is scratch.
     Parallel   over chunks of rows.
     Why        x comes from memory once. A chunk fits into the L2 cache, so its deviations from its own mean are taken
                there, in a second pass, and a large mean costs no digits. In the first pass the chunk's first values
-               take the place of the mean: the terms are small, and float32 suffices for short runs. The chunks are then
-               joined (Chan, Golub & LeVeque 1979): sum of squares = sum over chunks of own sum of squares + own rows *
-               (own mean - mean)^2.
+               take the place of the mean: the terms are small, and float32 suffices for short runs.
+    Reference  a step of `batch_norm_statistics`.
     """
     rows, channels = x.shape
-    chunks, wide = workspace.shape[1], workspace.shape[2]
-    for chunk in prange(chunks):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk * channels
-        last = min(first + rows_per_chunk * channels, rows * channels)
-        count = (last - first) // channels
-        center = np.zeros(wide, x.dtype)
-        run = np.zeros((1, wide), x.dtype)
-        totals = workspace[:1, chunk]
-        squares = workspace[1:, chunk]
-        for j in range(wide):
-            totals[0, j] = 0
-            squares[0, j] = 0
-        for j in range(min(wide, last - first)):
-            value = x[first // channels + j // channels, j % channels]
-            center[j] = value if value - value == 0 else 0  # from infinity everything would deviate by NaN
-        for begin in range(first, last, RUN * wide):
-            _add_powers(x, begin, min(begin + RUN * wide, last), center, False, run)
-            add_run(run, totals)
-        for j in range(wide):
-            totals[0, j] += np.float64(center[j]) * ceil_div(last - first - j, wide)
-        fold(totals[0], channels)
-        for c in range(channels):
-            totals[0, c] /= count
-        for j in range(wide):
-            center[j] = totals[0, j % channels]
-        for begin in range(first, last, RUN * wide):
-            _add_powers(x, begin, min(begin + RUN * wide, last), center, True, run)
-            add_run(run, squares)
-        fold(squares[0], channels)
-        for c in range(channels):
-            rounding = totals[0, c] - center[c]
-            total = squares[0, c] - count * rounding * rounding
-            squares[0, c] = 0.0 if total < 0 else total
-        end_chunk(mode)
+    wide = workspace.shape[2]
+    first = chunk * rows_per_chunk * channels
+    last = min(first + rows_per_chunk * channels, rows * channels)
+    count = (last - first) // channels
+    center = np.zeros(wide, x.dtype)
+    run = np.zeros((1, wide), x.dtype)
+    totals = workspace[:1, chunk]
+    squares = workspace[1:, chunk]
+    for j in range(wide):
+        totals[0, j] = 0
+        squares[0, j] = 0
+    for j in range(min(wide, last - first)):
+        value = x[first // channels + j // channels, j % channels]
+        center[j] = value if value - value == 0 else 0  # from infinity everything would deviate by NaN
+    for begin in range(first, last, RUN * wide):
+        _add_powers(x, begin, min(begin + RUN * wide, last), center, False, run)
+        add_run(run, totals)
+    for j in range(wide):
+        totals[0, j] += np.float64(center[j]) * ceil_div(last - first - j, wide)
+    fold(totals[0], channels)
+    for c in range(channels):
+        totals[0, c] /= count
+    for j in range(wide):
+        center[j] = totals[0, j % channels]
+    for begin in range(first, last, RUN * wide):
+        _add_powers(x, begin, min(begin + RUN * wide, last), center, True, run)
+        add_run(run, squares)
+    fold(squares[0], channels)
+    for c in range(channels):
+        rounding = totals[0, c] - center[c]
+        total = squares[0, c] - count * rounding * rounding
+        squares[0, c] = 0.0 if total < 0 else total
+
+
+@kernel(1)
+def batch_norm_statistics(chunk, workspace, rows, rows_per_chunk, mean, variance):
+    """Mean and biased variance of every column, from those of the chunks.
+
+    Computes   mean[c] = sum_r x[r, c] / rows;  variance[c] = sum_r (x[r, c] - mean[c])^2 / rows, from the results of
+               `batch_norm_chunk_statistics`: the sum of squares is the sum over the chunks of their own sums of squares
+               + own rows * (own mean - mean)^2.
+    Requires   workspace as `batch_norm_chunk_statistics` wrote it; rows and rows_per_chunk as there.
+    Writes     mean, variance, float64 (C,).
+    Parallel   not at all: one chunk adds all others in their order.
+    Why        a few numbers for each chunk and column.
+    Source     T. Chan, G. Golub and R. LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+               Variances" (1979).
+    """
+    chunks, channels = workspace.shape[1], mean.shape[0]
     for c in range(channels):
         mean[c] = 0.0
         variance[c] = 0.0
-    for chunk in range(chunks):
-        count = min(rows_per_chunk, rows - chunk * rows_per_chunk)
+    for part in range(chunks):
+        count = min(rows_per_chunk, rows - part * rows_per_chunk)
         for c in range(channels):
-            mean[c] += count * workspace[0, chunk, c]
+            mean[c] += count * workspace[0, part, c]
     for c in range(channels):
         mean[c] /= rows
-    for chunk in range(chunks):
-        count = min(rows_per_chunk, rows - chunk * rows_per_chunk)
+    for part in range(chunks):
+        count = min(rows_per_chunk, rows - part * rows_per_chunk)
         for c in range(channels):
-            deviation = workspace[0, chunk, c] - mean[c]
-            variance[c] += workspace[1, chunk, c] + count * deviation * deviation
+            deviation = workspace[0, part, c] - mean[c]
+            variance[c] += workspace[1, part, c] + count * deviation * deviation
     for c in range(channels):
         variance[c] /= rows
 
 
-@kernel
-def batch_norm_forward(x, coefficients, lowest, out, rows_per_chunk):
+@kernel(_chunks)
+def batch_norm_forward(chunk, x, coefficients, lowest, out, rows_per_chunk):
     """An affine map of every column, with or without a ReLU on top.
 
     Computes   out[r, c] = (x[r, c] - center[c]) * scale[c] + shift[c]; `lowest` where that is not above `lowest`.
@@ -306,47 +312,42 @@ def batch_norm_forward(x, coefficients, lowest, out, rows_per_chunk):
                and the subtraction is free beside the memory traffic.
     """
     rows, channels = x.shape
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk * channels
-        last = min(first + rows_per_chunk * channels, rows * channels)
-        normalise(x, first, last, coefficients, lowest, out, first)
-        end_chunk(mode)
+    first = chunk * rows_per_chunk * channels
+    last = min(first + rows_per_chunk * channels, rows * channels)
+    normalise(x, first, last, coefficients, lowest, out, first)
 
 
-@kernel
-def batch_norm_grad_sums(x, grad_out, coefficients, lowest, sums, workspace, rows_per_chunk):
-    """The two sums per column that all gradients of batch norm need.
+@kernel(_chunks)
+def batch_norm_grad_sums(chunk, x, grad_out, coefficients, lowest, workspace, rows_per_chunk):
+    """The two sums per column that all gradients of batch norm need, for each chunk of rows.
 
-    Computes   sums[0, c] = sum_r g[r, c];  sums[1, c] = sum_r g[r, c] * (x[r, c] - center[c]), where g is grad_out, but
-               0 where (x - center) * scale + shift is not above `lowest`.
+    Computes   workspace[0, i, c] = sum_r g[r, c];  workspace[1, i, c] = sum_r g[r, c] * (x[r, c] - center[c]) over the
+               rows r of chunk i, where g is grad_out, but 0 where (x - center) * scale + shift is not above `lowest`.
     Requires   x, grad_out (rows, C) C-contiguous; coefficients and lowest as for `batch_norm_forward`; workspace
                float64 (2, chunks, wide).
-    Writes     sums, float64 (2, C).
-    Parallel   over chunks of rows.
+    Writes     all of workspace; what lies behind the first C columns is scratch.
+    Parallel   over chunks of rows; `sum_chunks` adds them.
     Why        both sums in one reading of x and grad_out, and the gradient of the ReLU in the same reading.
     """
     rows, channels = x.shape
-    chunks, wide = workspace.shape[1], workspace.shape[2]
-    for chunk in prange(chunks):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk * channels
-        last = min(first + rows_per_chunk * channels, rows * channels)
-        run = np.zeros((2, wide), x.dtype)
-        totals = workspace[:, chunk]
-        for j in range(wide):
-            totals[0, j] = 0
-            totals[1, j] = 0
-        for begin in range(first, last, RUN * wide):
-            end = min(begin + RUN * wide, last)
-            add_gradients(x, begin, end, grad_out, begin, coefficients, lowest, run)
-            add_run(run, totals)
-        end_chunk(mode)
-    join_sums(workspace, sums)
+    wide = workspace.shape[2]
+    first = chunk * rows_per_chunk * channels
+    last = min(first + rows_per_chunk * channels, rows * channels)
+    run = np.zeros((2, wide), x.dtype)
+    totals = workspace[:, chunk]
+    for j in range(wide):
+        totals[0, j] = 0
+        totals[1, j] = 0
+    for begin in range(first, last, RUN * wide):
+        end = min(begin + RUN * wide, last)
+        add_gradients(x, begin, end, grad_out, begin, coefficients, lowest, run)
+        add_run(run, totals)
+    fold(totals[0], channels)
+    fold(totals[1], channels)
 
 
-@kernel
-def batch_norm_grad_input(x, grad_out, coefficients, lowest, frozen, grad_x, rows_per_chunk):
+@kernel(_chunks)
+def batch_norm_grad_input(chunk, x, grad_out, coefficients, lowest, frozen, grad_x, rows_per_chunk):
     """The gradient of the input, as a map of grad_out and x that is affine in every column.
 
     Computes   grad_x[r, c] = scale[c] * g[r, c] + slope[c] * (x[r, c] - center[c]) + shift[c], with g as in
@@ -358,9 +359,6 @@ def batch_norm_grad_input(x, grad_out, coefficients, lowest, frozen, grad_x, row
     Why        two reads, one write; all that is constant in a column is in the coefficients.
     """
     rows, channels = x.shape
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk * channels
-        last = min(first + rows_per_chunk * channels, rows * channels)
-        combine_gradients(x, first, last, grad_out, first, coefficients, lowest, frozen, grad_x)
-        end_chunk(mode)
+    first = chunk * rows_per_chunk * channels
+    last = min(first + rows_per_chunk * channels, rows * channels)
+    combine_gradients(x, first, last, grad_out, first, coefficients, lowest, frozen, grad_x)

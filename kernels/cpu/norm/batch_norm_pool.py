@@ -13,8 +13,7 @@ values are the same, and where the maxima differ in position, below 0, no gradie
 
 import numpy as np
 
-from kernels.cpu.norm.batch_norm import RUN, add_gradients, add_run, combine_gradients, join_sums, three_lines
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
+from kernels.cpu.norm.batch_norm import RUN, add_gradients, add_run, combine_gradients, fold, three_lines
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.target import lanes
 from kernels.cpu.vector.values import (
@@ -34,7 +33,8 @@ from kernels.cpu.vector.values import (
     vstore_bytes,
     vstore_part,
 )
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 NOWHERE = 255  # so a window may have up to 255 taps
 
@@ -67,9 +67,14 @@ def _store(value, array, at, count):
         vstore_part(value, array, at, count)
 
 
-@kernel
+@inline
+def _out_rows(out):
+    return out.shape[0] * out.shape[1]
+
+
+@kernel(_out_rows)
 def batch_norm_max_pool2d_forward(
-    x, coefficients, lowest, out, positions, h_start, h_stop, w_start, w_stop, dil_h, dil_w, k_w
+    chunk, x, coefficients, lowest, out, positions, h_start, h_stop, w_start, w_stop, dil_h, dil_w, k_w
 ):  # fmt: skip
     """The largest normalised value of every window, and its position.
 
@@ -83,39 +88,36 @@ def batch_norm_max_pool2d_forward(
     Reference  `batch_norm_forward`, then `max_pool2d_forward`.
     """
     h_in, w_in, channels = x.shape[1], x.shape[2], x.shape[3]
-    n, h_out, w_out = out.shape[0], out.shape[1], out.shape[2]
+    h_out, w_out = out.shape[1], out.shape[2]
     keep_positions = positions.size > 0
-    for row in prange(n * h_out):
-        mode = begin_chunk()
-        lanes = vlanes(x)
-        i, oh = row // h_out, row % h_out
-        rows = _taps(h_start[oh], h_stop[oh], dil_h)
-        zero, one = vsplat(x, x.dtype.type(0)), vsplat(x, x.dtype.type(1))
-        nowhere, lowest_value = vsplat(x, x.dtype.type(NOWHERE)), vsplat(x, x.dtype.type(-np.inf))
-        for ow in range(w_out):
-            columns = _taps(w_start[ow], w_stop[ow], dil_w)
-            limit = vsplat(x, lowest if rows * columns else x.dtype.type(np.nan))  # a maximum of nothing stays -inf
-            pixel = row * w_out + ow
-            for j in range(0, channels, lanes):
-                count = channels - j
-                center, scale, shift = three_lines(coefficients, 0, j)
-                largest, position = lowest_value, zero
-                row_number = zero
-                for r in range(rows):
-                    at = ((i * h_in + h_start[oh] + r * dil_h) * w_in + w_start[ow]) * channels + j
-                    number = row_number
-                    for s in range(columns):
-                        value = vfma(_load(x, at + s * dil_w * channels, count) - center, scale, shift)
-                        larger = vgreater(value, largest) | vis_nan(value)
-                        largest = vselect(larger, value, largest)
-                        position = vselect(larger, number, position)
-                        number = number + one
-                    row_number = row_number + vsplat(x, x.dtype.type(k_w))
-                stopped = vless_equal(largest, limit)
-                _store(vselect(stopped, limit, largest), out, pixel * channels + j, count)
-                if keep_positions:
-                    vstore_bytes(vselect(stopped, nowhere, position), positions, pixel * positions.shape[3] + j)
-        end_chunk(mode)
+    lanes = vlanes(x)
+    i, oh = chunk // h_out, chunk % h_out
+    rows = _taps(h_start[oh], h_stop[oh], dil_h)
+    zero, one = vsplat(x, x.dtype.type(0)), vsplat(x, x.dtype.type(1))
+    nowhere, lowest_value = vsplat(x, x.dtype.type(NOWHERE)), vsplat(x, x.dtype.type(-np.inf))
+    for ow in range(w_out):
+        columns = _taps(w_start[ow], w_stop[ow], dil_w)
+        limit = vsplat(x, lowest if rows * columns else x.dtype.type(np.nan))  # a maximum of nothing stays -inf
+        pixel = chunk * w_out + ow
+        for j in range(0, channels, lanes):
+            count = channels - j
+            center, scale, shift = three_lines(coefficients, 0, j)
+            largest, position = lowest_value, zero
+            row_number = zero
+            for r in range(rows):
+                at = ((i * h_in + h_start[oh] + r * dil_h) * w_in + w_start[ow]) * channels + j
+                number = row_number
+                for s in range(columns):
+                    value = vfma(_load(x, at + s * dil_w * channels, count) - center, scale, shift)
+                    larger = vgreater(value, largest) | vis_nan(value)
+                    largest = vselect(larger, value, largest)
+                    position = vselect(larger, number, position)
+                    number = number + one
+                row_number = row_number + vsplat(x, x.dtype.type(k_w))
+            stopped = vless_equal(largest, limit)
+            _store(vselect(stopped, limit, largest), out, pixel * channels + j, count)
+            if keep_positions:
+                vstore_bytes(vselect(stopped, nowhere, position), positions, pixel * positions.shape[3] + j)
 
 
 @inline
@@ -163,51 +165,54 @@ def _collect_row(
                         tap = tap + one
 
 
-@kernel
+@inline
+def _chunks(x, rows_per_chunk):
+    return ceil_div(x.shape[0] * x.shape[1], rows_per_chunk)
+
+
+@kernel(_chunks)
 def batch_norm_max_pool2d_grad_sums(
-    x, grad_out, positions, coefficients, sums, workspace, rows_per_chunk,
+    chunk, x, grad_out, positions, coefficients, workspace, rows_per_chunk,
     h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
 ):  # fmt: skip
-    """The two sums per channel that all gradients of batch norm need, where a max pooling follows.
+    """The two sums per channel that all gradients of batch norm need, where a max pooling follows, for each chunk.
 
-    Computes   the sums of `batch_norm_grad_sums` for g = max_pool2d_grad_input(grad_out, positions).
+    Computes   the workspace of `batch_norm_grad_sums` for g = max_pool2d_grad_input(grad_out, positions).
     Requires   x (N, H, W, C), grad_out (N, H', W', C), positions as written by the forward kernel, all C-contiguous;
-               sums float64 (2, C); workspace float64 (2, chunks, wide), chunks = ceil(N * H / rows_per_chunk);
+               workspace float64 (2, chunks, wide), chunks = ceil(N * H / rows_per_chunk);
                `once`: every column of x lies in exactly one window.
-    Writes     sums.
-    Parallel   over chunks of rows of pixels.
+    Writes     all of workspace; what lies behind the first C columns is scratch.
+    Parallel   over chunks of rows of pixels; `sum_chunks` adds them.
     Why        reads x once and the pooled gradient as often as windows overlap a row; g is a row in the L1 cache.
     Reference  `max_pool2d_grad_input`, then `batch_norm_grads`.
     """
     n, h_in, w_in, channels = x.shape
-    chunks, wide = workspace.shape[1], workspace.shape[2]
-    for chunk in prange(chunks):
-        mode = begin_chunk()
-        row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
-        run = np.zeros((2, wide), x.dtype)
-        totals = workspace[:, chunk]
-        for j in range(wide):
-            totals[0, j] = 0
-            totals[1, j] = 0
-        size = w_in * channels
-        for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
-            i, h = image_row // h_in, image_row % h_in
-            _collect_row(
-                grad_out, positions, x, i, h, row, channels,
-                h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
-            )  # fmt: skip
-            first = image_row * size
-            for begin in range(0, size, RUN * wide):
-                end = min(begin + RUN * wide, size)
-                add_gradients(x, first + begin, first + end, row, begin, coefficients, x.dtype.type(np.nan), run)
-                add_run(run, totals)
-        end_chunk(mode)
-    join_sums(workspace, sums)
+    wide = workspace.shape[2]
+    row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
+    run = np.zeros((2, wide), x.dtype)
+    totals = workspace[:, chunk]
+    for j in range(wide):
+        totals[0, j] = 0
+        totals[1, j] = 0
+    size = w_in * channels
+    for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
+        i, h = image_row // h_in, image_row % h_in
+        _collect_row(
+            grad_out, positions, x, i, h, row, channels,
+            h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
+        )  # fmt: skip
+        first = image_row * size
+        for begin in range(0, size, RUN * wide):
+            end = min(begin + RUN * wide, size)
+            add_gradients(x, first + begin, first + end, row, begin, coefficients, x.dtype.type(np.nan), run)
+            add_run(run, totals)
+    fold(totals[0], channels)
+    fold(totals[1], channels)
 
 
-@kernel
+@kernel(_chunks)
 def batch_norm_max_pool2d_grad_input(
-    x, grad_out, positions, coefficients, frozen, grad_x, rows_per_chunk,
+    chunk, x, grad_out, positions, coefficients, frozen, grad_x, rows_per_chunk,
     h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
 ):  # fmt: skip
     """The gradient of the input of batch norm, where a max pooling follows.
@@ -220,18 +225,15 @@ def batch_norm_max_pool2d_grad_input(
     Reference  `max_pool2d_grad_input`, then `batch_norm_grads`.
     """
     n, h_in, w_in, channels = x.shape
-    for chunk in prange(ceil_div(n * h_in, rows_per_chunk)):
-        mode = begin_chunk()
-        row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
-        size = w_in * channels
-        for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
-            i, h = image_row // h_in, image_row % h_in
-            _collect_row(
-                grad_out, positions, x, i, h, row, channels,
-                h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
-            )  # fmt: skip
-            first = image_row * size
-            combine_gradients(
-                x, first, first + size, row, 0, coefficients, x.dtype.type(np.nan), frozen, grad_x,
-            )  # fmt: skip
-        end_chunk(mode)
+    row = np.zeros(_row_length(w_in * channels, vlanes(x)), x.dtype)
+    size = w_in * channels
+    for image_row in range(chunk * rows_per_chunk, min((chunk + 1) * rows_per_chunk, n * h_in)):
+        i, h = image_row // h_in, image_row % h_in
+        _collect_row(
+            grad_out, positions, x, i, h, row, channels,
+            h_start, w_start, w_stop, oh_start, oh_stop, dil_h, dil_w, k_w, once,
+        )  # fmt: skip
+        first = image_row * size
+        combine_gradients(
+            x, first, first + size, row, 0, coefficients, x.dtype.type(np.nan), frozen, grad_x,
+        )  # fmt: skip

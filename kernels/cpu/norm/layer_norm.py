@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import (
     load_lanes,
@@ -24,7 +23,8 @@ from kernels.cpu.vector.values import (
     vsplat,
     vsum,
 )
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 RUN = 1024  # values that are added up in their own dtype
 ROWS = 64  # rows whose products are added up in their own dtype, for the gradients of weight and bias
@@ -71,8 +71,13 @@ def _sum_of_squares(x, first, length, center):
     return total
 
 
-@kernel
-def layer_norm_forward(x, weight, bias, eps, centered, out, mean, invstd, rows_per_chunk):
+@inline
+def _chunks(x, rows_per_chunk):
+    return ceil_div(x.shape[0], rows_per_chunk)
+
+
+@kernel(_chunks)
+def layer_norm_forward(chunk, x, weight, bias, eps, centered, out, mean, invstd, rows_per_chunk):
     """Normalise every row, then scale and shift its elements.
 
     Computes   out[r, k] = (x[r, k] - mean[r]) * invstd[r] * weight[k] + bias[k], with the row's mean (0 unless
@@ -86,44 +91,41 @@ def layer_norm_forward(x, weight, bias, eps, centered, out, mean, invstd, rows_p
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     lanes = vlanes(x)
     affine = weight.size > 0
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk
-        for r in range(first, min(first + rows_per_chunk, rows)):
-            at = r * length
-            middle = 0.0
-            if centered:
-                start = flat_x[at]
-                start = start if start - start == 0 else x.dtype.type(0)  # from infinity all would be NaN
-                middle = start + _sum_of_deviations(flat_x, at, length, start) / length
-            center = x.dtype.type(middle)
-            lost = middle - center
-            variance = _sum_of_squares(flat_x, at, length, center) / length - lost * lost
-            variance = 0.0 if variance < 0 else variance
-            scale = 1 / math.sqrt(variance + eps)
-            mean[r] = middle
-            invstd[r] = scale
-            v_center, v_scale, v_shift = vsplat(x, center), vsplat(x, scale), vsplat(x, -lost * scale)
-            for k in range(0, length, lanes):
-                count = length - k
-                value = vmuladd(vfenced(load_lanes(flat_x, at + k, count) - v_center), v_scale, v_shift)
-                if affine:
-                    value = vmuladd(value, load_lanes(weight, k, count), load_lanes(bias, k, count))
-                store_lanes(value, flat_out, at + k, count)
-        end_chunk(mode)
+    first = chunk * rows_per_chunk
+    for r in range(first, min(first + rows_per_chunk, rows)):
+        at = r * length
+        middle = 0.0
+        if centered:
+            start = flat_x[at]
+            start = start if start - start == 0 else x.dtype.type(0)  # from infinity all would be NaN
+            middle = start + _sum_of_deviations(flat_x, at, length, start) / length
+        center = x.dtype.type(middle)
+        lost = middle - center
+        variance = _sum_of_squares(flat_x, at, length, center) / length - lost * lost
+        variance = 0.0 if variance < 0 else variance
+        scale = 1 / math.sqrt(variance + eps)
+        mean[r] = middle
+        invstd[r] = scale
+        v_center, v_scale, v_shift = vsplat(x, center), vsplat(x, scale), vsplat(x, -lost * scale)
+        for k in range(0, length, lanes):
+            count = length - k
+            value = vmuladd(vfenced(load_lanes(flat_x, at + k, count) - v_center), v_scale, v_shift)
+            if affine:
+                value = vmuladd(value, load_lanes(weight, k, count), load_lanes(bias, k, count))
+            store_lanes(value, flat_out, at + k, count)
 
 
-@kernel
-def layer_norm_grads(x, grad_out, weight, mean, invstd, centered, grad_x, sums, workspace, rows_per_chunk):
+@kernel(_chunks)
+def layer_norm_grads(chunk, x, grad_out, weight, mean, invstd, centered, grad_x, workspace, rows_per_chunk):
     """All gradients of layer norm.
 
     Computes   with xhat = (x - mean[r]) * invstd[r] and h = grad_out * weight (grad_out if weight is empty)
                grad_x[r, k] = invstd[r] * (h[r, k] - mean_l h[r, l] - xhat[r, k] * mean_l (h[r, l] * xhat[r, l])),
-               without the second term unless `centered`; sums[0, k] = sum_r grad_out[r, k] * xhat[r, k] and
-               sums[1, k] = sum_r grad_out[r, k].
-    Requires   x, grad_out (rows, K) C-contiguous, mean and invstd from the forward; workspace (chunks, 2, K) float64.
-    Writes     grad_x (rows, K); sums (2, K) float64 if weight is not empty.
-    Parallel   over chunks of rows, whose sums are added in their order.
+               without the second term unless `centered`; if weight is not empty, workspace[0, i, k] = sum_r
+               grad_out[r, k] * xhat[r, k] and workspace[1, i, k] = sum_r grad_out[r, k] over the rows r of chunk i.
+    Requires   x, grad_out (rows, K) C-contiguous, mean and invstd from the forward; workspace (2, chunks, K) float64.
+    Writes     grad_x (rows, K), workspace.
+    Parallel   over chunks of rows; `sum_chunks` adds their sums.
     Why        two reads and one write of memory; the second pass over a row finds it in the cache, and the sums over
                rows are taken in the first.
     """
@@ -132,56 +134,46 @@ def layer_norm_grads(x, grad_out, weight, mean, invstd, centered, grad_x, sums, 
     lanes = vlanes(x)
     affine = weight.size > 0
     columns = weight.size
-    for chunk in prange(ceil_div(rows, rows_per_chunk)):
-        mode = begin_chunk()
-        first = chunk * rows_per_chunk
-        last = min(first + rows_per_chunk, rows)
-        weight_run, bias_run = np.zeros(columns, x.dtype), np.zeros(columns, x.dtype)
-        for k in range(columns):
-            workspace[chunk, 0, k] = 0.0
-            workspace[chunk, 1, k] = 0.0
-        for r in range(first, last):
-            at = r * length
-            scale = invstd[r]
-            center = x.dtype.type(mean[r])
-            v_center, v_scale, v_shift = vsplat(x, center), vsplat(x, scale), vsplat(x, (center - mean[r]) * scale)
-            sum_h, sum_h_xhat = 0.0, 0.0
-            for begin in range(0, length, RUN):
-                end = min(begin + RUN, length)
-                run_h = run_h_xhat = vsplat(x, 0)
-                for k in range(begin, end, lanes):
-                    count = end - k
-                    g = load_lanes(flat_grad, at + k, count)
-                    xhat = vmuladd(vfenced(load_lanes(flat_x, at + k, count) - v_center), v_scale, v_shift)
-                    h = g
-                    if affine:
-                        h = g * load_lanes(weight, k, count)
-                        store_lanes(vmuladd(g, xhat, load_lanes(weight_run, k, count)), weight_run, k, count)
-                        store_lanes(g + load_lanes(bias_run, k, count), bias_run, k, count)
-                    run_h += h
-                    run_h_xhat = vmuladd(h, xhat, run_h_xhat)
-                sum_h += vsum(run_h)
-                sum_h_xhat += vsum(run_h_xhat)
-            less = sum_h / length if centered else 0.0
-            v_less, v_slope = vsplat(x, -less * scale), vsplat(x, -sum_h_xhat / length * scale)
-            for k in range(0, length, lanes):
-                count = length - k
-                h = load_lanes(flat_grad, at + k, count)
-                if affine:
-                    h = h * load_lanes(weight, k, count)
-                xhat = vmuladd(vfenced(load_lanes(flat_x, at + k, count) - v_center), v_scale, v_shift)
-                store_lanes(vmuladd(h, v_scale, vmuladd(xhat, v_slope, v_less)), flat_grad_x, at + k, count)
-            if (r - first) % ROWS == ROWS - 1 or r == last - 1:
-                for k in range(columns):
-                    workspace[chunk, 0, k] += weight_run[k]
-                    workspace[chunk, 1, k] += bias_run[k]
-                    weight_run[k] = 0
-                    bias_run[k] = 0
-        end_chunk(mode)
+    first = chunk * rows_per_chunk
+    last = min(first + rows_per_chunk, rows)
+    weight_run, bias_run = np.zeros(columns, x.dtype), np.zeros(columns, x.dtype)
     for k in range(columns):
-        sums[0, k] = 0.0
-        sums[1, k] = 0.0
-    for chunk in range(workspace.shape[0]):
-        for k in range(columns):
-            sums[0, k] += workspace[chunk, 0, k]
-            sums[1, k] += workspace[chunk, 1, k]
+        workspace[0, chunk, k] = 0.0
+        workspace[1, chunk, k] = 0.0
+    for r in range(first, last):
+        at = r * length
+        scale = invstd[r]
+        center = x.dtype.type(mean[r])
+        v_center, v_scale, v_shift = vsplat(x, center), vsplat(x, scale), vsplat(x, (center - mean[r]) * scale)
+        sum_h, sum_h_xhat = 0.0, 0.0
+        for begin in range(0, length, RUN):
+            end = min(begin + RUN, length)
+            run_h = run_h_xhat = vsplat(x, 0)
+            for k in range(begin, end, lanes):
+                count = end - k
+                g = load_lanes(flat_grad, at + k, count)
+                xhat = vmuladd(vfenced(load_lanes(flat_x, at + k, count) - v_center), v_scale, v_shift)
+                h = g
+                if affine:
+                    h = g * load_lanes(weight, k, count)
+                    store_lanes(vmuladd(g, xhat, load_lanes(weight_run, k, count)), weight_run, k, count)
+                    store_lanes(g + load_lanes(bias_run, k, count), bias_run, k, count)
+                run_h += h
+                run_h_xhat = vmuladd(h, xhat, run_h_xhat)
+            sum_h += vsum(run_h)
+            sum_h_xhat += vsum(run_h_xhat)
+        less = sum_h / length if centered else 0.0
+        v_less, v_slope = vsplat(x, -less * scale), vsplat(x, -sum_h_xhat / length * scale)
+        for k in range(0, length, lanes):
+            count = length - k
+            h = load_lanes(flat_grad, at + k, count)
+            if affine:
+                h = h * load_lanes(weight, k, count)
+            xhat = vmuladd(vfenced(load_lanes(flat_x, at + k, count) - v_center), v_scale, v_shift)
+            store_lanes(vmuladd(h, v_scale, vmuladd(xhat, v_slope, v_less)), flat_grad_x, at + k, count)
+        if (r - first) % ROWS == ROWS - 1 or r == last - 1:
+            for k in range(columns):
+                workspace[0, chunk, k] += weight_run[k]
+                workspace[1, chunk, k] += bias_run[k]
+                weight_run[k] = 0
+                bias_run[k] = 0

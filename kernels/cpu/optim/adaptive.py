@@ -4,9 +4,7 @@ As in `kernels.cpu.optim.sgd_adam`: one pass over flat arrays, in place, with th
 dtype.
 """
 
-from kernels.cpu.optim.sgd_adam import CHUNK, gradient, moments
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
-from kernels.cpu.vector.split import ceil_div
+from kernels.cpu.optim.sgd_adam import CHUNK, chunks_of, gradient, moments
 from kernels.cpu.vector.values import (
     load_lanes,
     store_lanes,
@@ -19,7 +17,8 @@ from kernels.cpu.vector.values import (
     vsplat,
     vsqrt,
 )
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 
 @inline
@@ -28,9 +27,9 @@ def _mean(grad, decay, rest, old, new):
     return vmuladd(vsplat(grad, rest), new, vsplat(grad, decay) * old)
 
 
-@kernel
+@kernel(chunks_of)
 def rmsprop_step(
-    param, grad, square_avg, grad_avg, momentum_buffer, lr, alpha, rest, eps, weight_decay, sign, momentum,
+    chunk, param, grad, square_avg, grad_avg, momentum_buffer, lr, alpha, rest, eps, weight_decay, sign, momentum,
 ):  # fmt: skip
     """RMSprop, plain, centred and with momentum.
 
@@ -46,28 +45,25 @@ def rmsprop_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p = load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            v = _mean(param, alpha, rest, load_lanes(square_avg, i, end - i), g * g)
-            store_lanes(v, square_avg, i, end - i)
-            if grad_avg.size > 0:
-                a = _mean(param, alpha, rest, load_lanes(grad_avg, i, end - i), g)
-                store_lanes(a, grad_avg, i, end - i)
-                v = v - a * a
-            d = g / (vsqrt(v) + vsplat(param, eps))
-            if momentum_buffer.size > 0:
-                d = vmuladd(vsplat(param, momentum), load_lanes(momentum_buffer, i, end - i), d)
-                store_lanes(d, momentum_buffer, i, end - i)
-            store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p = load_lanes(param, i, end - i)
+        g = gradient(grad, p, i, end - i, sign, weight_decay)
+        v = _mean(param, alpha, rest, load_lanes(square_avg, i, end - i), g * g)
+        store_lanes(v, square_avg, i, end - i)
+        if grad_avg.size > 0:
+            a = _mean(param, alpha, rest, load_lanes(grad_avg, i, end - i), g)
+            store_lanes(a, grad_avg, i, end - i)
+            v = v - a * a
+        d = g / (vsqrt(v) + vsplat(param, eps))
+        if momentum_buffer.size > 0:
+            d = vmuladd(vsplat(param, momentum), load_lanes(momentum_buffer, i, end - i), d)
+            store_lanes(d, momentum_buffer, i, end - i)
+        store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
 
 
-@kernel
-def adagrad_step(param, grad, total, lr, eps, weight_decay, sign):
+@kernel(chunks_of)
+def adagrad_step(chunk, param, grad, total, lr, eps, weight_decay, sign):
     """Adagrad.
 
     Computes   g = sign * grad + weight_decay * param;  total += g^2;  param -= lr * g / (sqrt(total) + eps).
@@ -79,21 +75,18 @@ def adagrad_step(param, grad, total, lr, eps, weight_decay, sign):
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p = load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            s = vmuladd(g, g, load_lanes(total, i, end - i))
-            store_lanes(s, total, i, end - i)
-            d = g / (vsqrt(s) + vsplat(param, eps))
-            store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p = load_lanes(param, i, end - i)
+        g = gradient(grad, p, i, end - i, sign, weight_decay)
+        s = vmuladd(g, g, load_lanes(total, i, end - i))
+        store_lanes(s, total, i, end - i)
+        d = g / (vsqrt(s) + vsplat(param, eps))
+        store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
 
 
-@kernel
-def adadelta_step(param, grad, square_avg, acc_delta, lr, rho, rest, eps, weight_decay, sign):
+@kernel(chunks_of)
+def adadelta_step(chunk, param, grad, square_avg, acc_delta, lr, rho, rest, eps, weight_decay, sign):
     """Adadelta.
 
     Computes   g = sign * grad + weight_decay * param;  v = rho * v + rest * g^2;
@@ -106,23 +99,20 @@ def adadelta_step(param, grad, square_avg, acc_delta, lr, rho, rest, eps, weight
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p = load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            v = _mean(param, rho, rest, load_lanes(square_avg, i, end - i), g * g)
-            u = load_lanes(acc_delta, i, end - i)
-            d = vsqrt(u + vsplat(param, eps)) / vsqrt(v + vsplat(param, eps)) * g
-            store_lanes(v, square_avg, i, end - i)
-            store_lanes(_mean(param, rho, rest, u, d * d), acc_delta, i, end - i)
-            store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p = load_lanes(param, i, end - i)
+        g = gradient(grad, p, i, end - i, sign, weight_decay)
+        v = _mean(param, rho, rest, load_lanes(square_avg, i, end - i), g * g)
+        u = load_lanes(acc_delta, i, end - i)
+        d = vsqrt(u + vsplat(param, eps)) / vsqrt(v + vsplat(param, eps)) * g
+        store_lanes(v, square_avg, i, end - i)
+        store_lanes(_mean(param, rho, rest, u, d * d), acc_delta, i, end - i)
+        store_lanes(vmuladd(vsplat(param, -lr), d, p), param, i, end - i)
 
 
-@kernel
-def adamax_step(param, grad, exp_avg, exp_inf, step_size, beta1, rest1, beta2, eps, weight_decay, sign):
+@kernel(chunks_of)
+def adamax_step(chunk, param, grad, exp_avg, exp_inf, step_size, beta1, rest1, beta2, eps, weight_decay, sign):
     """Adamax.
 
     Computes   g = sign * grad + weight_decay * param;  m = beta1 * m + rest1 * g;
@@ -136,23 +126,20 @@ def adamax_step(param, grad, exp_avg, exp_inf, step_size, beta1, rest1, beta2, e
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p = load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            m = _mean(param, beta1, rest1, load_lanes(exp_avg, i, end - i), g)
-            w = vmax(vsplat(param, beta2) * load_lanes(exp_inf, i, end - i), vabs(g) + vsplat(param, eps))
-            store_lanes(m, exp_avg, i, end - i)
-            store_lanes(w, exp_inf, i, end - i)
-            store_lanes(p - vsplat(param, step_size) * (m / w), param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p = load_lanes(param, i, end - i)
+        g = gradient(grad, p, i, end - i, sign, weight_decay)
+        m = _mean(param, beta1, rest1, load_lanes(exp_avg, i, end - i), g)
+        w = vmax(vsplat(param, beta2) * load_lanes(exp_inf, i, end - i), vabs(g) + vsplat(param, eps))
+        store_lanes(m, exp_avg, i, end - i)
+        store_lanes(w, exp_inf, i, end - i)
+        store_lanes(p - vsplat(param, step_size) * (m / w), param, i, end - i)
 
 
-@kernel
+@kernel(chunks_of)
 def nadam_step(
-    param, grad, exp_avg, exp_avg_sq,
+    chunk, param, grad, exp_avg, exp_avg_sq,
     keep, weight_decay, sign, beta1, rest1, beta2, rest2, grad_size, moment_size, scale, eps,
 ):  # fmt: skip
     """NAdam: Adam with Nesterov's look ahead.
@@ -168,22 +155,19 @@ def nadam_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p, g, m, v = moments(
-                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
-            )
-            ahead = vmuladd(vsplat(param, moment_size), m, vsplat(param, grad_size) * g)
-            root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
-            store_lanes(p - ahead / root, param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p, g, m, v = moments(
+            param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+        )
+        ahead = vmuladd(vsplat(param, moment_size), m, vsplat(param, grad_size) * g)
+        root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
+        store_lanes(p - ahead / root, param, i, end - i)
 
 
-@kernel
+@kernel(chunks_of)
 def radam_step(
-    param, grad, exp_avg, exp_avg_sq,
+    chunk, param, grad, exp_avg, exp_avg_sq,
     keep, weight_decay, sign, beta1, rest1, beta2, rest2, step_size, eps, rectified,
 ):  # fmt: skip
     """RAdam: Adam without its denominator until that is worth trusting.
@@ -199,21 +183,18 @@ def radam_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p, _, m, v = moments(
-                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
-            )
-            if rectified:
-                m = m / (vsqrt(v) + vsplat(param, eps))
-            store_lanes(p - vsplat(param, step_size) * m, param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p, _, m, v = moments(
+            param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+        )
+        if rectified:
+            m = m / (vsqrt(v) + vsplat(param, eps))
+        store_lanes(p - vsplat(param, step_size) * m, param, i, end - i)
 
 
-@kernel
-def rprop_step(param, grad, prev, step_size, eta_minus, eta_plus, smallest, largest, sign):
+@kernel(chunks_of)
+def rprop_step(chunk, param, grad, prev, step_size, eta_minus, eta_plus, smallest, largest, sign):
     """Rprop: steps whose size depends on the signs of gradients alone.
 
     Computes   g = sign * grad;  the step size times eta_plus where g and prev agree in sign, times eta_minus where they
@@ -226,21 +207,18 @@ def rprop_step(param, grad, prev, step_size, eta_minus, eta_plus, smallest, larg
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        zero, one = vsplat(param, 0), vsplat(param, 1)
-        for i in range(chunk * CHUNK, end, lanes):
-            g = vsplat(param, sign) * load_lanes(grad, i, end - i)
-            agreement = g * load_lanes(prev, i, end - i)
-            differs = vgreater(zero, agreement)
-            factor = vselect(differs, vsplat(param, eta_minus), one)
-            factor = vselect(vgreater(agreement, zero), vsplat(param, eta_plus), factor)
-            step = vmax(factor * load_lanes(step_size, i, end - i), vsplat(param, smallest))
-            step = vselect(vgreater(step, vsplat(param, largest)), vsplat(param, largest), step)
-            g = vselect(differs, zero, g)
-            direction = vselect(vgreater(g, zero), one, vselect(vgreater(zero, g), zero - one, zero))
-            store_lanes(g, prev, i, end - i)
-            store_lanes(step, step_size, i, end - i)
-            store_lanes(load_lanes(param, i, end - i) - direction * step, param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    zero, one = vsplat(param, 0), vsplat(param, 1)
+    for i in range(chunk * CHUNK, end, lanes):
+        g = vsplat(param, sign) * load_lanes(grad, i, end - i)
+        agreement = g * load_lanes(prev, i, end - i)
+        differs = vgreater(zero, agreement)
+        factor = vselect(differs, vsplat(param, eta_minus), one)
+        factor = vselect(vgreater(agreement, zero), vsplat(param, eta_plus), factor)
+        step = vmax(factor * load_lanes(step_size, i, end - i), vsplat(param, smallest))
+        step = vselect(vgreater(step, vsplat(param, largest)), vsplat(param, largest), step)
+        g = vselect(differs, zero, g)
+        direction = vselect(vgreater(g, zero), one, vselect(vgreater(zero, g), zero - one, zero))
+        store_lanes(g, prev, i, end - i)
+        store_lanes(step, step_size, i, end - i)
+        store_lanes(load_lanes(param, i, end - i) - direction * step, param, i, end - i)

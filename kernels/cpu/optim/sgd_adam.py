@@ -4,10 +4,10 @@ The settings come as scalars of the arrays' dtype. The loops are written with ve
 four arrays do not overlap, and does not try.
 """
 
-from kernels.cpu.vector.chunk import begin_chunk, end_chunk
 from kernels.cpu.vector.split import ceil_div
 from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmax, vmuladd, vsplat, vsqrt
-from kernels.jit import inline, kernel, prange
+from kernels.jit import inline
+from kernels.launch import kernel
 
 CHUNK = 16384  # elements of one parallel chunk: 64 KiB of float32 per array, so that small parameters use one thread
 
@@ -38,8 +38,14 @@ def moments(
     return p, g, m, v
 
 
-@kernel
-def sgd_step(param, grad, lr, weight_decay, sign):
+@inline
+def chunks_of(param):
+    """How many chunks of CHUNK elements a parameter has."""
+    return ceil_div(param.size, CHUNK)
+
+
+@kernel(chunks_of)
+def sgd_step(chunk, param, grad, lr, weight_decay, sign):
     """Plain gradient descent.
 
     Computes   param[i] -= lr * (sign * grad[i] + weight_decay * param[i]); sign is -1 to maximize, else 1.
@@ -50,18 +56,15 @@ def sgd_step(param, grad, lr, weight_decay, sign):
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p = load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p = load_lanes(param, i, end - i)
+        g = gradient(grad, p, i, end - i, sign, weight_decay)
+        store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
 
 
-@kernel
-def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, share, weight_decay, sign, nesterov):
+@kernel(chunks_of)
+def sgd_momentum_step(chunk, param, grad, momentum_buffer, lr, momentum, share, weight_decay, sign, nesterov):
     """Gradient descent with momentum.
 
     Computes   g = sign * grad + weight_decay * param;  buffer = momentum * buffer + share * g;
@@ -75,23 +78,20 @@ def sgd_momentum_step(param, grad, momentum_buffer, lr, momentum, share, weight_
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p = load_lanes(param, i, end - i)
-            g = gradient(grad, p, i, end - i, sign, weight_decay)
-            buffer = vsplat(param, momentum) * load_lanes(momentum_buffer, i, end - i)
-            buffer = vmuladd(vsplat(param, share), g, buffer)
-            store_lanes(buffer, momentum_buffer, i, end - i)
-            g = vmuladd(vsplat(param, momentum), buffer, g) if nesterov else buffer
-            store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p = load_lanes(param, i, end - i)
+        g = gradient(grad, p, i, end - i, sign, weight_decay)
+        buffer = vsplat(param, momentum) * load_lanes(momentum_buffer, i, end - i)
+        buffer = vmuladd(vsplat(param, share), g, buffer)
+        store_lanes(buffer, momentum_buffer, i, end - i)
+        g = vmuladd(vsplat(param, momentum), buffer, g) if nesterov else buffer
+        store_lanes(vmuladd(vsplat(param, -lr), g, p), param, i, end - i)
 
 
-@kernel
+@kernel(chunks_of)
 def adam_step(
-    param, grad, exp_avg, exp_avg_sq, keep, weight_decay, sign, beta1, rest1, beta2, rest2, step_size, scale, eps
+    chunk, param, grad, exp_avg, exp_avg_sq, keep, weight_decay, sign, beta1, rest1, beta2, rest2, step_size, scale, eps
 ):
     """Adam and AdamW.
 
@@ -107,21 +107,18 @@ def adam_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p, _, m, v = moments(
-                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
-            )
-            root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
-            store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p, _, m, v = moments(
+            param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+        )
+        root = vmuladd(vsplat(param, scale), vsqrt(v), vsplat(param, eps))
+        store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
 
 
-@kernel
+@kernel(chunks_of)
 def adam_amsgrad_step(
-    param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq,
+    chunk, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq,
     keep, weight_decay, sign, beta1, rest1, beta2, rest2, step_size, scale, eps,
 ):  # fmt: skip
     """Adam and AdamW with a denominator that never falls.
@@ -135,15 +132,12 @@ def adam_amsgrad_step(
     """
     size = param.size
     lanes = vlanes(param)
-    for chunk in prange(ceil_div(size, CHUNK)):
-        mode = begin_chunk()
-        end = min(size, (chunk + 1) * CHUNK)
-        for i in range(chunk * CHUNK, end, lanes):
-            p, _, m, v = moments(
-                param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
-            )
-            w = vmax(load_lanes(max_exp_avg_sq, i, end - i), v)
-            store_lanes(w, max_exp_avg_sq, i, end - i)
-            root = vmuladd(vsplat(param, scale), vsqrt(w), vsplat(param, eps))
-            store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)
-        end_chunk(mode)
+    end = min(size, (chunk + 1) * CHUNK)
+    for i in range(chunk * CHUNK, end, lanes):
+        p, _, m, v = moments(
+            param, grad, exp_avg, exp_avg_sq, i, end - i, keep, weight_decay, sign, beta1, rest1, beta2, rest2
+        )
+        w = vmax(load_lanes(max_exp_avg_sq, i, end - i), v)
+        store_lanes(w, max_exp_avg_sq, i, end - i)
+        root = vmuladd(vsplat(param, scale), vsqrt(w), vsplat(param, eps))
+        store_lanes(p - vsplat(param, step_size) * m / root, param, i, end - i)

@@ -1,7 +1,6 @@
 """The instruments: what a kernel is written with. Nothing here knows an operation.
 
     target.py      the vector unit of the CPU that Numba compiles for: register width, lanes, tile sizes
-    chunk.py       `begin_chunk` and `end_chunk`: flush-to-zero, and the fence behind streamed stores
     values.py      `vload`, `vfma`, `vselect`, `vstore`, ..: a register as a value of kernel code
     integers.py    the same for integers as wide as a vector's floats
     math.py        exp, tanh, erf and related functions of vectors

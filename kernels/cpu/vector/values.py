@@ -141,8 +141,8 @@ def vstore(typing_context, value, array, index):
 def vstream(typing_context, value, array, index, stream):
     """`vstore`, past the caches if `stream`: for an array of STREAM_BYTES or more, which outgrows them anyway.
 
-    An ordinary store first reads its cache line from memory, and evicts another line. Other cores see a streamed store
-    after `end_chunk`, the fence that ends each chunk.
+    An ordinary store first reads its cache line from memory, and evicts another line. Other threads see a streamed
+    store after the fence with which the team ends its part of a launch.
     """
 
     def codegen(context, builder, sig, args):

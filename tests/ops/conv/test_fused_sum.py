@@ -8,7 +8,7 @@ import convcore.nn.functional as F
 from convcore import nn
 from convcore.ops.core.parallel_ufuncs import SMALLEST
 from kernels.cpu.linear.gemm import gemm
-from kernels.jit import watched
+from kernels.launch import watched
 
 # (name, image, filters, settings): each kernel that adds, with the edges and splits that it has.
 CASES = {

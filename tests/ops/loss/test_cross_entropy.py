@@ -13,6 +13,7 @@ from convcore.ops.loss.cross_entropy import cross_entropy, nll_loss
 from convcore.ops.loss.elementwise import mse_loss
 from kernels import threads
 from kernels.cpu import loss as kernels
+from kernels.cpu.reduce import sum_chunks
 from kernels.reference import loss as reference
 
 TOLERANCE = {np.float32: 2e-6, np.float64: 1e-13}
@@ -92,10 +93,11 @@ def test_kernels_agree_with_the_reference(dtype, label_smoothing, rows, classes,
     target, grad_loss = labels(rng, classes, rows), rng.standard_normal(rows).astype(dtype)
     loss, maxima, sums = np.full((3, rows), np.nan, dtype)
     totals, grad_x = np.full(2, np.nan), np.full_like(x, np.nan)
-    workspace = np.full((2, -(-rows // rows_per_chunk)), np.nan)
+    workspace = np.full((2, -(-rows // rows_per_chunk), 1), np.nan)
     kernels.cross_entropy_forward(
-        x, target, weight, loss, maxima, sums, totals, workspace, label_smoothing, -100, rows_per_chunk
+        x, target, weight, loss, maxima, sums, workspace, label_smoothing, -100, rows_per_chunk
     )
+    sum_chunks(workspace, totals.reshape(2, 1))
     kernels.cross_entropy_grad_input(
         x, target, weight, maxima, sums, grad_loss, grad_x, label_smoothing, -100, rows_per_chunk
     )

@@ -12,6 +12,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.ops.norm.batch_norm import batch_norm
 from kernels import threads
 from kernels.cpu.norm import batch_norm as kernels
+from kernels.cpu.reduce import sum_chunks
 from kernels.reference import norm as reference
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -77,7 +78,8 @@ def test_kernels_agree_with_the_reference(dtype, rows, channels, rows_per_chunk)
     out = np.full_like(x, np.nan)
     close: dict[str, Any] = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 10}
 
-    kernels.batch_norm_statistics(x, first, second, workspace, rows_per_chunk)
+    kernels.batch_norm_chunk_statistics(x, workspace, rows_per_chunk)
+    kernels.batch_norm_statistics(workspace, rows, rows_per_chunk, first, second)
     mean, variance = reference.batch_norm_statistics(x)
     precision = {np.float32: 2e-7, np.float64: 1e-12}[dtype]  # runs of 64 numbers are summed in x's own precision
     np.testing.assert_allclose(first, mean, rtol=precision, atol=precision)
@@ -91,7 +93,8 @@ def test_kernels_agree_with_the_reference(dtype, rows, channels, rows_per_chunk)
 
         gradient = np.where(expected > 0, grad_out, 0) if lowest == 0 else grad_out
         workspace.fill(np.nan)
-        kernels.batch_norm_grad_sums(x, grad_out, coefficients, dtype(lowest), sums, workspace, rows_per_chunk)
+        kernels.batch_norm_grad_sums(x, grad_out, coefficients, dtype(lowest), workspace, rows_per_chunk)
+        sum_chunks(workspace, sums)
         _, sum_grad_x, sum_grad = reference.batch_norm_grads(
             x, gradient, center, np.ones(channels), np.ones(channels), 0, False
         )

@@ -12,6 +12,7 @@ from convcore.errors import DTypeError, ShapeError
 from convcore.testing import gradgradcheck
 from kernels import threads
 from kernels.cpu.norm import layer_norm as kernels
+from kernels.cpu.reduce import sum_chunks
 from kernels.reference import norm as reference
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
@@ -34,8 +35,9 @@ def forward(x, weight, bias, centered, rows_per_chunk):
 
 def backward(x, grad_out, weight, mean, invstd, centered, rows_per_chunk):
     grad_x, sums = np.full_like(x, np.nan), np.full((2, weight.size), np.nan)
-    workspace = np.full((-(-len(x) // rows_per_chunk), 2, weight.size), np.nan)
-    kernels.layer_norm_grads(x, grad_out, weight, mean, invstd, centered, grad_x, sums, workspace, rows_per_chunk)
+    workspace = np.full((2, -(-len(x) // rows_per_chunk), weight.size), np.nan)
+    kernels.layer_norm_grads(x, grad_out, weight, mean, invstd, centered, grad_x, workspace, rows_per_chunk)
+    sum_chunks(workspace, sums)
     return grad_x, *sums
 
 

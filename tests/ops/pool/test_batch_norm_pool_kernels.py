@@ -7,6 +7,7 @@ from pool_cases import CASES, Case, image, name
 from convcore.ops.pool.geometry import max_pool_geometry
 from kernels.cpu.norm import batch_norm as norm
 from kernels.cpu.norm import batch_norm_pool as norm_pool
+from kernels.cpu.reduce import sum_chunks
 from kernels.reference import pool as pool_reference
 from kernels.threads import get_num_threads, max_num_threads, set_num_threads
 
@@ -41,9 +42,8 @@ def run(x, grad_out, lines, lowest, geometry, frozen=False, rows_per_chunk=3):
     )  # fmt: skip
     chunks = -(-x.shape[0] * x.shape[1] // rows_per_chunk)
     sums, workspace = np.full((2, channels), np.nan), np.full((2, chunks, wide), np.nan)
-    norm_pool.batch_norm_max_pool2d_grad_sums(
-        x, grad_out, positions, coefficients, sums, workspace, rows_per_chunk, *windows
-    )
+    norm_pool.batch_norm_max_pool2d_grad_sums(x, grad_out, positions, coefficients, workspace, rows_per_chunk, *windows)
+    sum_chunks(workspace, sums)
     grad_x = np.full_like(x, np.nan)
     norm_pool.batch_norm_max_pool2d_grad_input(
         x, grad_out, positions, coefficients, frozen, grad_x, rows_per_chunk, *windows

@@ -1,16 +1,8 @@
-"""The first and the last statement of a chunk, one thread's share of a kernel's work.
+"""Denormals count as zero while kernels run.
 
-    for chunk in prange(chunks):
-        mode = begin_chunk()
-        ...
-        end_chunk(mode)
-
-Between the two, denormals are flushed to zero. Numbers below float's normal range cost up to 100 times the time of
-others, and they appear by themselves in training (the tail of a decaying average). The mode is a register of each
-thread: a chunk sets it when it begins and puts the old value back when it ends.
-
-The end of a chunk is also a store fence: streamed stores (`vstream`, and `stream` of `brgemm`) become visible to other
-cores only there. So a kernel that streams must end each of its chunks with `end_chunk`, which `tests/structure` checks.
+Numbers below float's normal range cost up to 100 times the time of others, and they appear by themselves in training
+(the tail of a decaying average). Whether they are flushed to zero is a register of each thread: the threads of the team
+set it once, the thread that launches sets it before and puts the old value back afterwards.
 """
 
 import llvmlite.binding as llvm
@@ -55,8 +47,8 @@ def _write_mode(builder, mode) -> None:
 
 
 @intrinsic
-def begin_chunk(typing_context):
-    """Begin a chunk: switch flush-to-zero on for this thread. Returns the mode before, for `end_chunk`."""
+def flush_denormals(typing_context):
+    """Let denormals count as zero in this thread. Returns the mode before, for `restore_denormals`."""
 
     def codegen(context, builder, signature, arguments):
         before = _read_mode(builder)
@@ -68,13 +60,10 @@ def begin_chunk(typing_context):
 
 
 @intrinsic
-def end_chunk(typing_context, mode):
-    """End a chunk: make its streamed stores visible to other cores, and restore the mode from `begin_chunk`."""
+def restore_denormals(typing_context, mode):
+    """Put the mode back that was before `flush_denormals`."""
 
     def codegen(context, builder, signature, arguments):
-        if _IS_X86:  # other cores may see a streamed store later than the ordinary stores that follow it
-            fence = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, fence, "llvm.x86.sse.sfence"), [])
         _write_mode(builder, arguments[0])
         return context.get_dummy_value()
 
