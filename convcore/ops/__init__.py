@@ -25,7 +25,7 @@ The life of a call, `F.conv2d(x, weight)` while a network trains:
     conv.functions.convolve         checks the arguments (core.arguments), finds the geometry (conv.geometry)
     autograd.Function.apply         makes a node of the graph if an input requires a gradient
     conv.functions.Conv.forward     chooses the algorithm (conv.table)
-    conv.direct.Direct.forward      packs the filters, splits the work into tasks; each algorithm has its file
+    conv.direct.Direct.forward      packs the filters, splits the work into chunks; each algorithm has its file
     kernels.launch.Kernel           launches ONE kernel: its chunks, on all threads
 
 `backward` takes the same path from `Conv.backward`: the gradient of the input and that of the weight are Functions with

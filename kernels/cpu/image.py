@@ -9,16 +9,16 @@ from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vmuladd, 
 from kernels.jit import inline
 from kernels.launch import kernel
 
-# Results along the axis that one task computes.
+# Results along the axis that one chunk computes.
 RESULTS = 16
 
 
 @inline
-def _tasks(x, out):
+def _chunks(x, out):
     return x.shape[0] * ceil_div(out.shape[1], RESULTS)
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def resample_axis(chunk, x, out, first, sources, weights):
     """Multiply a sparse matrix with one axis of an array.
 

@@ -30,7 +30,7 @@ from kernels.launch import kernel
 # A sum of up to this many taps is taken in one register, in the dtype of x. More taps are summed in runs of this
 # length.
 RUN = 16
-# Channels that one task of a large average sums up: 4 KiB in float64 and 2 KiB of a run stay in the L1 cache.
+# Channels that one chunk of a large average sums up: 4 KiB in float64 and 2 KiB of a run stay in the L1 cache.
 CHANNEL_BLOCK = 512
 
 
@@ -151,7 +151,7 @@ def max_pool2d_grad_input(
                tap (r, s) with positions[n, oh, ow, c] = r * k_w + s.
     Requires   grad_out and positions (N, H', W', C), grad_x (N, H, W, C), all C-contiguous.
     Writes     all of grad_x.
-    Parallel   over the rows of grad_x: each pixel collects from the windows above it, so no two tasks write to one
+    Parallel   over the rows of grad_x: each pixel collects from the windows above it, so no two chunks write to one
                place, and the sums are always taken in the order of the windows.
     Why        collecting compares positions for a vector of channels at a time, where scattering would address every
                channel on its own; and every value of grad_x is written once.

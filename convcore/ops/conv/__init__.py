@@ -13,7 +13,7 @@ pointwise, depthwise, grouped, winograd, first_layer, direct, im2col, reference 
 
 loop_nest     which outputs read which inputs, as the tables that kernels walk through
 panels        filters packed for the micro-kernel
-work          how work is split into tasks, and sums into parts
+work          how work is split into chunks, and sums into parts
 
 A call: functions.convolve finds the geometry, table.choose the algorithm; its `forward` packs the filters, and calls
 one kernel of `kernels/cpu/conv`. A new algorithm is one file, which says what it refuses and what it advises against,

@@ -16,17 +16,17 @@ from convcore.ops.conv.algorithm import ConvAlgorithm
 from convcore.ops.conv.geometry import ConvGeometry, once_per_geometry
 from convcore.ops.conv.loop_nest import bands, grad_input_nest, span_loop
 from convcore.ops.conv.work import empty_grad_x, partial_sums, sum_of_parts
-from convcore.ops.core.budget import MIN_TASKS, ceil_div
+from convcore.ops.core.budget import MIN_CHUNKS, ceil_div
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc
 from kernels.cpu.conv.depthwise import conv2d_forward_depthwise, conv2d_grad_weight_depthwise
 from kernels.cpu.micro.depthwise_tile import LINE_BYTES
 
-TASKS = 2 * MIN_TASKS
+CHUNKS = 2 * MIN_CHUNKS
 # Rows of a band: in the columns of a border the rows fill a tile.
 BAND_ROWS = 12
-# The fewest channels of one round over a task's bands where there are groups: their filters should stay in L1.
+# The fewest channels of one round over a chunk's bands where there are groups: their filters should stay in L1.
 GROUPED_BLOCK = 64
 # What a filter gradient reads again for each filter row should come from L1.
 BAND_BYTES = 64 * 1024
@@ -37,11 +37,11 @@ def _settings(geometry: ConvGeometry, to_input: bool) -> tuple[np.ndarray, tuple
     """The order of the filter taps, and what the kernel takes after its arrays."""
     height, width = span_loop(geometry.height, to_input), span_loop(geometry.width, to_input)
     rows = bands(geometry.height, to_input, BAND_ROWS)
-    tasks_per_image = ceil_div(TASKS, max(geometry.n, 1))
+    chunks_per_image = ceil_div(CHUNKS, max(geometry.n, 1))
     group = geometry.c_in // geometry.groups
     return height.taps[:, None] * geometry.k_w + width.taps, (
         rows, width.spans, height.src_step, width.src_step, height.dst_step, width.dst_step,
-        height.tap_step, width.tap_step, ceil_div(len(rows), tasks_per_image),
+        height.tap_step, width.tap_step, ceil_div(len(rows), chunks_per_image),
         geometry.c_out if group == 1 else ceil_div(GROUPED_BLOCK, group) * group,
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ class Depthwise(ConvAlgorithm):
         # A band's rows of x and grad_out, as far as one tile sees them.
         row_bytes = (geometry.w_in * height.src_step + geometry.w_out) * LINE_BYTES
         rows = bands(geometry.height, False, max(1, BAND_BYTES // row_bytes))
-        parts = max(1, min(TASKS, geometry.n * len(rows)))
+        parts = max(1, min(CHUNKS, geometry.n * len(rows)))
         partials = partial_sums(geometry, parts, x.dtype, 1, geometry.c_out)
         conv2d_grad_weight_depthwise(
             nhwc(x), nhwc(grad_out), partials, rows, width.spans,

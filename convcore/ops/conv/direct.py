@@ -18,13 +18,13 @@ from convcore.ops.conv.work import (
     PANEL_BYTES,
     WINDOW_BYTES,
     empty_grad_x,
-    even_rows_per_task,
+    even_rows_per_chunk,
     partial_sums,
     parts_of_sum,
     sum_of_nothing,
     sum_of_parts,
 )
-from convcore.ops.core.budget import MIN_TASKS, ceil_div
+from convcore.ops.core.budget import MIN_CHUNKS, ceil_div
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import nhwc, nothing
@@ -34,8 +34,8 @@ from kernels.cpu.vector.target import TILE_ROWS, tile_columns
 
 # The gradient of the filters: a block's pixels of one tile and one panel stay in L1, its sums (9 taps) in L2.
 PIXELS_PER_BLOCK = 256
-# Channels and filters of a task of that gradient. Filters of few taps allow more of both, hence fewer copies.
-TASK_SIZE, TASK_SIZE_OF_FEW_TAPS, FEW_TAPS = 64, 128, 4
+# Channels and filters of a chunk of that gradient. Filters of few taps allow more of both, hence fewer copies.
+CHUNK_SIZE, CHUNK_SIZE_OF_FEW_TAPS, FEW_TAPS = 64, 128, 4
 
 
 def _planes(image: np.ndarray) -> np.ndarray:
@@ -46,24 +46,24 @@ def _planes(image: np.ndarray) -> np.ndarray:
 
 @once_per_geometry
 def settings(geometry: ConvGeometry, to_input: bool, itemsize: int) -> tuple[tuple, tuple[int, int]]:
-    """What the kernel takes after its arrays: the tables of its loops, and how many rows and panels a task takes."""
+    """What the kernel takes after its arrays: the tables of its loops, and how many rows and panels a chunk takes."""
     nest = (grad_input_nest if to_input else forward_nest)(geometry)
     d, h, w = nest.depth, nest.height, nest.width
     _, c_src, *_, w_src = geometry.out_shape if to_input else geometry.x_shape
     c_src, c_dst = c_src // geometry.groups, (geometry.c_in if to_input else geometry.c_out) // geometry.groups
     columns = tile_columns(itemsize)
     panels, panel_bytes = ceil_div(c_dst, columns), nest.taps[0].size * c_src * columns * itemsize
-    tasks_per_row_block = geometry.n * len(d.rows) * d.most * len(h.rows)
-    # Each task copies its window: where images alone make enough tasks, one takes more panels than stay in L2.
-    blocks = ceil_div(MIN_TASKS, max(tasks_per_row_block, 1))
-    panels_per_task = max(1, min(max(PANEL_BYTES // panel_bytes, ceil_div(panels, blocks)), panels))
-    tasks_per_row_block *= ceil_div(panels, panels_per_task)
+    chunks_per_row_block = geometry.n * len(d.rows) * d.most * len(h.rows)
+    # Each chunk copies its window: where images alone make enough chunks, one takes more panels than stay in L2.
+    blocks = ceil_div(MIN_CHUNKS, max(chunks_per_row_block, 1))
+    panels_per_chunk = max(1, min(max(PANEL_BYTES // panel_bytes, ceil_div(panels, blocks)), panels))
+    chunks_per_row_block *= ceil_div(panels, panels_per_chunk)
     row_bytes = h.src_step * w_src * c_src * itemsize * max(p.taps for p in d.rows)
-    rows_per_task = even_rows_per_task(row_bytes, WINDOW_BYTES, h.most, tasks_per_row_block)
+    rows_per_chunk = even_rows_per_chunk(row_bytes, WINDOW_BYTES, h.most, chunks_per_row_block)
     tables = (
         d.phases, d.offsets, h.phases, h.offsets, w.phases, w.offsets, nest.steps, geometry.groups, w.consecutive
     )  # fmt: skip
-    return tables, (rows_per_task, panels_per_task)
+    return tables, (rows_per_chunk, panels_per_chunk)
 
 
 @once_per_geometry
@@ -74,25 +74,25 @@ def _grad_weight_settings(geometry: ConvGeometry, itemsize: int) -> tuple[int, i
     columns = tile_columns(itemsize)
     tile_channels = ceil_div(channels, ceil_div(channels, TILE_ROWS))
     tiles, panels = ceil_div(channels, tile_channels), ceil_div(filters, columns)
-    size = TASK_SIZE_OF_FEW_TAPS if geometry.k_h * geometry.k_w <= FEW_TAPS else TASK_SIZE
-    tiles_per_task, panels_per_task = min(ceil_div(size, tile_channels), tiles), min(ceil_div(size, columns), panels)
+    size = CHUNK_SIZE_OF_FEW_TAPS if geometry.k_h * geometry.k_w <= FEW_TAPS else CHUNK_SIZE
+    tiles_per_chunk, panels_per_chunk = min(ceil_div(size, tile_channels), tiles), min(ceil_div(size, columns), panels)
     pixels = max(1, PIXELS_PER_BLOCK // height.stride)
     rows = max(1, min(pixels // geometry.w_out, geometry.h_out))
     planes = geometry.n * depth.size_out
     images = max(1, min(pixels // (geometry.h_out * geometry.w_out), planes))
     blocks = ceil_div(planes, images) * ceil_div(geometry.h_out, rows)
-    tasks_per_part = (
-        geometry.groups * depth.kernel * ceil_div(tiles, tiles_per_task) * ceil_div(panels, panels_per_task)
+    chunks_per_part = (
+        geometry.groups * depth.kernel * ceil_div(tiles, tiles_per_chunk) * ceil_div(panels, panels_per_chunk)
     )
     # Each part writes its sums and has them read again: that must stay less than the images themselves.
     weight_bytes = geometry.c_out * geometry.reduction * itemsize
     image_bytes = (math.prod(geometry.x_shape) + geometry.out_size) * itemsize
     worth = max(1, image_bytes // (2 * weight_bytes))
-    parts = min(worth, parts_of_sum(tasks_per_part, blocks, weight_bytes))
-    return parts, panels_per_task * columns, (
+    parts = min(worth, parts_of_sum(chunks_per_part, blocks, weight_bytes))
+    return parts, panels_per_chunk * columns, (
         depth.kernel, height.kernel, width.kernel, depth.stride, height.stride, width.stride,
         depth.pad_before, height.pad_before, width.pad_before, depth.dilation, height.dilation, width.dilation,
-        geometry.groups, rows, images, tile_channels, tiles_per_task, panels_per_task,
+        geometry.groups, rows, images, tile_channels, tiles_per_chunk, panels_per_chunk,
     )  # fmt: skip
 
 

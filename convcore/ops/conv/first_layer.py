@@ -16,7 +16,7 @@ from kernels.cpu.conv.first_layer import conv2d_grad_input_first_layer
 # From 6 channels on the direct algorithm was faster on one Zen 3 core (AVX2): 0.86 to 0.95 of this one's time; see
 # benchmarks/NOTES.md, "Gradient of the input of first layers".
 MAX_CHANNELS = 4
-ROWS_PER_TASK = 32  # of grad_x; the more, the fewer rows of grad_out are multiplied twice
+ROWS_PER_CHUNK = 32  # of grad_x; the more, the fewer rows of grad_out are multiplied twice
 
 
 class FirstLayer(ConvAlgorithm):
@@ -44,7 +44,7 @@ class FirstLayer(ConvAlgorithm):
         matrix = contiguous(weight.reshape(geometry.c_out, geometry.reduction).T)
         conv2d_grad_input_first_layer(
             nhwc(grad_out), matrix, nhwc(grad_x), geometry.k_h, geometry.k_w, height.stride, width.stride,
-            height.pad_before, width.pad_before, height.dilation, width.dilation, ROWS_PER_TASK,
+            height.pad_before, width.pad_before, height.dilation, width.dilation, ROWS_PER_CHUNK,
         )  # fmt: skip
         return grad_x
 

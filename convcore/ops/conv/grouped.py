@@ -18,8 +18,8 @@ from convcore.ops.conv.algorithm import ConvAlgorithm
 from convcore.ops.conv.depthwise import DEPTHWISE
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.conv.loop_nest import LoopNest, forward_nest, grad_input_nest, tap_step
-from convcore.ops.conv.work import WINDOW_BYTES, empty_grad_x, most_rows_per_task, partial_sums, sum_of_parts
-from convcore.ops.core.budget import MIN_TASKS, ceil_div
+from convcore.ops.conv.work import WINDOW_BYTES, empty_grad_x, most_rows_per_chunk, partial_sums, sum_of_parts
+from convcore.ops.core.budget import MIN_CHUNKS, ceil_div
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc
@@ -49,10 +49,10 @@ def _is_one_vector(geometry: ConvGeometry, dtype: np.dtype) -> bool:
     return REGISTER_BYTES == 64 and small and geometry.c_in == geometry.c_out == vector and geometry.groups == 1
 
 
-def _rows_per_task(rows: int, columns: int, channels: int, step: int, itemsize: int, others: int) -> int:
+def _rows_per_chunk(rows: int, columns: int, channels: int, step: int, itemsize: int, others: int) -> int:
     """How many rows a window serves; it is written once and read for every tap, so it should stay in L2."""
     row_bytes = step * columns * channels * block_channels(itemsize) * itemsize
-    return most_rows_per_task(row_bytes, WINDOW_BYTES, rows, others)
+    return most_rows_per_chunk(row_bytes, WINDOW_BYTES, rows, others)
 
 
 def _in_blocks(filters: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def _settings(src: np.ndarray, geometry: ConvGeometry, nest: LoopNest, to_input:
     return (
         h.phases, h.offsets, w.phases, w.offsets, geometry.groups, h.src_step, w.src_step, h.dst_step, w.dst_step,
         tap_step(geometry.height, to_input),
-        _rows_per_task(h.most, columns, c // geometry.groups, h.src_step, src.itemsize, n * len(h.rows)),
+        _rows_per_chunk(h.most, columns, c // geometry.groups, h.src_step, src.itemsize, n * len(h.rows)),
     )  # fmt: skip
 
 
@@ -142,8 +142,8 @@ class Grouped(ConvAlgorithm):
         height, width = geometry.height, geometry.width
         columns = (geometry.w_out - 1) * width.stride + width.kernel
         channels = geometry.c_in // geometry.groups
-        rows = _rows_per_task(geometry.h_out, columns, channels, height.stride, x.itemsize, geometry.n)
-        parts = max(1, min(MIN_TASKS, geometry.n * ceil_div(geometry.h_out, rows)))
+        rows = _rows_per_chunk(geometry.h_out, columns, channels, height.stride, x.itemsize, geometry.n)
+        parts = max(1, min(MIN_CHUNKS, geometry.n * ceil_div(geometry.h_out, rows)))
         partials = partial_sums(geometry, parts, x.dtype, 1, geometry.c_out)
         conv2d_grad_weight_grouped(
             nhwc(x), nhwc(grad_out), partials, geometry.k_w, height.stride, width.stride,

@@ -15,7 +15,7 @@ from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.conv.panels import packed, start_at_bias
 from convcore.ops.conv.work import (
     PATCHES_BYTES,
-    even_rows_per_task,
+    even_rows_per_chunk,
     partial_sums,
     parts_of_sum,
     sum_of_nothing,
@@ -37,9 +37,9 @@ def _taps_in_order(k_h: int, k_w: int) -> tuple[np.ndarray, np.ndarray]:
     return rows.reshape(-1), columns.reshape(-1)
 
 
-def _rows_per_task(geometry: ConvGeometry, itemsize: int) -> int:
+def _rows_per_chunk(geometry: ConvGeometry, itemsize: int) -> int:
     row_bytes = geometry.w_out * geometry.reduction * itemsize
-    return even_rows_per_task(row_bytes, PATCHES_BYTES, geometry.h_out, geometry.n)
+    return even_rows_per_chunk(row_bytes, PATCHES_BYTES, geometry.h_out, geometry.n)
 
 
 def _settings(geometry: ConvGeometry, itemsize: int) -> tuple[int, ...]:
@@ -47,7 +47,7 @@ def _settings(geometry: ConvGeometry, itemsize: int) -> tuple[int, ...]:
     height, width = geometry.height, geometry.width
     return (
         geometry.k_h, geometry.k_w, height.stride, width.stride, height.pad_before, width.pad_before,
-        height.dilation, width.dilation, geometry.groups, _rows_per_task(geometry, itemsize),
+        height.dilation, width.dilation, geometry.groups, _rows_per_chunk(geometry, itemsize),
     )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ class Im2col(ConvAlgorithm):
         """grad_weight: transposed patches times grad_out."""
         if geometry.n == 0:
             return sum_of_nothing(geometry, x.dtype)
-        blocks = geometry.n * ceil_div(geometry.h_out, _rows_per_task(geometry, x.itemsize))
+        blocks = geometry.n * ceil_div(geometry.h_out, _rows_per_chunk(geometry, x.itemsize))
         parts = parts_of_sum(geometry.groups, blocks, geometry.c_out * geometry.reduction * x.itemsize)
         filters = geometry.c_out // geometry.groups
         partials = partial_sums(geometry, parts, x.dtype, geometry.groups, filters)

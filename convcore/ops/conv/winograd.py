@@ -16,7 +16,7 @@ Beyond that NaN or infinity may come where the direct algorithm still has a numb
 spreads over the m x m tiles of output whose (m+2) x (m+2) tiles of input hold it, also to pixels whose filter does not
 reach it, and over all nine taps of a filter's gradient.
 
-So the kernels note whether a result is not finite (0 times it is added to a vector that each task checks once), and
+So the kernels note whether a result is not finite (0 times it is added to a vector that each chunk checks once), and
 where "auto" has chosen, the direct algorithm then computes the pass again (`OrDirect`). Finite results are right: what
 overflows on the way to one never becomes finite again. Winograd by name stays Winograd.
 """
@@ -33,7 +33,7 @@ from convcore.ops.conv.algorithm import ConvAlgorithm
 from convcore.ops.conv.direct import DIRECT
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.conv.work import sum_of_nothing
-from convcore.ops.core.budget import MIN_TASKS, ceil_div
+from convcore.ops.core.budget import MIN_CHUNKS, ceil_div
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.filters import Filters
 from convcore.ops.core.layout import contiguous, nhwc, nothing
@@ -83,16 +83,16 @@ FEW_TILES = 128
 FILTERS_BYTES = 4 * 1024**2
 # Kept filters are transformed only once, so fewer tiles pay for it, and more memory may be read.
 FEW_TILES_IF_KEPT, FILTERS_BYTES_IF_KEPT = 32, 16 * 1024**2
-TILES_PER_TASK = 32
+TILES_PER_CHUNK = 32
 # Otherwise tiles are transformed first, a slab at a time that takes at most this memory.
 SLAB_BYTES = 8 * 1024**2
-SLAB_TILES_PER_TASK = 200
-MIN_SLAB_TILES_PER_TASK = 32
+SLAB_TILES_PER_CHUNK = 200
+MIN_SLAB_TILES_PER_CHUNK = 32
 TILES_PER_TRANSFORM = 16
-# The gradient of the filters: the tiles that a task transforms at once and multiplies should stay in L2.
+# The gradient of the filters: the tiles that a chunk transforms at once and multiplies should stay in L2.
 TILES_PER_BLOCK = 48
-CHANNELS_PER_TASK = 64
-FILTERS_PER_TASK = 128
+CHANNELS_PER_CHUNK = 64
+FILTERS_PER_CHUNK = 128
 CHANNELS_PER_SUM = 16
 
 
@@ -186,7 +186,7 @@ class Winograd(ConvAlgorithm):
             panels, start = filters.prepared(("transformed", self.m), transformed)
             conv2d_forward_winograd(
                 source, panels, start, residual, epilogue.relu, destination, overflowed, self.m, *pads,
-                self._tiles_per_task(tiles), PANELS_AT_ONCE,
+                self._tiles_per_chunk(tiles), PANELS_AT_ONCE,
             )  # fmt: skip
             return
         flat, start = filters.prepared("as they are", as_they_are)
@@ -203,19 +203,19 @@ class Winograd(ConvAlgorithm):
                 c_src, first, *self._split_of_slab(end - first, n_panels),
             )  # fmt: skip
 
-    def _tiles_per_task(self, tiles: int) -> int:
-        """How many tiles a task takes of all, where filters are transformed first."""
-        tasks = max(1, ceil_div(tiles, self.as_many(TILES_PER_TASK)))
-        if tasks < MIN_TASKS:  # as many for each of two or four threads
-            tasks = ceil_div(tasks, 4) * 4
-        return max(1, ceil_div(tiles, tasks))
+    def _tiles_per_chunk(self, tiles: int) -> int:
+        """How many tiles a chunk takes of all, where filters are transformed first."""
+        chunks = max(1, ceil_div(tiles, self.as_many(TILES_PER_CHUNK)))
+        if chunks < MIN_CHUNKS:  # as many for each of two or four threads
+            chunks = ceil_div(chunks, 4) * 4
+        return max(1, ceil_div(tiles, chunks))
 
     def _split_of_slab(self, tiles: int, n_panels: int) -> tuple[int, int]:
-        """How many panels and how many tiles of a slab a task takes."""
-        wanted = min(ceil_div(MIN_TASKS, n_panels), tiles // self.as_many(MIN_SLAB_TILES_PER_TASK))
-        blocks = max(ceil_div(tiles, self.as_many(SLAB_TILES_PER_TASK)), wanted)
-        panels_per_task = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_TASKS else 1
-        return panels_per_task, ceil_div(tiles, blocks)
+        """How many panels and how many tiles of a slab a chunk takes."""
+        wanted = min(ceil_div(MIN_CHUNKS, n_panels), tiles // self.as_many(MIN_SLAB_TILES_PER_CHUNK))
+        blocks = max(ceil_div(tiles, self.as_many(SLAB_TILES_PER_CHUNK)), wanted)
+        panels_per_chunk = PANELS_AT_ONCE if n_panels * blocks >= PANELS_AT_ONCE * MIN_CHUNKS else 1
+        return panels_per_chunk, ceil_div(tiles, blocks)
 
     @property
     def checked(self) -> ConvAlgorithm:
@@ -247,14 +247,14 @@ class Winograd(ConvAlgorithm):
         panels = ceil_div(c_out, panel_columns)
         tiles = self.tiles(geometry.n, geometry.h_out, geometry.w_out)
         blocks = ceil_div(tiles, self.as_many(TILES_PER_BLOCK))
-        channels = ceil_div(c_in, ceil_div(c_in, CHANNELS_PER_TASK) * vector) * vector
-        panels_per_task = ceil_div(panels, ceil_div(panels * panel_columns, FILTERS_PER_TASK))
-        tasks_per_part = ceil_div(c_in, channels) * ceil_div(panels, panels_per_task)
-        parts = min(ceil_div(MIN_TASKS, tasks_per_part), blocks)
+        channels = ceil_div(c_in, ceil_div(c_in, CHANNELS_PER_CHUNK) * vector) * vector
+        panels_per_chunk = ceil_div(panels, ceil_div(panels * panel_columns, FILTERS_PER_CHUNK))
+        chunks_per_part = ceil_div(c_in, channels) * ceil_div(panels, panels_per_chunk)
+        parts = min(ceil_div(MIN_CHUNKS, chunks_per_part), blocks)
         partials = memory.empty((parts, panels, c_in, 9, panel_columns), x.dtype)
         conv2d_grad_weight_winograd(
             nhwc(x), nhwc(grad_out), partials, self.m, geometry.height.pad_before, geometry.width.pad_before,
-            ceil_div(tiles, blocks), channels, panels_per_task,
+            ceil_div(tiles, blocks), channels, panels_per_chunk,
         )  # fmt: skip
         result = memory.empty(geometry.weight_shape, x.dtype)
         sum_winograd_parts(partials, result, overflowed, CHANNELS_PER_SUM)

@@ -1,4 +1,4 @@
-"""How the work of a convolution is split into tasks and sums into parts, and the memory of its gradients."""
+"""How the work of a convolution is split into chunks and sums into parts, and the memory of its gradients."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from convcore import memory
 from convcore.ops.conv.geometry import ConvGeometry
 from convcore.ops.conv.loop_nest import grad_input_nest
-from convcore.ops.core.budget import L2_BYTES, MIN_TASKS, ceil_div
+from convcore.ops.core.budget import L2_BYTES, MIN_CHUNKS, ceil_div
 from kernels.cpu.conv.grad_weight import channels_per_sum, sum_filter_partials
 
-# What a task reads again and again should stay in L2: its window of the input together with its packed filters, or its
+# What a chunk reads again and again should stay in L2: its window of the input together with its packed filters, or its
 # patches.
 WINDOW_BYTES = L2_BYTES // 8
 PANEL_BYTES = L2_BYTES // 2
@@ -21,21 +21,21 @@ PATCHES_BYTES = L2_BYTES // 4
 PARTIALS_BYTES = 64 * 1024**2
 
 
-def most_rows_per_task(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) -> int:
-    """The most rows of a task: as many as fit the budget, but few enough for MIN_TASKS tasks."""
-    row_blocks = ceil_div(MIN_TASKS, max(tasks_per_row_block, 1))
+def most_rows_per_chunk(row_bytes: int, budget: int, rows: int, chunks_per_row_block: int) -> int:
+    """The most rows of a chunk: as many as fit the budget, but few enough for MIN_CHUNKS chunks."""
+    row_blocks = ceil_div(MIN_CHUNKS, max(chunks_per_row_block, 1))
     return max(1, min(budget // row_bytes, ceil_div(rows, row_blocks)))
 
 
-def even_rows_per_task(row_bytes: int, budget: int, rows: int, tasks_per_row_block: int) -> int:
-    """How many rows each task takes, the last one included, so that there are no more tasks than by the most rows."""
-    blocks = ceil_div(rows, most_rows_per_task(row_bytes, budget, rows, tasks_per_row_block))
+def even_rows_per_chunk(row_bytes: int, budget: int, rows: int, chunks_per_row_block: int) -> int:
+    """How many rows each chunk takes, the last one included, so that there are no more chunks than by the most rows."""
+    blocks = ceil_div(rows, most_rows_per_chunk(row_bytes, budget, rows, chunks_per_row_block))
     return ceil_div(rows, blocks)
 
 
-def parts_of_sum(tasks_per_part: int, blocks: int, part_bytes: int) -> int:
+def parts_of_sum(chunks_per_part: int, blocks: int, part_bytes: int) -> int:
     """How many partial sums a filter gradient over `blocks` blocks of pixels is split into."""
-    return max(1, min(ceil_div(MIN_TASKS, tasks_per_part), blocks, PARTIALS_BYTES // part_bytes))
+    return max(1, min(ceil_div(MIN_CHUNKS, chunks_per_part), blocks, PARTIALS_BYTES // part_bytes))
 
 
 def partial_sums(geometry: ConvGeometry, parts: int, dtype: np.dtype, groups: int, block_filters: int) -> np.ndarray:

@@ -9,7 +9,7 @@ broadcast         the check of shapes, and the gradient of a broadcast operand
 device, transfer  device and memory format; .to(), .cuda()
 filters           the weight of a convolution or linear layer, and its packed forms
 explanation       why each algorithm of an operation is chosen or not
-budget            constants by which operations split their work into tasks
+budget            constants by which operations split their work into chunks
 fusion            what an operation asks a lazy tensor: may it join the computation to come?
 epilogue          operations on a kernel's result before it is stored: residual, activation
 weight_cache      caches packed weights until the weight changes

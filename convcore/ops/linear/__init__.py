@@ -5,7 +5,7 @@ geometry      the sizes and memory order of a product, on which the choice of it
 algorithm     the protocol of an algorithm; `table` lists them in order and chooses, `explain` says why
 skinny_gemm   the algorithm for products of which one size is small
 transposed    the algorithm that computes out^T = b^T a^T
-gemm          the algorithms of the blocked product, "packed" and "in place"; `blocking` splits it into tasks
+gemm          the algorithms of the blocked product, "packed" and "in place"; `blocking` splits it into chunks
 
 products      dot, mv, bmm, addmm
 einsum        sums of products by letters

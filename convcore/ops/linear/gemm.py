@@ -1,8 +1,8 @@
 """The two algorithms of the blocked matrix product (Goto and van de Geijn 2008): b packed into panels, and b in place.
 
 The micro-kernel reads its left operand where it is, and panels of its right one: tile_columns columns side by side.
-Panels are packed once for all tasks where several tasks use them. Where they would be used once, each task copies the
-blocks of b that it multiplies with, or reads b itself.
+Panels are packed once for all chunks where several chunks use them. Where they would be used once, each chunk copies
+the blocks of b that it multiplies with, or reads b itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kernels.cpu.linear.gemm import gemm, sum_parts
 from kernels.cpu.micro.pack import pack_matrices
 from kernels.cpu.vector.target import tile_columns
 
-ELEMENTS_PER_TASK = 4096
+ELEMENTS_PER_CHUNK = 4096
 
 
 def bias_rows(bias: np.ndarray | None, n: int, dtype: np.dtype) -> np.ndarray:
@@ -64,23 +64,23 @@ class BlockedMatmul(MatmulAlgorithm):
             blocks.row_blocks, blocks.panel_blocks, BLOCK_DEPTH,
         )  # fmt: skip
         if blocks.parts > 1:
-            sum_parts(sums.reshape(blocks.parts, -1), relu, out.reshape(-1), ELEMENTS_PER_TASK)
+            sum_parts(sums.reshape(blocks.parts, -1), relu, out.reshape(-1), ELEMENTS_PER_CHUNK)
         return out
 
 
 class Packed(BlockedMatmul):
-    """b is packed into panels first, which all tasks read."""
+    """b is packed into panels first, which all chunks read."""
 
     name, summary, packed = "packed", "the micro-kernel, the second operand packed into panels before", True
 
     def advises_against(self, geometry: MatmulGeometry) -> str | None:
-        """Panels that one task alone would read are not worth packing."""
+        """Panels that one chunk alone would read are not worth packing."""
         if not geometry.b_by_rows:
             return None
         if geometry.m < MIN_ROWS_TO_PACK and not geometry.a_is_transposed:
             return f"slower: it pays from {MIN_ROWS_TO_PACK} rows on, here are {geometry.m}"
         if blocking(geometry).row_blocks == 1:
-            return "slower: the rows are one block, so that each panel would be read by one task only"
+            return "slower: the rows are one block, so that each panel would be read by one chunk only"
         return None
 
     def prepare(self, b: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +94,7 @@ class Packed(BlockedMatmul):
 class InPlace(BlockedMatmul):
     """b is not packed as a whole."""
 
-    name, summary, packed = "in place", "the micro-kernel, each task copies or reads the blocks that it needs", False
+    name, summary, packed = "in place", "the micro-kernel, each chunk copies or reads the blocks that it needs", False
 
     def refuses(self, geometry: MatmulGeometry) -> str | None:
         """The columns of b must be contiguous."""

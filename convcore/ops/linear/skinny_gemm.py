@@ -24,11 +24,11 @@ FEW = 16
 # Beyond so many results of a few columns the micro-kernel is faster, for it reads the many rows once: with 64 terms and
 # 10 columns of 4096 rows they were equal, with 16 terms and 16 columns of 12544 rows it took an eighth of the time.
 MOST_OF_FEW_COLUMNS = 32 * 1024
-ROWS_PER_TASK = 16
-# Fewer columns are too few tasks where the sums are longer than this: the micro-kernel splits the sums.
+ROWS_PER_CHUNK = 16
+# Fewer columns are too few chunks where the sums are longer than this: the micro-kernel splits the sums.
 MIN_COLUMNS = MAX_TERMS = 512
-# Columns of a task: enough tasks for the threads, and the block of b or out that is used again stays in the L1 cache.
-MIN_COLUMNS_PER_TASK, MAX_COLUMNS_PER_TASK, VALUES_PER_TASK = 256, 1024, 4096
+# Columns of a chunk: enough chunks for the threads, and the block of b or out that is used again stays in the L1 cache.
+MIN_COLUMNS_PER_CHUNK, MAX_COLUMNS_PER_CHUNK, VALUES_PER_CHUNK = 256, 1024, 4096
 
 
 def has_few_rows_or_columns(m: int, n: int) -> bool:
@@ -64,7 +64,7 @@ class Skinny(MatmulAlgorithm):
         if n <= FEW and geometry.a_by_rows:
             return f"slower: it pays up to {MOST_OF_FEW_COLUMNS} results of few columns, here are {m * n}"
         if m <= FEW and b_by_rows:
-            return f"slower: {n} columns are too few tasks for sums of {k} terms; the micro-kernel splits the sums"
+            return f"slower: {n} columns are too few chunks for sums of {k} terms; the micro-kernel splits the sums"
         return "slower: the large operand would be copied first, it is not contiguous along its rows"
 
     def multiply(
@@ -84,9 +84,9 @@ class Skinny(MatmulAlgorithm):
         elif _has_few_columns(m, n) and geometry.a_by_rows:
             linear_skinny(contiguous(b.T), a, zeros(m, a.dtype), out.T)
         elif m <= FEW:
-            gemm_skinny(contiguous(a), contiguous(b), out, m, min(_columns(m), MAX_COLUMNS_PER_TASK))
+            gemm_skinny(contiguous(a), contiguous(b), out, m, min(_columns(m), MAX_COLUMNS_PER_CHUNK))
         elif k <= FEW:
-            gemm_skinny(contiguous(a), contiguous(b), out, ROWS_PER_TASK, _columns(k))
+            gemm_skinny(contiguous(a), contiguous(b), out, ROWS_PER_CHUNK, _columns(k))
         else:
             linear_skinny(contiguous(b.T), contiguous(a), zeros(m, a.dtype), out.T)
         if bias is not None:
@@ -96,7 +96,7 @@ class Skinny(MatmulAlgorithm):
 
 
 def _columns(height: int) -> int:
-    return max(VALUES_PER_TASK // height, MIN_COLUMNS_PER_TASK)
+    return max(VALUES_PER_CHUNK // height, MIN_COLUMNS_PER_CHUNK)
 
 
 SKINNY = Skinny()

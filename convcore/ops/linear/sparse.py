@@ -23,7 +23,7 @@ from kernels.cpu.linear.sparse import csr_matmul
 if TYPE_CHECKING:
     from convcore.tensor import Tensor
 
-ENTRIES_PER_TASK = 2048  # enough work for a thread, and several tasks for it on graphs of more than some 10,000 edges
+ENTRIES_PER_CHUNK = 2048  # enough work for a thread, and several chunks for it on graphs of more than some 10,000 edges
 
 
 class SparseMatrix:
@@ -66,9 +66,9 @@ class SparseMatrix:
         self._columns = rows.indices.astype(np.int64)
         self._values: dict[Any, np.ndarray] = {}  # by dtype
         self._transpose: SparseMatrix | None = None
-        # Rows with many entries count more: a task is a run of rows with about ENTRIES_PER_TASK entries.
-        tasks = max(1, ceil_div(self.nnz, ENTRIES_PER_TASK))
-        shares = np.linspace(0, self.nnz, tasks + 1)
+        # Rows with many entries count more: a chunk is a run of rows with about ENTRIES_PER_CHUNK entries.
+        chunks = max(1, ceil_div(self.nnz, ENTRIES_PER_CHUNK))
+        shares = np.linspace(0, self.nnz, chunks + 1)
         self._bounds = np.searchsorted(self._starts, shares, side="left").astype(np.int64)
         self._bounds[0], self._bounds[-1] = 0, self.shape[0]
 

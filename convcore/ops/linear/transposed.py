@@ -14,7 +14,7 @@ from convcore.ops.core.budget import ceil_div
 from convcore.ops.core.epilogue import NO_EPILOGUE, Epilogue
 from convcore.ops.core.layout import zeros
 from convcore.ops.linear.algorithm import MatmulAlgorithm
-from convcore.ops.linear.gemm import ELEMENTS_PER_TASK, IN_PLACE, PACKED
+from convcore.ops.linear.gemm import ELEMENTS_PER_CHUNK, IN_PLACE, PACKED
 from convcore.ops.linear.geometry import MatmulGeometry, geometry_of
 from kernels.cpu.linear.gemm import transpose_add
 from kernels.cpu.vector.target import TILE_ROWS, tile_columns
@@ -70,7 +70,7 @@ class Transposed(MatmulAlgorithm):
         relu = epilogue.relu and epilogue.residual is None
         transpose_add(
             transposed.reshape(-1, n, m), zeros(n, a.dtype) if bias is None else bias.astype(a.dtype, order="C"), relu,
-            out.reshape(-1, m, n), max(16, ELEMENTS_PER_TASK // m),
+            out.reshape(-1, m, n), max(16, ELEMENTS_PER_CHUNK // m),
         )  # fmt: skip
         if epilogue.residual is not None:
             epilogue.apply(out)

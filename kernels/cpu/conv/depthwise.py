@@ -23,14 +23,14 @@ from kernels.launch import kernel
 
 
 @inline
-def _tasks(src, bands, bands_per_task):
-    return src.shape[0] * ceil_div(bands.shape[0], bands_per_task)
+def _chunks(src, bands, bands_per_chunk):
+    return src.shape[0] * ceil_div(bands.shape[0], bands_per_chunk)
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def conv2d_forward_depthwise(
     chunk, src, filters, bias, dst, bands, spans, src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h,
-    tap_step_w, bands_per_task, channels_per_block,
+    tap_step_w, bands_per_chunk, channels_per_block,
 ):  # fmt: skip
     """Convolve the channels of each group with its filters: the forward pass, or the gradient of the input.
 
@@ -52,14 +52,14 @@ def conv2d_forward_depthwise(
     _, taps_w, group, _ = filters.shape
     tap_size = group * channels
     channel_blocks = max(channels // channels_per_block, 1)
-    band_blocks = ceil_div(bands.shape[0], bands_per_task)
+    band_blocks = ceil_div(bands.shape[0], bands_per_chunk)
     src_h, src_w = src_step_h * w_src * channels, src_step_w * channels
     dst_h, dst_w = dst_step_h * w_dst * channels, dst_step_w * channels
-    image, first = chunk // band_blocks, chunk % band_blocks * bands_per_task
+    image, first = chunk // band_blocks, chunk % band_blocks * bands_per_chunk
     for block in range(channel_blocks):
         k = block * channels_per_block
         width = channels_per_block if block < channel_blocks - 1 else channels - k
-        for band in range(first, min(first + bands_per_task, bands.shape[0])):
+        for band in range(first, min(first + bands_per_chunk, bands.shape[0])):
             src_row = (image * h_src + bands[band, SRC]) * w_src
             dst_row = (image * h_dst + bands[band, DST]) * w_dst
             for span in range(spans.shape[0]):

@@ -39,16 +39,16 @@ def _extent(phases, offsets, src_step):
 
 
 @inline
-def _tasks(src, panels, phases_d, phases_h, rows_per_task, panels_per_task):
+def _chunks(src, panels, phases_d, phases_h, rows_per_chunk, panels_per_chunk):
     planes = phases_d.shape[0] * most_destinations(phases_d)
-    row_blocks = phases_h.shape[0] * ceil_div(most_destinations(phases_h), rows_per_task)
-    return src.shape[0] * planes * row_blocks * ceil_div(panels.shape[1], panels_per_task)
+    row_blocks = phases_h.shape[0] * ceil_div(most_destinations(phases_h), rows_per_chunk)
+    return src.shape[0] * planes * row_blocks * ceil_div(panels.shape[1], panels_per_chunk)
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def conv_forward_direct(
     chunk, src, panels, bias, residual, dst, phases_d, offsets_d, phases_h, offsets_h, phases_w, offsets_w, steps,
-    groups, merged, relu, rows_per_task, panels_per_task,
+    groups, merged, relu, rows_per_chunk, panels_per_chunk,
 ):  # fmt: skip
     """Convolve: the forward pass, or the gradient of the input.
 
@@ -61,7 +61,7 @@ def conv_forward_direct(
                to full panels per group. If `merged`, the offsets_w of a phase are consecutive.
     Writes     all of dst.
     Parallel   over images, planes of dst, phases of rows, blocks of rows and blocks of panels.
-    Why        the accumulators of a tile stay in registers over all taps and channels, and a task's source rows and
+    Why        the accumulators of a tile stay in registers over all taps and channels, and a chunk's source rows and
                panel stay in L2: every value loaded is used 12 or 32 times.
     """
     _, d_src, h_src, w_src, c_src = src.shape
@@ -74,19 +74,19 @@ def conv_forward_direct(
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // src.itemsize)
     channels, filters = c_src // groups, c_dst // groups
     n_panels = panels.shape[1]
-    panel_blocks = ceil_div(n_panels, panels_per_task)
+    panel_blocks = ceil_div(n_panels, panels_per_chunk)
     most_planes, d_first, d_last = _extent(phases_d, offsets_d, src_step_d)
     most_rows, h_first, h_last = _extent(phases_h, offsets_h, src_step_h)
     _, w_first, w_last = _extent(phases_w, offsets_w, src_step_w)
-    row_blocks = ceil_div(most_rows, rows_per_task)
+    row_blocks = ceil_div(most_rows, rows_per_chunk)
 
-    # The window of a task: the planes and the rows of the task's phases, and the columns of all phases.
+    # The window of a chunk: the planes and the rows of the chunk's phases, and the columns of all phases.
     copied = (
         groups > 1 or reaches_outside(d_first, d_last, d_src) or reaches_outside(h_first, h_last, h_src)
         or reaches_outside(w_first, w_last, w_src)
     )  # fmt: skip
     window_columns = w_last - w_first + 1
-    window_rows = h_last - h_first - (most_rows - rows_per_task) * src_step_h + 1
+    window_rows = h_last - h_first - (most_rows - rows_per_chunk) * src_step_h + 1
     window_plane = window_rows * window_columns * channels
 
     panel_block = chunk % panel_blocks
@@ -100,8 +100,8 @@ def conv_forward_direct(
     pd = rest % phases_d.shape[0]
     image = rest // phases_d.shape[0]
 
-    j_first = row_block * rows_per_task
-    j_count = min(rows_per_task, phases_h[ph, COUNT] - j_first)
+    j_first = row_block * rows_per_chunk
+    j_count = min(rows_per_chunk, phases_h[ph, COUNT] - j_first)
     first_d, taps_d = phases_d[pd, FIRST_TAP], phases_d[pd, TAPS]
     first_h, taps_h = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
     window = np.empty(taps_d * window_plane if copied else 0, src.dtype)
@@ -139,7 +139,7 @@ def conv_forward_direct(
                             taps[tap] = row_offset + (offsets_w[first_w + u] - w_first) * channels
                 tap_number = (first_d * offsets_h.size + taps_d * first_h) * offsets_w.size
                 tap_number += taps_d * taps_h * first_w
-                for p in range(panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)):
+                for p in range(panel_block * panels_per_chunk, min((panel_block + 1) * panels_per_chunk, n_panels)):
                     columns = min(lanes_per_panel, filters - p * lanes_per_panel)
                     panel = (g * n_panels + p) * offsets_d.size * offsets_h.size * offsets_w.size + tap_number
                     for j in range(j_first, j_first + j_count):

@@ -39,13 +39,13 @@ def _add_row(products, source, planes, target, count):
 
 
 @inline
-def _tasks(grad_x, rows_per_task):
-    return grad_x.shape[0] * ceil_div(grad_x.shape[1], rows_per_task)
+def _chunks(grad_x, rows_per_chunk):
+    return grad_x.shape[0] * ceil_div(grad_x.shape[1], rows_per_chunk)
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def conv2d_grad_input_first_layer(
-    chunk, grad_out, weight, grad_x, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, rows_per_task,
+    chunk, grad_out, weight, grad_x, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, rows_per_chunk,
 ):  # fmt: skip
     """The gradient of the input, for few channels.
 
@@ -66,9 +66,9 @@ def conv2d_grad_input_first_layer(
     width = n_panels * panel_columns
     plane_width = max(w_out + (k_w - 1) * dil_w // stride_w, ceil_div(w_in + pad_left, stride_w))
     row_size = c_in * stride_w * plane_width
-    row_blocks = ceil_div(h_in, rows_per_task)
-    image, first_h = chunk // row_blocks, chunk % row_blocks * rows_per_task
-    rows = min(rows_per_task, h_in - first_h)
+    row_blocks = ceil_div(h_in, rows_per_chunk)
+    image, first_h = chunk // row_blocks, chunk % row_blocks * rows_per_chunk
+    rows = min(rows_per_chunk, h_in - first_h)
     transposed = np.empty(c_out * panel_columns, grad_out.dtype)
     products = np.empty(values * width, grad_out.dtype)
     planes = np.zeros(rows * row_size, grad_out.dtype)

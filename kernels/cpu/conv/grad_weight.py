@@ -61,21 +61,21 @@ def _copy_tiled_window(
 
 
 @inline
-def _tasks(x, partials, k_d, groups, tile_channels, tiles_per_task):
-    tile_blocks = ceil_div(ceil_div(x.shape[4] // groups, tile_channels), tiles_per_task)
+def _chunks(x, partials, k_d, groups, tile_channels, tiles_per_chunk):
+    tile_blocks = ceil_div(ceil_div(x.shape[4] // groups, tile_channels), tiles_per_chunk)
     return partials.shape[0] * groups * k_d * tile_blocks * partials.shape[2]
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def conv_grad_weight_direct(
     chunk, x, grad_out, partials, k_d, k_h, k_w, stride_d, stride_h, stride_w, pad_front, pad_top, pad_left,
-    dil_d, dil_h, dil_w, groups, rows_per_block, images_per_block, tile_channels, tiles_per_task, panels_per_task,
+    dil_d, dil_h, dil_w, groups, rows_per_block, images_per_block, tile_channels, tiles_per_chunk, panels_per_chunk,
 ):  # fmt: skip
     """The gradient of the filters, as partial sums over parts of the batch.
 
     Computes   partials[i, g, b, q * k_h + r, s * C + c, k] = sum over the pixels (n, od, oh, ow) of part i of
                x[n, od * stride_d + q * dil_d - pad_front, oh * stride_h + r * dil_h - pad_top, ..., c] *
-               G[n, od, oh, ow, b * B + k] with G = grad_out, and B = panels_per_task * PC the filters of a task.
+               G[n, od, oh, ow, b * B + k] with G = grad_out, and B = panels_per_chunk * PC the filters of a chunk.
     Requires   x (N, D, H, W, C), grad_out (N, D', H', W', K) C-contiguous, for images with D = D' = k_d = 1. A block
                has `images_per_block` planes of grad_out (counted over the batch) if rows_per_block = H', else that
                many rows of one plane. Block b belongs to part b * parts // blocks, and every part has one: parts <=
@@ -97,7 +97,7 @@ def conv_grad_weight_direct(
     n_panels = ceil_div(filters, panel_columns)
     panel_blocks, block_columns = partials.shape[2], partials.shape[5]
     n_tiles = ceil_div(channels, tile_channels)
-    tile_blocks = ceil_div(n_tiles, tiles_per_task)
+    tile_blocks = ceil_div(n_tiles, tiles_per_chunk)
     row_blocks = ceil_div(h_out, rows_per_block)
     blocks = ceil_div(planes, images_per_block) * row_blocks
     window_rows = (rows_per_block - 1) * stride_h + (k_h - 1) * dil_h + 1
@@ -114,8 +114,8 @@ def conv_grad_weight_direct(
     tile_block, rest = rest % tile_blocks, rest // tile_blocks
     q, rest = rest % k_d, rest // k_d
     g, part = rest % groups, rest // groups
-    first_tile, end_tile = tile_block * tiles_per_task, min((tile_block + 1) * tiles_per_task, n_tiles)
-    first_panel, end_panel = panel_block * panels_per_task, min((panel_block + 1) * panels_per_task, n_panels)
+    first_tile, end_tile = tile_block * tiles_per_chunk, min((tile_block + 1) * tiles_per_chunk, n_tiles)
+    first_panel, end_panel = panel_block * panels_per_chunk, min((panel_block + 1) * panels_per_chunk, n_panels)
     window = np.empty((end_tile - first_tile) * tile_size, x.dtype)
     panels = np.empty(0 if in_place else (end_panel - first_panel) * panel_size, x.dtype)
     taps = np.empty(images_per_block * rows_per_block, np.int64)
@@ -168,14 +168,14 @@ def conv_grad_weight_direct(
 
 
 @inline
-def _sum_tasks(partials, taps, channels_per_task):
+def _sum_chunks(partials, taps, channels_per_chunk):
     _, groups, filter_blocks, k_h, row_size, block_columns = partials.shape
     n_panels = filter_blocks * ceil_div(block_columns, TILE_VECTORS * vlanes(partials))
-    return groups * n_panels * ceil_div(row_size // (taps // k_h), channels_per_task)
+    return groups * n_panels * ceil_div(row_size // (taps // k_h), channels_per_chunk)
 
 
-@kernel(_sum_tasks)
-def sum_filter_partials(chunk, partials, grad_weight, taps, filters, channels_per_task):
+@kernel(_sum_chunks)
+def sum_filter_partials(chunk, partials, grad_weight, taps, filters, channels_per_chunk):
     """Add up the parts of a filter gradient and bring it into the filters' layout.
 
     Computes   grad_weight[g * K + b * B + k, c, r, s] = sum over i of partials[i, g, b, r, s * C + c, k].
@@ -195,15 +195,15 @@ def sum_filter_partials(chunk, partials, grad_weight, taps, filters, channels_pe
     panel_columns = TILE_VECTORS * lanes
     panels_per_block = ceil_div(block_columns, panel_columns)
     n_panels = filter_blocks * panels_per_block
-    blocks = ceil_div(channels, channels_per_task)
+    blocks = ceil_div(channels, channels_per_chunk)
     part_size = groups * filter_blocks * k_h * row_size * block_columns
     block, rest = chunk % blocks, chunk // blocks
     p, g = rest % n_panels, rest // n_panels
     filter_block, column = p // panels_per_block, p % panels_per_block * panel_columns
     k = filter_block * block_columns + column
     columns = min(panel_columns, block_columns - column, filters - k)
-    first, end = block * channels_per_task, min((block + 1) * channels_per_task, channels)
-    scratch = np.empty(channels_per_task * taps * panel_columns, partials.dtype)
+    first, end = block * channels_per_chunk, min((block + 1) * channels_per_chunk, channels)
+    scratch = np.empty(channels_per_chunk * taps * panel_columns, partials.dtype)
     for r in range(k_h):
         for s in range(k_w):
             filter_row = (g * filter_blocks + filter_block) * k_h + r

@@ -27,14 +27,14 @@ def block_channels(itemsize: int) -> int:
 
 
 @inline
-def _tasks(src, phases_h, rows_per_task):
-    return src.shape[0] * phases_h.shape[0] * ceil_div(most_destinations(phases_h), rows_per_task)
+def _chunks(src, phases_h, rows_per_chunk):
+    return src.shape[0] * phases_h.shape[0] * ceil_div(most_destinations(phases_h), rows_per_chunk)
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def conv2d_forward_grouped(
     chunk, src, filters, start, dst, phases_h, offsets_h, phases_w, offsets_w, groups,
-    src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h, rows_per_task,
+    src_step_h, src_step_w, dst_step_h, dst_step_w, tap_step_h, rows_per_chunk,
 ):  # fmt: skip
     """Convolve each group with its filters: the forward pass, or the gradient of the input.
 
@@ -46,7 +46,7 @@ def conv2d_forward_grouped(
                w, C, B) C-contiguous in the order of the phases, B = `block_channels`; start (groups * K,). Within a
                phase offsets_h rise by tap_step_h and offsets_w by 1.
     Writes     all of dst.
-    Parallel   over images, phases of h and blocks of `rows_per_task` rows.
+    Parallel   over images, phases of h and blocks of `rows_per_chunk` rows.
     Why        see the top of this file; the filters of a block are contiguous, whatever the channels.
     """
     _, h_src, w_src, c_src = src.shape
@@ -54,11 +54,11 @@ def conv2d_forward_grouped(
     src_group, dst_group = c_src // groups, c_dst // groups
     source, packed, destination = src.reshape(-1), filters.reshape(-1), dst.reshape(-1)
     n_blocks, taps_h, taps_w, _, widest = filters.shape
-    row_blocks = ceil_div(most_destinations(phases_h), rows_per_task)
+    row_blocks = ceil_div(most_destinations(phases_h), rows_per_chunk)
     row_block, rest = chunk % row_blocks, chunk // row_blocks
     ph, image = rest % phases_h.shape[0], rest // phases_h.shape[0]
-    first_row = row_block * rows_per_task
-    rows = max(min(rows_per_task, phases_h[ph, COUNT] - first_row), 0)
+    first_row = row_block * rows_per_chunk
+    rows = max(min(rows_per_chunk, phases_h[ph, COUNT] - first_row), 0)
     t, taps_high = phases_h[ph, FIRST_TAP], phases_h[ph, TAPS]
     window_rows = (rows - 1) * src_step_h + (taps_high - 1) * tap_step_h + 1
     for pw in range(phases_w.shape[0] if rows > 0 else 0):

@@ -9,7 +9,7 @@ Convolutional Neural Networks for Document Processing" (2006), section 3.
     pixel 0: [tap 0: C | tap 1: C | ...]   x   (k_h * k_w * C) x K, in packed panels
     pixel 1: [tap 0: C | tap 1: C | ...]
 
-The patches of a block of rows are in the task's own buffer: the matrix of the whole batch is never stored.
+The patches of a block of rows are in the chunk's own buffer: the matrix of the whole batch is never stored.
 """
 
 import numpy as np
@@ -42,13 +42,13 @@ def _fill_patches(
 
 
 @inline
-def _forward_tasks(out, rows_per_task):
-    return out.shape[0] * ceil_div(out.shape[1], rows_per_task)
+def _forward_chunks(out, rows_per_chunk):
+    return out.shape[0] * ceil_div(out.shape[1], rows_per_chunk)
 
 
-@kernel(_forward_tasks)
+@kernel(_forward_chunks)
 def conv2d_forward_im2col(
-    chunk, x, panels, bias, out, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_task,
+    chunk, x, panels, bias, out, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_chunk,
 ):  # fmt: skip
     """Convolve by multiplying patches with packed filters.
 
@@ -68,9 +68,9 @@ def conv2d_forward_im2col(
     lanes_per_panel = TILE_VECTORS * (REGISTER_BYTES // x.itemsize)
     n_panels = panels.shape[1]
     depth = k_h * k_w * channels
-    row_blocks = ceil_div(h_out, rows_per_task)
-    image, oh = chunk // row_blocks, chunk % row_blocks * rows_per_task
-    rows = min(rows_per_task, h_out - oh)
+    row_blocks = ceil_div(h_out, rows_per_chunk)
+    image, oh = chunk // row_blocks, chunk % row_blocks * rows_per_chunk
+    rows = min(rows_per_chunk, h_out - oh)
     pixels = rows * w_out
     patches = np.empty(pixels * depth, x.dtype)
     taps = np.zeros(1, np.int64)
@@ -90,11 +90,11 @@ def conv2d_forward_im2col(
 
 
 @inline
-def _grad_input_tasks(grad_x, panels, groups):
+def _grad_input_chunks(grad_x, panels, groups):
     return grad_x.shape[0] * groups * panels.shape[1]
 
 
-@kernel(_grad_input_tasks)
+@kernel(_grad_input_chunks)
 def conv2d_grad_input_im2col(
     chunk, grad_out, panels, grad_x, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups,
     rows_per_block,
@@ -106,8 +106,8 @@ def conv2d_grad_input_im2col(
     Requires   grad_out (N, H', W', K), grad_x (N, H, W, C) C-contiguous; panels from `pack_filters` of the transposed
                filters (groups, C, K, k_h, k_w) with taps in the order (r, s).
     Writes     all of grad_x.
-    Parallel   over images, groups and panels of channels: no two tasks add to the same element.
-    Why        the product runs on the micro-kernel; patches overlap, so they are added in a fixed order within a task.
+    Parallel   over images, groups and panels of channels: no two chunks add to the same element.
+    Why        the product runs on the micro-kernel; patches overlap, so they are added in a fixed order within a chunk.
     """
     _, h_in, w_in, c_in = grad_x.shape
     _, h_out, w_out, c_out = grad_out.shape
@@ -144,11 +144,11 @@ def conv2d_grad_input_im2col(
 
 
 @inline
-def _grad_weight_tasks(partials, groups):
+def _grad_weight_chunks(partials, groups):
     return partials.shape[0] * groups
 
 
-@kernel(_grad_weight_tasks)
+@kernel(_grad_weight_chunks)
 def conv2d_grad_weight_im2col(
     chunk, x, grad_out, partials, k_h, k_w, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, rows_per_block,
 ):  # fmt: skip

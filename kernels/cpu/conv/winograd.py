@@ -7,11 +7,11 @@ matrix product of its own,
 
 (tiles x C) times (C x K), computed by the micro-kernel. V is (m+2)^2 / m^2 times as large as the input (4 or 2.25), U
 (m+2)^2 / 9 times as large as the filters (1.8 or 4). The smaller of the two is computed beforehand and stays in L3; the
-larger one is computed block by block in the tasks that multiply it, and a block never leaves L2:
+larger one is computed block by block in the chunks that multiply it, and a block never leaves L2:
 
-    few filters   `transform_filters_winograd` computes U; a task of `conv2d_forward_winograd` multiplies a block of
+    few filters   `transform_filters_winograd` computes U; a chunk of `conv2d_forward_winograd` multiplies a block of
                   tiles with all filters
-    many filters  `transform_tiles_winograd` computes V for a slab of tiles; a task of
+    many filters  `transform_tiles_winograd` computes V for a slab of tiles; a chunk of
                   `conv2d_forward_winograd_many_filters` multiplies the slab with a few panels of filters, DEPTH
                   channels at a time
 
@@ -117,11 +117,11 @@ def _write_tiles(
 
 
 @inline
-def _filter_tasks(panels):
+def _filter_chunks(panels):
     return panels.shape[0] * ceil_div(panels.shape[2] - 1, DEPTH)
 
 
-@kernel(_filter_tasks)
+@kernel(_filter_chunks)
 def transform_filters_winograd(chunk, weight, stride_dst, stride_src, flipped, c_dst, panels, m):
     """Transform the filters of a Winograd convolution and pack them.
 
@@ -147,13 +147,13 @@ def transform_filters_winograd(chunk, weight, stride_dst, stride_src, flipped, c
 
 
 @inline
-def _tasks(dst, m, tiles_per_task):
-    return ceil_div(dst.shape[0] * ceil_div(dst.shape[1], m) * ceil_div(dst.shape[2], m), tiles_per_task)
+def _chunks(dst, m, tiles_per_chunk):
+    return ceil_div(dst.shape[0] * ceil_div(dst.shape[1], m) * ceil_div(dst.shape[2], m), tiles_per_chunk)
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def conv2d_forward_winograd(
-    chunk, src, panels, start, residual, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_task, panels_at_once
+    chunk, src, panels, start, residual, relu, dst, overflowed, m, pad_top, pad_left, tiles_per_chunk, panels_at_once
 ):
     """A 3x3 convolution of stride 1: the forward pass, or the gradient of the input with flipped, transposed filters.
 
@@ -175,8 +175,8 @@ def conv2d_forward_winograd(
     tiles = n * tiles_h * tiles_w
     lanes = vlanes(src)
     row = ceil_div(c_src, lanes) * lanes
-    plane, product_plane = tiles_per_task * row + panel_columns, (tiles_per_task + 1) * panel_columns
-    first, end = chunk * tiles_per_task, min((chunk + 1) * tiles_per_task, tiles)
+    plane, product_plane = tiles_per_chunk * row + panel_columns, (tiles_per_chunk + 1) * panel_columns
+    first, end = chunk * tiles_per_chunk, min((chunk + 1) * tiles_per_chunk, tiles)
     tile = np.empty(points(m) * row, src.dtype)
     scratch = np.empty((points(m) + 1) * lanes, src.dtype)
     vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)
@@ -202,12 +202,12 @@ def conv2d_forward_winograd(
 
 
 @inline
-def _tile_tasks(planes, tiles_per_task):
-    return planes.shape[0] * ceil_div(planes.shape[2] - 1, tiles_per_task)
+def _tile_chunks(planes, tiles_per_chunk):
+    return planes.shape[0] * ceil_div(planes.shape[2] - 1, tiles_per_chunk)
 
 
-@kernel(_tile_tasks)
-def transform_tiles_winograd(chunk, src, planes, m, pad_top, pad_left, tiles_h, tiles_w, first_tile, tiles_per_task):
+@kernel(_tile_chunks)
+def transform_tiles_winograd(chunk, src, planes, m, pad_top, pad_left, tiles_h, tiles_w, first_tile, tiles_per_chunk):
     """Transform a slab of tiles of a Winograd convolution's input.
 
     Computes   planes[b, e, t, c] = (B^T d B)[e], d the (m+2) x (m+2) pixels under tile first_tile + t, channel
@@ -223,8 +223,8 @@ def transform_tiles_winograd(chunk, src, planes, m, pad_top, pad_left, tiles_h, 
     tiles = planes.shape[2] - 1
     plane = (tiles + 1) * DEPTH
     lanes = vlanes(src)
-    b, first = chunk % planes.shape[0], chunk // planes.shape[0] * tiles_per_task
-    end = min(first + tiles_per_task, tiles)
+    b, first = chunk % planes.shape[0], chunk // planes.shape[0] * tiles_per_chunk
+    end = min(first + tiles_per_chunk, tiles)
     tile = np.empty(points(m) * DEPTH, src.dtype)
     scratch = np.empty(points(m) * lanes, src.dtype)
     transform_input_tiles(
@@ -235,12 +235,12 @@ def transform_tiles_winograd(chunk, src, planes, m, pad_top, pad_left, tiles_h, 
 
 
 @inline
-def _many_filters_tasks(planes, start, tiles_per_task, panels_per_task):
+def _many_filters_chunks(planes, start, tiles_per_chunk, panels_per_chunk):
     n_panels = start.size // (TILE_VECTORS * vlanes(planes)) - 1
-    return ceil_div(n_panels, panels_per_task) * ceil_div(planes.shape[2] - 1, tiles_per_task)
+    return ceil_div(n_panels, panels_per_chunk) * ceil_div(planes.shape[2] - 1, tiles_per_chunk)
 
 
-@kernel(_many_filters_tasks)
+@kernel(_many_filters_chunks)
 def conv2d_forward_winograd_many_filters(
     chunk,
     planes,
@@ -256,8 +256,8 @@ def conv2d_forward_winograd_many_filters(
     m,
     c_src,
     first_tile,
-    panels_per_task,
-    tiles_per_task,
+    panels_per_chunk,
+    tiles_per_chunk,
 ):
     """A 3x3 convolution of stride 1 and many filters: the forward pass, or the gradient of the input.
 
@@ -268,7 +268,7 @@ def conv2d_forward_winograd_many_filters(
     Writes     the pixels of the slab's tiles in dst; 1 to overflowed (1,) where a result is not finite.
     Parallel   over blocks of tiles and of panels of filters.
     Why        see `conv2d_forward_winograd`. The transformed filters never leave L2: they are computed for DEPTH
-               channels at a time, and the products of a task's tiles are summed over these blocks of channels.
+               channels at a time, and the products of a chunk's tiles are summed over these blocks of channels.
     """
     _, h_dst, w_dst, c_dst = dst.shape
     destination, source, added = dst.reshape(-1), planes.reshape(-1), residual.reshape(-1)
@@ -278,10 +278,10 @@ def conv2d_forward_winograd_many_filters(
     lanes = vlanes(planes)
     panel_columns = TILE_VECTORS * lanes
     n_panels = start.size // panel_columns - 1
-    panel_blocks = ceil_div(n_panels, panels_per_task)
-    panel_plane, product_plane = (DEPTH + 1) * panel_columns, (tiles_per_task + 1) * panel_columns
-    first_panel, first = chunk % panel_blocks * panels_per_task, chunk // panel_blocks * tiles_per_task
-    count, end = min(panels_per_task, n_panels - first_panel), min(first + tiles_per_task, tiles)
+    panel_blocks = ceil_div(n_panels, panels_per_chunk)
+    panel_plane, product_plane = (DEPTH + 1) * panel_columns, (tiles_per_chunk + 1) * panel_columns
+    first_panel, first = chunk % panel_blocks * panels_per_chunk, chunk // panel_blocks * tiles_per_chunk
+    count, end = min(panels_per_chunk, n_panels - first_panel), min(first + tiles_per_chunk, tiles)
     transposed = np.empty(DEPTH * 9 * panel_columns, planes.dtype)
     scratch = np.empty((points(m) + 1) * lanes, planes.dtype)
     vstore(vsplat(scratch, 0.0), scratch, points(m) * lanes)

@@ -69,14 +69,14 @@ def _transform_back(m, sums, at, plane, channels, filters, target, scratch):
 
 
 @inline
-def _tasks(x, grad_out, partials, channels_per_task, panels_per_task):
+def _chunks(x, grad_out, partials, channels_per_chunk, panels_per_chunk):
     n_panels = ceil_div(grad_out.shape[3], TILE_VECTORS * vlanes(x))
-    return partials.shape[0] * ceil_div(x.shape[3], channels_per_task) * ceil_div(n_panels, panels_per_task)
+    return partials.shape[0] * ceil_div(x.shape[3], channels_per_chunk) * ceil_div(n_panels, panels_per_chunk)
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def conv2d_grad_weight_winograd(
-    chunk, x, grad_out, partials, m, pad_top, pad_left, tiles_per_block, channels_per_task, panels_per_task
+    chunk, x, grad_out, partials, m, pad_top, pad_left, tiles_per_block, channels_per_chunk, panels_per_chunk
 ):
     """The gradient of 3x3 filters of stride 1, as partial sums over parts of the tiles.
 
@@ -87,7 +87,7 @@ def conv2d_grad_weight_winograd(
     Writes     all of partials (parts, n_panels, C, 9, PC).
     Parallel   over parts, blocks of channels and blocks of panels of filters; `sum_winograd_parts` adds the parts in a
                fixed order.
-    Why        9 m^2 / (m+2)^2 times fewer multiplications. A task's sums ((m+2)^2 values per channel and filter) and
+    Why        9 m^2 / (m+2)^2 times fewer multiplications. A chunk's sums ((m+2)^2 values per channel and filter) and
                its block's two transformed operands should stay in L2. Planes lie a panel's row more apart than they
                are long: at a distance of 2^n they would share one set of the L1 cache.
     """
@@ -98,21 +98,21 @@ def conv2d_grad_weight_winograd(
     lanes = vlanes(x)
     panel_columns = TILE_VECTORS * lanes
     n_panels = ceil_div(c_out, panel_columns)
-    channel_blocks = ceil_div(c_in, channels_per_task)
-    panel_blocks = ceil_div(n_panels, panels_per_task)
+    channel_blocks = ceil_div(c_in, channels_per_chunk)
+    panel_blocks = ceil_div(n_panels, panels_per_chunk)
     tiles_h, tiles_w = ceil_div(h_out, m), ceil_div(w_out, m)
     tiles = n * tiles_h * tiles_w
     blocks = ceil_div(tiles, tiles_per_block)
-    row = ceil_div(channels_per_task, lanes) * lanes
+    row = ceil_div(channels_per_chunk, lanes) * lanes
     input_plane = tiles_per_block * row + panel_columns
     gradient_plane = (tiles_per_block + 1) * panel_columns
-    sums_plane = (channels_per_task + 1) * panel_columns
+    sums_plane = (channels_per_chunk + 1) * panel_columns
     panel_block, rest = chunk % panel_blocks, chunk // panel_blocks
     channel_block, part = rest % channel_blocks, rest // channel_blocks
-    channel = channel_block * channels_per_task
-    channels = min(channels_per_task, c_in - channel)
-    first_panel = panel_block * panels_per_task
-    panels = min(panels_per_task, n_panels - first_panel)
+    channel = channel_block * channels_per_chunk
+    channels = min(channels_per_chunk, c_in - channel)
+    first_panel = panel_block * panels_per_chunk
+    panels = min(panels_per_chunk, n_panels - first_panel)
     inputs = np.empty(points(m) * input_plane, x.dtype)
     gradients = np.empty(points(m) * gradient_plane, x.dtype)
     first_block, end_block = split_evenly(blocks, parts, part)
@@ -149,12 +149,12 @@ def conv2d_grad_weight_winograd(
 
 
 @inline
-def _sum_tasks(partials, channels_per_task):
-    return partials.shape[1] * ceil_div(partials.shape[2], channels_per_task)
+def _sum_chunks(partials, channels_per_chunk):
+    return partials.shape[1] * ceil_div(partials.shape[2], channels_per_chunk)
 
 
-@kernel(_sum_tasks)
-def sum_winograd_parts(chunk, partials, grad_weight, overflowed, channels_per_task):
+@kernel(_sum_chunks)
+def sum_winograd_parts(chunk, partials, grad_weight, overflowed, channels_per_chunk):
     """Add up the parts of a filter gradient and bring it into the filters' layout.
 
     Computes   grad_weight[p * PC + j, c, r, s] = sum over i of partials[i, p, c, r * 3 + s, j].
@@ -168,10 +168,10 @@ def sum_winograd_parts(chunk, partials, grad_weight, overflowed, channels_per_ta
     filters = grad_weight.shape[0]
     sums, out = partials.reshape(-1), grad_weight.reshape(-1)
     lanes = vlanes(partials)
-    blocks = ceil_div(channels, channels_per_task)
+    blocks = ceil_div(channels, channels_per_chunk)
     part_size = n_panels * channels * taps * panel_columns
-    p, first = chunk // blocks, chunk % blocks * channels_per_task
-    rows = min(channels_per_task, channels - first) * taps
+    p, first = chunk // blocks, chunk % blocks * channels_per_chunk
+    rows = min(channels_per_chunk, channels - first) * taps
     scratch = np.empty(rows * panel_columns + lanes, partials.dtype)
     zero = vsplat(scratch, 0.0)
     check = zero

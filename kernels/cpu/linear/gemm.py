@@ -37,11 +37,11 @@ def _copy_rows(a, offset, row, rows, length, block, block_row):
 
 
 @inline
-def _tasks(out, row_blocks, panel_blocks):
+def _chunks(out, row_blocks, panel_blocks):
     return out.shape[0] * out.shape[1] * row_blocks * panel_blocks
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def gemm(
     chunk, a, a_offsets, a_row, a_col, copied, b, b_offsets, b_panel, b_row, packed, in_place, start, residual, relu,
     out, depth, row_blocks, panel_blocks, block_depth,
@@ -138,12 +138,12 @@ def gemm(
 
 
 @inline
-def _sum_tasks(partials, elements_per_task):
-    return ceil_div(partials.shape[1], elements_per_task)
+def _sum_chunks(partials, elements_per_chunk):
+    return ceil_div(partials.shape[1], elements_per_chunk)
 
 
-@kernel(_sum_tasks)
-def sum_parts(chunk, partials, relu, out, elements_per_task):
+@kernel(_sum_chunks)
+def sum_parts(chunk, partials, relu, out, elements_per_chunk):
     """Add up the partial sums of `gemm`.
 
     Computes   out[i] = sum over s of partials[s, i]; if `relu`, max(0, that), where NaN stays NaN.
@@ -155,8 +155,8 @@ def sum_parts(chunk, partials, relu, out, elements_per_task):
     """
     parts, size = partials.shape
     flat, lanes = partials.reshape(-1), vlanes(partials)
-    first = chunk * elements_per_task
-    end = min(first + elements_per_task, size)
+    first = chunk * elements_per_chunk
+    end = min(first + elements_per_chunk, size)
     for i in range(first, end, lanes):
         total = load_lanes(flat, i, end - i)
         for s in range(1, parts):
@@ -165,12 +165,12 @@ def sum_parts(chunk, partials, relu, out, elements_per_task):
 
 
 @inline
-def _transpose_tasks(transposes, rows_per_task):
-    return transposes.shape[0] * ceil_div(transposes.shape[1], rows_per_task)
+def _transpose_chunks(transposes, rows_per_chunk):
+    return transposes.shape[0] * ceil_div(transposes.shape[1], rows_per_chunk)
 
 
-@kernel(_transpose_tasks)
-def transpose_add(chunk, transposes, bias, relu, out, rows_per_task):
+@kernel(_transpose_chunks)
+def transpose_add(chunk, transposes, bias, relu, out, rows_per_chunk):
     """Transpose a stack of products that were computed as transposes, and add the bias.
 
     Computes   out[i, m, n] = transposes[i, n, m] + bias[n]; if `relu`, max(0, that), where NaN stays NaN.
@@ -182,9 +182,9 @@ def transpose_add(chunk, transposes, bias, relu, out, rows_per_task):
     """
     _, n_columns, m_rows = transposes.shape
     source, destination, lanes = transposes.reshape(-1), out.reshape(-1), vlanes(out)
-    blocks = ceil_div(n_columns, rows_per_task)
-    i, first = chunk // blocks, chunk % blocks * rows_per_task
-    end = min(first + rows_per_task, n_columns)
+    blocks = ceil_div(n_columns, rows_per_chunk)
+    i, first = chunk // blocks, chunk % blocks * rows_per_chunk
+    end = min(first + rows_per_chunk, n_columns)
     scratch = np.empty(m_rows * lanes, out.dtype)
     for begin in range(first, end, lanes):
         rows = min(lanes, end - begin)

@@ -11,7 +11,7 @@ from kernels.cpu.vector.values import load_lanes, store_lanes, vlanes, vload, vm
 from kernels.jit import inline
 from kernels.launch import kernel
 
-FEATURES_PER_TASK = 16
+FEATURES_PER_CHUNK = 16
 # Values of a row that are multiplied at a time: 4 rows of the weight take 16 KiB of float32, and stay in the L1 cache
 # for all rows of x.
 BLOCK_LENGTH = 1024
@@ -62,11 +62,11 @@ def _eight_dots(a_0, a_1, w_0, w_1, w_2, w_3, x, weight, length):
 
 
 @inline
-def _feature_tasks(weight):
-    return ceil_div(weight.shape[0], FEATURES_PER_TASK)
+def _feature_chunks(weight):
+    return ceil_div(weight.shape[0], FEATURES_PER_CHUNK)
 
 
-@kernel(_feature_tasks)
+@kernel(_feature_chunks)
 def linear_skinny(chunk, x, weight, bias, out):
     """Products of a few rows with the rows of a matrix: `linear` of a small batch.
 
@@ -82,8 +82,8 @@ def linear_skinny(chunk, x, weight, bias, out):
     block_length = BLOCK_LENGTH if rows > 2 else length
     flat_x, flat_weight = x.reshape(-1), weight.reshape(-1)
     sums = np.empty((rows + 1, 4), x.dtype)
-    end = min((chunk + 1) * FEATURES_PER_TASK, features)
-    for f in range(chunk * FEATURES_PER_TASK, end, 4):
+    end = min((chunk + 1) * FEATURES_PER_CHUNK, features)
+    for f in range(chunk * FEATURES_PER_CHUNK, end, 4):
         sums[:] = 0
         for c in range(0, length, block_length):
             w_0, w_1 = f * length + c, min(f + 1, end - 1) * length + c
@@ -127,12 +127,12 @@ def _add_to_two_rows(a, m_0, m_1, k_first, k_end, b, n, columns, out):
 
 
 @inline
-def _tasks(a, b, rows_per_task, columns_per_task):
-    return ceil_div(a.shape[0], rows_per_task) * ceil_div(b.shape[1], columns_per_task)
+def _chunks(a, b, rows_per_chunk, columns_per_chunk):
+    return ceil_div(a.shape[0], rows_per_chunk) * ceil_div(b.shape[1], columns_per_chunk)
 
 
-@kernel(_tasks)
-def gemm_skinny(chunk, a, b, out, rows_per_task, columns_per_task):
+@kernel(_chunks)
+def gemm_skinny(chunk, a, b, out, rows_per_chunk, columns_per_chunk):
     """A product with few rows, or few terms in each sum.
 
     Computes   out[m, n] = sum over k of a[m, k] * b[k, n].
@@ -146,9 +146,9 @@ def gemm_skinny(chunk, a, b, out, rows_per_task, columns_per_task):
     columns = b.shape[1]
     flat_b, flat_out = b.reshape(-1), out.reshape(-1)
     lanes = vlanes(a)
-    column_tasks = ceil_div(columns, columns_per_task)
-    m_first, n_first = chunk // column_tasks * rows_per_task, chunk % column_tasks * columns_per_task
-    m_end, n_end = min(m_first + rows_per_task, rows), min(n_first + columns_per_task, columns)
+    column_chunks = ceil_div(columns, columns_per_chunk)
+    m_first, n_first = chunk // column_chunks * rows_per_chunk, chunk % column_chunks * columns_per_chunk
+    m_end, n_end = min(m_first + rows_per_chunk, rows), min(n_first + columns_per_chunk, columns)
     whole = n_end - (n_end - n_first) % (4 * lanes)
     for k_first in range(0, depth, BLOCK_DEPTH):
         k_end = min(k_first + BLOCK_DEPTH, depth)

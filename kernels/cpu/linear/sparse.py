@@ -9,19 +9,19 @@ from kernels.launch import kernel
 
 
 @inline
-def _tasks(bounds):
+def _chunks(bounds):
     return bounds.size - 1
 
 
-@kernel(_tasks)
+@kernel(_chunks)
 def csr_matmul(chunk, starts, columns, values, bounds, x, out, features):
     """Sparse (CSR) times dense.
 
     Computes   out[i, f] = sum over e from starts[i] to starts[i + 1] of values[e] * x[columns[e], f].
     Requires   starts (N + 1,) and columns of int64, values of x's dtype; x and out flat, rows of `features` values;
-               bounds: first row of each task, and N at the end.
+               bounds: first row of each chunk, and N at the end.
     Writes     all of out; a row without entries becomes 0.
-    Parallel   over tasks, whose bounds hold about as many entries each; every row is summed in the order of its
+    Parallel   over chunks, whose bounds hold about as many entries each; every row is summed in the order of its
                entries, so neither bounds nor threads change a bit.
     Why        four vectors of a result row stay in registers while its neighbours stream by; x is read along its rows.
     """

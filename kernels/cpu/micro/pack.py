@@ -24,7 +24,7 @@ from kernels.launch import kernel
 
 SCRATCH_BYTES = 16 * 1024  # a block of transposed filters, to be copied to their taps: half of the smallest L1
 PART_WORTH_A_SQUARE = 4  # a square is transposed in the time that this many vectors take value by value
-ROWS_PER_PASS = 64  # rows of a matrix that one task copies
+ROWS_PER_PASS = 64  # rows of a matrix that one chunk copies
 
 
 @inline
@@ -58,7 +58,7 @@ def transpose_block(source, offset, row, rows, columns, out, out_offset, out_row
 
 @inline
 def _filter_steps(stride_dst, stride_src, panels):
-    """How many channels are transposed together, and how many times a task does so.
+    """How many channels are transposed together, and how many times a chunk does so.
 
     As many as the scratch holds if they are neighbours, else one.
     """
@@ -70,12 +70,12 @@ def _filter_steps(stride_dst, stride_src, panels):
 
 
 @inline
-def _filter_tasks(stride_dst, stride_src, panels):
-    step, steps_per_task = _filter_steps(stride_dst, stride_src, panels)
-    return panels.shape[0] * panels.shape[1] * ceil_div(ceil_div(panels.shape[3], step), steps_per_task)
+def _filter_chunks(stride_dst, stride_src, panels):
+    step, steps_per_chunk = _filter_steps(stride_dst, stride_src, panels)
+    return panels.shape[0] * panels.shape[1] * ceil_div(ceil_div(panels.shape[3], step), steps_per_chunk)
 
 
-@kernel(_filter_tasks)
+@kernel(_filter_chunks)
 def pack_filters(chunk, weight, stride_group, stride_dst, stride_src, k_w, rows, columns, c_dst, panels):
     """Pack a convolution's filters tap by tap.
 
@@ -93,15 +93,15 @@ def pack_filters(chunk, weight, stride_group, stride_dst, stride_src, k_w, rows,
     packed = panels.reshape(-1)
     lanes = vlanes(panels)
     filter_taps = min(stride_dst, stride_src)
-    step, blocks_per_task = _filter_steps(stride_dst, stride_src, panels)
+    step, blocks_per_chunk = _filter_steps(stride_dst, stride_src, panels)
     blocks = ceil_div(c_src, step)
-    tasks_per_panel = ceil_div(blocks, blocks_per_task)
-    part, panel = chunk % tasks_per_panel, chunk // tasks_per_panel
+    chunks_per_panel = ceil_div(blocks, blocks_per_chunk)
+    part, panel = chunk % chunks_per_panel, chunk // chunks_per_panel
     g, p = panel // n_panels, panel % n_panels
     first = p * panel_columns
     used = min(panel_columns, c_dst - first)
     scratch = np.empty(step * filter_taps * panel_columns, panels.dtype)
-    for block in range(part * blocks_per_task, min((part + 1) * blocks_per_task, blocks)):
+    for block in range(part * blocks_per_chunk, min((part + 1) * blocks_per_chunk, blocks)):
         l_first = block * step
         count = min(step, c_src - l_first)
         offset = g * stride_group + first * stride_dst + l_first * stride_src
@@ -176,11 +176,11 @@ def copy_panels(source, offset, row, count, columns, panels, at, panel_size, pan
 
 
 @inline
-def _matrix_tasks(b_col, panels):
+def _matrix_chunks(b_col, panels):
     return panels.shape[0] * (ceil_div(panels.shape[2], ROWS_PER_PASS) if b_col == 1 else panels.shape[1])
 
 
-@kernel(_matrix_tasks)
+@kernel(_matrix_chunks)
 def pack_matrices(chunk, b, b_offsets, b_row, b_col, columns, panels):
     """Pack a stack of matrices, the right-hand operands of a matrix product.
 
@@ -193,8 +193,8 @@ def pack_matrices(chunk, b, b_offsets, b_row, b_col, columns, panels):
     _, n_panels, depth, panel_columns = panels.shape
     packed = panels.reshape(-1)
     by_rows = b_col == 1
-    tasks = ceil_div(depth, ROWS_PER_PASS) if by_rows else n_panels
-    i, part = chunk // tasks, chunk % tasks
+    chunks = ceil_div(depth, ROWS_PER_PASS) if by_rows else n_panels
+    i, part = chunk // chunks, chunk % chunks
     if by_rows:
         first = part * ROWS_PER_PASS
         copy_panels(

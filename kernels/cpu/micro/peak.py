@@ -53,9 +53,9 @@ def fma_peak(chunk, x, out, steps):
     """Multiply-adds and nothing else.
 
     Computes   steps * CHAINS * VL multiply-adds per row of out.
-    Requires   x flat, (1 + CHAINS) * VL values below 1 in magnitude; out (tasks, VL).
+    Requires   x flat, (1 + CHAINS) * VL values below 1 in magnitude; out (chunks, VL).
     Writes     all of out.
-    Parallel   over tasks.
+    Parallel   over chunks.
     Why        no loads or stores in the loop, and enough independent chains to hide the latency.
     """
     flat = out.reshape(-1)

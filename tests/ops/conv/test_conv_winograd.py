@@ -28,8 +28,8 @@ SHAPES = [
     (1, 40, 9, 5, 24, "same"), (0, 4, 8, 8, 4, 1),
 ]  # fmt: skip
 # Which operand is transformed beforehand: the filters, or the tiles, here in slabs of a few.
-FEW_FILTERS = {"FEW_TILES": -1, "TILES_PER_TASK": 5}
-MANY_FILTERS = {"FILTERS_BYTES": 0, "SLAB_BYTES": 36 * 64 * 4 * 9, "SLAB_TILES_PER_TASK": 4}
+FEW_FILTERS = {"FEW_TILES": -1, "TILES_PER_CHUNK": 5}
+MANY_FILTERS = {"FILTERS_BYTES": 0, "SLAB_BYTES": 36 * 64 * 4 * 9, "SLAB_TILES_PER_CHUNK": 4}
 # Rounding error as a fraction of the largest output.
 ERROR = {F4: 5e-5, F2: 5e-6}
 DIRECT_ERROR = 5e-6
@@ -150,10 +150,14 @@ def test_parts_of_the_tiles_are_added_up(winograd, monkeypatch):
     arrays, geometry = make((2, 20, 13, 10, 37, 1), np.float64)
     x, _, _, grad_out = arrays
     right = expected(arrays, geometry)[2]
-    for settings in ({"TILES_PER_BLOCK": 5, "MIN_TASKS": 1}, {"TILES_PER_BLOCK": 5, "MIN_TASKS": 99}, {"MIN_TASKS": 1}):
+    for settings in (
+        {"TILES_PER_BLOCK": 5, "MIN_CHUNKS": 1},
+        {"TILES_PER_BLOCK": 5, "MIN_CHUNKS": 99},
+        {"MIN_CHUNKS": 1},
+    ):
         for channels, filters in ((64, 128), (8, 16)):
             with monkeypatch.context() as patch:
-                settings |= {"CHANNELS_PER_TASK": channels, "FILTERS_PER_TASK": filters}
+                settings |= {"CHANNELS_PER_CHUNK": channels, "FILTERS_PER_CHUNK": filters}
                 for name, value in settings.items():
                     patch.setattr(conv_winograd, name, value)
                 actual = winograd.grad_weight(x, grad_out, geometry)

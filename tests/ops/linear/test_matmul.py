@@ -119,7 +119,7 @@ def test_linear_follows_torch(shape, with_bias):
 @pytest.mark.parametrize("size", [(64, 4096, 24), (20, 4096, 24), (17, 2048, 40)])
 @pytest.mark.parametrize("relu", [False, True])
 def test_a_bias_is_added_once_where_the_sum_is_split(size, relu):
-    """Few tasks and a long sum: the sum is computed in parts; integers make every order of it exact."""
+    """Few chunks and a long sum: the sum is computed in parts; integers make every order of it exact."""
     m, k, n = size
     assert blocking.split(1, m, k, n, -(-n // tile_columns(4)), copied=False, transposed=False)[2] > 1
     a, b = operands(size)
@@ -277,8 +277,8 @@ def test_operands_may_lie_in_larger_arrays(a, b):
 
 @pytest.mark.parametrize(("m", "k", "n"), [(1568, 256, 1024), (1576, 768, 768), (100, 300, 2000), (6272, 512, 128)])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_few_tasks_are_dealt_evenly_to_two_and_four_threads(m, k, n, transposed):
+def test_few_chunks_are_dealt_evenly_to_two_and_four_threads(m, k, n, transposed):
     row_blocks, panel_blocks, parts = blocking.split(1, m, k, n, -(-n // tile_columns(4)), transposed, transposed)
-    tasks = row_blocks * panel_blocks * parts
-    assert tasks % 4 == 0 or tasks >= blocking.MANY_TASKS
+    chunks = row_blocks * panel_blocks * parts
+    assert chunks % 4 == 0 or chunks >= blocking.MANY_CHUNKS
     assert row_blocks <= m

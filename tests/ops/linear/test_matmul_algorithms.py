@@ -138,7 +138,7 @@ def test_explain_matmul_follows_the_rules_of_matmul(shape_a, shape_b, title):
     ("size", "order_b", "message"),
     [
         ((2049, 20, 16), "rows", "skinny      slower: it pays up to 32768 results of few columns, here are 32784"),
-        ((3, 1000, 100), "rows", "skinny      slower: 100 columns are too few tasks for sums of 1000 terms"),
+        ((3, 1000, 100), "rows", "skinny      slower: 100 columns are too few chunks for sums of 1000 terms"),
         ((3, 40, 50), "gaps", "skinny      slower: the large operand would be copied first"),
         ((64, 300, 100), "rows", "transposed  slower: the second operand is C-contiguous"),
         (

@@ -6,7 +6,7 @@ import scipy.sparse
 
 import convcore as cc
 from convcore.errors import DTypeError, ShapeError
-from convcore.ops.linear.sparse import ENTRIES_PER_TASK, SparseMatrix, sparse_matmul
+from convcore.ops.linear.sparse import ENTRIES_PER_CHUNK, SparseMatrix, sparse_matmul
 from convcore.testing import gradcheck, gradgradcheck
 from kernels import threads
 from kernels.cpu.linear import sparse as kernels
@@ -43,7 +43,7 @@ def test_kernel(dtype, rows, columns, features):
 
 def test_the_same_bits_for_every_number_of_threads():
     matrix = SparseMatrix(random_matrix(3000, 3000, 0.004))
-    assert matrix.nnz > 10 * ENTRIES_PER_TASK
+    assert matrix.nnz > 10 * ENTRIES_PER_CHUNK
     x = np.random.default_rng(2).standard_normal((3000, 20)).astype(np.float32)
     results = []
     for n in (1, min(2, threads.max_num_threads())):
