@@ -26,6 +26,7 @@ import ctypes
 import os
 import threading
 from _thread import start_new_thread
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -66,7 +67,6 @@ _NUMBER_SHIFT = 32
 
 _PAUSES = 2000  # looks at EPOCH or DONE before a thread gives way: some 40 to 100 us
 _YIELDS = 1500  # times that an idle thread gives way before it sleeps
-
 
 _give_way = types.ExternalFunction("convcore_give_way", types.int32())
 _acquire_lock = types.ExternalFunction("convcore_acquire_lock", types.int32(types.int64, types.int32))
@@ -123,10 +123,13 @@ def _claim(word):
 
 @inline
 def _work(slot, me):
-    """Do chunks of a slot's launch until none is left to claim."""
+    """Do chunks of a slot's launch until none is left to claim; returns how many.
+
+    Threads without a share of their own leave few chunks to those that have one.
+    """
     done = 0
     shares = load(slot + SHARES)  # perhaps of a launch that ends just now: a claim tells
-    for k in range(shares):
+    for k in range(shares if me < shares else 0):
         share = (me + k) % shares
         left = _claim(slot + WORDS + share * LINE)
         while left > 0:
@@ -137,6 +140,7 @@ def _work(slot, me):
     if done > 0:
         store_fence()
         fetch_add(slot + DONE, done)
+    return done
 
 
 @inline
@@ -220,20 +224,19 @@ def _serve(me):
     flush_denormals()
     seen, turns = -1, 0
     while load(team + STOP) == 0:
-        epoch = load_acquire(team + EPOCH)
+        epoch, done = load_acquire(team + EPOCH), 0
         if epoch != seen:
-            seen, turns = epoch, 0
-            if me < load(team + ACTIVE):
-                for number in range(SLOTS):
-                    _work(_slot(team, number), me)
+            seen = epoch
+            for number in range(SLOTS):
+                done += _work(_slot(team, number), me)
+        turns += 1
+        if done > 0:
+            turns = 0
         elif turns < _PAUSES:
-            turns += 1
             pause()
         elif turns < _PAUSES + _YIELDS:
-            turns += 1
             _give_way()
         else:
-            turns = 0
             exchange(thread + ASLEEP, 1)
             fetch_add(team + SLEEPERS, 1)
             # A launch after this sees a sleeper; one before it has moved EPOCH on.
@@ -242,10 +245,21 @@ def _serve(me):
                 fetch_add(team + SLEEPERS, -1)
             else:
                 _acquire_lock(load(thread + LOCK), 1)
+                turns = 0
 
 
 run = CFunction(RUN, _run, arguments=2)
 serve = CFunction("convcore_serve", _serve, arguments=1)
+
+
+def _of_python(name: str, result: Any, *arguments: Any) -> Any:
+    """A C function of Python's; `ctypes.pythonapi` itself belongs to everybody and stays as it is."""
+    return ctypes.PYFUNCTYPE(result, *arguments)((name, ctypes.pythonapi))
+
+
+_allocate_lock = _of_python("PyThread_allocate_lock", ctypes.c_void_p)
+_acquire_lock_now = _of_python("PyThread_acquire_lock", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+_release_lock_now = _of_python("PyThread_release_lock", None, ctypes.c_void_p)
 
 
 class Team:
@@ -289,12 +303,11 @@ class Team:
             if self.is_started or self._is_starting:
                 return
             self._is_starting = True
-            api = ctypes.pythonapi
-            yielding = ctypes.windll.kernel32.SwitchToThread if os.name == "nt" else ctypes.CDLL(None).sched_yield
+            give_way = ctypes.windll.kernel32.SwitchToThread if os.name == "nt" else ctypes.CDLL(None).sched_yield
             for name, function in (
-                ("convcore_give_way", yielding),
-                ("convcore_acquire_lock", api.PyThread_acquire_lock),
-                ("convcore_release_lock", api.PyThread_release_lock),
+                ("convcore_give_way", give_way),
+                ("convcore_acquire_lock", _acquire_lock_now),
+                ("convcore_release_lock", _release_lock_now),
             ):
                 llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
             llvm.add_symbol("convcore_team", self.memory.ctypes.data)
@@ -305,12 +318,9 @@ class Team:
             self.is_started = True
 
     def _start_threads(self) -> None:
-        api = ctypes.pythonapi
-        api.PyThread_allocate_lock.restype = ctypes.c_void_p
-        api.PyThread_acquire_lock.argtypes = [ctypes.c_void_p, ctypes.c_int]
         for me in range(1, MAX_THREADS):
-            lock = api.PyThread_allocate_lock()
-            api.PyThread_acquire_lock(lock, 1)  # the thread that acquires it again sleeps until it is released
+            lock = _allocate_lock()
+            _acquire_lock_now(lock, 1)  # the thread that acquires it again sleeps until it is released
             self.memory[(THREADS + me * LINE + LOCK) // 8] = lock
             ended = threading.Event()
             start_new_thread(self._live, (me, ended))
@@ -327,14 +337,12 @@ class Team:
         """End the threads: they must not run machine code that goes away with the interpreter."""
         self.memory[ACTIVE // 8] = 1
         self.memory[STOP // 8] = 1
-        release = ctypes.pythonapi.PyThread_release_lock
-        release.argtypes = [ctypes.c_void_p]
         for me, ended in enumerate(self._running, 1):
             while not ended.wait(0.001):
                 asleep = (THREADS + me * LINE + ASLEEP) // 8
                 if self.memory[asleep]:
                     self.memory[asleep] = 0
-                    release(int(self.memory[(THREADS + me * LINE + LOCK) // 8]))
+                    _release_lock_now(int(self.memory[(THREADS + me * LINE + LOCK) // 8]))
 
 
 team = Team()

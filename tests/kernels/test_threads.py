@@ -158,3 +158,9 @@ out = np.empty(8, np.float32)
 scale(x[0, :8].copy(), out)  # the parent still can compile
 """
     assert run_tiny(code) == "0\n"
+
+
+@pytest.mark.parametrize("size", ["1", "2", "5"])
+def test_programs_of_several_python_threads_with_forks_in_between(run_python, size):
+    code = "import sys; sys.path.insert(0, 'tests/kernels'); import stress; print(stress.stress(2000))"
+    assert run_python(code, NUMBA_NUM_THREADS=size).stdout == "0\n"
