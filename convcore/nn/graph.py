@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from convcore.errors import ShapeError
 from convcore.nn import init
@@ -49,6 +48,8 @@ def gcn_matrix(adjacency: Any) -> SparseMatrix:
     Source: T. Kipf and M. Welling, "Semi-Supervised Classification with Graph Convolutional Networks" (2017),
     equation 2.
     """
+    import scipy.sparse  # not at the top, as in `convcore.ops.linear.sparse`
+
     matrix = _adjacency("gcn_matrix", adjacency)
     if matrix.nnz and matrix.data.min() < 0:
         raise ValueError(f"gcn_matrix: edge weights must not be negative, the smallest is {matrix.data.min()}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 
 from convcore.autograd import Function, wrap
 from convcore.errors import DTypeError, ShapeError
@@ -42,6 +41,8 @@ class SparseMatrix:
     """
 
     def __init__(self, matrix: Any):
+        import scipy.sparse  # not at the top: it takes a tenth of the time of importing convcore
+
         if not (scipy.sparse.issparse(matrix) or isinstance(matrix, np.ndarray)):
             raise DTypeError(
                 f"SparseMatrix: matrix must be of scipy.sparse or a NumPy array, got {type(matrix).__name__}"
