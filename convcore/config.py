@@ -6,6 +6,7 @@ Settings are environment variables:
     NUMBA_CACHE_DIR=folder    the cache of compiled kernels (default: the user's cache folder)
     NUMBA_NUM_THREADS=n       the most threads that kernels use (default: the number of cores)
     NUMBA_CPU_NAME=name       the CPU to compile for (default: this one)
+    OMP_WAIT_POLICY=passive   idle threads of the kernels sleep at once, for programs that share the cores with others
 """
 
 import os

@@ -14,8 +14,9 @@ the slot says holds until then; a thread that read an old word fails, for the up
 A program is a table of launches: who runs it publishes one after the other, and the other threads see no difference.
 
 Idle threads look at EPOCH for a while, then give way to other threads of the machine, then sleep on one of Python's
-locks (its C functions need no interpreter), and a launch wakes them. They are started with the first kernel of a
-process, and end before the interpreter does; a forked child has none and computes alone.
+locks (its C functions need no interpreter), and a launch wakes them. With OMP_WAIT_POLICY=passive they sleep at once.
+They are started with the first kernel of a process, and end before the interpreter does; a forked child has none and
+computes alone.
 
 References: ggml's graphs, which every thread walks with a barrier behind each node (ggml-cpu.c); here nobody counts
 threads, so nothing hangs where fewer run than were asked for.
@@ -56,7 +57,7 @@ SLOTS = 8  # launches at the same time, of different Python threads, that the te
 MAX_THREADS = numba_config.NUMBA_NUM_THREADS
 
 # Where things are, in bytes from the beginning of the team's memory.
-EPOCH, SLEEPERS, STOP, ACTIVE, CAPACITY = 0, LINE, 2 * LINE, 2 * LINE + 8, 2 * LINE + 16
+EPOCH, SLEEPERS, STOP, ACTIVE, CAPACITY, PATIENCE = 0, LINE, 2 * LINE, 2 * LINE + 8, 2 * LINE + 16, 2 * LINE + 24
 THREADS = 3 * LINE  # a line for each thread: ASLEEP, LOCK
 ASLEEP, LOCK = 0, 8
 # Behind them SLOTS slots: a line of what a launch is, a line for DONE, a line for each share's word.
@@ -66,7 +67,7 @@ _LEFT = (1 << 32) - 1  # the lower half of a word
 _NUMBER_SHIFT = 32
 
 _PAUSES = 2000  # looks at EPOCH or DONE before a thread gives way: some 40 to 100 us
-_YIELDS = 1500  # times that an idle thread gives way before it sleeps
+_TURNS = 3500  # looks, with or without giving way, before an idle thread sleeps
 
 _give_way = types.ExternalFunction("convcore_give_way", types.int32())
 _acquire_lock = types.ExternalFunction("convcore_acquire_lock", types.int32(types.int64, types.int32))
@@ -232,9 +233,9 @@ def _serve(me):
         turns += 1
         if done > 0:
             turns = 0
-        elif turns < _PAUSES:
+        elif turns < min(_PAUSES, load(team + PATIENCE)):
             pause()
-        elif turns < _PAUSES + _YIELDS:
+        elif turns < load(team + PATIENCE):
             _give_way()
         else:
             exchange(thread + ASLEEP, 1)
@@ -272,6 +273,8 @@ class Team:
         self.memory = block[skipped : skipped + words]
         self.memory[CAPACITY // 8] = MAX_THREADS
         self.memory[ACTIVE // 8] = MAX_THREADS
+        # OpenMP's variable, for programs that share the cores with others: idle threads sleep at once.
+        self.memory[PATIENCE // 8] = 0 if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else _TURNS
         self.is_started = self.is_forked = False
         self._lock = threading.RLock()
         self._is_starting = False

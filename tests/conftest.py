@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TIME_LIMIT = 900  # seconds of a new interpreter: a busy machine may take minutes to compile what it needs
 
-# The processes of `pytest -n 2` share the cores, and idle threads of torch would spin on those that others need: on two
-# cores 791 tests took 17 s, and 8 s where they sleep. OpenMP reads this when it is loaded, with the first test file.
+# The processes of `pytest -n 2` share the cores, and idle threads of torch and of the kernels would spin on those that
+# others need: on two cores 791 tests took 17 s, and 8 s where they sleep. It is read with the first test file.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
