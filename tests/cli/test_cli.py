@@ -278,7 +278,7 @@ def test_interrupt_elsewhere(capsys, monkeypatch):
 def test_warmup_runs_the_models_that_are_asked_for(capsys, monkeypatch):
     warmed = []
 
-    def note(model, shape):
+    def note(model, shape, report):
         warmed.append((type(model).__name__, shape))
 
     monkeypatch.setattr("convcore.cli.commands.warmup.warm_up", note)
