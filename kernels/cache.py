@@ -43,7 +43,6 @@ providers: dict[str, Callable[[], None]] = {}
 on_first_compile: Callable[[Path | None], None] | None = None
 _announced = False
 
-_context: Any = cpu_target.target_context
 _ROOT = Path(__file__).resolve().parent
 
 # Numba's settings (NUMBA_OPT, NUMBA_BOUNDSCHECK, ...) that change the code it makes. CPU_NAME, CPU_FEATURES and
@@ -178,7 +177,8 @@ class KernelCache(_Cache):
 
     def has(self, signature: tuple[Any, ...]) -> bool:
         """Whether the folder has a file for arguments of these types."""
-        path = self._path(signature, _context.codegen())
+        target: Any = cpu_target.target_context  # not at import: kernels/jit.py names the CPU's features first
+        path = self._path(signature, target.codegen())
         return path is not None and path.exists()
 
     def _path(self, sig, codegen) -> Path | None:
