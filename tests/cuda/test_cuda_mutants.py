@@ -158,7 +158,7 @@ def test_results_that_are_only_wrong_are_noticed():
         ("u32(2) * member())\n        b_first", "u32(6) - u32(2) * member())\n        b_first"),
         ("sums[s + 1], sums[s + 2], sums[s + 3] = mma(", "sums[s + 2], sums[s + 1], sums[s + 3] = mma("),
     ],
-    ids=["A turned", "B turned", "columns of A", "rows of A", "groups", "members", "C turned"],
+    ids=["A transposed", "B transposed", "columns of A", "rows of A", "groups", "members", "C transposed"],
 )  # fmt: skip
 def test_fragments_of_another_layout_are_noticed(old, new):
     """Nothing but the results can show that a thread hands over what another one should."""

@@ -80,7 +80,7 @@ TURNS = [(False, False), (False, True), (True, False), (True, True)]
 
 
 def check_product(kernels, kind, m, n, depth, turns, a, b, bias=None):
-    """A (m, depth) and B (n, depth), of which the turned ones are stored transposed."""
+    """A (m, depth) and B (n, depth), stored transposed where a test says so."""
     out = empty(m * n)
     given = [round_matrix(kernels, np.ascontiguousarray(x.T) if t else x) for x, t in zip((a, b), turns, strict=True)]
     calls16.multiply(kernels, given[0], given[1], out, m, n, depth, empty, turns[0], turns[1], bias)

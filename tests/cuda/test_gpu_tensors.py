@@ -258,10 +258,10 @@ def test_layers_are_made_there(gpu, name):
 def test_numbers_are_written_where_they_lie(gpu, floats):
     """Also integers, and where the memory has another order of axes."""
     values, weight, labels = floats(2, 3), cc.zeros(3, 2).cuda(), cc.tensor([1, 2]).cuda()
-    turned = weight.T
-    turned.copy_(cc.tensor(values).cuda())
+    transposed = weight.T
+    transposed.copy_(cc.tensor(values).cuda())
     np.testing.assert_array_equal(weight.cpu().numpy(), values.T)
-    turned.array[...] = values + 1
+    transposed.array[...] = values + 1
     np.testing.assert_array_equal(weight.cpu().numpy(), values.T + 1)
     labels.array[...] = 7
     assert labels.tolist() == [7, 7]

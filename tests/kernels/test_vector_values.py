@@ -109,12 +109,12 @@ def _lanes(chunk, x, stored, index, count):
 
 
 @kernel(1)
-def _turned(chunk, source, index, row, out, out_index, out_row):
+def _transposed(chunk, source, index, row, out, out_index, out_row):
     vtranspose(source, index, row, out, out_index, out_row)
 
 
 @kernel(1)
-def _turned_part(chunk, source, index, row, rows, columns, out, out_index, out_row):
+def _transposed_part(chunk, source, index, row, rows, columns, out, out_index, out_row):
     vtranspose_part(source, index, row, rows, columns, out, out_index, out_row)
 
 
@@ -222,24 +222,24 @@ def test_lanes_touch_nothing_beyond_their_count(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-def test_a_square_is_turned(dtype):
+def test_a_square_is_transposed(dtype):
     n = lanes(np.dtype(dtype).itemsize)
     source = np.arange(2 + n * (n + 3)).astype(dtype)
     out = np.full((n, n + 1), np.nan, dtype)
-    _turned(source, 2, n + 3, out.reshape(-1), 0, n + 1)
+    _transposed(source, 2, n + 3, out.reshape(-1), 0, n + 1)
     np.testing.assert_array_equal(out[:, :n], source[2:].reshape(n, n + 3)[:, :n].T)
     assert np.isnan(out[:, n]).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-def test_a_part_of_a_square_is_turned(dtype):
+def test_a_part_of_a_square_is_transposed(dtype):
     """Also at the end of the source: whole vectors of its rows are read, but nothing of a row that is not there."""
     n = lanes(np.dtype(dtype).itemsize)
     for rows in range(1, n + 1):
         for columns in range(1, n + 1):
             source = np.arange(1, 3 + (rows - 1) * (n + 3) + n).astype(dtype)
             out = np.full((n, n + 1), np.nan, dtype)
-            _turned_part(source, 2, n + 3, rows, columns, out.reshape(-1), 0, n + 1)
+            _transposed_part(source, 2, n + 3, rows, columns, out.reshape(-1), 0, n + 1)
             part = np.lib.stride_tricks.sliding_window_view(source[2:], n)[:: n + 3][:rows]
             np.testing.assert_array_equal(out[:columns, :rows], part[:, :columns].T)
             assert (out[:columns, rows:n] == 0).all()
@@ -248,19 +248,19 @@ def test_a_part_of_a_square_is_turned(dtype):
 
 
 @kernel(1)
-def _turned_block(chunk, source, offset, row, rows, columns, out, out_row, out_columns):
+def _transposed_block(chunk, source, offset, row, rows, columns, out, out_row, out_columns):
     transpose_block(source, offset, row, rows, columns, out, 0, out_row, out_columns)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8, 9, 16, 24, 31, 32])
 @pytest.mark.parametrize("columns", [1, 2, 9, 16, 25, 49])
-def test_a_block_is_turned(rows, columns):
+def test_a_block_is_transposed(rows, columns):
     """Filters of 1 to 49 taps, of full and of partial panels, with and without memory behind the last one."""
     for behind in (0, 64):
         source = np.arange(1, 1 + rows * columns + behind).astype(np.float32)
         for out_columns in (rows, 32):
             out = np.full((columns, out_columns + 1), np.nan, np.float32)
-            _turned_block(source, 0, columns, rows, columns, out.reshape(-1), out_columns + 1, out_columns)
+            _transposed_block(source, 0, columns, rows, columns, out.reshape(-1), out_columns + 1, out_columns)
             block = source[: rows * columns].reshape(rows, columns)
             np.testing.assert_array_equal(out[:, :rows], block.T)
             assert (out[:, rows:out_columns] == 0).all()

@@ -169,9 +169,9 @@ def test_large_tensors_get_the_numbers_of_one_draw():
     expected = np.random.default_rng(5).normal(1.0, 2.0, 3 * init._CHUNK + 7).astype(np.float32)
     drawn = init.normal_(cc.zeros(3 * init._CHUNK + 7), 1.0, 2.0, generator).numpy()
     np.testing.assert_array_equal(drawn, expected)
-    turned = cc.zeros(50, 70).t()
-    init.normal_(turned, 1.0, 2.0, cc.Generator(5))
-    np.testing.assert_array_equal(turned.numpy(), expected[:3500].reshape(70, 50))
+    transposed = cc.zeros(50, 70).t()
+    init.normal_(transposed, 1.0, 2.0, cc.Generator(5))
+    np.testing.assert_array_equal(transposed.numpy(), expected[:3500].reshape(70, 50))
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -114,10 +114,10 @@ class DeviceArray:
 
     def flat(self, order: Sequence[int] | None = None) -> DeviceArray:
         """All elements as kernels want them, with the axes in an order (default: as they stand): flat, and aligned."""
-        turned = self if order is None else self.transpose(order)
-        if turned.numbers.flags.c_contiguous and self.address % ALIGNMENT == 0:
-            return turned._view(turned.numbers.reshape(-1))
-        return turned.copy("C").reshape(-1)
+        dense = self if order is None else self.transpose(order)
+        if dense.numbers.flags.c_contiguous and self.address % ALIGNMENT == 0:
+            return dense._view(dense.numbers.reshape(-1))
+        return dense.copy("C").reshape(-1)
 
     def span(self) -> DeviceArray:
         """The memory from its first element to its last, flat: for kernels that know the steps."""

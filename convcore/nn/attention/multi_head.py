@@ -105,8 +105,8 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        turned = self.batch_first and query.ndim == 3
-        if turned:
+        transposed = self.batch_first and query.ndim == 3
+        if transposed:
             is_self_attention = query is key is value
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
             key, value = (query, query) if is_self_attention else (key, value)
@@ -135,4 +135,4 @@ class MultiheadAttention(Module):
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
         )
-        return (out.transpose(0, 1) if turned else out), weights
+        return (out.transpose(0, 1) if transposed else out), weights

@@ -64,8 +64,8 @@ class _SpectralNorm(Module):
         if weight.ndim == 1:
             return normalize(weight, dim=0, eps=self.eps)
         if self.training:
-            turned = ops.as_matrix(weight.detach(), self.dim).T  # so that u moves first, as in torch
-            ops.power_iterations(turned, self._v, self._u, self.n_power_iterations, self.eps)
+            transposed = ops.as_matrix(weight.detach(), self.dim).T  # so that u moves first, as in torch
+            ops.power_iterations(transposed, self._v, self._u, self.n_power_iterations, self.eps)
         return ops.spectral_norm(weight, self._u, self._v, self.dim)
 
     def right_inverse(self, value: Tensor) -> Tensor:
