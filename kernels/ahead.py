@@ -5,8 +5,8 @@
     compile_ahead(wanted)                  those that are not on disk yet are compiled, and kept there
 
 Numba compiles one function at a time in a process. So each process below gets one kernel after the other, writes it to
-the cache, and this process loads it from there at its first launch. `python -m kernels.ahead` is one such process; it
-reads kernels from its standard input and answers with a line for each.
+the cache, and this process loads it from there at its first launch. Such a process runs `serve`: it reads kernels from
+its standard input and answers with a line for each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib
-import os
 import pickle
 import queue
 import subprocess
@@ -29,6 +28,8 @@ from numba.core.typing.typeof import Purpose, typeof
 from kernels import cache
 from kernels.launch import SKIPPED, Kernel, kernels, watched
 from kernels.team import MAX_THREADS
+
+MOST_PROCESSES = 8  # each takes some 250 MB of memory
 
 Wanted = dict[tuple[Kernel, tuple[Any, ...]], None]  # kernels and the types of their arguments, in order of first use
 
@@ -55,7 +56,7 @@ def compile_ahead(wanted: Iterable[tuple[Kernel, tuple[Any, ...]]], report: Call
         report: called with the name of a kernel that is ready, the number of those that are, and of all.
     """
     missing = [item for item in wanted if not item[0].is_compiled(item[1])]
-    processes = min(MAX_THREADS, len(missing))
+    processes = min(MAX_THREADS, MOST_PROCESSES, len(missing))
     if processes < 2 or cache.cache_directory() is None:
         return
     cache.announce_compile()
@@ -88,11 +89,11 @@ class _Worker:
     """A process that compiles. One that dies costs time and nothing else: its kernels compile at their launch."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
+        # With this process's own path: `-m` would look for `kernels` in the current folder first.
+        code = f"import sys; sys.path[:] = {sys.path!r}; from kernels.ahead import serve; serve()"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "kernels.ahead"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path, "CONVCORE_QUIET": "1"},
-        )  # fmt: skip
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
 
     def compile(self, kernel: Kernel, signature: tuple[Any, ...]) -> None:
         """Have one kernel compiled.
@@ -114,7 +115,7 @@ class _Worker:
         self._process.communicate()
 
 
-def _serve() -> None:
+def serve() -> None:
     """Compile what the lines of the standard input say."""
     for line in sys.stdin.buffer:
         module, name, signature = pickle.loads(base64.b64decode(line))
@@ -123,7 +124,3 @@ def _serve() -> None:
         kernel.entry.compile(signature)
         sys.stdout.write(f"{name}\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    _serve()

@@ -5,6 +5,8 @@ that was written before that store. `fetch_add`, `exchange` and `compare_exchang
 one order.
 """
 
+from typing import Any
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -20,66 +22,46 @@ def _pointer(builder, address):
     return builder.inttoptr(address, _INT.as_pointer())
 
 
-@intrinsic
-def load(typing_context, address):
-    """The word at an address."""
+def _load(order: str) -> Any:
+    @intrinsic
+    def load(typing_context, address):
+        def codegen(context, builder, signature, arguments):
+            return builder.load_atomic(_pointer(builder, arguments[0]), order, 8, typ=_INT)
 
-    def codegen(context, builder, signature, arguments):
-        return builder.load_atomic(_pointer(builder, arguments[0]), "monotonic", 8, typ=_INT)
+        return types.int64(types.int64), codegen
 
-    return types.int64(types.int64), codegen
-
-
-@intrinsic
-def load_acquire(typing_context, address):
-    """The word at an address, with all that its writer wrote before."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.load_atomic(_pointer(builder, arguments[0]), "acquire", 8, typ=_INT)
-
-    return types.int64(types.int64), codegen
+    return load
 
 
-@intrinsic
-def store(typing_context, address, value):
-    """Write a word."""
+def _store(order: str) -> Any:
+    @intrinsic
+    def store(typing_context, address, value):
+        def codegen(context, builder, signature, arguments):
+            builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), order, 8)
+            return context.get_dummy_value()
 
-    def codegen(context, builder, signature, arguments):
-        builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), "monotonic", 8)
-        return context.get_dummy_value()
+        return types.void(types.int64, types.int64), codegen
 
-    return types.void(types.int64, types.int64), codegen
-
-
-@intrinsic
-def store_release(typing_context, address, value):
-    """Write a word, after all that this thread wrote before."""
-
-    def codegen(context, builder, signature, arguments):
-        builder.store_atomic(arguments[1], _pointer(builder, arguments[0]), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
+    return store
 
 
-@intrinsic
-def fetch_add(typing_context, address, value):
-    """Add to a word; returns what it was."""
+def _change(operation: str) -> Any:
+    @intrinsic
+    def change(typing_context, address, value):
+        def codegen(context, builder, signature, arguments):
+            return builder.atomic_rmw(operation, _pointer(builder, arguments[0]), arguments[1], "seq_cst")
 
-    def codegen(context, builder, signature, arguments):
-        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], "seq_cst")
+        return types.int64(types.int64, types.int64), codegen
 
-    return types.int64(types.int64, types.int64), codegen
+    return change
 
 
-@intrinsic
-def exchange(typing_context, address, value):
-    """Write a word; returns what it was."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.atomic_rmw("xchg", _pointer(builder, arguments[0]), arguments[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
+load = _load("monotonic")  # (address): the word there
+load_acquire = _load("acquire")  # (address): the word there, with all that its writer wrote before
+store = _store("monotonic")  # (address, value): write a word
+store_release = _store("release")  # (address, value): write a word, after all that this thread wrote before
+fetch_add = _change("add")  # (address, value): add to a word; returns what it was
+exchange = _change("xchg")  # (address, value): write a word; returns what it was
 
 
 @intrinsic

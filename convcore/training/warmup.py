@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 
@@ -47,9 +48,12 @@ def _no_report(name: str, ready: int, total: int) -> None:
 
 
 def _needed(model: Module, image_shape: Sequence[int], batch_size: int) -> Wanted:
-    """The kernels that the steps launch: a copy of the model makes them, with numbers that mean nothing."""
+    """The kernels that the steps launch: a copy of the model makes them, with numbers that mean nothing.
+
+    A model that cannot be copied, or refuses such numbers, compiles the rest as it runs; a true error comes again then.
+    """
     state = active().get_state()
-    with noted_launches() as wanted, np.errstate(all="ignore"):
+    with noted_launches() as wanted, np.errstate(all="ignore"), contextlib.suppress(Exception):
         _steps(copy.deepcopy(model), image_shape, batch_size)
     active().set_state(state)
     return wanted
